@@ -1,0 +1,77 @@
+//! The program: reads the command line, hands over to the verb, and turns its result into an
+//! exit code.
+//!
+//! Always holds: results go to stdout, messages to stderr; exit 0 done, 1 refused or failed,
+//! 2 usage. Only `main` ends the process. What a verb does stands in the verb's own file.
+
+mod check;
+mod failure;
+mod origin_mock;
+mod process;
+mod reload;
+mod run;
+mod up;
+
+use std::{num::NonZeroUsize, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+
+/// Many small long-lived allocations of many sizes: the system's allocator fragments under them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A CDN that a team runs itself.
+#[derive(Debug, Parser)]
+#[command(name = "nearcast", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs the whole CDN on this machine, to try it or to develop against it.
+    Up(up::Arguments),
+    /// Runs the roles that a node file has.
+    Run(run::Arguments),
+    /// Checks a node file and reports every problem in it.
+    Check(check::Arguments),
+    /// Runs an origin that misbehaves on request.
+    OriginMock(origin_mock::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match workers().and_then(|workers| perform(arguments.verb, workers)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
+    // One provider for every TLS session; an error means that one is installed already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    match verb {
+        Verb::Up(arguments) => up::up(arguments, workers),
+        Verb::Run(arguments) => run::run(&arguments, workers),
+        Verb::Check(arguments) => check::check(&arguments),
+        Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),
+    }
+}
+
+/// NEARCAST_WORKERS overrides the number of serving threads.
+fn workers() -> Result<Option<NonZeroUsize>, Failure> {
+    let Ok(text) = std::env::var("NEARCAST_WORKERS") else { return Ok(None) };
+    match text.parse() {
+        Ok(count) => Ok(Some(count)),
+        Err(_) => Err(Failure::usage(format!(
+            "NEARCAST_WORKERS = \"{text}\": not a number of threads; allowed: 1 and more; unset it \
+             for one per core"
+        ))),
+    }
+}

@@ -1,0 +1,96 @@
+//! `nearcast run --config FILE`: the roles that a node file has.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use nearcast_config::NodeConfig;
+use nearcast_daemon::log::Log;
+
+use crate::{
+    failure::Failure,
+    process::{EdgePlan, Plan, Process, Running, Wish, told},
+    reload::Changes,
+};
+
+/// The command line of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The node file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
+    let file = &arguments.config;
+    let config = nearcast_config::load(file).map_err(|report| Failure::new(report.to_string()))?;
+    let workers = config.node.worker_count(workers);
+    let started = config.clone();
+    let process = Process::start(plan(config, workers))?;
+    tracing::info!(file = %file.display(), workers, "running");
+    for running in process.edges() {
+        tracing::info!(node = running.name, listen = ?running.addresses(), "the edge answers");
+    }
+    if let Some(address) = process.admin() {
+        tracing::info!(listen = %address, "the admin listener answers");
+    }
+    process.run(Changes::of(file), |Wish::Reload, edges, log| reload(file, &started, edges, log))
+}
+
+fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
+    let name = config.node.name.clone();
+    let sites = config.sites;
+    let edges = config.edge.map(|settings| EdgePlan { name, settings, sites });
+    Plan {
+        node: config.node,
+        admin: config.admin,
+        log: config.log,
+        edges: edges.into_iter().collect(),
+        workers,
+    }
+}
+
+/// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
+/// was started with, and still has where a change needs a restart.
+fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
+    let new = match nearcast_config::load(file) {
+        Ok(new) => new,
+        Err(report) => {
+            tracing::error!("{report}; the settings in force stay");
+            return;
+        }
+    };
+    for (key, changed) in needs_restart(started, &new) {
+        if changed {
+            tracing::warn!(key, "this change needs a restart; the old value stays in force");
+        }
+    }
+    if let (Some(settings), Some(running)) = (&new.edge, edges.first())
+        && let Err(problems) = running.edge.reload(settings, &new.sites)
+    {
+        tracing::error!("{}; the settings in force stay", told(&problems));
+        return;
+    }
+    log.set_level(new.log.level);
+    tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
+}
+
+/// Settings that are looked at only when the process starts.
+fn needs_restart(old: &NodeConfig, new: &NodeConfig) -> [(&'static str, bool); 7] {
+    let edge = |config: &NodeConfig| {
+        config.edge.as_ref().map(|edge| (edge.listen.clone(), edge.memory, edge.variants_max))
+    };
+    let (old_edge, new_edge) = (edge(old), edge(new));
+    [
+        ("node", old.node != new.node),
+        ("edge", old.edge.is_some() != new.edge.is_some()),
+        ("admin", old.admin != new.admin),
+        ("log.access", old.log.access != new.log.access),
+        ("edge.listen", old_edge.as_ref().map(|e| &e.0) != new_edge.as_ref().map(|e| &e.0)),
+        ("edge.memory", old_edge.as_ref().map(|e| e.1) != new_edge.as_ref().map(|e| e.1)),
+        ("edge.variants_max", old_edge.as_ref().map(|e| e.2) != new_edge.as_ref().map(|e| e.2)),
+    ]
+}

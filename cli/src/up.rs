@@ -1,0 +1,224 @@
+//! `nearcast up`: the whole CDN on this machine, in one process.
+//!
+//! Three edges on 127.0.0.2 to .4, an origin (built in, a folder's files, or a given URL), the
+//! admin listener; what was chosen is printed and stands in DATA/up.json.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings};
+use origin_mock::{
+    demo,
+    listen::Handle,
+    origin::{Origin, Settings},
+};
+use serde::Serialize;
+use tokio::{net::TcpListener, runtime::Runtime};
+
+use crate::{
+    failure::Failure,
+    origin_mock::{files, wall_clock},
+    process::{EdgePlan, Plan, Process},
+    reload::Changes,
+};
+
+/// The edges' PoPs and addresses.
+const EDGES: [(&str, Ipv4Addr); 3] = [
+    ("iad", Ipv4Addr::new(127, 0, 0, 2)),
+    ("fra", Ipv4Addr::new(127, 0, 0, 3)),
+    ("sin", Ipv4Addr::new(127, 0, 0, 4)),
+];
+
+/// The command line of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The origin to pull from, as http://host[:port] or https://host[:port].
+    #[arg(long, conflicts_with = "root")]
+    origin: Option<String>,
+    /// A folder whose files are the site.
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// Where up.json and the access log go.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The port of the three edges; 0 takes any free one.
+    #[arg(long, default_value_t = 8080)]
+    http_port: u16,
+    /// The port of the admin listener; 0 takes any free one.
+    #[arg(long, default_value_t = 9090)]
+    admin_port: u16,
+}
+
+/// Runs until Ctrl-C.
+pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
+    let data = arguments.data.clone().unwrap_or_else(default_data);
+    fs::create_dir_all(&data).map_err(|error| {
+        Failure::new(format!("cannot make {}: {error}", data.display()))
+            .advise("name another folder with --data")
+    })?;
+    let runtime = Runtime::new().map_err(|error| Failure::of(&error))?;
+    let origin = start_origin(&arguments, &runtime)?;
+    let url = match (&origin, arguments.origin) {
+        (Some(handle), _) => format!("http://{}", handle.addr()),
+        (None, url) => url.unwrap_or_default(),
+    };
+    let access_log = data.join("access.log");
+    let ports = (arguments.http_port, arguments.admin_port);
+    let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
+    let facts = Facts::of(&process, url, arguments.root, access_log);
+    facts.write(&data)?;
+    facts.tell();
+    let ended = process.run(Changes::none(), |_, _, _| {});
+    if let Some(handle) = origin {
+        runtime.block_on(handle.shutdown());
+    }
+    ended
+}
+
+/// The origin that this process brings itself, if none is given.
+fn start_origin(arguments: &Arguments, runtime: &Runtime) -> Result<Option<Handle>, Failure> {
+    let origin = match (&arguments.origin, &arguments.root) {
+        (Some(_), _) => return Ok(None),
+        (None, Some(root)) => files(root, Settings::serving())?,
+        (None, None) => Origin::scripted(demo::script(), wall_clock(), Settings::serving())
+            .map_err(|error| Failure::of(&error))?,
+    };
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(|error| Failure::of(&error))?;
+        origin.listen(listener).map(Some).map_err(|error| Failure::of(&error))
+    })
+}
+
+fn start(
+    origin: &str,
+    (http_port, admin_port): (u16, u16),
+    access_log: &Path,
+    workers: NonZeroUsize,
+) -> Result<Process, Failure> {
+    let site = site(origin)?;
+    let edges = EDGES.into_iter().map(|(name, address)| EdgePlan {
+        name: name.to_owned(),
+        settings: EdgeSettings {
+            listen: vec![SocketAddr::from((address, http_port))],
+            origin_networks_allowed: local_networks(),
+            ..EdgeSettings::default()
+        },
+        sites: vec![site.clone()],
+    });
+    let plan = Plan {
+        node: NodeSettings::default(),
+        admin: AdminSettings {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port))),
+            ..AdminSettings::default()
+        },
+        log: LogSettings {
+            access: AccessTarget::Path(access_log.to_path_buf()),
+            level: LogLevel::Warn,
+            ..LogSettings::default()
+        },
+        edges: edges.collect(),
+        workers,
+    };
+    Process::start(plan).map_err(|failure| {
+        failure.advise("choose other ports with --http-port and --admin-port (0 for any)")
+    })
+}
+
+/// The one site, `www`, checked as a node file would be.
+fn site(origin: &str) -> Result<SiteSettings, Failure> {
+    let text = format!(
+        "[edge]\nlisten = [\"127.0.0.2:8080\"]\n\
+         origin_networks_allowed = [\"127.0.0.0/8\", \"::1/128\"]\n\
+         [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [{}] }}\n",
+        serde_json::Value::from(origin)
+    );
+    let config = nearcast_config::parse(&text, "--origin")
+        .map_err(|report| Failure::usage(report.to_string()))?;
+    let mut sites = config.sites;
+    sites.pop().ok_or_else(|| Failure::usage("--origin: no site could be made of it"))
+}
+
+/// This machine's own addresses: whoever starts `up` runs the origin here as well.
+fn local_networks() -> Vec<edge_core::settings::IpNet> {
+    ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|net| net.parse().ok()).collect()
+}
+
+/// DATA when none is named: the user's state folder.
+fn default_data() -> PathBuf {
+    let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    state.or_else(home).unwrap_or_else(env::temp_dir).join("nearcast")
+}
+
+/// What runs where: printed, and kept in DATA/up.json.
+#[derive(Debug, Serialize)]
+struct Facts {
+    edges: Vec<EdgeFacts>,
+    admin: Option<SocketAddr>,
+    origin: String,
+    root: Option<PathBuf>,
+    access_log: PathBuf,
+    process: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct EdgeFacts {
+    name: String,
+    http: Vec<SocketAddr>,
+}
+
+impl Facts {
+    fn of(process: &Process, origin: String, root: Option<PathBuf>, access_log: PathBuf) -> Self {
+        let edges = process.edges().iter().map(|running| EdgeFacts {
+            name: running.name.clone(),
+            http: running.addresses().to_vec(),
+        });
+        let (edges, admin) = (edges.collect(), process.admin());
+        Self { edges, admin, origin, root, access_log, process: std::process::id() }
+    }
+
+    fn write(&self, data: &Path) -> Result<(), Failure> {
+        let path = data.join("up.json");
+        let text = serde_json::to_string_pretty(self).map_err(|error| Failure::of(&error))?;
+        // Renamed into place, so that who waits for the file finds it whole.
+        let new = data.join("up.json.new");
+        fs::write(&new, text + "\n")
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+    }
+
+    #[expect(clippy::print_stdout, reason = "what runs where is this verb's result")]
+    fn tell(&self) {
+        println!("Nearcast is up. One site, www, answers for every host name.");
+        for edge in &self.edges {
+            for address in &edge.http {
+                println!("  edge {}    http://{address}", edge.name);
+            }
+        }
+        match &self.root {
+            Some(root) => {
+                println!("  origin      {} (the files in {})", self.origin, root.display());
+            }
+            None => println!("  origin      {}", self.origin),
+        }
+        if let Some(admin) = self.admin {
+            println!("  admin       http://{admin} (/healthz, /readyz, /metrics)");
+        }
+        println!("  access log  {}", self.access_log.display());
+        let first = self.edges.first().and_then(|edge| edge.http.first());
+        if let Some(address) = first {
+            println!("Try:");
+            println!("  curl -si http://{address}/            # twice: the second is a hit");
+            println!("  curl -si -r 0-99 http://{address}/    # a part of it, from the cache");
+            println!("  tail -f {}", self.access_log.display());
+        }
+        println!("Ctrl-C stops it.");
+    }
+}

@@ -1,0 +1,196 @@
+//! From a text to settings: parse, check against the schema, deserialise, check what hangs together.
+//!
+//! In: a text and the path it came from. Out: a [`NodeConfig`] or a [`Report`].
+//! Always: every stage runs on what the stages before left sound, so that one reading names every
+//! problem; a fault is told once.
+//! Does not know: the bounds of any setting.
+//! Clause: DESIGN §8.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogSettings, NodeSettings};
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    NodeConfig,
+    check::{self, Fault, Findings},
+    cross,
+    kind::Complaint,
+    problem::{Problem, Report},
+    shape::Shape,
+    sites, syntax,
+    tree::{self, Lines, Node},
+};
+
+/// Whether the files that settings name are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// They must be there.
+    Looked,
+    /// Nothing but the text is looked at.
+    Trusted,
+}
+
+/// The whole file; its only purpose is the schema that it derives.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "sections are deserialised one by one; this type derives the schema")]
+struct NodeFile {
+    /// Who this node is and how it uses its machine.
+    #[serde(default)]
+    node: NodeSettings,
+    /// The HTTP side of the node; the node is an edge if this section is there.
+    edge: Option<EdgeSettings>,
+    /// The listener for operators: health and metrics.
+    #[serde(default)]
+    admin: AdminSettings,
+    /// The operator's log and the access log.
+    #[serde(default)]
+    log: LogSettings,
+    /// A site: what a site owner has. One section per site.
+    #[serde(default, rename = "site")]
+    sites: Vec<SiteSettings>,
+}
+
+/// The schema of a node file.
+pub(crate) fn schema() -> Value {
+    let mut schema = schemars::schema_for!(NodeFile).to_value();
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "A Nearcast node file".into());
+        root.remove("description");
+    }
+    schema
+}
+
+/// The shape of a node file; it never changes while the program runs.
+static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema()));
+
+/// Checks `text`, which came from `path`.
+pub(crate) fn read(text: &str, path: &Path, files: Files) -> Result<NodeConfig, Report> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+    let lines = Lines::of(text);
+    let file = path.display().to_string();
+    let mut findings = check::check(&SHAPE, &root);
+    if !errors.is_empty() {
+        let faults = syntax::faults(&errors, findings.faults, &lines);
+        return Err(report(file, faults, &lines));
+    }
+    let base = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    match compose(&root, &mut findings, base, files) {
+        Some(config) if findings.faults.is_empty() => Ok(config),
+        _ => Err(report(file, findings.faults, &lines)),
+    }
+}
+
+fn compose(
+    root: &Node<'_>,
+    findings: &mut Findings,
+    base: PathBuf,
+    files: Files,
+) -> Option<NodeConfig> {
+    let node = section(root, "node", findings);
+    let admin = section(root, "admin", findings);
+    let log = section(root, "log", findings);
+    let mut edge: Option<EdgeSettings> = part(root, "edge", findings);
+    if let Some(edge) = &mut edge
+        && tree::find(root, "edge.object_bytes_max").is_none()
+    {
+        edge.object_bytes_max = edge.object_bytes_max.min(edge.memory);
+    }
+    let list = tree::find(root, "site").map_or(&[][..], tree::items);
+    let sites: Vec<Option<SiteSettings>> =
+        (0..list.len()).map(|at| part(root, &tree::item("site", at), findings)).collect();
+
+    cross::roles(root, findings);
+    cross::listeners(root, findings);
+    if let Some(edge) = &edge {
+        cross::edge(root, edge, findings);
+    }
+    if let Some(log) = &log {
+        cross::log(root, log, findings);
+    }
+    sites::check(root, edge.as_ref(), &sites, findings);
+    let mut sites: Vec<SiteSettings> = sites.into_iter().collect::<Option<_>>()?;
+    for (at, site) in sites.iter_mut().enumerate() {
+        if let Some(ca) = &mut site.origin.ca {
+            *ca = base.join(&*ca);
+            if files == Files::Looked {
+                let key = format!("{}.origin.ca", tree::item("site", at));
+                cross::readable(root, &key, ca, findings);
+            }
+        }
+    }
+    let mut log: LogSettings = log?;
+    if let AccessTarget::Path(path) = &mut log.access {
+        *path = base.join(&*path);
+    }
+    Some(NodeConfig { node: node?, edge, admin: admin?, log, sites, base })
+}
+
+/// A section that is at its defaults when the file leaves it out.
+fn section<T: DeserializeOwned + Default>(
+    root: &Node<'_>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<T> {
+    match tree::find(root, path) {
+        Some(_) => part(root, path, findings),
+        None => Some(T::default()),
+    }
+}
+
+/// The part of the file at `path`, as far as it is sound.
+fn part<T: DeserializeOwned>(root: &Node<'_>, path: &str, findings: &mut Findings) -> Option<T> {
+    let node = tree::find(root, path)?;
+    let value = tree::plain(node, path, &findings.keys)?;
+    match T::deserialize(value) {
+        Ok(part) => Some(part),
+        Err(error) => {
+            // What the schema lets through deserialises; where it does not, the schema is too lax,
+            // and the operator still gets a message instead of a settings type's surprise.
+            if findings.none_within(path) {
+                let fault = format!("cannot be used: {}", error.message());
+                findings.wrong(path, node, Complaint::new(fault, "what the reference page says"));
+            }
+            None
+        }
+    }
+}
+
+/// The report of a file that is no text.
+pub(crate) fn not_utf8(bytes: &[u8], valid: usize, name: &str) -> Report {
+    let text = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let at = text.len();
+    // A character stands in for the bytes that are none, so that the place is theirs.
+    let text = format!("{text}?");
+    let complaint = Complaint::new("not UTF-8", "text in UTF-8");
+    let fault = Fault { span: at..at, key: String::new(), value: None, complaint, missing: false };
+    report(name.to_owned(), vec![fault], &Lines::of(&text))
+}
+
+fn report(file: String, mut faults: Vec<Fault>, lines: &Lines<'_>) -> Report {
+    faults.sort_by(|a, b| (a.span.start, &a.key).cmp(&(b.span.start, &b.key)));
+    let problem = |fault: Fault| Problem {
+        place: Some(lines.place(fault.span.start)),
+        key: fault.key,
+        value: fault.value,
+        fault: fault.complaint.fault,
+        allowed: Some(fault.complaint.allowed).filter(|allowed| !allowed.is_empty()),
+        advice: fault.complaint.advice,
+    };
+    Report { file, problems: faults.into_iter().map(problem).collect() }
+}

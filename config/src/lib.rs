@@ -1,0 +1,95 @@
+//! One file describes a node: this crate reads it, checks all of it, and hands out the settings.
+//!
+//! In: a TOML file. Out: a [`NodeConfig`], or a [`Report`] with every problem of the file at once.
+//! Always: what comes out keeps every bound of the schema and every law between settings; relative
+//! paths are resolved against the file's folder; nothing panics on any input; no value is shown
+//! that could hold a credential.
+//! Does not know: what the settings do. Their types, bounds, defaults and doc lines stand in each
+//! part's own `settings.rs`; this is the only place that reads settings files (DESIGN §12.8).
+//! Clause: DESIGN §8.
+
+mod check;
+mod compose;
+mod cross;
+mod kind;
+pub mod problem;
+pub mod reference;
+mod shape;
+mod sites;
+mod syntax;
+mod tree;
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_daemon::settings::{AdminSettings, LogSettings, NodeSettings};
+
+use crate::{
+    compose::Files,
+    problem::{Problem, Report},
+};
+
+/// The largest node file that is read; a thousand sites take a tenth of it.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What a node file says, checked.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// `[node]`
+    pub node: NodeSettings,
+    /// `[edge]`; absent when the node does not play this role.
+    pub edge: Option<EdgeSettings>,
+    /// `[admin]`
+    pub admin: AdminSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[[site]]`, in file order.
+    pub sites: Vec<SiteSettings>,
+    /// The folder that relative paths were resolved against.
+    pub base: PathBuf,
+}
+
+/// Reads and checks the node file at `path`, and that the files which it names are there.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn load(path: &Path) -> Result<NodeConfig, Report> {
+    let name = path.display().to_string();
+    let unreadable = |fault: String| unread(&name, fault);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    file.take(FILE_BYTES_MAX.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        return Err(unreadable("larger than 8 MiB, which no node file is".to_owned()));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => compose::read(text, path, Files::Looked),
+        Err(error) => Err(compose::not_utf8(&bytes, error.valid_up_to(), &name)),
+    }
+}
+
+/// Checks `text` as a node file called `name`; looks at no other file.
+///
+/// # Errors
+/// Every problem of the text.
+pub fn parse(text: &str, name: &str) -> Result<NodeConfig, Report> {
+    compose::read(text, Path::new(name), Files::Trusted)
+}
+
+fn unread(name: &str, fault: String) -> Report {
+    let problem = Problem {
+        place: None,
+        key: String::new(),
+        value: None,
+        fault,
+        allowed: None,
+        advice: None,
+    };
+    Report { file: name.to_owned(), problems: vec![problem] }
+}

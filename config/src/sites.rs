@@ -1,0 +1,233 @@
+//! What must hold for each site, and between sites.
+//!
+//! In: the tree, `[edge]`, and the sites that were sound. Out: findings.
+//! Always: rules, names and hosts are compared on every site of the file, sound or not.
+//! Does not know: what a site's settings mean; `edge_core::site` does.
+//! Clause: DESIGN §6 (duplicate hosts are refused), issue 2 *Origin side* (addresses that need
+//! permission).
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use edge_core::{
+    settings::{EdgeSettings, SiteSettings},
+    site::{Problem, Site, SiteId, SiteTable},
+};
+
+use crate::{
+    check::Findings,
+    kind::Complaint,
+    tree::{self, Node},
+};
+
+/// Checks all sites; `sites[n]` is none where `site[n]` is not sound.
+pub(crate) fn check(
+    root: &Node<'_>,
+    edge: Option<&EdgeSettings>,
+    sites: &[Option<SiteSettings>],
+    findings: &mut Findings,
+) {
+    duplicates(root, findings);
+    let defaults = EdgeSettings::default();
+    let mut built = Vec::new();
+    for (at, site) in sites.iter().enumerate() {
+        let path = tree::item("site", at);
+        rules(root, &path, findings);
+        let Some(site) = site else { continue };
+        if let Some(edge) = edge {
+            permissions(root, edge, &path, site, findings);
+        }
+        match Site::build(site, edge.unwrap_or(&defaults), SiteId(0)) {
+            Ok(site) => built.push(Arc::new(site)),
+            Err(problems) => law(root, &format!("{path}."), problems, findings),
+        }
+    }
+    // The indexes in the table's problems are those of the file only if every site is in it.
+    if built.len() == sites.len()
+        && let Err(problems) = SiteTable::build(built)
+    {
+        law(root, "", problems, findings);
+    }
+}
+
+/// Notes what the caching law says of settings; on a key that already has a fault it adds nothing.
+fn law(root: &Node<'_>, section: &str, problems: Vec<Problem>, findings: &mut Findings) {
+    for Problem { at, message } in problems {
+        let key = format!("{section}{at}");
+        if !findings.none_within(&key) {
+            continue;
+        }
+        match tree::find(root, &key) {
+            Some(node) => findings.wrong(&key, node, Complaint::new(message, "")),
+            None => findings.missing(&key, tree::nearest(root, &key), Complaint::new(message, "")),
+        }
+    }
+}
+
+/// Rules that can never apply, and query names that say nothing.
+fn rules(root: &Node<'_>, site: &str, findings: &mut Findings) {
+    let list = format!("{site}.rule");
+    let count = tree::find(root, &list).map_or(0, |node| tree::items(node).len());
+    let mut paths: HashMap<String, String> = HashMap::new();
+    let mut catch_all: Option<String> = None;
+    for rule in (0..count).map(|at| tree::item(&list, at)) {
+        query(root, &rule, findings);
+        let key = format!("{rule}.path");
+        if !findings.none_within(&key) {
+            continue;
+        }
+        let node = tree::nearest(root, &key);
+        let path = tree::string(node).unwrap_or("*").to_owned();
+        if let Some(first) = catch_all.as_ref().or_else(|| paths.get(&path)) {
+            let fault = format!("never applies, {first} comes first and takes its paths");
+            let complaint = Complaint::new(fault, "each path once, and \"*\" last");
+            findings.wrong(&key, node, complaint.advising("move the narrower rule up"));
+        }
+        if catch_all.is_none() && matches!(&*path, "*" | "/*") {
+            catch_all = Some(rule.clone());
+        }
+        paths.entry(path).or_insert(rule);
+    }
+}
+
+fn query(root: &Node<'_>, rule: &str, findings: &mut Findings) {
+    let Some(query) = tree::find(root, &format!("{rule}.query")) else { return };
+    let key = format!("{rule}.query.names");
+    if !findings.none_within(&format!("{rule}.query")) {
+        return;
+    }
+    let mode = tree::find(root, &format!("{rule}.query.mode")).and_then(tree::string);
+    let names = tree::find(root, &key).map_or(0, |node| tree::items(node).len());
+    match (mode.unwrap_or("all"), names) {
+        (mode @ ("keep" | "drop"), 0) => {
+            let fault = format!("missing, and mode = \"{mode}\" speaks of them");
+            let allowed = "a list [\"…\", …] of parameter names";
+            findings.missing(&key, query, Complaint::new(fault, allowed));
+        }
+        (mode @ ("all" | "none"), 1..) => {
+            let fault = format!("of no effect with mode = \"{mode}\"");
+            let complaint = Complaint::new(fault, "names for mode = \"keep\" or \"drop\"");
+            findings.wrong(&key, tree::nearest(root, &key), complaint);
+        }
+        _ => {}
+    }
+}
+
+/// No two sites share a name or a host.
+fn duplicates(root: &Node<'_>, findings: &mut Findings) {
+    let mut names = HashMap::new();
+    let mut hosts = HashMap::new();
+    let sites = tree::find(root, "site").map_or(&[][..], tree::items);
+    for at in 0..sites.len() {
+        let site = tree::item("site", at);
+        once(root, tree::join(&site, "name"), &mut names, findings);
+        let list = tree::join(&site, "hosts");
+        let count = tree::find(root, &list).map_or(0, |node| tree::items(node).len());
+        for host in 0..count {
+            once(root, tree::item(&list, host), &mut hosts, findings);
+        }
+    }
+}
+
+fn once(root: &Node<'_>, key: String, seen: &mut HashMap<String, String>, findings: &mut Findings) {
+    let Some(node) = tree::find(root, &key) else { return };
+    let Some(text) = tree::string(node) else { return };
+    // Hosts match ignoring case and a trailing dot; site names are host labels too (DESIGN §8).
+    let folded = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    match seen.get(&folded) {
+        Some(first) => {
+            let complaint = Complaint::new(format!("already given by {first}"), "each once");
+            findings.wrong(&key, node, complaint);
+        }
+        None => {
+            seen.insert(folded, key);
+        }
+    }
+}
+
+/// Origins on loopback or link-local addresses would be refused at every connect without the
+/// permission of this file, so a missing permission is told here.
+fn permissions(
+    root: &Node<'_>,
+    edge: &EdgeSettings,
+    site: &str,
+    settings: &SiteSettings,
+    findings: &mut Findings,
+) {
+    if !findings.none_within("edge.origin_networks_allowed") {
+        return;
+    }
+    for (at, server) in settings.origin.servers.iter().enumerate() {
+        let Some((addresses, network)) = reserved(server) else { continue };
+        let allowed = &edge.origin_networks_allowed;
+        if allowed.iter().any(|network| addresses.iter().any(|address| network.contains(address))) {
+            continue;
+        }
+        let key = tree::item(&format!("{site}.origin.servers"), at);
+        if let Some(node) = tree::find(root, &key) {
+            let complaint = Complaint::new(
+                "a loopback or link-local address without permission",
+                "one within edge.origin_networks_allowed",
+            );
+            let advice =
+                format!("to allow it, set origin_networks_allowed = [\"{network}\"] in [edge]");
+            findings.wrong(&key, node, complaint.advising(advice));
+        }
+    }
+}
+
+/// The addresses that a server's URL says, if they need permission, and the network to permit.
+fn reserved(server: &str) -> Option<(Vec<IpAddr>, &'static str)> {
+    let (_, rest) = server.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.split(':').next()?,
+    };
+    if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
+        let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Some((both.to_vec(), "127.0.0.0/8"));
+    }
+    // An IPv4 address mapped into IPv6 is connected to as what it is.
+    let address = host.parse::<IpAddr>().ok()?.to_canonical();
+    let network = match address {
+        IpAddr::V4(v4) if v4.is_loopback() => "127.0.0.0/8",
+        IpAddr::V4(v4) if v4.is_link_local() => "169.254.0.0/16",
+        // Connecting to no address in particular reaches this machine.
+        IpAddr::V4(v4) if v4.is_unspecified() => "0.0.0.0/32",
+        IpAddr::V6(v6) if v6.is_loopback() => "::1/128",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "fe80::/10",
+        IpAddr::V6(v6) if v6.is_unspecified() => "::/128",
+        _ => return None,
+    };
+    Some((vec![address], network))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_on_this_machine_or_link_need_permission() {
+        for (server, network) in [
+            ("http://127.0.0.1:3000", Some("127.0.0.0/8")),
+            ("http://localhost:3000/", Some("127.0.0.0/8")),
+            ("https://LOCALHOST.", Some("127.0.0.0/8")),
+            ("http://[::ffff:127.0.0.1]", Some("127.0.0.0/8")),
+            ("http://169.254.169.254", Some("169.254.0.0/16")),
+            ("http://0.0.0.0:80", Some("0.0.0.0/32")),
+            ("http://[::1]:80", Some("::1/128")),
+            ("http://[fe80::1]", Some("fe80::/10")),
+            ("http://[::]", Some("::/128")),
+            ("http://192.0.2.1", None),
+            ("http://10.0.0.1", None),
+            ("http://[2001:db8::1]:80", None),
+            ("https://origin.example:8443", None),
+        ] {
+            assert_eq!(reserved(server).map(|(_, network)| network), network, "{server}");
+        }
+    }
+}

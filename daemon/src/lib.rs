@@ -1,0 +1,19 @@
+//! What every Nearcast process owes its operator: settings, signals, drain, health, metrics, logs.
+//!
+//! In: the operator's words (`settings`), signals, scrapes. Out: events, readiness, numbers, lines.
+//! Always: nothing here makes a serving thread wait; every queue, buffer and wait has a named limit.
+//! Does not know: HTTP caching, DNS, the ledger, or who may do what (this version has no tokens).
+//! Clause: DESIGN §2 (`daemon` depends on no other part), §7 (threads), §9 (health and metrics).
+
+pub mod access_log;
+pub mod admin;
+pub mod drain;
+pub mod http_problem;
+pub mod json;
+pub mod log;
+pub mod metrics;
+pub mod process;
+pub mod readiness;
+pub mod settings;
+pub mod sharded;
+pub mod signals;

@@ -1,0 +1,349 @@
+//! Fields that travel to the origin and back.
+//!
+//! In: what a client or an origin sent, who the client is, and this node's name. Out: the fields
+//! of the forward and of what is passed on, or a refusal to forward at all.
+//! Always holds: Connection, what it nominates, and every other field of one connection stop here
+//! (RFC 9110 §7.6.1); what is said about the client is our own word unless the peer is trusted;
+//! a request that has been here before goes no further (RFC 8586 §3).
+//! It deliberately does not know the Host that is sent, nor how content is framed.
+//!
+//! RFC 9110 §6.5, §7.6, §10.1; RFC 7239; RFC 8586.
+
+mod cdn_loop;
+mod forwarded;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+
+use crate::{key::Scheme, outcome::Refusal, validation::only};
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// The address that the connection comes from.
+    pub address: IpAddr,
+    /// Whether what the peer says about its own clients is believed.
+    pub trusted: bool,
+    /// The version of the message.
+    pub version: Version,
+    /// The scheme that the peer used.
+    pub scheme: Scheme,
+    /// The host that the peer asked for, as it said it.
+    pub host: &'a str,
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Not a field of HTTP: CGI turns it into the environment variable HTTP_PROXY.
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields of one connection or one hop, nominated or not (RFC 9110 §7.6.1, §11.7).
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    PROXY_AUTHENTICATION_INFO,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HTTP2_SETTINGS,
+];
+
+/// Whether a request may pass, and how many hops OPTIONS may still make after this one
+/// (RFC 8586 §3, RFC 9110 §7.6.2, §9.3, §10.1.1). With none left, this node answers; else the
+/// forward says one less.
+///
+/// # Errors
+/// Why it goes no further.
+pub fn check(method: &Method, fields: &HeaderMap, node: &str) -> Result<Option<u64>, Refusal> {
+    if *method == Method::TRACE || *method == Method::CONNECT {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if fields.get_all(CDN_LOOP).iter().any(|value| cdn_loop::names(value.as_bytes(), node)) {
+        return Err(Refusal::Loop);
+    }
+    if fields.get_all(header::EXPECT).iter().any(|value| !is_100_continue(value)) {
+        return Err(Refusal::ExpectationFailed);
+    }
+    if *method != Method::OPTIONS {
+        // Max-Forwards speaks of TRACE and OPTIONS only.
+        return Ok(None);
+    }
+    Ok(only(fields, &header::MAX_FORWARDS).and_then(number))
+}
+
+/// The fields of a forward; the caller sets Host.
+#[must_use]
+pub fn request_fields(client: &HeaderMap, peer: &Peer<'_>, node: &str) -> HeaderMap {
+    let mut fields = end_to_end(client);
+    fields.remove(header::HOST);
+    fields.remove(PROXY);
+    join_cookies(&mut fields);
+    // RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it.
+    if peer.version < Version::HTTP_11 {
+        fields.remove(header::EXPECT);
+    }
+    // RFC 9110 §10.1.4: what TE says is for the next hop, so we say it ourselves.
+    if members(client, &header::TE).any(|member| member.eq_ignore_ascii_case("trailers")) {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+        fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+    append_via(&mut fields, peer.version, node);
+    name_client(&mut fields, peer);
+    append_member(&mut fields, &CDN_LOOP, &token(node));
+    fields
+}
+
+/// The fields of a forward that fills the cache: without the client's own conditions and Range,
+/// for what comes back serves other clients as well, and without a promise to pass trailers on.
+#[must_use]
+pub fn for_filling(fields: HeaderMap) -> HeaderMap {
+    let mut fields = for_range_filling(fields);
+    fields.remove(header::RANGE);
+    fields.remove(header::IF_RANGE);
+    fields
+}
+
+/// The same for a Range that nothing stored covers: Range and its If-Range go along.
+#[must_use]
+pub fn for_range_filling(mut fields: HeaderMap) -> HeaderMap {
+    const DROPPED: [HeaderName; 9] = [
+        header::IF_MATCH,
+        // A filling has no content: a length that announces some would have the origin read the
+        // next request as that content.
+        header::CONTENT_LENGTH,
+        header::TRAILER,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::EXPECT,
+        header::TE,
+        header::CONNECTION,
+    ];
+    for name in DROPPED {
+        fields.remove(name);
+    }
+    fields
+}
+
+/// The fields of a response that is passed on or stored.
+#[must_use]
+pub fn response_fields(origin: &HeaderMap, version: Version, node: &str) -> HeaderMap {
+    let mut fields = end_to_end(origin);
+    append_via(&mut fields, version, node);
+    fields
+}
+
+/// The fields of an interim response that is passed on (RFC 9110 §15.2, RFC 8297): it has no
+/// content, and says nothing about any.
+#[must_use]
+pub fn interim_fields(origin: &HeaderMap) -> HeaderMap {
+    let mut fields = end_to_end(origin);
+    fields.remove(header::CONTENT_LENGTH);
+    fields
+}
+
+/// The trailer fields that are passed on.
+#[must_use]
+pub fn trailer_fields(trailers: &HeaderMap) -> HeaderMap {
+    let mut fields = end_to_end(trailers);
+    let barred: Vec<HeaderName> = fields.keys().filter(|n| !allowed_trailer(n)).cloned().collect();
+    for name in barred {
+        fields.remove(name);
+    }
+    fields
+}
+
+/// Whether a field may stand in a trailer section: not what frames, routes, modifies,
+/// authenticates, or says how to process or cache the content (RFC 9110 §6.5.1).
+#[must_use]
+pub fn allowed_trailer(name: &HeaderName) -> bool {
+    const BARRED: [HeaderName; 33] = [
+        header::ACCEPT_ENCODING,
+        header::ACCEPT_RANGES,
+        header::AGE,
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_LOCATION,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::DATE,
+        header::EXPECT,
+        header::EXPIRES,
+        header::HOST,
+        header::IF_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_NONE_MATCH,
+        header::IF_RANGE,
+        header::IF_UNMODIFIED_SINCE,
+        header::LAST_MODIFIED,
+        header::LOCATION,
+        header::MAX_FORWARDS,
+        header::PRAGMA,
+        header::RANGE,
+        header::RETRY_AFTER,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::VARY,
+        header::VIA,
+        header::WARNING,
+        header::WWW_AUTHENTICATE,
+        CDN_LOOP,
+    ];
+    !BARRED.contains(name) && !HOP_BY_HOP.contains(name)
+}
+
+/// Takes away what Connection nominates, before anything looks at the fields: what is not
+/// forwarded must not tell responses apart either, or a client could store under one variant what
+/// the origin made for another (RFC 9110 §7.6.1).
+pub fn drop_nominated(fields: &mut HeaderMap) {
+    // What every client nominates says nothing about a response.
+    const PLAIN: [&str; 4] = ["close", "keep-alive", "te", "upgrade"];
+    let mut nominated: Vec<HeaderName> = Vec::new();
+    for member in members(fields, &header::CONNECTION) {
+        if !PLAIN.iter().any(|plain| member.eq_ignore_ascii_case(plain))
+            && let Ok(name) = HeaderName::from_bytes(member.as_bytes())
+            && name != header::HOST
+        {
+            nominated.push(name);
+        }
+    }
+    for name in nominated {
+        fields.remove(name);
+    }
+}
+
+/// RFC 9113 §8.2.3: HTTP/2 may split Cookie, other versions know one line of it only.
+fn join_cookies(fields: &mut HeaderMap) {
+    if fields.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let mut line = Vec::new();
+    for value in fields.get_all(header::COOKIE) {
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(value.as_bytes());
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&line) {
+        fields.insert(header::COOKIE, value);
+    }
+}
+
+/// A copy without what is for one connection only.
+pub(crate) fn end_to_end(received: &HeaderMap) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(received.len().saturating_add(8));
+    for (name, value) in received {
+        if !HOP_BY_HOP.contains(name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    for nominated in members(received, &header::CONNECTION) {
+        fields.remove(nominated);
+    }
+    fields
+}
+
+/// The members of a list field that are text; empty ones are ignored (RFC 9110 §5.6.1.2).
+fn members<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    fields
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|member| member.trim_matches([' ', '\t']))
+        .filter(|member| !member.is_empty())
+}
+
+/// Via: the version that the message came in, and who received it (RFC 9110 §7.6.3).
+fn append_via(fields: &mut HeaderMap, version: Version, node: &str) {
+    let protocol = match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        Version::HTTP_3 => "3.0",
+        _ => "1.1",
+    };
+    append_member(fields, &header::VIA, &format!("{protocol} {}", token(node)));
+}
+
+/// Forwarded and X-Forwarded-*: replaced by our word, or extended with it for a trusted peer.
+fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
+    // A field whose quoting is broken would swallow what is added to it.
+    let sound = fields.get_all(header::FORWARDED).iter().all(|v| forwarded::is_list(v.as_bytes()));
+    if !peer.trusted || !sound {
+        fields.remove(header::FORWARDED);
+    }
+    if !peer.trusted {
+        let claimed = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+        let claims: Vec<HeaderName> = fields.keys().filter(claimed).cloned().collect();
+        for name in claims {
+            fields.remove(name);
+        }
+    }
+    let (address, scheme) = (peer.address.to_canonical(), scheme_name(peer.scheme));
+    append_member(fields, &header::FORWARDED, &forwarded::element(address, peer.host, scheme));
+    append_member(fields, &X_FORWARDED_FOR, &address.to_string());
+    for (name, value) in [(X_FORWARDED_HOST, peer.host), (X_FORWARDED_PROTO, scheme)] {
+        if !fields.contains_key(&name)
+            && !value.is_empty()
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            fields.insert(name, value);
+        }
+    }
+}
+
+const fn scheme_name(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    }
+}
+
+/// Adds a member at the end of a list field, all of it in one line.
+fn append_member(fields: &mut HeaderMap, name: &HeaderName, member: &str) {
+    let mut line = Vec::new();
+    for value in fields.get_all(name) {
+        if !value.is_empty() {
+            line.extend_from_slice(value.as_bytes());
+            line.extend_from_slice(b", ");
+        }
+    }
+    line.extend_from_slice(member.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&line) {
+        fields.insert(name, value);
+    }
+}
+
+/// A name as a token: what a token cannot hold becomes `-` (RFC 9110 §5.6.2).
+fn token(name: &str) -> String {
+    let tchar = |c: char| u8::try_from(c).is_ok_and(crate::outcome::is_tchar);
+    let text: String = name.chars().map(|c| if tchar(c) { c } else { '-' }).collect();
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn is_100_continue(value: &HeaderValue) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue")
+}
+
+/// 1*DIGIT; what does not fit is as good as the largest that does.
+fn number(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?.trim_matches([' ', '\t']);
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}

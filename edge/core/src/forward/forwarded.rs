@@ -1,0 +1,59 @@
+//! Forwarded: who a request came from (RFC 7239 §4).
+//!
+//! In: an address, a host, a scheme; or a value as received. Out: one element; or whether the
+//! value is a list, so that something can be added to it. Always holds: an element is one
+//! whatever the host contains.
+
+use std::net::IpAddr;
+
+use super::cdn_loop::pair;
+use crate::outcome::is_tchar;
+
+/// `for=…;host=…;proto=…`; `by` would say something about our inside.
+pub(super) fn element(address: IpAddr, host: &str, proto: &str) -> String {
+    // An IPv6 address stands in brackets, and these in quotes (RFC 7239 §6).
+    let mut element = match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    if !host.is_empty() {
+        element.push_str(";host=");
+        push_value(&mut element, host);
+    }
+    element.push_str(";proto=");
+    element.push_str(proto);
+    element
+}
+
+/// A token as it is, anything else as a quoted-string (RFC 9110 §5.6.4).
+fn push_value(element: &mut String, value: &str) {
+    if value.bytes().all(is_tchar) {
+        element.push_str(value);
+        return;
+    }
+    element.push('"');
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            element.push('\\');
+        }
+        element.push(c);
+    }
+    element.push('"');
+}
+
+/// Whether a value is a list of elements; white space around `;` is tolerated.
+pub(super) fn is_list(value: &[u8]) -> bool {
+    let mut rest = value;
+    loop {
+        rest = rest.trim_ascii_start();
+        rest = match rest.split_first() {
+            None => return true,
+            Some((b',' | b';', after)) => after,
+            Some(_) => match pair(rest).map(<[u8]>::trim_ascii_start) {
+                // A pair ends where the value, its element or the pair itself is said to end.
+                Some(after) if matches!(after.first(), None | Some(b',' | b';')) => after,
+                _ => return false,
+            },
+        };
+    }
+}

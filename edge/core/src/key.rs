@@ -1,0 +1,187 @@
+//! Cache keys, and the variants beneath one.
+//!
+//! In: what identifies a resource (scheme, site, host, target, and the fields that a rule adds),
+//! and the fields that Vary nominates. Out: [`CacheKey`], [`VaryKey`], the target to forward.
+//! Always holds: keys are injective (two requests share a key only if all their parts are the
+//! same), and what a rule removes from the key is removed from the forward as well.
+//! It deliberately does not know what is stored.
+//!
+//! RFC 9111 §2, §4.1. Hot path: [`VaryKey::matches`], `write_key` into a buffer with room, and
+//! `forward_target` of an untouched target allocate nothing.
+
+mod target;
+#[cfg(test)]
+mod tests;
+mod vary;
+
+pub use self::{target::forward_target, vary::VaryKey};
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderName};
+
+use crate::site::SiteId;
+
+/// What a stored response is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CacheKey(Arc<[u8]>);
+
+/// The scheme of a target URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+}
+
+/// Which query parameters enter the key and the forward, ready to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryPlan {
+    /// Which are kept.
+    pub keep: Parameters,
+    /// Whether they are sorted by name.
+    pub sort: bool,
+}
+
+/// Which query parameters are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parameters {
+    /// All of them.
+    #[default]
+    All,
+    /// None: the target loses its query.
+    None,
+    /// Only these.
+    Only(Vec<NamePattern>),
+    /// All but these.
+    Except(Vec<NamePattern>),
+}
+
+/// The name of a query parameter, or how it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamePattern {
+    /// This name.
+    Exact(Box<str>),
+    /// Every name that begins so (`utm_*`).
+    Prefix(Box<str>),
+}
+
+impl From<&[u8]> for CacheKey {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Arc::from(bytes))
+    }
+}
+
+impl Borrow<[u8]> for CacheKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a key is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyParts<'a> {
+    /// The scheme that the client used.
+    pub scheme: Scheme,
+    /// The site's id.
+    pub site: SiteId,
+    /// The normalised host.
+    pub host: &'a str,
+    /// The target as it is forwarded.
+    pub target: &'a str,
+    /// The request fields that the rule adds.
+    pub key_fields: &'a [HeaderName],
+    /// The request's fields.
+    pub fields: &'a HeaderMap,
+}
+
+/// Appends a key. It reads as `scheme/site/host/target`, and each field that the rule adds stands
+/// on a line of its own, `name=value` or `name` when absent; so no two sets of parts share one:
+/// a host holds no slash, and neither a target nor a field value holds a line feed.
+pub fn write_key(buf: &mut Vec<u8>, parts: &KeyParts<'_>) {
+    buf.extend_from_slice(parts.scheme.as_str().as_bytes());
+    buf.push(b'/');
+    write_number(buf, parts.site.0);
+    buf.push(b'/');
+    buf.extend_from_slice(parts.host.as_bytes());
+    // An origin-form target brings its own slash; any other is set apart from the host.
+    if !parts.target.starts_with('/') {
+        buf.push(b' ');
+    }
+    buf.extend_from_slice(parts.target.as_bytes());
+    for name in parts.key_fields {
+        buf.push(FIELD_SEPARATOR);
+        buf.extend_from_slice(name.as_str().as_bytes());
+        if let Some(value) = vary::normal(name, parts.fields) {
+            buf.push(b'=');
+            buf.extend(value);
+        }
+    }
+}
+
+const FIELD_SEPARATOR: u8 = b'\n';
+
+/// Appends a number in decimal without allocating.
+fn write_number(buf: &mut Vec<u8>, number: u64) {
+    let start = buf.len();
+    let mut rest = number;
+    loop {
+        let digit = u8::try_from(rest % 10).unwrap_or_default();
+        buf.push(b'0'.saturating_add(digit));
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = buf.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+/// The part of a key's bytes that names the URI, without the fields that a rule adds: what an
+/// invalidation speaks of (RFC 9111 §4.4).
+#[must_use]
+pub fn uri_part(key: &[u8]) -> &[u8] {
+    key.split(|byte| *byte == FIELD_SEPARATOR).next().unwrap_or_default()
+}
+
+/// The part of a key's bytes that names the scheme and the site.
+#[must_use]
+pub fn site_part(key: &[u8]) -> &[u8] {
+    let slashes = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let end = slashes.map(|(at, _)| at).nth(1).unwrap_or(key.len());
+    key.get(..end).unwrap_or(key)
+}
+
+impl CacheKey {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Scheme {
+    /// As written in a URI.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Printable ASCII as it is, every other byte percent-encoded: for people, not to be read back.
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &*self.0 {
+            match byte {
+                b' '..=b'~' => write!(f, "{}", char::from(*byte))?,
+                _ => write!(f, "%{byte:02X}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The variants under one cache key: the request fields that Vary nominates (RFC 9111 §4.1).
+//!
+//! In: fields. Out: [`VaryKey`]. Always holds: two requests that a key matches are the same in
+//! every nominated field, after the normalisation that each field's definition allows.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// The nominated fields and their values in the request that a response was stored for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VaryKey {
+    /// Sorted by name, without duplicates.
+    nominated: Box<[Nominated]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Nominated {
+    name: HeaderName,
+    /// Normalised; a field that is absent matches only where it is absent.
+    value: Option<Box<[u8]>>,
+}
+
+impl VaryKey {
+    /// What a response to a request with `request_fields` answers. Nothing for `Vary: *`, which
+    /// no request matches, and for a Vary that does not follow the grammar.
+    #[must_use]
+    pub fn of(response_fields: &HeaderMap, request_fields: &HeaderMap) -> Option<Self> {
+        let mut names = Vec::new();
+        for line in response_fields.get_all(header::VARY) {
+            for member in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                // "*" is a token as well: it must not pass as a field of that name.
+                if member == b"*" {
+                    return None;
+                }
+                if !member.is_empty() {
+                    names.push(HeaderName::from_bytes(member).ok()?);
+                }
+            }
+        }
+        names.sort_by(|a: &HeaderName, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        let nominated = names.into_iter().map(|name| {
+            let value = normal(&name, request_fields).map(Iterator::collect);
+            Nominated { name, value }
+        });
+        Some(Self { nominated: nominated.collect() })
+    }
+
+    /// Whether a request with these fields may be answered.
+    #[must_use]
+    pub fn matches(&self, request_fields: &HeaderMap) -> bool {
+        self.nominated.iter().all(|nominated| nominated.matches(request_fields))
+    }
+
+    /// The variant that `request_fields` would get if the same fields told responses apart.
+    #[must_use]
+    pub fn for_request(&self, request_fields: &HeaderMap) -> Self {
+        let nominated = self.nominated.iter().map(|nominated| Nominated {
+            name: nominated.name.clone(),
+            value: normal(&nominated.name, request_fields).map(Iterator::collect),
+        });
+        Self { nominated: nominated.collect() }
+    }
+
+    /// Whether both are about the same fields with the same values: one replaces the other.
+    #[must_use]
+    pub fn same_variant(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    /// Whether nothing is nominated: every request matches.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.nominated.is_empty()
+    }
+
+    /// The nominated names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.nominated.iter().map(|nominated| &nominated.name)
+    }
+}
+
+impl Nominated {
+    fn matches(&self, request_fields: &HeaderMap) -> bool {
+        let Some(stored) = &self.value else { return !request_fields.contains_key(&self.name) };
+        let mut lines = request_fields.get_all(&self.name).iter();
+        match (lines.next(), lines.next()) {
+            // What is normal already, as most clients send it, needs no second look.
+            (Some(only), None) if only.as_bytes() == &**stored => true,
+            _ => normal(&self.name, request_fields)
+                .is_some_and(|presented| presented.eq(stored.iter().copied())),
+        }
+    }
+}
+
+/// The normalised value of a field, byte by byte; nothing if the field is absent.
+///
+/// Several lines count as one list (RFC 9110 §5.3), and white space around a line says nothing.
+/// Where the field is known to be a list, so does white space around its members, and empty
+/// members go; where it is known to be case-insensitive, so does case. The order of members stays:
+/// clients hardly differ in it, and Accept-Language may mean it.
+pub(super) fn normal<'a>(
+    name: &HeaderName,
+    fields: &'a HeaderMap,
+) -> Option<impl Iterator<Item = u8> + 'a> {
+    let form = Form::of(name);
+    let lines = fields.get_all(name);
+    lines.iter().next()?;
+    let members = lines.iter().flat_map(move |line| form.members(line));
+    Some(members.enumerate().flat_map(move |(index, member)| {
+        let separator: &[u8] = if index == 0 { b"" } else { b", " };
+        let kept = member.iter().copied().filter(move |byte| form.keeps(*byte));
+        separator.iter().copied().chain(kept.map(move |byte| form.fold(byte)))
+    }))
+}
+
+/// What may be changed in a field without changing what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Nothing is known.
+    Opaque,
+    /// A list of members without quoted strings, case and inner white space of no meaning.
+    Tokens,
+}
+
+impl Form {
+    fn of(name: &HeaderName) -> Self {
+        // Content codings, language ranges, charsets and weights: RFC 9110 §12.5.2-§12.5.4.
+        match *name {
+            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE | header::ACCEPT_CHARSET => {
+                Self::Tokens
+            }
+            _ => Self::Opaque,
+        }
+    }
+
+    fn members(self, line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+        line.as_bytes()
+            .split(move |byte| self == Self::Tokens && *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(move |member| self == Self::Opaque || !member.is_empty())
+    }
+
+    const fn keeps(self, byte: u8) -> bool {
+        match self {
+            Self::Opaque => true,
+            Self::Tokens => !matches!(byte, b' ' | b'\t'),
+        }
+    }
+
+    const fn fold(self, byte: u8) -> u8 {
+        match self {
+            Self::Opaque => byte,
+            Self::Tokens => byte.to_ascii_lowercase(),
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! What an operator may say about the edge and its sites: type, bounds, default, unit, doc line.
+//!
+//! These are the words as typed. `config` checks a file against the schema that these types
+//! derive (every bound stands here and nowhere else) and generates the reference page from it.
+//! Its own keys in the schema are `x-kind` (on a list it speaks of the items), `x-min`, `x-max`,
+//! `x-words` (allowed beside the kind) and `x-example` (for a key that has no default);
+//! [`crate::site`] turns them into the values that the law uses.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+pub use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `[edge]`: the HTTP side of a node.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeSettings {
+    /// Addresses and ports that clients connect to, HTTP/1.1 and HTTP/2 by prior knowledge;
+    /// at least one.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "socket-address", "x-example" = ["0.0.0.0:80", "[::]:80"]))]
+    pub listen: Vec<SocketAddr>,
+    /// Memory for everything stored, being filled, or held by a slow client.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "16 MiB", "x-max" = "16 TiB"))]
+    pub memory: ByteSize,
+    /// The largest response content that is stored, never more than a fifth of `memory`; larger
+    /// ones stream through a bounded window. Where it is left out and `memory` is less, it is
+    /// `memory`.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "1 KiB", "x-max" = "1 TiB"))]
+    pub object_bytes_max: ByteSize,
+    /// What may remain to be fetched for a filling whose clients have all gone.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "0 B", "x-max" = "1 TiB"))]
+    pub orphan_bytes_max: ByteSize,
+    /// The window through which content that is not stored streams to its clients.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "64 KiB", "x-max" = "64 MiB"))]
+    pub window_bytes: ByteSize,
+    /// The number of stored variants under one cache key (Vary); the oldest make room.
+    #[schemars(range(min = 1, max = 1000))]
+    pub variants_max: u32,
+    /// Ranges that one request may ask for; more are answered with the whole representation.
+    #[schemars(range(min = 1, max = 1000))]
+    pub ranges_max: u32,
+    /// How long a key is remembered as uncacheable after a response that could not be stored.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 day"))]
+    #[serde(with = "humantime_serde")]
+    pub uncacheable_remembered: Duration,
+    /// Response fields that carry caching directives for this cache, before Cache-Control
+    /// (RFC 9213), in order of precedence.
+    #[schemars(length(max = 16), extend("x-kind" = "field-name"))]
+    pub targeted_fields: Vec<String>,
+    /// Whether Cache-Status says the cache key.
+    pub cache_status_key: bool,
+    /// Networks whose Forwarded and X-Forwarded-* fields are believed and extended.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
+    pub trusted_peers: Vec<IpNet>,
+    /// Networks among the loopback and link-local ones, and this node's own listeners, that
+    /// origins may be reached at.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
+    pub origin_networks_allowed: Vec<IpNet>,
+    /// What a client may take of the edge.
+    pub limits: LimitSettings,
+}
+
+impl Default for EdgeSettings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            memory: ByteSize::mib(256),
+            object_bytes_max: ByteSize::mib(64),
+            orphan_bytes_max: ByteSize::mib(8),
+            // Measured: with 1 MiB, a thousand slow readers of large objects took a third more than
+            // `memory`; a window only has to cover the way between two tasks.
+            window_bytes: ByteSize::kib(256),
+            variants_max: 32,
+            ranges_max: 16,
+            uncacheable_remembered: Duration::from_secs(120),
+            targeted_fields: vec!["CDN-Cache-Control".to_owned()],
+            cache_status_key: false,
+            trusted_peers: Vec::new(),
+            origin_networks_allowed: Vec::new(),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+/// `[edge.limits]`: what a client may take of the edge.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Bytes of a request head; more is answered 431.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "1 KiB", "x-max" = "1 MiB"))]
+    pub header_bytes_max: ByteSize,
+    /// Fields of a request head; more is answered 431.
+    #[schemars(range(min = 8, max = 1000))]
+    pub header_count_max: u32,
+    /// Bytes of a request target; more is answered 414.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "256 B", "x-max" = "64 KiB"))]
+    pub uri_bytes_max: ByteSize,
+    /// Bytes of request content; more is answered 413.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "0 B", "x-max" = "1 TiB"))]
+    pub body_bytes_max: ByteSize,
+    /// Connections at once, over all listeners.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub connections_max: u32,
+    /// Connections at once from one address (for IPv6 from one /64).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_address_max: u32,
+    /// Time for a whole request head to arrive once its first byte has.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "10m"))]
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    /// Time that a connection may wait for its next request.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Time between two reads of request content.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// Time that a client may take no byte of a response that waits for it.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
+    /// HTTP/2 streams at once on one connection.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub h2_streams_max: u32,
+    /// HTTP/2 streams that a client may reset before their answer, per connection and minute.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub h2_resets_max: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            header_bytes_max: ByteSize::kib(32),
+            header_count_max: 100,
+            uri_bytes_max: ByteSize::kib(8),
+            body_bytes_max: ByteSize::gib(1),
+            connections_max: 20_000,
+            connections_per_address_max: 2_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            h2_streams_max: 100,
+            h2_resets_max: 200,
+        }
+    }
+}
+
+/// `[[site]]`: what a site owner has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteSettings {
+    /// The site's name: a DNS label, unique on the node.
+    #[schemars(extend("x-kind" = "label", "x-example" = "shop"))]
+    pub name: String,
+    /// Host names that the site answers for: exact, `*.example.com`, or `*` for all the rest.
+    #[schemars(length(min = 1), extend("x-kind" = "host-pattern", "x-example" = ["static.shop.example"]))]
+    pub hosts: Vec<String>,
+    /// Where the site's content comes from.
+    pub origin: OriginSettings,
+    /// Settings for parts of the site; the first rule whose path matches applies.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<RuleSettings>,
+}
+
+/// `site.origin`: the site owner's servers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OriginSettings {
+    /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn.
+    #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
+    pub servers: Vec<String>,
+    /// The Host that is sent: `server` (the server's own name), `client` (the client's Host), or
+    /// a name.
+    #[serde(default = "OriginSettings::default_host")]
+    #[schemars(extend("x-kind" = "authority", "x-words" = ["server", "client"]))]
+    pub host: String,
+    /// The name asked for in TLS (SNI) and expected in the certificate; else the server's.
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "host", "x-example" = "shop.example"))]
+    pub sni: Option<String>,
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "origin-ca.pem"))]
+    pub ca: Option<PathBuf>,
+    /// Connections at once to each server.
+    #[serde(default = "OriginSettings::default_connections_max")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections_max: u32,
+    /// Requests that may wait for a connection to each server; more are answered 503.
+    #[serde(default = "OriginSettings::default_queue_max")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub queue_max: u32,
+    /// Time that a request may wait for a connection.
+    #[serde(default = "OriginSettings::default_queue_timeout", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "10m"))]
+    pub queue_timeout: Duration,
+    /// Time for a connection, TLS included.
+    #[serde(default = "OriginSettings::default_connect_timeout", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "5m"))]
+    pub connect_timeout: Duration,
+    /// Time from the request sent to the first byte of the response head.
+    #[serde(default = "OriginSettings::default_first_byte_timeout", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "1h"))]
+    pub first_byte_timeout: Duration,
+    /// Time between two reads of response content.
+    #[serde(default = "OriginSettings::default_idle_timeout", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "1h"))]
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    #[serde(default = "OriginSettings::default_keep_alive", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
+    pub keep_alive: Duration,
+    /// Failures in a row after which a server is left out for `ejection_time`.
+    #[serde(default = "OriginSettings::default_ejection_failures")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub ejection_failures: u32,
+    /// How long a failing server is left out; while all are left out, all are tried.
+    #[serde(default = "OriginSettings::default_ejection_time", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1h"))]
+    pub ejection_time: Duration,
+    /// Tries on another server, in percent of requests, over all reasons to retry.
+    #[serde(default = "OriginSettings::default_retry_percent")]
+    #[schemars(range(min = 0, max = 100))]
+    pub retry_percent: u32,
+}
+
+impl OriginSettings {
+    fn default_host() -> String {
+        "server".to_owned()
+    }
+    fn default_connections_max() -> u32 {
+        256
+    }
+    fn default_queue_max() -> u32 {
+        1024
+    }
+    fn default_queue_timeout() -> Duration {
+        Duration::from_secs(10)
+    }
+    fn default_connect_timeout() -> Duration {
+        Duration::from_secs(5)
+    }
+    fn default_first_byte_timeout() -> Duration {
+        Duration::from_secs(30)
+    }
+    fn default_idle_timeout() -> Duration {
+        Duration::from_secs(30)
+    }
+    fn default_keep_alive() -> Duration {
+        Duration::from_secs(60)
+    }
+    fn default_ejection_failures() -> u32 {
+        5
+    }
+    fn default_ejection_time() -> Duration {
+        Duration::from_secs(10)
+    }
+    fn default_retry_percent() -> u32 {
+        10
+    }
+}
+
+/// `[[site.rule]]`: settings for a part of a site's paths.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleSettings {
+    /// The paths: exact, or with `*` for any run of characters.
+    #[schemars(extend("x-kind" = "path-pattern"))]
+    pub path: String,
+    /// Whether responses may be stored and reused at all.
+    pub cache: bool,
+    /// Freshness lifetime of responses that say nothing explicit, before any heuristic.
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1 day"))]
+    #[serde(with = "humantime_serde")]
+    pub default_ttl: Option<Duration>,
+    /// The least freshness lifetime; never overrides no-store, private or no-cache.
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1m"))]
+    #[serde(with = "humantime_serde")]
+    pub min_ttl: Option<Duration>,
+    /// The largest freshness lifetime.
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "30 days"))]
+    #[serde(with = "humantime_serde")]
+    pub max_ttl: Option<Duration>,
+    /// Freshness lifetime by status for error responses that say nothing explicit:
+    /// `{ "404" = "10s", "503" = "1s" }`.
+    #[schemars(with = "BTreeMap<String, String>", extend("x-kind" = "status-ttl"))]
+    pub negative_ttl: BTreeMap<String, String>,
+    /// Share of the time since Last-Modified that counts as fresh, in percent; 0 for no heuristic.
+    #[schemars(range(min = 0, max = 100))]
+    pub heuristic_percent: u32,
+    /// The largest heuristic freshness lifetime.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year"))]
+    #[serde(with = "humantime_serde")]
+    pub heuristic_max: Duration,
+    /// Stale responses are served for this long while one request refreshes them (RFC 5861),
+    /// where the origin does not say.
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year", "x-example" = "30s"))]
+    #[serde(with = "humantime_serde")]
+    pub stale_while_revalidate: Option<Duration>,
+    /// Stale responses are served for this long when the origin answers 500, 502, 503 or 504
+    /// (RFC 5861), where the origin does not say.
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year", "x-example" = "1 day"))]
+    #[serde(with = "humantime_serde")]
+    pub stale_if_error: Option<Duration>,
+    /// Stale responses are served for this long when the origin is unreachable or fails a
+    /// validation (RFC 9111 §4.2.4).
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year"))]
+    #[serde(with = "humantime_serde")]
+    pub stale_on_failure: Duration,
+    /// Whether no-cache, max-age and Pragma of clients are honoured (RFC 9111 §5.2.1 leaves it
+    /// to the cache); a key is then validated for them at most once a second.
+    pub honour_client_reload: bool,
+    /// Which query parameters tell responses apart.
+    pub query: QuerySettings,
+    /// Request fields that tell responses apart, beside Vary.
+    #[schemars(extend("x-kind" = "field-name"))]
+    pub key_fields: Vec<String>,
+}
+
+impl Default for RuleSettings {
+    fn default() -> Self {
+        Self {
+            path: "*".to_owned(),
+            cache: true,
+            default_ttl: None,
+            min_ttl: None,
+            max_ttl: None,
+            negative_ttl: BTreeMap::new(),
+            heuristic_percent: 10,
+            heuristic_max: Duration::from_secs(24 * 3600),
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            stale_on_failure: Duration::from_secs(3600),
+            honour_client_reload: false,
+            query: QuerySettings::default(),
+            key_fields: Vec::new(),
+        }
+    }
+}
+
+/// `site.rule.query`: what becomes of the query before it enters the key and the forward.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySettings {
+    /// `all` (default), `none`, `keep` (only those in `names`) or `drop` (all but those).
+    pub mode: QueryMode,
+    /// The parameters that `keep` and `drop` speak of; a trailing `*` matches any ending.
+    #[schemars(extend("x-kind" = "parameter"))]
+    pub names: Vec<String>,
+    /// Whether parameters are sorted by name, so that their order tells nothing apart.
+    pub sort: bool,
+}
+
+/// Which query parameters enter the key and the forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryMode {
+    /// All of them.
+    #[default]
+    All,
+    /// None of them.
+    None,
+    /// Only the named ones.
+    Keep,
+    /// All but the named ones.
+    Drop,
+}

@@ -1,0 +1,164 @@
+//! Sites: the settings as typed, turned into values ready to use.
+//!
+//! In: [`crate::settings`]. Out: [`Site`], its [`Policy`] per path, and [`SiteTable`], which finds
+//! the site of a host; or every [`Problem`] of the settings at once.
+//! Always holds: what is built needs no further check; no host belongs to two sites.
+//! It deliberately does not know files, defaults of files, or how a server is reached.
+//!
+//! RFC 9110 §4.2, §7.2. Hot path: [`SiteTable::find`], [`Site::policy`] and [`Host::parse`] of a
+//! normal host allocate nothing.
+
+mod build;
+mod host;
+mod pattern;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    host::{Host, HostPattern},
+    pattern::PathPattern,
+    table::SiteTable,
+};
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::key::QueryPlan;
+
+/// A site's identity, never reused within a process: a site that is removed and added again does
+/// not find what the former one stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(pub u64);
+
+/// What a site owner has.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its identity in cache keys.
+    pub id: SiteId,
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// The hosts that it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// Where its content comes from.
+    pub origin: Arc<OriginPlan>,
+    /// Its rules; the first whose pattern matches applies.
+    pub rules: Vec<Rule>,
+    /// The policy of paths that no rule matches.
+    pub fallback: Policy,
+}
+
+/// A rule: a policy for a part of a site's paths.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The paths.
+    pub pattern: PathPattern,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// The origin of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginPlan {
+    /// Its servers, at least one, taken in turn.
+    pub servers: Vec<ServerAddress>,
+    /// The Host that is sent.
+    pub host: HostChoice,
+    /// The name asked for in TLS; else the server's host.
+    pub sni: Option<String>,
+    /// A PEM file of certificate authorities; else the system's.
+    pub ca: Option<PathBuf>,
+    /// Connections at once to each server.
+    pub connections_max: u32,
+    /// Requests that may wait for a connection to each server.
+    pub queue_max: u32,
+    /// Time that a request may wait for a connection.
+    pub queue_timeout: Duration,
+    /// Time for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Time from the request sent to the first byte of the response head.
+    pub first_byte_timeout: Duration,
+    /// Time between two reads of response content.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub keep_alive: Duration,
+    /// Failures in a row after which a server is left out.
+    pub ejection_failures: u32,
+    /// How long a failing server is left out.
+    pub ejection_time: Duration,
+    /// Tries on another server, in percent of requests.
+    pub retry_percent: u32,
+}
+
+/// A server of an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Its name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `host[:port]` as a Host field says it: without the scheme's default port.
+    pub authority: String,
+}
+
+/// The Host that is sent to an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostChoice {
+    /// The server's own authority.
+    Server,
+    /// The client's Host.
+    Client,
+    /// This name.
+    Name(HeaderValue),
+}
+
+/// What a rule says about storing and reusing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether responses may be stored and reused at all.
+    pub cache: bool,
+    /// Freshness lifetime of responses that say nothing explicit.
+    pub default_ttl: Option<Duration>,
+    /// The least freshness lifetime.
+    pub min_ttl: Option<Duration>,
+    /// The largest freshness lifetime.
+    pub max_ttl: Option<Duration>,
+    /// Freshness lifetime by status for responses that say nothing explicit, sorted by status.
+    pub negative_ttl: Vec<(StatusCode, Duration)>,
+    /// Share of the time since Last-Modified that counts as fresh, in percent.
+    pub heuristic_percent: u32,
+    /// The largest heuristic freshness lifetime.
+    pub heuristic_max: Duration,
+    /// stale-while-revalidate where the origin does not say.
+    pub stale_while_revalidate: Option<Duration>,
+    /// stale-if-error where the origin does not say.
+    pub stale_if_error: Option<Duration>,
+    /// How stale a response may be served when the origin is unreachable or answers 5xx.
+    pub stale_on_failure: Duration,
+    /// Whether no-cache, max-age and Pragma of clients are honoured.
+    pub honour_client_reload: bool,
+    /// Which query parameters tell responses apart.
+    pub query: QueryPlan,
+    /// Request fields that tell responses apart, beside Vary.
+    pub key_fields: Vec<HeaderName>,
+    /// Response fields that carry directives for this cache, in order of precedence.
+    pub targeted_fields: Arc<[HeaderName]>,
+}
+
+/// A fault in the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key path inside the section that was given: `hosts[1]`, `rule[0].path`.
+    pub at: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}

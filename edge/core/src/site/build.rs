@@ -1,0 +1,273 @@
+//! From the settings as typed to a [`Site`], with every problem at once.
+//!
+//! In: [`SiteSettings`] and [`EdgeSettings`]. Out: a site, or all [`Problem`]s. Bounds of numbers
+//! are the schema's business; what is checked here is what a value cannot be built without.
+
+use std::{net::Ipv6Addr, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use humantime_serde::re::humantime;
+
+use super::{
+    Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule, ServerAddress,
+    Site, SiteId,
+};
+use crate::{
+    key::{NamePattern, Parameters, QueryPlan},
+    settings::{
+        EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
+    },
+};
+
+impl Site {
+    /// The site that the settings describe.
+    ///
+    /// # Errors
+    /// Everything in the settings that no site can be built from.
+    pub fn build(
+        settings: &SiteSettings,
+        edge: &EdgeSettings,
+        id: SiteId,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut faults = Faults::default();
+        // A fault of [edge] is reported there, by its own check.
+        let targeted: Arc<[HeaderName]> =
+            edge.targeted_fields.iter().filter_map(|name| name.parse().ok()).collect();
+        if !is_label(&settings.name) {
+            faults.add("name".to_owned(), &settings.name, "a DNS label: a-z, 0-9 and inner -");
+        }
+        let hosts = hosts(&settings.hosts, &mut faults);
+        let origin = origin(&settings.origin, &mut faults);
+        let mut rules = Vec::new();
+        for (index, rule) in settings.rules.iter().enumerate() {
+            let at = format!("rule[{index}]");
+            let policy = policy(rule, &targeted, &at, &mut faults);
+            match PathPattern::parse(&rule.path) {
+                Some(pattern) => rules.push(Rule { pattern, policy }),
+                None => faults.add(format!("{at}.path"), &rule.path, "a path from / on, or *"),
+            }
+        }
+        if !faults.0.is_empty() {
+            return Err(faults.0);
+        }
+        Ok(Self {
+            id,
+            name: settings.name.as_str().into(),
+            hosts,
+            origin: Arc::new(origin),
+            rules,
+            fallback: Policy { targeted_fields: targeted, ..Policy::default() },
+        })
+    }
+
+    /// The policy of a path: that of the first rule whose pattern matches.
+    #[must_use]
+    pub fn policy(&self, path: &str) -> &Policy {
+        let rule = self.rules.iter().find(|rule| rule.pattern.matches(path));
+        rule.map_or(&self.fallback, |rule| &rule.policy)
+    }
+}
+
+impl Default for Policy {
+    /// The policy of a rule that says nothing, without targeted fields.
+    fn default() -> Self {
+        policy(&RuleSettings::default(), &Arc::default(), "", &mut Faults::default())
+    }
+}
+
+/// What was found wrong so far.
+#[derive(Default)]
+struct Faults(Vec<Problem>);
+
+impl Faults {
+    fn add(&mut self, at: String, value: &str, allowed: &str) {
+        self.0.push(Problem { at, message: format!("\"{value}\" is not {allowed}") });
+    }
+}
+
+fn hosts(texts: &[String], faults: &mut Faults) -> Vec<HostPattern> {
+    if texts.is_empty() {
+        faults.0.push(Problem { at: "hosts".to_owned(), message: "at least one host".to_owned() });
+    }
+    let mut hosts = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match HostPattern::parse(text) {
+            Some(host) => hosts.push(host),
+            None => faults.add(
+                format!("hosts[{index}]"),
+                text,
+                "a host name without port, *.name, or *",
+            ),
+        }
+    }
+    hosts
+}
+
+fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
+    let mut servers = Vec::new();
+    for (index, text) in settings.servers.iter().enumerate() {
+        match ServerAddress::parse(text) {
+            Some(server) => servers.push(server),
+            None => faults.add(
+                format!("origin.servers[{index}]"),
+                text,
+                "http://host[:port] or https://host[:port]",
+            ),
+        }
+    }
+    if settings.servers.is_empty() {
+        let message = "at least one server".to_owned();
+        faults.0.push(Problem { at: "origin.servers".to_owned(), message });
+    }
+    if let Some(sni) = &settings.sni
+        && !is_name(sni)
+    {
+        faults.add("origin.sni".to_owned(), sni, "a host name");
+    }
+    OriginPlan {
+        servers,
+        host: host_choice(&settings.host, faults),
+        sni: settings.sni.clone(),
+        ca: settings.ca.clone(),
+        connections_max: settings.connections_max,
+        queue_max: settings.queue_max,
+        queue_timeout: settings.queue_timeout,
+        connect_timeout: settings.connect_timeout,
+        first_byte_timeout: settings.first_byte_timeout,
+        idle_timeout: settings.idle_timeout,
+        keep_alive: settings.keep_alive,
+        ejection_failures: settings.ejection_failures,
+        ejection_time: settings.ejection_time,
+        retry_percent: settings.retry_percent,
+    }
+}
+
+fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {
+    match text {
+        "server" => return HostChoice::Server,
+        "client" => return HostChoice::Client,
+        _ => {}
+    }
+    // The operator's own form is sent, port included.
+    let value = Host::parse(text).and_then(|_| HeaderValue::from_str(text).ok());
+    value.map_or_else(
+        || {
+            faults.add("origin.host".to_owned(), text, "server, client or a host name");
+            HostChoice::Server
+        },
+        HostChoice::Name,
+    )
+}
+
+impl ServerAddress {
+    /// Reads `http://host[:port]` or `https://host[:port]`, a slash at its end allowed.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let tls = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let host = Host::parse(authority)?;
+        let default = if tls { 443 } else { 80 };
+        let after_address = authority.rsplit(']').next().unwrap_or_default();
+        let port = match after_address.split_once(':') {
+            Some((_, digits)) => digits.parse().ok().filter(|port| *port != 0)?,
+            None => default,
+        };
+        let name = host.as_str();
+        let authority = if port == default { name.to_owned() } else { format!("{name}:{port}") };
+        let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (is_name(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some(Self {
+            tls,
+            host,
+            port,
+            authority,
+        })
+    }
+}
+
+/// A host name or an IPv4 address, as DNS and certificates know them.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+/// A DNS label in lower case (RFC 1123 §2.1).
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn policy(
+    rule: &RuleSettings,
+    targeted_fields: &Arc<[HeaderName]>,
+    at: &str,
+    faults: &mut Faults,
+) -> Policy {
+    if let (Some(min_ttl), Some(max_ttl)) = (rule.min_ttl, rule.max_ttl)
+        && min_ttl > max_ttl
+    {
+        let message = "min_ttl is greater than max_ttl".to_owned();
+        faults.0.push(Problem { at: format!("{at}.min_ttl"), message });
+    }
+    Policy {
+        cache: rule.cache,
+        default_ttl: rule.default_ttl,
+        min_ttl: rule.min_ttl,
+        max_ttl: rule.max_ttl,
+        negative_ttl: negative_ttl(rule, at, faults),
+        heuristic_percent: rule.heuristic_percent,
+        heuristic_max: rule.heuristic_max,
+        stale_while_revalidate: rule.stale_while_revalidate,
+        stale_if_error: rule.stale_if_error,
+        stale_on_failure: rule.stale_on_failure,
+        honour_client_reload: rule.honour_client_reload,
+        query: query(&rule.query),
+        key_fields: key_fields(&rule.key_fields, at, faults),
+        targeted_fields: Arc::clone(targeted_fields),
+    }
+}
+
+fn negative_ttl(rule: &RuleSettings, at: &str, faults: &mut Faults) -> Vec<(StatusCode, Duration)> {
+    let mut ttls = Vec::new();
+    for (status, ttl) in &rule.negative_ttl {
+        let at = format!("{at}.negative_ttl.{status}");
+        let code =
+            status.parse().ok().filter(|code: &StatusCode| (400..600).contains(&code.as_u16()));
+        match (code, humantime::parse_duration(ttl)) {
+            (Some(code), Ok(ttl)) => ttls.push((code, ttl)),
+            (None, _) => faults.add(at, status, "an error status from 400 to 599"),
+            (Some(_), Err(_)) => faults.add(at, ttl, "a duration such as \"10s\""),
+        }
+    }
+    ttls
+}
+
+fn key_fields(names: &[String], at: &str, faults: &mut Faults) -> Vec<HeaderName> {
+    let mut fields = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match name.parse() {
+            Ok(field) => fields.push(field),
+            Err(_) => faults.add(format!("{at}.key_fields[{index}]"), name, "a field name"),
+        }
+    }
+    fields
+}
+
+fn query(settings: &QuerySettings) -> QueryPlan {
+    let patterns = || settings.names.iter().map(|name| NamePattern::parse(name)).collect();
+    let keep = match settings.mode {
+        QueryMode::All => Parameters::All,
+        QueryMode::None => Parameters::None,
+        QueryMode::Keep => Parameters::Only(patterns()),
+        QueryMode::Drop => Parameters::Except(patterns()),
+    };
+    QueryPlan { keep, sort: settings.sort }
+}

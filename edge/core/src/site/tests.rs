@@ -1,0 +1,552 @@
+//! Tables of sites: hosts, paths, and settings turned into values.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use proptest::prelude::*;
+
+use super::{
+    Host, HostChoice, HostPattern, PathPattern, Policy, Problem, ServerAddress, Site, SiteId,
+    SiteTable,
+};
+use crate::{
+    key::{NamePattern, Parameters, QueryPlan},
+    settings::{EdgeSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings},
+};
+
+const HOSTS: &[(&str, Option<&str>)] = &[
+    ("shop.example", Some("shop.example")),
+    ("Shop.EXAMPLE", Some("shop.example")),
+    ("shop.example.", Some("shop.example")),
+    ("shop.example:8080", Some("shop.example")),
+    ("shop.example.:80", Some("shop.example")),
+    ("shop.example:", Some("shop.example")),
+    ("localhost", Some("localhost")),
+    ("192.0.2.1:80", Some("192.0.2.1")),
+    ("[2001:db8::1]", Some("[2001:db8::1]")),
+    ("[2001:DB8::1]:443", Some("[2001:db8::1]")),
+    ("[::1]:", Some("[::1]")),
+    ("a_b.example", Some("a_b.example")),
+    ("a%2Db~!$&'()*+,;=", Some("a%2db~!$&'()*+,;=")),
+    ("", None),
+    (".", None),
+    (":80", None),
+    ("shop.example:x", None),
+    ("shop.example:8x", None),
+    ("shop.example:-1", None),
+    ("shop.example:80:80", None),
+    ("user@shop.example", None),
+    ("shop example", None),
+    (" shop.example", None),
+    ("shop.example/", None),
+    ("shop.example?", None),
+    ("shop.example#", None),
+    ("shop\\example", None),
+    ("\u{e9}.example", None),
+    ("a\u{7f}", None),
+    ("2001:db8::1", None),
+    ("[2001:db8::1", None),
+    ("[2001:db8::1]x", None),
+    ("[2001:db8::1]80", None),
+    ("[shop.example]", None),
+    ("[]", None),
+    ("[192.0.2.1]", None),
+    ("a[::1]", None),
+];
+
+#[test]
+fn rfc9110_7_2_hosts_ignore_port_case_and_trailing_dot() {
+    for (text, expected) in HOSTS {
+        let host = Host::parse(text);
+        assert_eq!(host.as_ref().map(Host::as_str), *expected, "{text}");
+    }
+    let borrowed = |text: &str| Host::parse(text).unwrap().as_str().as_ptr() == text.as_ptr();
+    assert!(borrowed("shop.example.:80"));
+    assert!(!borrowed("Shop.example"));
+}
+
+#[test]
+fn host_patterns_are_exact_leading_stars_or_any() {
+    let exact = |host: &str| Some(HostPattern::Exact(host.into()));
+    let suffix = |host: &str| Some(HostPattern::Suffix(host.into()));
+    let rows = [
+        ("shop.example", exact("shop.example"), "shop.example"),
+        ("Shop.Example.", exact("shop.example"), "shop.example"),
+        ("[::1]", exact("[::1]"), "[::1]"),
+        ("*.shop.example", suffix(".shop.example"), "*.shop.example"),
+        ("*.Example", suffix(".example"), "*.example"),
+        ("*", Some(HostPattern::Any), "*"),
+        ("", None, ""),
+        ("*.", None, ""),
+        ("**", None, ""),
+        ("*.*", None, ""),
+        ("*example", None, ""),
+        ("a.*.example", None, ""),
+        ("shop.example:80", None, ""),
+        ("*.shop.example:80", None, ""),
+        ("[::1]:80", None, ""),
+        ("http://shop.example", None, ""),
+    ];
+    for (text, expected, printed) in rows {
+        let pattern = HostPattern::parse(text);
+        assert_eq!(pattern, expected, "{text}");
+        if let Some(pattern) = pattern {
+            assert_eq!(pattern.to_string(), printed);
+            assert_eq!(HostPattern::parse(printed), Some(pattern));
+        }
+    }
+}
+
+const PATHS: &[(&str, &str, bool)] = &[
+    ("/", "/", true),
+    ("/", "/a", false),
+    ("/a", "/a", true),
+    ("/a", "/a/", false),
+    ("/a", "/", false),
+    ("*", "/", true),
+    ("*", "/a/b", true),
+    ("*", "*", true),
+    ("/*", "/", true),
+    ("/img/*", "/img/", true),
+    ("/img/*", "/img/a/b", true),
+    ("/img/*", "/img", false),
+    ("/img/*", "/imgs/a", false),
+    ("/img*", "/imgs/a", true),
+    ("*.css", "/a/b.css", true),
+    ("*.css", "/a/b.css2", false),
+    ("*.css", ".css", true),
+    ("*.css", "/b.CSS", false),
+    ("/a*b", "/ab", true),
+    ("/a*b", "/a", false),
+    ("/a*b", "/axxb", true),
+    ("/a*b", "/axxbc", false),
+    ("/a*a", "/a", false),
+    ("/a*a", "/aa", true),
+    ("/a*b*c", "/a1b2c", true),
+    ("/a*b*c", "/a1c2b", false),
+    ("/a*b*c", "/abbc", true),
+    ("/a*bc*c", "/abc", false),
+    ("/a*bc*c", "/abcc", true),
+    ("*a*b*", "/xaxbx", true),
+    ("*a*b*", "/xbxax", false),
+    ("*aa*aa*", "/aaa", false),
+    ("**", "/", true),
+    ("/a**b", "/ab", true),
+];
+
+#[test]
+fn path_patterns_match_whole_paths() {
+    for (pattern, path, expected) in PATHS {
+        let matches = PathPattern::parse(pattern).unwrap().matches(path);
+        assert_eq!(matches, *expected, "{pattern} {path}");
+    }
+    for text in ["", "a", "a/*", "?", "/a?b", "/a#b", "/a b", "/\u{e9}", "/a\n"] {
+        assert_eq!(PathPattern::parse(text), None, "{text}");
+    }
+}
+
+fn settings(toml: &[(&str, &str)]) -> SiteSettings {
+    let text = |name: &str| {
+        toml.iter()
+            .find(|(of, _)| *of == name)
+            .map_or_else(String::new, |(_, value)| (*value).to_owned())
+    };
+    let list = |name: &str| text(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    SiteSettings {
+        name: text("name"),
+        hosts: list("hosts"),
+        origin: crate::settings::OriginSettings {
+            servers: list("servers"),
+            host: text("host"),
+            sni: Some(text("sni")).filter(|sni| !sni.is_empty()),
+            ca: Some("ca.pem".into()),
+            connections_max: 1,
+            queue_max: 2,
+            queue_timeout: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(4),
+            first_byte_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(6),
+            keep_alive: Duration::from_secs(7),
+            ejection_failures: 8,
+            ejection_time: Duration::from_secs(9),
+            retry_percent: 10,
+        },
+        rules: Vec::new(),
+    }
+}
+
+const GOOD: &[(&str, &str)] = &[
+    ("name", "shop"),
+    ("hosts", "shop.example *.shop.example"),
+    ("servers", "http://a.example https://b.example:8443/"),
+    ("host", "server"),
+    ("sni", "c.example"),
+];
+
+fn build(settings: &SiteSettings) -> Result<Site, Vec<Problem>> {
+    Site::build(settings, &EdgeSettings::default(), SiteId(4))
+}
+
+#[test]
+fn a_site_is_built_from_its_settings() {
+    let site = build(&settings(GOOD)).unwrap();
+    assert_eq!((site.id, &*site.name), (SiteId(4), "shop"));
+    let hosts =
+        [HostPattern::Exact("shop.example".into()), HostPattern::Suffix(".shop.example".into())];
+    assert_eq!(site.hosts, hosts);
+    let origin = &*site.origin;
+    let server = |tls, host: &str, port, authority: &str| ServerAddress {
+        tls,
+        host: host.to_owned(),
+        port,
+        authority: authority.to_owned(),
+    };
+    let servers = [
+        server(false, "a.example", 80, "a.example"),
+        server(true, "b.example", 8443, "b.example:8443"),
+    ];
+    assert_eq!(origin.servers, servers);
+    assert_eq!(origin.host, HostChoice::Server);
+    assert_eq!(origin.sni.as_deref(), Some("c.example"));
+    assert_eq!(origin.ca.as_deref().and_then(|path| path.to_str()), Some("ca.pem"));
+    let counts =
+        [origin.connections_max, origin.queue_max, origin.ejection_failures, origin.retry_percent];
+    assert_eq!(counts, [1, 2, 8, 10]);
+    let times = [
+        origin.queue_timeout,
+        origin.connect_timeout,
+        origin.first_byte_timeout,
+        origin.idle_timeout,
+        origin.keep_alive,
+        origin.ejection_time,
+    ];
+    assert_eq!(times.map(|time| time.as_secs()), [3, 4, 5, 6, 7, 9]);
+    assert!(site.rules.is_empty());
+    let targeted = [HeaderName::from_static("cdn-cache-control")];
+    let fallback = Policy { targeted_fields: targeted.into(), ..Policy::default() };
+    assert_eq!(site.fallback, fallback);
+}
+
+#[test]
+fn the_default_policy_is_that_of_an_empty_rule() {
+    let expected = Policy {
+        cache: true,
+        default_ttl: None,
+        min_ttl: None,
+        max_ttl: None,
+        negative_ttl: Vec::new(),
+        heuristic_percent: 10,
+        heuristic_max: Duration::from_secs(86_400),
+        stale_while_revalidate: None,
+        stale_if_error: None,
+        stale_on_failure: Duration::from_secs(3_600),
+        honour_client_reload: false,
+        query: QueryPlan { keep: Parameters::All, sort: false },
+        key_fields: Vec::new(),
+        targeted_fields: Arc::default(),
+    };
+    assert_eq!(Policy::default(), expected);
+}
+
+/// Whether TLS, host, port, authority.
+type Address = (bool, &'static str, u16, &'static str);
+
+#[test]
+fn server_addresses_are_read_from_urls() {
+    let rows: &[(&str, Option<Address>)] = &[
+        ("http://a.example", Some((false, "a.example", 80, "a.example"))),
+        ("http://a.example/", Some((false, "a.example", 80, "a.example"))),
+        ("http://a.example:80", Some((false, "a.example", 80, "a.example"))),
+        ("http://A.example:443", Some((false, "a.example", 443, "a.example:443"))),
+        ("https://a.example", Some((true, "a.example", 443, "a.example"))),
+        ("https://a.example:80", Some((true, "a.example", 80, "a.example:80"))),
+        ("http://127.0.0.1:65535", Some((false, "127.0.0.1", 65_535, "127.0.0.1:65535"))),
+        ("http://[::1]", Some((false, "::1", 80, "[::1]"))),
+        ("https://[::1]:8443/", Some((true, "::1", 8_443, "[::1]:8443"))),
+        ("http://a_b-c.example", Some((false, "a_b-c.example", 80, "a_b-c.example"))),
+        ("a.example", None),
+        ("ftp://a.example", None),
+        ("HTTP://a.example", None),
+        ("http://", None),
+        ("http:///", None),
+        ("http://a.example/b", None),
+        ("http://a.example?b", None),
+        ("http://a.example:0", None),
+        ("http://a.example:", None),
+        ("http://a.example:65536", None),
+        ("http://u@a.example", None),
+        ("http://a!.example", None),
+        ("http://a%20b", None),
+    ];
+    for (url, expected) in rows {
+        let expected = expected.map(|(tls, host, port, authority)| ServerAddress {
+            tls,
+            host: host.to_owned(),
+            port,
+            authority: authority.to_owned(),
+        });
+        assert_eq!(ServerAddress::parse(url), expected, "{url}");
+    }
+}
+
+#[test]
+fn the_host_that_is_sent_is_chosen() {
+    let choice = |host| {
+        let mut settings = settings(GOOD);
+        settings.origin.host = String::from(host);
+        build(&settings).map(|site| site.origin.host.clone()).map_err(|problems| problems.len())
+    };
+    assert_eq!(choice("server"), Ok(HostChoice::Server));
+    assert_eq!(choice("client"), Ok(HostChoice::Client));
+    let name = HeaderValue::from_static("Www.example:8080");
+    assert_eq!(choice("Www.example:8080"), Ok(HostChoice::Name(name)));
+    assert_eq!(choice("a b"), Err(1));
+    assert_eq!(choice(""), Err(1));
+}
+
+#[test]
+fn rules_become_policies() {
+    let mut settings = settings(GOOD);
+    settings.rules = vec![
+        RuleSettings {
+            path: "/img/*".to_owned(),
+            cache: false,
+            default_ttl: Some(Duration::from_secs(1)),
+            min_ttl: Some(Duration::from_secs(3)),
+            max_ttl: Some(Duration::from_secs(3)),
+            negative_ttl: BTreeMap::from(
+                [("404", "10s"), ("599", "1m 1s"), ("400", "0s")]
+                    .map(|(status, ttl)| (status.to_owned(), ttl.to_owned())),
+            ),
+            heuristic_percent: 4,
+            heuristic_max: Duration::from_secs(5),
+            stale_while_revalidate: Some(Duration::from_secs(6)),
+            stale_if_error: Some(Duration::from_secs(7)),
+            stale_on_failure: Duration::from_secs(8),
+            honour_client_reload: true,
+            query: QuerySettings {
+                mode: QueryMode::Drop,
+                names: vec!["utm_*".to_owned(), "a".to_owned()],
+                sort: true,
+            },
+            key_fields: vec!["X-Device".to_owned()],
+        },
+        RuleSettings { path: "/img/b*".to_owned(), ..RuleSettings::default() },
+    ];
+    let site = build(&settings).unwrap();
+    let status = |code| StatusCode::from_u16(code).unwrap();
+    let patterns = vec![NamePattern::Prefix("utm_".into()), NamePattern::Exact("a".into())];
+    let expected = Policy {
+        cache: false,
+        default_ttl: Some(Duration::from_secs(1)),
+        min_ttl: Some(Duration::from_secs(3)),
+        max_ttl: Some(Duration::from_secs(3)),
+        negative_ttl: vec![
+            (status(400), Duration::ZERO),
+            (status(404), Duration::from_secs(10)),
+            (status(599), Duration::from_secs(61)),
+        ],
+        heuristic_percent: 4,
+        heuristic_max: Duration::from_secs(5),
+        stale_while_revalidate: Some(Duration::from_secs(6)),
+        stale_if_error: Some(Duration::from_secs(7)),
+        stale_on_failure: Duration::from_secs(8),
+        honour_client_reload: true,
+        query: QueryPlan { keep: Parameters::Except(patterns), sort: true },
+        key_fields: vec![HeaderName::from_static("x-device")],
+        targeted_fields: [HeaderName::from_static("cdn-cache-control")].into(),
+    };
+    assert_eq!(site.policy("/img/a"), &expected);
+    // The first rule that matches applies, and none but the fallback elsewhere.
+    assert_eq!(site.policy("/img/b"), &expected);
+    assert!(std::ptr::eq(site.policy("/js/b"), &raw const site.fallback));
+}
+
+#[test]
+fn query_settings_become_plans() {
+    let plan = |mode| {
+        let query = QuerySettings { mode, names: vec!["a".to_owned()], sort: false };
+        let mut settings = settings(GOOD);
+        settings.rules = vec![RuleSettings { query, ..RuleSettings::default() }];
+        build(&settings).unwrap().policy("/").query.keep.clone()
+    };
+    let names = vec![NamePattern::Exact("a".into())];
+    assert_eq!(plan(QueryMode::All), Parameters::All);
+    assert_eq!(plan(QueryMode::None), Parameters::None);
+    assert_eq!(plan(QueryMode::Keep), Parameters::Only(names.clone()));
+    assert_eq!(plan(QueryMode::Drop), Parameters::Except(names));
+}
+
+#[test]
+fn every_problem_of_a_site_is_reported_at_once() {
+    let mut settings = settings(&[
+        ("name", "Shop"),
+        ("hosts", "shop.example a:80"),
+        ("servers", "http://a.example ftp://b"),
+        ("host", "a/b"),
+        ("sni", "a b"),
+    ]);
+    settings.rules = vec![
+        RuleSettings::default(),
+        RuleSettings {
+            path: "img".to_owned(),
+            min_ttl: Some(Duration::from_secs(2)),
+            max_ttl: Some(Duration::from_secs(1)),
+            negative_ttl: BTreeMap::from([
+                ("200".to_owned(), "1s".to_owned()),
+                ("404".to_owned(), "soon".to_owned()),
+                ("600".to_owned(), "1s".to_owned()),
+                ("x".to_owned(), "1s".to_owned()),
+            ]),
+            key_fields: vec!["ok".to_owned(), "a b".to_owned()],
+            ..RuleSettings::default()
+        },
+    ];
+    let problems = build(&settings).unwrap_err();
+    let printed: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        "name: \"Shop\" is not a DNS label: a-z, 0-9 and inner -",
+        "hosts[1]: \"a:80\" is not a host name without port, *.name, or *",
+        "origin.servers[1]: \"ftp://b\" is not http://host[:port] or https://host[:port]",
+        "origin.sni: \"a b\" is not a host name",
+        "origin.host: \"a/b\" is not server, client or a host name",
+        "rule[1].min_ttl: min_ttl is greater than max_ttl",
+        "rule[1].negative_ttl.200: \"200\" is not an error status from 400 to 599",
+        "rule[1].negative_ttl.404: \"soon\" is not a duration such as \"10s\"",
+        "rule[1].negative_ttl.600: \"600\" is not an error status from 400 to 599",
+        "rule[1].negative_ttl.x: \"x\" is not an error status from 400 to 599",
+        "rule[1].key_fields[1]: \"a b\" is not a field name",
+        "rule[1].path: \"img\" is not a path from / on, or *",
+    ];
+    assert_eq!(printed, expected);
+    settings.hosts.clear();
+    settings.origin.servers.clear();
+    settings.rules.clear();
+    let problems = build(&settings).unwrap_err();
+    let at: Vec<&str> = problems.iter().map(|problem| problem.at.as_str()).collect();
+    assert_eq!(at, ["name", "hosts", "origin.servers", "origin.sni", "origin.host"]);
+}
+
+#[test]
+fn names_are_dns_labels() {
+    let long = "a".repeat(63);
+    let longer = "a".repeat(64);
+    let rows = [
+        ("a", true),
+        ("a-b9", true),
+        (long.as_str(), true),
+        (longer.as_str(), false),
+        ("", false),
+        ("-a", false),
+        ("a-", false),
+        ("a.b", false),
+        ("a_b", false),
+        ("A", false),
+    ];
+    for (name, expected) in rows {
+        let mut settings = settings(GOOD);
+        settings.name = String::from(name);
+        assert_eq!(build(&settings).is_ok(), expected, "{name}");
+    }
+}
+
+fn site(name: &str, hosts: &str) -> Arc<Site> {
+    let mut settings = settings(GOOD);
+    settings.name = name.to_owned();
+    settings.hosts = hosts.split_whitespace().map(str::to_owned).collect();
+    Arc::new(build(&settings).unwrap())
+}
+
+#[test]
+fn exact_hosts_go_before_the_longest_suffix_and_any_comes_last() {
+    let sites = vec![
+        site("any", "*"),
+        site("short", "*.example"),
+        site("long", "*.shop.example"),
+        site("exact", "shop.example [::1]"),
+    ];
+    let table = SiteTable::build(sites).unwrap();
+    let rows = [
+        ("shop.example", "exact"),
+        ("SHOP.example.:8080", "exact"),
+        ("[::1]:80", "exact"),
+        ("a.shop.example", "long"),
+        ("a.b.shop.example", "long"),
+        ("ashop.example", "short"),
+        ("a.example", "short"),
+        ("a.b.example", "short"),
+        (".example", "any"),
+        ("example", "any"),
+        ("a.exampled", "any"),
+        ("192.0.2.1", "any"),
+    ];
+    for (host, expected) in rows {
+        let found = table.find(&Host::parse(host).unwrap()).unwrap();
+        assert_eq!(&*found.name, expected, "{host}");
+    }
+    let names: Vec<&str> = table.sites().iter().map(|site| &*site.name).collect();
+    assert_eq!(names, ["any", "short", "long", "exact"]);
+}
+
+#[test]
+fn without_a_catch_all_unknown_hosts_have_no_site() {
+    let table = SiteTable::build(vec![site("a", "a.example *.b.example")]).unwrap();
+    let find = |host| table.find(&Host::parse(host).unwrap()).is_some();
+    assert!(find("a.example") && find("x.b.example"));
+    assert!(!find("b.example") && !find("x.a.example") && !find("example") && !find("c"));
+    assert!(SiteTable::default().find(&Host::parse("a").unwrap()).is_none());
+}
+
+#[test]
+fn no_name_and_no_host_stands_twice() {
+    let problems = SiteTable::build(vec![
+        site("a", "a.example *.a.example *"),
+        site("b", "b.example A.example"),
+        site("a", "*.A.example * c.example c.example"),
+    ])
+    .unwrap_err();
+    let printed: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        "site[1].hosts[1]: \"a.example\" belongs to site \"a\" already",
+        "site[2].name: \"a\" is the name of site[0] as well",
+        "site[2].hosts[0]: \"*.a.example\" belongs to site \"a\" already",
+        "site[2].hosts[1]: \"*\" belongs to site \"a\" already",
+        "site[2].hosts[3]: \"c.example\" belongs to site \"a\" already",
+    ];
+    assert_eq!(printed, expected);
+}
+
+/// The plain definition of a pattern, slow on purpose.
+fn matches_plainly(pattern: &[u8], path: &[u8]) -> bool {
+    match (pattern.split_first(), path.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), None) => matches_plainly(rest, path),
+        (Some((b'*', rest)), Some((_, after))) => {
+            matches_plainly(rest, path) || matches_plainly(pattern, after)
+        }
+        (Some((a, rest)), Some((b, after))) => a == b && matches_plainly(rest, after),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn path_patterns_match_as_defined(pattern in "[/*][ab*]{0,6}", path in "/[ab]{0,8}") {
+        let parsed = PathPattern::parse(&pattern).unwrap();
+        let expected = matches_plainly(pattern.as_bytes(), path.as_bytes());
+        prop_assert_eq!(parsed.matches(&path), expected);
+    }
+
+    #[test]
+    fn a_parsed_host_is_normal(text in "\\PC{0,16}|[a-zA-Z.:\\[\\]0-9]{0,12}") {
+        if let Some(host) = Host::parse(&text) {
+            let normal = host.as_str();
+            prop_assert!(!normal.is_empty() && normal.is_ascii());
+            prop_assert_eq!(normal, normal.to_ascii_lowercase());
+            prop_assert!(normal.starts_with('[') || !normal.contains(':'));
+        }
+        if let Some(server) = ServerAddress::parse(&format!("http://{text}")) {
+            prop_assert!(!server.host.contains(['/', '[']));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The edge's part of the metrics page.
+//!
+//! In: an edge. Out: families of counters, gauges and histograms in the outcome's own words.
+//! Always holds: everything is summed when it is read; nothing here is touched by a request.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use edge_core::outcome::OutcomeLabel;
+use nearcast_daemon::metrics::{Metrics, Scrape};
+
+use crate::{
+    Edge, fetch::server::Server, listener::Connections, record::SiteMetrics, serve::Hall,
+    snapshot::Snapshot,
+};
+
+/// One edge, as the page sees it.
+struct Seen {
+    hall: Arc<Hall>,
+    connections: Arc<Connections>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Seen {
+    fn node(&self) -> &str {
+        &self.hall.node
+    }
+
+    /// The sites' counters in order of their names, and those of requests that no site answers.
+    fn sites(&self) -> Vec<&SiteMetrics> {
+        let mut sites: Vec<&SiteMetrics> =
+            self.snapshot.sites.values().map(|entry| entry.metrics.as_ref()).collect();
+        sites.sort_by(|one, other| one.site.cmp(&other.site));
+        sites.push(&self.hall.nowhere);
+        sites
+    }
+}
+
+/// Puts `edges` on the page; a family stands there once, with every edge's samples.
+pub fn register<'a>(edges: impl Iterator<Item = &'a Edge>, metrics: &Metrics) {
+    let edges: Vec<_> =
+        edges.map(|edge| (Arc::downgrade(edge.hall()), Arc::clone(edge.connections()))).collect();
+    metrics.register(move |scrape| {
+        let seen: Vec<Seen> = edges
+            .iter()
+            .filter_map(|(hall, connections)| {
+                let hall = hall.upgrade()?;
+                let snapshot = hall.snapshot.load_full();
+                // Else the counts of what is stored are those of the last busy moment.
+                hall.room.tier.settle();
+                Some(Seen { hall, connections: Arc::clone(connections), snapshot })
+            })
+            .collect();
+        requests(&seen, scrape)?;
+        latency(&seen, scrape)?;
+        store(&seen, scrape)?;
+        fillings(&seen, scrape)?;
+        origins(&seen, scrape)?;
+        limits(&seen, scrape)
+    });
+}
+
+fn requests(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family = scrape.counter("edge_requests", "Requests by outcome (RFC 9211)")?;
+    for edge in edges {
+        for site in edge.sites() {
+            for label in OutcomeLabel::ALL {
+                let labels =
+                    [("node", edge.node()), ("site", &site.site), ("outcome", label.as_str())];
+                family.sample(&labels, site.requests.sum(label.index()))?;
+            }
+        }
+    }
+    let mut family = scrape.counter("edge_responses", "Responses by class of status")?;
+    for edge in edges {
+        for site in edge.sites() {
+            for (class, name) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
+                let labels = [("node", edge.node()), ("site", &site.site), ("status", name)];
+                family.sample(&labels, site.statuses.sum(class))?;
+            }
+        }
+    }
+    let mut family = scrape.counter("edge_content_bytes", "Content bytes handed to clients")?;
+    for edge in edges {
+        for site in edge.sites() {
+            let labels = [("node", edge.node()), ("site", &*site.site)];
+            family.sample(&labels, site.bytes.sum(0))?;
+        }
+    }
+    let mut family = scrape
+        .counter("edge_responses_aborted", "Responses that broke off or lost their client")?;
+    for edge in edges {
+        for site in edge.sites() {
+            let labels = [("node", edge.node()), ("site", &*site.site)];
+            family.sample(&labels, site.aborted.load(Ordering::Relaxed))?;
+        }
+    }
+    Ok(())
+}
+
+fn latency(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family = scrape.histogram(
+        "edge_request_duration_seconds",
+        "Time from a request's head to its response's end",
+    )?;
+    for edge in edges {
+        for site in edge.sites() {
+            for (index, answered) in ["here", "origin"].into_iter().enumerate() {
+                let labels = [("node", edge.node()), ("site", &site.site), ("answered", answered)];
+                family.sample(&labels, &site.latency.sum(index))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+type Level = fn(&Hall) -> u64;
+
+fn store(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let gauges: [(&str, &str, Level); 5] = [
+        ("edge_memory_bytes", "Bytes of the memory budget in use", |hall| {
+            hall.room.budget.used() as u64
+        }),
+        ("edge_memory_limit_bytes", "The memory budget", |hall| hall.room.budget.limit() as u64),
+        ("edge_stored_keys", "Cache keys with a stored response", |hall| {
+            hall.room.tier.usage().keys
+        }),
+        ("edge_stored_bytes", "Bytes of stored responses", |hall| hall.room.tier.usage().bytes),
+        ("edge_fillings", "Fillings that may be joined now", |hall| hall.room.table.len() as u64),
+    ];
+    for (name, help, level) in gauges {
+        let mut family = scrape.gauge(name, help)?;
+        for edge in edges {
+            family.sample(&[("node", edge.node())], level(&edge.hall))?;
+        }
+    }
+    Ok(())
+}
+
+fn fillings(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let ends: [(&str, Level); 4] = [
+        ("stored", |hall| hall.room.counts.stored.load(Ordering::Relaxed)),
+        ("unstored-memory", |hall| hall.room.counts.unstored_for_memory.load(Ordering::Relaxed)),
+        ("orphaned", |hall| hall.room.counts.orphaned.load(Ordering::Relaxed)),
+        ("broken", |hall| hall.room.counts.broken.load(Ordering::Relaxed)),
+    ];
+    let mut family = scrape.counter("edge_fillings_ended", "Shared fillings by how they ended")?;
+    for edge in edges {
+        for (how, count) in ends {
+            family.sample(&[("node", edge.node()), ("how", how)], count(&edge.hall))?;
+        }
+    }
+    let mut family =
+        scrape.counter("edge_memory_refused", "Reservations that the memory budget refused")?;
+    for edge in edges {
+        family.sample(&[("node", edge.node())], edge.hall.room.budget.refused())?;
+    }
+    Ok(())
+}
+
+/// Every server of every site of every edge, in order.
+fn servers(edges: &[Seen]) -> Vec<([(&str, &str); 3], &Server)> {
+    let mut servers = Vec::new();
+    for edge in edges {
+        for entry in edge.snapshot.sites.values() {
+            for server in entry.pool.servers() {
+                let labels =
+                    [("node", edge.node()), ("site", &*entry.site.name), ("server", server.name())];
+                servers.push((labels, server.as_ref()));
+            }
+        }
+    }
+    servers.sort_by_key(|(labels, _)| *labels);
+    servers
+}
+
+fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    type Read = fn(&Server) -> u64;
+    let families: [(&str, &str, Read); 4] = [
+        ("edge_origin_requests", "Requests sent to an origin server", |server| {
+            server.counts().requests.load(Ordering::Relaxed)
+        }),
+        ("edge_origin_connections", "Connections opened to an origin server", |server| {
+            server.counts().connections.load(Ordering::Relaxed)
+        }),
+        ("edge_origin_failures", "Failures that blame an origin server", |server| {
+            server.counts().failures.load(Ordering::Relaxed)
+        }),
+        ("edge_origin_ejections", "Times an origin server was left out", |server| {
+            server.counts().ejections.load(Ordering::Relaxed)
+        }),
+    ];
+    let servers = servers(edges);
+    for (name, help, read) in families {
+        let mut family = scrape.counter(name, help)?;
+        for (labels, server) in &servers {
+            family.sample(labels, read(server))?;
+        }
+    }
+    let mut family = scrape.gauge("edge_origin_waiting", "Requests that wait for a connection")?;
+    for (labels, server) in &servers {
+        family.sample(labels, server.waiting() as u64)?;
+    }
+    let mut family = scrape.gauge("edge_origin_ejected", "Whether a server is left out now")?;
+    for (labels, server) in &servers {
+        family.sample(labels, u64::from(server.is_ejected()))?;
+    }
+    let mut family = scrape.counter("edge_origin_retries_refused", "Retries over the budget")?;
+    for edge in edges {
+        for entry in edge.snapshot.sites.values() {
+            let labels = [("node", edge.node()), ("site", &*entry.site.name)];
+            family.sample(&labels, entry.pool.retries_refused())?;
+        }
+    }
+    Ok(())
+}
+
+fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family = scrape.gauge("edge_connections", "Client connections that are open")?;
+    for edge in edges {
+        family.sample(&[("node", edge.node())], edge.connections.open())?;
+    }
+    let mut family = scrape.counter("edge_connections_accepted", "Client connections accepted")?;
+    for edge in edges {
+        let count = edge.connections.accepted.load(Ordering::Relaxed);
+        family.sample(&[("node", edge.node())], count)?;
+    }
+    let mut family = scrape.counter("edge_limits_hit", "What a limit refused, by its name")?;
+    for edge in edges {
+        for (limit, counter) in [
+            ("connections_max", &edge.connections.refused_total),
+            ("connections_per_address_max", &edge.connections.refused_address),
+        ] {
+            let labels = [("node", edge.node()), ("limit", limit)];
+            family.sample(&labels, counter.load(Ordering::Relaxed))?;
+        }
+        for (limit, count) in edge.hall.limits.counts() {
+            family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! Connections to origin servers: resolve, check the address, connect, wrap in TLS.
+//!
+//! In: a server of a site's origin. Out: a byte stream to it, or why there is none.
+//! Always holds: the *resolved* address is checked, at connect, so that no name can lead to this
+//! machine, to link-local services or back into our own listeners without the node file's
+//! permission. It knows nothing of HTTP. How bytes travel is a [`Connect`], so that tests bring
+//! in-memory pipes.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use edge_core::site::ServerAddress;
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{FetchError, chain, io_reason};
+
+/// A byte stream, whatever carries it.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// Any byte stream.
+pub type BoxedIo = Box<dyn Io>;
+
+/// Opens byte streams to servers.
+pub trait Connect: Send + Sync {
+    /// A stream to `server`, if `policy` allows the address that it is reached at.
+    fn connect<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        policy: &'a AddressPolicy,
+    ) -> BoxFuture<'a, Result<BoxedIo, FetchError>>;
+}
+
+/// Which addresses an origin may be reached at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressPolicy {
+    /// Networks that the node's settings allow although they are local.
+    pub allowed: Vec<IpNet>,
+    /// Where this node itself listens.
+    pub own: Vec<SocketAddr>,
+}
+
+impl AddressPolicy {
+    /// Whether an origin may be reached at `address`.
+    #[must_use]
+    pub fn allows(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        let own = self.own.iter().any(|own| {
+            own.port() == address.port()
+                && (own.ip().to_canonical() == ip || own.ip().is_unspecified() && is_local(ip))
+        });
+        // Our own listeners are refused even inside an allowed network unless it names the very
+        // address: a whole loopback net is no wish to loop.
+        if own {
+            return self.allows_by_name(ip);
+        }
+        !is_local(ip) || self.allowed.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether a connection from `local` to `peer` has come back to one of our own listeners: with
+    /// a wildcard listener only the connection itself tells that an address is this machine's.
+    #[must_use]
+    pub fn came_home(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+        let ip = peer.ip().to_canonical();
+        let ours = self.own.iter().any(|own| {
+            own.port() == peer.port()
+                && (own.ip().is_unspecified() || own.ip().to_canonical() == ip)
+        });
+        ours && local.ip().to_canonical() == ip && !self.allows_by_name(ip)
+    }
+
+    fn allows_by_name(&self, ip: IpAddr) -> bool {
+        self.allowed.iter().any(|net| net.contains(&ip) && net.prefix_len() == net.max_prefix_len())
+    }
+}
+
+/// Loopback, link-local and unspecified addresses; the latter connect to this machine as well.
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => {
+            let [high @ .., _, _] = v6.segments();
+            // IPv4-compatible and NAT64 (RFC 6052) addresses reach what they embed.
+            let embeds = matches!(high, [0, 0, 0, 0, 0, 0] | [0x64, 0xff9b, 0, 0, 0, 0]);
+            let [.., a, b, c, d] = v6.octets();
+            v6.is_loopback()
+                || v6.is_unicast_link_local()
+                || v6.is_unspecified()
+                || embeds && is_local(IpAddr::from([a, b, c, d]))
+        }
+    }
+}
+
+/// Connections over TCP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+impl Connect for Tcp {
+    fn connect<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        policy: &'a AddressPolicy,
+    ) -> BoxFuture<'a, Result<BoxedIo, FetchError>> {
+        Box::pin(async move {
+            let host = server.host.trim_start_matches('[').trim_end_matches(']');
+            let addresses = lookup_host((host, server.port)).await.map_err(|error| {
+                FetchError::Resolve { host: server.host.clone(), reason: io_reason(&error) }
+            })?;
+            let mut failure =
+                FetchError::Resolve { host: server.host.clone(), reason: "no address".to_owned() };
+            for address in addresses {
+                if !policy.allows(address) {
+                    failure =
+                        FetchError::NotAllowed { host: server.host.clone(), address: address.ip() };
+                    continue;
+                }
+                match TcpStream::connect(address).await {
+                    Ok(stream) if home(&stream, policy) => {
+                        failure = FetchError::NotAllowed {
+                            host: server.host.clone(),
+                            address: address.ip(),
+                        };
+                    }
+                    Ok(stream) => {
+                        // Small requests must not wait for acknowledgements.
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(%error, %address, "TCP_NODELAY could not be set");
+                        }
+                        return Ok(Box::new(stream) as BoxedIo);
+                    }
+                    Err(error) => {
+                        failure = FetchError::Connect {
+                            server: format!("{} ({address})", server.authority),
+                            reason: io_reason(&error),
+                        };
+                    }
+                }
+            }
+            Err(failure)
+        })
+    }
+}
+
+fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => policy.came_home(local, peer),
+        // A connection that is gone already leads nowhere.
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
+/// What TLS to one site's servers needs.
+#[derive(Clone)]
+pub struct TlsPlan {
+    connector: TlsConnector,
+    sni: Option<String>,
+}
+
+impl TlsPlan {
+    /// Trusts the certificate authorities in `ca`, or the system's.
+    ///
+    /// # Errors
+    /// Says which file cannot be used, or that the system has no certificate authorities.
+    pub fn new(ca: Option<&Path>, sni: Option<String>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        match ca {
+            Some(path) => {
+                let certificates = CertificateDer::pem_file_iter(path)
+                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                let (added, ignored) = roots.add_parsable_certificates(certificates);
+                if added == 0 || ignored > 0 {
+                    return Err(format!(
+                        "{} holds {added} usable certificates and {ignored} unusable ones",
+                        path.display()
+                    ));
+                }
+            }
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    return Err("the system has no certificate authorities; install \
+                                ca-certificates or name a file with `ca`"
+                        .to_owned());
+                }
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| chain(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni })
+    }
+
+    /// Wraps a stream to `server` in TLS, checking its certificate.
+    ///
+    /// # Errors
+    /// [`FetchError::Tls`] when the name is none or the handshake fails.
+    pub async fn wrap(
+        &self,
+        stream: BoxedIo,
+        server: &ServerAddress,
+    ) -> Result<BoxedIo, FetchError> {
+        let failed = |reason: String| FetchError::Tls { server: server.authority.clone(), reason };
+        let host = server.host.trim_start_matches('[').trim_end_matches(']');
+        let name = self.sni.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| failed(chain(&error)))?;
+        let stream = self
+            .connector
+            .connect(name, stream)
+            .await
+            .map_err(|error: io::Error| failed(io_reason(&error)))?;
+        Ok(Box::new(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn local_addresses_need_permission() {
+        let none = AddressPolicy::default();
+        for local in [
+            "127.0.0.1:80",
+            "127.9.9.9:80",
+            "169.254.169.254:80",
+            "[::1]:80",
+            "[fe80::1]:80",
+            "0.0.0.0:80",
+            "[::]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::127.0.0.1]:80",
+            "[64:ff9b::7f00:1]:80",
+        ] {
+            assert!(!none.allows(address(local)), "{local}");
+        }
+        for public in ["192.0.2.1:80", "10.0.0.1:80", "[2001:db8::1]:443"] {
+            assert!(none.allows(address(public)), "{public}");
+        }
+        let some = AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
+        assert!(some.allows(address("127.0.0.1:80")));
+        assert!(some.allows(address("[::ffff:127.0.0.1]:80")));
+        assert!(!some.allows(address("[::1]:80")));
+    }
+
+    #[test]
+    fn our_own_listeners_are_refused_unless_named_one_by_one() {
+        let own = vec![address("127.0.0.2:8080"), address("0.0.0.0:81")];
+        let net = AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()], own: own.clone() };
+        assert!(!net.allows(address("127.0.0.2:8080")));
+        assert!(net.allows(address("127.0.0.2:8081")));
+        assert!(!net.allows(address("127.0.0.1:81")));
+        let named = AddressPolicy { allowed: vec!["127.0.0.2/32".parse().unwrap()], own };
+        assert!(named.allows(address("127.0.0.2:8080")));
+        // Behind a wildcard listener, 192.0.2.1 is known to be ours by the connection alone.
+        assert!(net.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
+        assert!(!net.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
+        assert!(!net.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
+    }
+}

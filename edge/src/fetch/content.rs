@@ -1,0 +1,161 @@
+//! A client's request content on its way to the origin: bounded in bytes and time, streamed with
+//! backpressure, never kept.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::FetchError;
+
+/// A client's request content on its way to the origin: bounded, streamed, never kept.
+pub struct ClientContent {
+    incoming: Option<Incoming>,
+    left: u64,
+    /// The longest wait for the next piece.
+    patience: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) watch: Arc<Watch>,
+}
+
+/// What became of a client's content.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// 0 untouched, 1 begun, 2 finished, 3 broken off, 4 too large.
+    state: AtomicU32,
+    done: Notify,
+}
+
+impl Watch {
+    fn set(&self, state: u32) {
+        self.state.store(state, Ordering::Release);
+        if state >= 2 {
+            self.done.notify_waiters();
+        }
+    }
+
+    pub(super) async fn finished(&self) {
+        let done = self.done.notified();
+        if self.state.load(Ordering::Acquire) < 2 {
+            done.await;
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<FetchError> {
+        match self.state.load(Ordering::Acquire) {
+            3 => Some(FetchError::RequestContent {
+                reason: "it broke off".to_owned(),
+                too_large: false,
+            }),
+            4 => Some(FetchError::RequestContent {
+                reason: "it is larger than body_bytes_max".to_owned(),
+                too_large: true,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl ClientContent {
+    /// The content of a request, at most `max` bytes of it, none of them later than `patience`
+    /// after the one before.
+    #[must_use]
+    pub fn new(incoming: Incoming, max: u64, patience: Duration) -> Self {
+        let watch = Arc::default();
+        Self { incoming: Some(incoming), left: max, patience, deadline: None, watch }
+    }
+
+    pub(super) fn none() -> Self {
+        let watch = Watch::default();
+        watch.set(2);
+        Self {
+            incoming: None,
+            left: 0,
+            patience: Duration::ZERO,
+            deadline: None,
+            watch: Arc::new(watch),
+        }
+    }
+
+    pub(super) fn untouched(&self) -> bool {
+        self.incoming.is_none() || self.watch.state.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn into_some(self) -> Option<Self> {
+        self.incoming.is_some().then_some(self)
+    }
+}
+
+impl Body for ClientContent {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        if this.watch.state.load(Ordering::Relaxed) == 0 {
+            this.watch.set(1);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            let patience = this.patience;
+            let deadline = this
+                .deadline
+                .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+            ready!(deadline.as_mut().poll(cx));
+            this.watch.set(3);
+            return Poll::Ready(this.watch.failure().map(Err));
+        };
+        this.deadline = None;
+        let Some(frame) = frame else {
+            this.watch.set(2);
+            return Poll::Ready(None);
+        };
+        let Ok(frame) = frame else {
+            this.watch.set(3);
+            return Poll::Ready(this.watch.failure().map(Err));
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(left) = this.left.checked_sub(length) else {
+            this.watch.set(4);
+            return Poll::Ready(this.watch.failure().map(Err));
+        };
+        this.left = left;
+        if incoming.is_end_stream() {
+            this.watch.set(2);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for ClientContent {
+    fn drop(&mut self) {
+        // A response may come before the content is read to its end; nobody waits for more then.
+        if self.watch.state.load(Ordering::Acquire) < 2 {
+            self.watch.set(2);
+        }
+    }
+}

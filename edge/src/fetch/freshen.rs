@@ -1,0 +1,92 @@
+//! A validation that succeeded: the stored responses that a 304 selects get its fields
+//! (RFC 9111 §4.3.4).
+//!
+//! Always holds: a 304 never revives what was invalidated, and never displaces what has been stored
+//! since the validation began.
+
+use std::sync::Arc;
+
+use edge_core::{storable::StoredHead, time::Timestamp, validation};
+use http::HeaderMap;
+
+use super::{
+    filling::{FillPlan, head_bytes, owned},
+    room::FillRoom,
+    table::Filling,
+};
+use crate::store::StoredResponse;
+
+/// A 304: the stored responses that it selects get its fields (RFC 9111 §4.3.4).
+pub(super) fn freshen(
+    room: &FillRoom,
+    filling: &Filling,
+    plan: &FillPlan,
+    fields: &HeaderMap,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Option<Arc<StoredResponse>> {
+    let heads: Vec<&StoredHead> = plan.validating.iter().map(|stored| &stored.head).collect();
+    let selected = validation::select_for_update(fields, &plan.client_fields, &heads);
+    let mut newest = None;
+    for index in selected {
+        let Some(stored) = plan.validating.get(index) else { continue };
+        // A 304 never revives what was invalidated meanwhile, and its stamp stays the one of the
+        // content's own fetch, so that nothing later revives it either.
+        if room.is_dead(filling.key.as_bytes(), stored.head.stamp) {
+            continue;
+        }
+        let times = (request_time, response_time);
+        let fresh =
+            validation::freshen(&stored.head, fields, times, &plan.client_fields, plan.policy());
+        let (head, withdrawn) = match fresh {
+            Ok(head) => (head, None),
+            Err(withdrawn) => (*withdrawn.head, Some(withdrawn.why)),
+        };
+        let Some(fresh) = with_head(room, stored, head) else { continue };
+        match withdrawn {
+            None => keep_fresh(room, filling, stored, &fresh),
+            Some(why) => {
+                // The origin has withdrawn its leave to store it, or this request does not give
+                // its own: then what is stored stays as it was. Either way it is for the leader.
+                if why.of_response() {
+                    room.tier.remove(&filling.key, stored);
+                }
+                plan.private.validated.lock().get_or_insert(fresh);
+                continue;
+            }
+        }
+        newest.get_or_insert(fresh);
+    }
+    newest
+}
+
+/// The content of `stored` under another head.
+fn with_head(
+    room: &FillRoom,
+    stored: &StoredResponse,
+    head: StoredHead,
+) -> Option<Arc<StoredResponse>> {
+    let charge = room.reserve(head_bytes(&head))?;
+    let fields = owned(&head.fields);
+    let head = StoredHead { stamp: stored.head.stamp, fields, ..head };
+    Some(Arc::new(StoredResponse { head, body: stored.body.clone(), charge }))
+}
+
+/// Puts a freshened response where the old one was. A 304 may have selected another variant than
+/// the request's: then both requests are answered by it from now on (RFC 9111 §4.3.4).
+fn keep_fresh(
+    room: &FillRoom,
+    filling: &Filling,
+    stored: &Arc<StoredResponse>,
+    fresh: &Arc<StoredResponse>,
+) {
+    if fresh.head.vary.same_variant(&stored.head.vary) {
+        room.tier.replace(&filling.key, stored, Arc::clone(fresh));
+    } else {
+        let head = StoredHead { vary: stored.head.vary.clone(), ..fresh.head.clone() };
+        if let Some(old) = with_head(room, stored, head) {
+            room.tier.replace(&filling.key, stored, old);
+        }
+        room.tier.insert(&filling.key, Arc::clone(fresh));
+    }
+    room.uncacheable.invalidate(&room.fingerprint(&filling.key));
+}

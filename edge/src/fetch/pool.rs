@@ -1,0 +1,375 @@
+//! One origin's servers: taken in turn, left out while they fail, each with a bounded number of
+//! connections and a bounded queue for them, shared by all workers.
+//!
+//! In: a request for the origin. Out: its response with a body that gives the connection back at
+//! its end. Always holds: never more than `connections_max` connections to a server; never more
+//! than `queue_max` requests waiting for one; no try on another server after bytes of the
+//! client's content left, none beyond the retry budget, none unless the method is idempotent
+//! (RFC 9110 §9.2.2). It knows no caching law.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use edge_core::site::{HostChoice, OriginPlan};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    FetchError, chain,
+    connect::{AddressPolicy, Connect, TlsPlan},
+    content::ClientContent,
+    response::{Lease, OriginBody, finish},
+    retry::RetryBudget,
+    server::Server,
+};
+
+/// The largest read buffer of an origin connection.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The largest response head.
+const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
+
+/// Called with each interim response (1xx) that the origin sends.
+pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+
+/// A request for an origin.
+pub struct OriginRequest {
+    /// The method.
+    pub method: Method,
+    /// The target in origin form.
+    pub target: Uri,
+    /// End-to-end fields and our own; Host is set here.
+    pub fields: HeaderMap,
+    /// The client's host, for sites that pass it on.
+    pub client_host: String,
+    /// The client's content, if any.
+    pub content: Option<ClientContent>,
+    /// Where interim responses go.
+    pub interim: Option<OnInterim>,
+}
+
+/// The servers of one site's origin.
+pub struct Pool {
+    plan: Arc<OriginPlan>,
+    servers: Vec<Arc<Server>>,
+    next: AtomicUsize,
+    budget: RetryBudget,
+    tls: Option<TlsPlan>,
+    world: OriginWorld,
+}
+
+/// What a pool needs of its surroundings.
+#[derive(Clone)]
+pub struct OriginWorld {
+    /// How bytes travel.
+    pub connector: Arc<dyn Connect>,
+    /// Which addresses are allowed.
+    pub policy: Arc<AddressPolicy>,
+    /// The runtime that owns the connections.
+    pub fills: Handle,
+}
+
+impl Pool {
+    /// A pool for `plan`.
+    ///
+    /// # Errors
+    /// Why TLS to the servers cannot be set up.
+    pub fn new(plan: &Arc<OriginPlan>, world: OriginWorld) -> Result<Self, String> {
+        let tls = if plan.servers.iter().any(|server| server.tls) {
+            Some(TlsPlan::new(plan.ca.as_deref(), plan.sni.clone())?)
+        } else {
+            None
+        };
+        let servers = plan.servers.iter().map(|address| Server::new(address, plan)).collect();
+        Ok(Self {
+            plan: Arc::clone(plan),
+            servers,
+            next: AtomicUsize::new(0),
+            budget: RetryBudget::new(plan.retry_percent),
+            tls,
+            world,
+        })
+    }
+
+    /// The servers, for metrics.
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// Tries that the retry budget refused.
+    #[must_use]
+    pub fn retries_refused(&self) -> u64 {
+        self.budget.refused()
+    }
+
+    /// Which addresses its servers may be reached at.
+    #[must_use]
+    pub fn policy(&self) -> &AddressPolicy {
+        &self.world.policy
+    }
+
+    /// Whether every server is left out now.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.servers.iter().all(|server| server.is_ejected())
+    }
+
+    /// Closes connections that have been idle for longer than `keep_alive`.
+    pub fn sweep(&self) {
+        for server in &self.servers {
+            server.sweep(self.plan.keep_alive);
+        }
+    }
+
+    /// Sends `request` and waits for the response head.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn send(&self, request: OriginRequest) -> Result<Response<OriginBody>, FetchError> {
+        self.budget.deposit();
+        let mut tried: Vec<usize> = Vec::new();
+        let replayable = request.content.is_none() && is_idempotent(&request.method);
+        let OriginRequest { method, target, fields, client_host, content, interim } = request;
+        let mut content = content;
+        loop {
+            let index = self.pick(&tried);
+            let Some(server) = self.servers.get(index) else {
+                return Err(FetchError::Resolve {
+                    host: client_host,
+                    reason: "the site has no server".to_owned(),
+                });
+            };
+            let mut message = Request::new(content.take().unwrap_or_else(ClientContent::none));
+            *message.method_mut() = method.clone();
+            *message.uri_mut() = target.clone();
+            *message.headers_mut() = fields.clone();
+            message.headers_mut().insert(header::HOST, self.host(server, &client_host)?);
+            frame(&mut message);
+            if let Some(interim) = &interim {
+                let interim = Arc::clone(interim);
+                hyper::ext::on_informational(&mut message, move |response| {
+                    interim(response.status(), response.headers());
+                });
+            }
+            match self.exchange(server, message).await {
+                Ok(response) => {
+                    server.succeeded();
+                    return Ok(response);
+                }
+                Err(Failed { error, unsent, kept_connection }) => {
+                    if error.blames_server() {
+                        server.failed(&self.plan);
+                    }
+                    tried.push(index);
+                    // An unsent message may go elsewhere whatever its method; its content, if it
+                    // has any, is still whole.
+                    let again = match unsent {
+                        Some(message) => {
+                            let whole = message.body().untouched();
+                            content = message.into_body().into_some();
+                            whole
+                        }
+                        None => replayable,
+                    };
+                    // The same server is asked again only where its closing of a kept connection
+                    // may have crossed our request (RFC 9112 §9.3.1).
+                    let elsewhere = tried.len() < self.servers.len()
+                        || kept_connection && tried.len() == self.servers.len();
+                    if !(again && elsewhere && error.blames_server() && self.budget.withdraw()) {
+                        return Err(error);
+                    }
+                    tracing::debug!(server = %server.address.authority, %error, "trying again");
+                }
+            }
+        }
+    }
+
+    /// The next server in turn: not tried yet and not left out, else not tried yet, else any.
+    fn pick(&self, tried: &[usize]) -> usize {
+        let count = self.servers.len().max(1);
+        // A further try takes no turn of its own: with two servers the failing one would else be
+        // the first for every request, its neighbour always being the second.
+        let start = self.next.fetch_add(usize::from(tried.is_empty()), Ordering::Relaxed);
+        let turn = |skip_ejected: bool, skip_tried: bool| {
+            (0..count).map(|step| start.wrapping_add(step) % count).find(|index| {
+                let ejected = self.servers.get(*index).is_some_and(|server| server.is_ejected());
+                !(skip_ejected && ejected || skip_tried && tried.contains(index))
+            })
+        };
+        let any = start % count;
+        turn(true, true).or_else(|| turn(false, true)).or_else(|| turn(true, false)).unwrap_or(any)
+    }
+
+    fn host(&self, server: &Server, client_host: &str) -> Result<HeaderValue, FetchError> {
+        match &self.plan.host {
+            HostChoice::Server => Ok(server.authority.clone()),
+            HostChoice::Name(name) => Ok(name.clone()),
+            HostChoice::Client => HeaderValue::from_str(client_host).map_err(|error| {
+                FetchError::RequestContent { reason: chain(&error), too_large: false }
+            }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        server: &Arc<Server>,
+        message: Request<ClientContent>,
+    ) -> Result<Response<OriginBody>, Failed> {
+        let permit = match server.admit(&self.plan).await {
+            Ok(permit) => permit,
+            Err(error) => return Err(Failed::unsent(error, message)),
+        };
+        let mut message = message;
+        let mut fresh_only = false;
+        loop {
+            let idle = if fresh_only { None } else { server.checkout(self.plan.keep_alive) };
+            let reused = idle.is_some();
+            let mut sender = match idle {
+                // A connection is given back with the last byte; hyper may need a moment more.
+                Some(mut sender) => match sender.ready().await {
+                    Ok(()) => sender,
+                    Err(_closed) => continue,
+                },
+                None => match self.open(server).await {
+                    Ok(sender) => sender,
+                    Err(error) => return Err(Failed::unsent(error, message)),
+                },
+            };
+            let sent = Instant::now();
+            let watch = Arc::clone(&message.body().watch);
+            let wait = watch.clone();
+            server.counts.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = {
+                let send = pin!(sender.try_send_request(message));
+                tokio::select! {
+                    answer = send => answer,
+                    () = async {
+                        wait.finished().await;
+                        sleep_until(Instant::now() + self.plan.first_byte_timeout).await;
+                    } => {
+                        return Err(Failed::sent(FetchError::FirstByteTimeout {
+                            server: server.address.authority.clone(),
+                            limit: self.plan.first_byte_timeout,
+                        }));
+                    }
+                }
+            };
+            match answer {
+                Ok(response) => {
+                    let lease = Lease { server: Arc::clone(server), sender: Some(sender), permit };
+                    return finish(response, lease, sent, self.plan.idle_timeout)
+                        .map_err(Failed::sent);
+                }
+                Err(mut failure) => {
+                    let unsent = failure.take_message();
+                    if let Some(error) = watch.failure() {
+                        return Err(Failed::sent(error));
+                    }
+                    match unsent {
+                        // The server had closed a connection that we kept: nothing was sent, so
+                        // a new connection costs nobody anything.
+                        Some(unsent) if reused && unsent.body().untouched() => {
+                            server.counts.requests.fetch_sub(1, Ordering::Relaxed);
+                            message = unsent;
+                            fresh_only = true;
+                        }
+                        unsent => {
+                            let error = FetchError::Broken {
+                                server: server.address.authority.clone(),
+                                reason: chain(failure.error()),
+                            };
+                            return Err(Failed { error, unsent, kept_connection: reused });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new connection; made on the fills runtime, which drives it from then on.
+    async fn open(&self, server: &Arc<Server>) -> Result<SendRequest<ClientContent>, FetchError> {
+        let broken = |reason: String| FetchError::Connect {
+            server: server.address.authority.clone(),
+            reason,
+        };
+        let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
+        let limit = self.plan.connect_timeout;
+        let opening = async move {
+            let stream = world.connector.connect(&address, &world.policy).await?;
+            match tls.filter(|_| address.tls) {
+                Some(tls) => tls.wrap(stream, &address).await,
+                None => Ok(stream),
+            }
+        };
+        // Called on the fills runtime, which has to own the socket.
+        let stream = timeout(limit, opening).await.map_err(|_elapsed| {
+            FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
+        })??;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES)
+            .max_headers(RESPONSE_HEAD_FIELDS_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(chain(&error)))?;
+        server.counts.connections.fetch_add(1, Ordering::Relaxed);
+        // Ends when the connection closes or its last sender and body are dropped.
+        self.world.fills.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %chain(&error), "an origin connection ended");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+/// Says the length of the content that is really sent, whatever the client's fields say: a length
+/// without its content would have the origin read the next request as that content.
+fn frame(message: &mut Request<ClientContent>) {
+    let exact = message.body().size_hint().exact();
+    let empty = message.body().is_end_stream();
+    let (method, fields) = (message.method().clone(), message.headers_mut());
+    let announced = fields.remove(header::CONTENT_LENGTH).is_some();
+    if empty && announced && method != Method::GET && method != Method::HEAD {
+        // RFC 9110 §8.6: a method that anticipates content says that there is none.
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if !empty && exact.is_none() {
+        // hyper sends GET and HEAD without content unless they are framed by the caller.
+        fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
+        .contains(method)
+}
+
+/// An exchange that brought no response.
+struct Failed {
+    error: FetchError,
+    /// The request, if certainly none of it left.
+    unsent: Option<Request<ClientContent>>,
+    /// It went over a connection that was kept from before.
+    kept_connection: bool,
+}
+
+impl Failed {
+    fn unsent(error: FetchError, message: Request<ClientContent>) -> Self {
+        Self { error, unsent: Some(message), kept_connection: false }
+    }
+
+    fn sent(error: FetchError) -> Self {
+        Self { error, unsent: None, kept_connection: false }
+    }
+}

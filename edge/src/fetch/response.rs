@@ -1,0 +1,163 @@
+//! An origin's response as the rest of the edge may see it: framing checked, content bounded in
+//! time, the connection given back at its end.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{FetchError, chain, content::ClientContent, server::Server};
+
+/// Checks what hyper leaves to us and hands the body its connection.
+pub(super) fn finish(
+    mut response: Response<Incoming>,
+    lease: Lease,
+    sent: Instant,
+    idle_timeout: Duration,
+) -> Result<Response<OriginBody>, FetchError> {
+    if let Err(reason) = check_framing(&mut response) {
+        let server = lease.server.address.authority.clone();
+        return Err(FetchError::Broken { server, reason: reason.to_owned() });
+    }
+    Ok(response.map(|incoming| {
+        let ended = incoming.is_end_stream();
+        let mut body =
+            OriginBody { incoming, sent, lease: Some(lease), idle_timeout, deadline: None };
+        if ended {
+            body.give_back();
+        }
+        body
+    }))
+}
+
+/// One reading of the response's length, or none at all.
+fn check_framing<B>(response: &mut Response<B>) -> Result<(), &'static str> {
+    let status = response.status();
+    if status.is_informational() {
+        // We never ask for an upgrade (RFC 9110 §15.2.2).
+        return Err("the response switches protocols unasked");
+    }
+    let fields = response.headers_mut();
+    // RFC 9112 §6.3: a message with both is a sign of tampering; nothing good comes of guessing.
+    if fields.contains_key(header::TRANSFER_ENCODING) && fields.contains_key(header::CONTENT_LENGTH)
+    {
+        return Err("the response has both Content-Length and Transfer-Encoding");
+    }
+    let mut length = None;
+    for value in fields.get_all(header::CONTENT_LENGTH) {
+        for member in value.to_str().unwrap_or("?").split(',') {
+            let member = member.trim();
+            let digits = !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_digit());
+            let number: Option<u64> = digits.then(|| member.parse().ok()).flatten();
+            if number.is_none() || length.is_some_and(|length| Some(length) != number) {
+                return Err("the response's Content-Length is not one number");
+            }
+            length = number;
+        }
+    }
+    fields.remove(header::CONTENT_LENGTH);
+    // RFC 9110 §8.6: a 204 has none.
+    if let Some(length) = length
+        && status != StatusCode::NO_CONTENT
+    {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(())
+}
+
+/// The connection that a response body is read from, and its place under `connections_max`.
+pub(super) struct Lease {
+    pub(super) server: Arc<Server>,
+    pub(super) sender: Option<SendRequest<ClientContent>>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// An origin's response content; at its end the connection is free for the next request.
+pub struct OriginBody {
+    incoming: Incoming,
+    sent: Instant,
+    lease: Option<Lease>,
+    idle_timeout: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl OriginBody {
+    /// When the request that it answers was sent.
+    #[must_use]
+    pub fn sent(&self) -> Instant {
+        self.sent
+    }
+
+    fn give_back(&mut self) {
+        if let Some(Lease { server, sender: Some(sender), permit }) = self.lease.take() {
+            server.put_back(sender);
+            drop(permit);
+        }
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            // The timer is armed again only when the next wait begins.
+            this.deadline = None;
+            return Poll::Ready(match frame {
+                Some(Ok(frame)) => {
+                    if this.incoming.is_end_stream() {
+                        this.give_back();
+                    }
+                    Some(Ok(frame))
+                }
+                Some(Err(error)) => Some(Err(this.broken(chain(&error)))),
+                None => {
+                    this.give_back();
+                    None
+                }
+            });
+        }
+        let idle = this.idle_timeout;
+        let deadline =
+            this.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Some(Err(this.broken(format!("no content for {idle:?}")))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl OriginBody {
+    fn broken(&mut self, reason: String) -> FetchError {
+        let server = self.lease.take().map(|lease| lease.server);
+        if let Some(server) = &server {
+            server.counts.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        FetchError::Broken {
+            server: server.map_or_else(String::new, |server| server.address.authority.clone()),
+            reason,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What all fillings of a node share: the store, the budget, the table, what is remembered.
+
+use std::{
+    hash::BuildHasher as _,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use edge_core::{key::CacheKey, time::Timestamp};
+
+use super::table::FillingTable;
+use crate::{
+    clock::Clock,
+    store::{
+        Tier,
+        budget::{Budget, Charge},
+        stamps::Stamps,
+    },
+};
+
+/// The smallest window that content streams through.
+pub const WINDOW_BYTES_MIN: usize = 64 * 1024;
+
+/// The least time between two refreshes of a key in the background.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all fillings of a node share.
+pub struct FillRoom {
+    /// The node's name, for Via.
+    pub node: Arc<str>,
+    /// The clock of the law.
+    pub clock: Clock,
+    /// Where responses are stored.
+    pub tier: Arc<dyn Tier>,
+    /// The byte budget.
+    pub budget: Arc<Budget>,
+    /// Invalidations.
+    pub stamps: Stamps,
+    /// Fillings that may be joined.
+    pub table: FillingTable,
+    /// Keys whose last response could not be stored, and until when that is remembered.
+    ///
+    /// By [`FillRoom::fingerprint`]: keys may be kilobytes long, and two that share one are
+    /// forwarded alone a little more often, which is never wrong.
+    pub uncacheable: moka::sync::Cache<u64, Timestamp>,
+    /// When a key was last refreshed in the background, by its fingerprint.
+    pub refreshed: moka::sync::Cache<u64, Timestamp>,
+    /// Makes fingerprints that nobody outside can foresee.
+    pub hasher: foldhash::quality::RandomState,
+    /// What went on, counted.
+    pub counts: FillCounts,
+}
+
+/// Counters of what fillings did.
+#[derive(Debug, Default)]
+pub struct FillCounts {
+    /// Responses stored.
+    pub stored: AtomicU64,
+    /// Fillings that gave up storing for want of memory.
+    pub unstored_for_memory: AtomicU64,
+    /// Fillings broken off because no client was left.
+    pub orphaned: AtomicU64,
+    /// Fillings whose content broke off.
+    pub broken: AtomicU64,
+}
+
+/// The limits of a filling, from the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct FillLimits {
+    /// See the settings of the same names.
+    pub object_bytes_max: u64,
+    /// See the settings.
+    pub orphan_bytes_max: u64,
+    /// See the settings.
+    pub window_bytes: usize,
+    /// See the settings.
+    pub uncacheable_remembered: Duration,
+}
+
+impl FillRoom {
+    /// Whether a response under `key` whose fetch began at `stamp` has been invalidated since.
+    #[must_use]
+    pub fn is_dead(&self, key: &[u8], stamp: u64) -> bool {
+        self.stamps.is_dead(key, stamp)
+    }
+
+    /// Takes bytes from the budget, evicting what waits to be evicted if it must.
+    pub fn reserve(&self, bytes: usize) -> Option<Charge> {
+        self.budget.reserve(bytes).or_else(|| {
+            self.tier.settle();
+            self.budget.reserve(bytes)
+        })
+    }
+
+    /// The charge of a window of `bytes`, or of the smallest one.
+    #[must_use]
+    pub fn window(&self, bytes: usize) -> Option<Charge> {
+        let bytes = bytes.max(WINDOW_BYTES_MIN);
+        self.budget.reserve(bytes).or_else(|| self.reserve(WINDOW_BYTES_MIN))
+    }
+
+    /// Whether `bytes` more would find room now, after what waits to be evicted has gone.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.reserve(bytes).is_some()
+    }
+
+    /// A short stand-in for a key.
+    #[must_use]
+    pub fn fingerprint(&self, key: &CacheKey) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Whether `key` may be refreshed in the background now: at most once a second, so that stale
+    /// hits on a failing origin do not become as many forwards.
+    #[must_use]
+    pub fn may_refresh(&self, key: &CacheKey, now: Timestamp) -> bool {
+        let key = self.fingerprint(key);
+        let recent = |at: Timestamp| now.since(at) < REFRESH_PAUSE;
+        if self.refreshed.get(&key).is_some_and(recent) {
+            return false;
+        }
+        self.refreshed.insert(key, now);
+        true
+    }
+
+    /// Whether `key` is remembered as uncacheable.
+    #[must_use]
+    pub fn is_uncacheable(&self, key: &CacheKey) -> bool {
+        self.uncacheable.get(&self.fingerprint(key)).is_some_and(|until| self.clock.now() < until)
+    }
+}

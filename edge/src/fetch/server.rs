@@ -1,0 +1,185 @@
+//! One origin server: its connections, its queue, and whether it is left out.
+//!
+//! Always holds: never more than `connections_max` connections; never more than `queue_max`
+//! requests waiting for one. It knows nothing of other servers or of retries.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use edge_core::site::{OriginPlan, ServerAddress};
+use http::HeaderValue;
+use hyper::client::conn::http1::SendRequest;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+
+use super::{FetchError, content::ClientContent};
+
+/// One server and what is known of it.
+pub struct Server {
+    pub(super) address: ServerAddress,
+    pub(super) authority: HeaderValue,
+    idle: Mutex<Vec<Idle>>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) waiting: AtomicUsize,
+    pub(super) failures: AtomicU32,
+    pub(super) ejected_until: Mutex<Option<Instant>>,
+    pub(super) counts: ServerCounts,
+}
+
+/// What a server has done so far.
+#[derive(Debug, Default)]
+pub struct ServerCounts {
+    /// Requests sent.
+    pub requests: AtomicU64,
+    /// Connections opened.
+    pub connections: AtomicU64,
+    /// Requests that failed and blame the server.
+    pub failures: AtomicU64,
+    /// Times it was left out.
+    pub ejections: AtomicU64,
+}
+
+struct Idle {
+    sender: SendRequest<ClientContent>,
+    since: Instant,
+}
+
+impl Server {
+    pub(super) fn new(address: &ServerAddress, plan: &OriginPlan) -> Arc<Self> {
+        let authority = HeaderValue::from_str(&address.authority)
+            .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        Arc::new(Self {
+            address: address.clone(),
+            authority,
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(
+                usize::try_from(plan.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            waiting: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+            ejected_until: Mutex::new(None),
+            counts: ServerCounts::default(),
+        })
+    }
+
+    /// `host:port`, the server's name in logs and metrics.
+    pub fn name(&self) -> &str {
+        &self.address.authority
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> &ServerCounts {
+        &self.counts
+    }
+
+    /// Requests that wait for a connection now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is left out now.
+    pub fn is_ejected(&self) -> bool {
+        self.ejected_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        plan: &OriginPlan,
+    ) -> Result<OwnedSemaphorePermit, FetchError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
+        let _place = Place::take(self, queue_max)
+            .ok_or_else(|| FetchError::QueueFull { server: self.address.authority.clone() })?;
+        let queue_timeout = || FetchError::QueueTimeout {
+            server: self.address.authority.clone(),
+            limit: plan.queue_timeout,
+        };
+        match timeout(plan.queue_timeout, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed; a closed one would be as good as a full one.
+            Ok(Err(_)) | Err(_) => Err(queue_timeout()),
+        }
+    }
+
+    pub(super) fn checkout(&self, keep_alive: Duration) -> Option<SendRequest<ClientContent>> {
+        let mut idle = self.idle.lock();
+        // The most recently used one is the least likely to be closed by the server just now.
+        while let Some(candidate) = idle.pop() {
+            if !candidate.sender.is_closed() && candidate.since.elapsed() < keep_alive {
+                return Some(candidate.sender);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put_back(&self, sender: SendRequest<ClientContent>) {
+        if !sender.is_closed() {
+            self.idle.lock().push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    pub(super) fn sweep(&self, keep_alive: Duration) {
+        self.idle
+            .lock()
+            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < keep_alive);
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+        // While all servers are left out all are tried; the first that answers is back at once.
+        let mut until = self.ejected_until.lock();
+        if until.take_if(|until| Instant::now() < *until).is_some() {
+            tracing::info!(server = %self.address.authority, "an origin server answers again");
+        }
+    }
+
+    pub(super) fn failed(&self, plan: &OriginPlan) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures < plan.ejection_failures {
+            return;
+        }
+        self.failures.store(0, Ordering::Relaxed);
+        let mut until = self.ejected_until.lock();
+        let now = Instant::now();
+        if until.is_none_or(|until| until <= now) {
+            self.counts.ejections.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                server = %self.address.authority, failures, for_ = ?plan.ejection_time,
+                "an origin server keeps failing; it is left out while others answer"
+            );
+            *until = Some(now + plan.ejection_time);
+        }
+    }
+}
+
+/// A place in a server's queue.
+struct Place<'a>(&'a Server);
+
+impl<'a> Place<'a> {
+    fn take(server: &'a Server, max: usize) -> Option<Self> {
+        server
+            .waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |waiting| {
+                (waiting < max).then_some(waiting + 1)
+            })
+            .ok()
+            .map(|_| Self(server))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}

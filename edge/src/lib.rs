@@ -1,0 +1,293 @@
+//! The HTTP caching proxy: listeners, the hallway, the store, fillings and the origin side.
+//!
+//! In: settings, connections. Out: answers, and requests to origins.
+//! Always holds: what may be stored, reused or served stale is decided by `edge-core` alone; the
+//! rooms here return values and only the hallway ([`serve`]) orders them.
+//! It deliberately knows no settings file, no signals and no other node.
+//!
+//! Rooms: [`listener`] (sockets, workers) → [`connection`] over [`wire`] (own HTTP/1.1 I/O) →
+//! [`serve`] → [`store`] and [`fetch`]; [`record`] (log, metrics), [`snapshot`] (settings in
+//! force), [`clock`], [`admin`] (the metrics page).
+
+pub mod admin;
+pub mod body;
+pub mod clock;
+pub mod connection;
+pub mod fetch;
+pub mod listener;
+pub mod record;
+pub mod serve;
+pub mod snapshot;
+pub mod store;
+pub mod wire;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use edge_core::{
+    settings::{EdgeSettings, SiteSettings},
+    site::Problem,
+};
+use nearcast_daemon::{access_log::AccessLog, drain::Draining};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    runtime,
+    time::{MissedTickBehavior, interval},
+};
+
+use self::{
+    clock::Clock,
+    connection::Serving,
+    fetch::{
+        connect::{AddressPolicy, Connect},
+        pool::OriginWorld,
+        room::{FillCounts, FillRoom},
+        table::FillingTable,
+    },
+    listener::{Bound, Connections, ListenError, Open, Slot, Workers},
+    record::{SiteMetrics, Tally, Worker},
+    serve::Hall,
+    snapshot::{SiteIds, Snapshot},
+    store::{budget::Budget, memory::MemoryTier, stamps::Stamps},
+    wire::Deadlines,
+};
+
+/// The share of the memory that complete responses may take; fillings and readers have the rest.
+const STORED_PERCENT: u64 = 80;
+/// Invalidated keys of one site that are remembered one by one.
+const INVALIDATIONS_MAX: usize = 10_000;
+/// Keys that are remembered as uncacheable, and as refreshed.
+const UNCACHEABLE_MAX: u64 = 50_000;
+/// How often a worker looks at its deadlines and its log buffer.
+const TICK: Duration = Duration::from_millis(250);
+/// How often idle origin connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What an edge needs of its surroundings.
+pub struct World {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// The clock of the law.
+    pub clock: Clock,
+    /// The runtime of fillings and origin connections.
+    pub fills: runtime::Handle,
+    /// How bytes travel to origins.
+    pub connector: Arc<dyn Connect>,
+    /// Workers that serve connections.
+    pub workers: usize,
+    /// Where requests are logged.
+    pub access_log: AccessLog,
+    /// Where this process itself listens: addresses that no origin may be reached at.
+    pub own_addresses: Vec<SocketAddr>,
+    /// Whether the process drains.
+    pub draining: Draining,
+}
+
+/// An edge; clones are the same edge.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    hall: Arc<Hall>,
+    ids: Mutex<SiteIds>,
+    connector: Arc<dyn Connect>,
+    own_addresses: Vec<SocketAddr>,
+    workers: Vec<WorkerState>,
+    connections: Arc<Connections>,
+    draining: Draining,
+}
+
+struct WorkerState {
+    worker: Arc<Worker>,
+    /// Made inside the worker's runtime, whose clock counts.
+    deadlines: OnceLock<Deadlines>,
+}
+
+impl Edge {
+    /// An edge that serves `sites`.
+    ///
+    /// # Errors
+    /// Every problem with the settings.
+    pub fn new(
+        settings: &EdgeSettings,
+        sites: &[SiteSettings],
+        world: World,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut ids = SiteIds::default();
+        let policy = policy(settings, &world.own_addresses);
+        let origin = OriginWorld {
+            connector: Arc::clone(&world.connector),
+            policy,
+            fills: world.fills.clone(),
+        };
+        let count = world.workers.max(1);
+        let snapshot = Snapshot::build(settings, sites, &mut ids, None, &origin, count)?;
+        let hall = Arc::new(Hall {
+            room: Arc::new(room(settings, &world)),
+            node: world.node,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            fills: world.fills,
+            nowhere: Arc::new(SiteMetrics::new(Arc::from("-"), count)),
+            limits: Tally::default(),
+        });
+        let workers = (0..count)
+            .map(|index| WorkerState {
+                worker: Arc::new(Worker::new(index, world.access_log.writer())),
+                deadlines: OnceLock::new(),
+            })
+            .collect();
+        let edge = Self(Arc::new(Inner {
+            hall,
+            ids: Mutex::new(ids),
+            connector: world.connector,
+            own_addresses: world.own_addresses,
+            workers,
+            connections: Connections::new(count),
+            draining: world.draining,
+        }));
+        edge.spawn_sweeper();
+        Ok(edge)
+    }
+
+    /// Takes new settings; with any problem the old ones stay in force.
+    ///
+    /// The memory's size, the listeners and the number of workers are those of the start.
+    ///
+    /// # Errors
+    /// Every problem with the settings.
+    pub fn reload(
+        &self,
+        settings: &EdgeSettings,
+        sites: &[SiteSettings],
+    ) -> Result<(), Vec<Problem>> {
+        let inner = &self.0;
+        let mut ids = inner.ids.lock();
+        let old = inner.hall.snapshot.load_full();
+        let origin = OriginWorld {
+            connector: Arc::clone(&inner.connector),
+            policy: policy(settings, &inner.own_addresses),
+            fills: inner.hall.fills.clone(),
+        };
+        let count = inner.workers.len();
+        let new = Snapshot::build(settings, sites, &mut ids, Some(&old), &origin, count)?;
+        inner.hall.snapshot.store(Arc::new(new));
+        Ok(())
+    }
+
+    /// Serves one connection until it ends, on `worker`, whose runtime this must be called in.
+    pub async fn serve_connection<S>(&self, worker: usize, io: S, client: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(state) = self.0.workers.get(worker % self.0.workers.len()) else { return };
+        let serving = Serving {
+            hall: Arc::clone(&self.0.hall),
+            worker: Arc::clone(&state.worker),
+            deadlines: state.deadlines(),
+            draining: self.0.draining.clone(),
+        };
+        connection::serve(serving, io, client).await;
+    }
+
+    /// Starts the workers on `bound` sockets.
+    ///
+    /// # Errors
+    /// When a worker cannot be started.
+    pub fn start(&self, bound: Bound) -> Result<Workers, ListenError> {
+        listener::start(self, bound, &self.0.draining)
+    }
+
+    /// The hallway, for the metrics page.
+    #[must_use]
+    pub fn hall(&self) -> &Arc<Hall> {
+        &self.0.hall
+    }
+
+    /// The connections, for the metrics page.
+    #[must_use]
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.0.connections
+    }
+
+    fn admit(&self, worker: usize, client: IpAddr) -> Option<Slot> {
+        let snapshot = self.0.hall.snapshot.load();
+        let limits = &snapshot.edge.limits;
+        let (max, per_address) = (limits.connections_max, limits.connections_per_address_max);
+        self.0.connections.admit(worker, client, max, per_address)
+    }
+
+    fn connections_of(&self, worker: usize) -> Arc<Open> {
+        self.0.connections.of(worker)
+    }
+
+    fn flush(&self, worker: usize) {
+        if let Some(state) = self.0.workers.get(worker) {
+            state.worker.flush();
+        }
+    }
+
+    /// Closes idle origin connections in time; ends with the edge.
+    fn spawn_sweeper(&self) {
+        let hall = Arc::downgrade(&self.0.hall);
+        self.0.hall.fills.spawn(async move {
+            let mut ticks = interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(hall) = hall.upgrade() else { return };
+                for entry in hall.snapshot.load().sites.values() {
+                    entry.pool.sweep();
+                }
+            }
+        });
+    }
+}
+
+impl WorkerState {
+    fn deadlines(&self) -> Deadlines {
+        let deadlines = self.deadlines.get_or_init(|| {
+            let deadlines = Deadlines::new(TICK);
+            tokio::spawn(deadlines.clone().sweep());
+            let worker = Arc::downgrade(&self.worker);
+            tokio::spawn(async move {
+                let mut ticks = interval(TICK);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    let Some(worker) = worker.upgrade() else { return };
+                    worker.tick();
+                }
+            });
+            deadlines
+        });
+        deadlines.clone()
+    }
+}
+
+fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
+    Arc::new(AddressPolicy { allowed: settings.origin_networks_allowed.clone(), own: own.to_vec() })
+}
+
+fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
+    let memory = settings.memory.as_u64();
+    let stored = memory / 100 * STORED_PERCENT;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);
+    FillRoom {
+        node: Arc::clone(&world.node),
+        clock: world.clock,
+        tier: Arc::new(MemoryTier::new(size(stored), variants_max)),
+        budget: Budget::new(size(memory)),
+        stamps: Stamps::new(INVALIDATIONS_MAX),
+        table: FillingTable::default(),
+        uncacheable: moka::sync::Cache::new(UNCACHEABLE_MAX),
+        refreshed: moka::sync::Cache::new(UNCACHEABLE_MAX),
+        hasher: foldhash::quality::RandomState::default(),
+        counts: FillCounts::default(),
+    }
+}

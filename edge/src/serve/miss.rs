@@ -1,0 +1,482 @@
+//! GET that the store cannot answer: lead a filling or join one, and answer from what it brings.
+//!
+//! In: a request, why it goes forward, what is stored. Out: an answer.
+//! Always holds: whoever waits is woken by the filling, never by time; a filling that does not
+//! suit (another variant, a response for its leader alone, a failure) sends each follower on its
+//! own way, at most [`ROUNDS_MAX`] times, the last time alone; stale content stands in for a
+//! failure only where the law allows it.
+
+use std::sync::Arc;
+
+use edge_core::{
+    forward,
+    key::VaryKey,
+    outcome::{Detail, ForwardReason, Outcome, Verdict},
+    range,
+    reuse::{self, Failure},
+    storable::StoredHead,
+    validation,
+};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::{Ask, Hall, Judged, answer, outward};
+use crate::{
+    body::ServeBody,
+    fetch::{
+        FetchError,
+        filling::{self, FillPlan},
+        pool::OriginRequest,
+        slot::PrivateSlot,
+        table::{Place, Stage, Ticket, Unshared, Want},
+    },
+    record::Record,
+    store::{StoredResponse, shared::SharedBody},
+};
+
+/// Fillings that one request leads or joins before it is answered one way or the other.
+const ROUNDS_MAX: u32 = 4;
+
+/// Answers a GET by way of a filling.
+pub(super) async fn get(
+    hall: &Arc<Hall>,
+    ask: Ask,
+    reason: ForwardReason,
+    judged: Judged,
+    record: Box<Record>,
+) -> Response<ServeBody> {
+    let mut round = Round {
+        alone: is_private(&ask) || hall.room.is_uncacheable(&ask.key),
+        as_asked: hall.room.is_uncacheable(&ask.key),
+        validating: validates(reason, &judged),
+        led: false,
+        forwarded: false,
+        presumed: None,
+    };
+    let mut record = Some(record);
+    if let Some(record) = &mut record {
+        record.outcome = Outcome { hit: true, ..Outcome::default() };
+    }
+    if ask.entry.pool.is_down()
+        && let Some(response) = stale(hall, &ask, &judged, Failure::Unreachable, &mut record)
+    {
+        // Every server has just failed: nobody waits for the next failure, one look is enough.
+        refresh(hall, &ask, &judged);
+        return response;
+    }
+    for left in (0..ROUNDS_MAX).rev() {
+        round.alone |= left == 0;
+        // The last round takes what comes: a 304 that nothing stored answers to would be nothing.
+        round.validating &= left > 0;
+        let (ticket, slot) = enter(hall, &ask, &mut round, &judged);
+        let stage = settled(&ticket).await;
+        let now = hall.room.clock.now();
+        let Some(held) = record.as_mut() else { break };
+        held.now = now;
+        held.outcome =
+            Outcome { forward: Some(reason), collapsed: !round.led, ..Outcome::default() };
+        let step = match stage {
+            Stage::Waiting => Step::Again,
+            Stage::Shared { head, body, stored } => {
+                let told = (&*head, &body, stored, &*slot);
+                share(hall, &ask, told, ticket, &mut round, &mut record)
+            }
+            Stage::Stored(response) => {
+                let first = left + 1 == ROUNDS_MAX;
+                stored(hall, &ask, (&response, first), &mut round, &mut record)
+            }
+            Stage::Fresh(response) => fresh(hall, &ask, &response, &mut round, &mut record),
+            Stage::Private { status, why } => {
+                private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
+            }
+            Stage::Failed(error) => {
+                failed(hall, &ask, (&error, left), &judged, &round, &mut record)
+            }
+        };
+        match step {
+            Step::Done(response) => return *response,
+            Step::Again => {}
+        }
+    }
+    give_up(hall, record)
+}
+
+/// What one request may do in its next round.
+struct Round {
+    /// It leads a filling that nobody joins.
+    alone: bool,
+    /// It forwards the client's own conditions and ranges as they are.
+    as_asked: bool,
+    /// It validates what is stored.
+    validating: bool,
+    /// It led the filling of this round.
+    led: bool,
+    /// Some round of it has asked the origin.
+    forwarded: bool,
+    /// The variant that it will probably get, by the Vary of one that did not suit.
+    presumed: Option<VaryKey>,
+}
+
+enum Step {
+    Done(Box<Response<ServeBody>>),
+    Again,
+}
+
+impl Step {
+    fn done(response: Response<ServeBody>) -> Self {
+        Self::Done(Box::new(response))
+    }
+}
+
+/// Refreshes a stale response in the background, unless somebody does already.
+pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
+    // Nobody may join what a private request leads; the next one that is none refreshes it.
+    if is_private(ask) || !hall.room.may_refresh(&ask.key, hall.room.clock.now()) {
+        return;
+    }
+    let want = Want {
+        key: &ask.key,
+        fields: &ask.head.headers,
+        range: None,
+        presumed: None,
+        usable: &|_| true,
+    };
+    if let Place::Lead(ticket) = hall.room.table.join_or_lead(want, &hall.room.stamps) {
+        let round = Round {
+            alone: false,
+            as_asked: false,
+            validating: true,
+            led: true,
+            forwarded: false,
+            presumed: None,
+        };
+        start(hall, ask, ticket.filling(), &round, judged, None);
+    }
+}
+
+/// RFC 9111 §3.5 and §5.2.1.5: responses to such requests are not shared while they come.
+pub(super) fn is_private(ask: &Ask) -> bool {
+    ask.directives.no_store || ask.head.headers.contains_key(header::AUTHORIZATION)
+}
+
+/// Whether what is stored is validated rather than fetched anew.
+pub(super) fn validates(reason: ForwardReason, judged: &Judged) -> bool {
+    match reason {
+        ForwardReason::Stale | ForwardReason::Request | ForwardReason::VaryMiss => {
+            !judged.all.is_empty()
+        }
+        ForwardReason::Bypass
+        | ForwardReason::Method
+        | ForwardReason::UriMiss
+        | ForwardReason::Miss
+        | ForwardReason::Partial => false,
+    }
+}
+
+/// Takes a place in a filling and, if it is the leader's, starts it.
+fn enter(
+    hall: &Arc<Hall>,
+    ask: &Ask,
+    round: &mut Round,
+    judged: &Judged,
+) -> (Ticket, Arc<PrivateSlot>) {
+    let range = forwarded_range(ask, round, judged);
+    let presumed = round.presumed.clone().or_else(|| {
+        judged.all.first().map(|stored| stored.head.vary.for_request(&ask.head.headers))
+    });
+    let now = hall.room.clock.now();
+    let usable = |head: &StoredHead| {
+        let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
+        matches!(verdict, Verdict::Hit | Verdict::HitStale { .. })
+    };
+    let want = Want { key: &ask.key, fields: &ask.head.headers, range, presumed, usable: &usable };
+    let table = &hall.room.table;
+    let place = if round.alone {
+        Place::Lead(table.lead_alone(want, &hall.room.stamps))
+    } else {
+        table.join_or_lead(want, &hall.room.stamps)
+    };
+    let slot = Arc::new(PrivateSlot::default());
+    match place {
+        Place::Lead(ticket) => {
+            if let Some(stored) = just_stored(hall, ask, round) {
+                table.abandon(ticket.filling(), Stage::Stored(stored));
+                return (ticket, slot);
+            }
+            round.led = true;
+            round.forwarded = true;
+            start(hall, ask, ticket.filling(), round, judged, Some(Arc::clone(&slot)));
+            (ticket, slot)
+        }
+        Place::Join(ticket) => {
+            round.led = false;
+            (ticket, slot)
+        }
+    }
+}
+
+/// What a filling stored between this request's look into the store and its place in the table:
+/// a filling is stored before it leaves the table, so a second look after taking the place misses
+/// none, and the origin is asked once.
+fn just_stored(hall: &Hall, ask: &Ask, round: &Round) -> Option<Arc<StoredResponse>> {
+    if round.alone {
+        return None;
+    }
+    let now = hall.room.clock.now();
+    let judged = hall.judge(ask.key.as_bytes(), &ask.view(), ask.policy(), now);
+    let hit = judged.part.is_none() && matches!(judged.verdict, Verdict::Hit);
+    judged.selected.filter(|_| hit)
+}
+
+/// The Range that a miss forwards; a validation asks for the whole.
+fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&'a HeaderValue> {
+    if round.validating || judged.selected.is_some() {
+        return None;
+    }
+    // If-Range speaks of a representation that we do not have: the whole answers it either way.
+    if ask.head.headers.contains_key(header::IF_RANGE) && !round.as_asked {
+        return None;
+    }
+    range::of(&ask.head.headers)
+}
+
+/// Starts the forward on the fills runtime; without a slot for its leader it is a refresh in the
+/// background.
+fn start(
+    hall: &Arc<Hall>,
+    ask: &Ask,
+    filling: &Arc<crate::fetch::table::Filling>,
+    round: &Round,
+    judged: &Judged,
+    slot: Option<Arc<PrivateSlot>>,
+) {
+    let mut fields = outward::forwarded_fields(hall, ask);
+    let mut validating = Vec::new();
+    if !round.as_asked {
+        fields = match &filling.range {
+            Some(_) => forward::for_range_filling(fields),
+            None => forward::for_filling(fields),
+        };
+        if round.validating {
+            validating.clone_from(&judged.all);
+            let heads: Vec<_> = validating.iter().map(|stored| &stored.head).collect();
+            for (name, value) in &validation::conditional_forward(&ask.head.headers, &heads) {
+                fields.insert(name, value.clone());
+            }
+        }
+    }
+    let stale_on_error = judged.selected.as_ref().is_some_and(|stored| {
+        let failure = Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
+        reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), ask.now)
+    });
+    let plan = FillPlan {
+        site: Arc::clone(&ask.entry.site),
+        pool: Arc::clone(&ask.entry.pool),
+        path: ask.head.uri.path().to_owned(),
+        target: outward::target_uri(ask),
+        client_fields: ask.head.headers.clone(),
+        validating,
+        stale_on_error,
+        background: slot.is_none(),
+        private: slot.unwrap_or_default(),
+        limits: ask.snapshot.edge.fill,
+    };
+    let request = OriginRequest {
+        // Whatever the client's method: a refresh may be led by HEAD, and it is a GET's response
+        // that is stored.
+        method: Method::GET,
+        target: outward::origin_target(ask),
+        fields,
+        client_host: ask.host.clone(),
+        content: None,
+        interim: outward::on_interim(ask),
+    };
+    let running = filling::run(Arc::clone(&hall.room), Arc::clone(filling), plan, request);
+    // Detached on purpose: a client that goes away must not end what others wait for. It ends by
+    // the origin's deadlines, or as an orphan.
+    hall.fills.spawn(running);
+}
+
+/// Waits until the filling has a head, or will have none.
+async fn settled(ticket: &Ticket) -> Stage {
+    let mut watch = ticket.filling().watch();
+    match watch.wait_for(|stage| !matches!(stage, Stage::Waiting)).await {
+        Ok(stage) => stage.clone(),
+        // The filling holds its own sender; it cannot be gone while we hold the filling.
+        Err(_closed) => Stage::Waiting,
+    }
+}
+
+fn share(
+    hall: &Hall,
+    ask: &Ask,
+    (head, body, stored, slot): (&StoredHead, &Arc<SharedBody>, bool, &PrivateSlot),
+    ticket: Ticket,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !round.led && !head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    if let Some(record) = record {
+        record.outcome.forward_status = Some(head.status);
+        record.outcome.stored = stored && round.led;
+        record.outcome.ttl = Some(head.freshness.ttl(record.now));
+        record.outcome.detail = (!stored).then_some(Detail::Window);
+    }
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = (head, body, ticket);
+    match answer::following(hall, &ask.snapshot, &ask.head, from, (key, record)) {
+        Some(mut response) => {
+            slot.add_withheld(response.headers_mut());
+            Step::done(response)
+        }
+        None => {
+            // A window has moved on: its start is gone for us.
+            round.alone = true;
+            Step::Again
+        }
+    }
+}
+
+/// What was stored between this request's look into the store and its place in the table.
+fn stored(
+    hall: &Hall,
+    ask: &Ask,
+    (response, first): (&Arc<StoredResponse>, bool),
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !response.head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    // RFC 9211 §2.1: a hit is a request that was not forwarded. One that waited for somebody else's
+    // forward in an earlier round was collapsed with it, whatever came of that.
+    record.outcome.hit = first;
+    record.outcome.collapsed = !first && !round.forwarded;
+    if first {
+        record.outcome.forward = None;
+    }
+    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response, part: None, key };
+    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
+
+fn fresh(
+    hall: &Hall,
+    ask: &Ask,
+    response: &Arc<StoredResponse>,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !round.led && !response.head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    record.outcome.forward_status = Some(StatusCode::NOT_MODIFIED);
+    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response, part: None, key };
+    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
+
+fn private(
+    hall: &Hall,
+    ask: &Ask,
+    (status, why, slot): (StatusCode, Unshared, &PrivateSlot),
+    judged: &Judged,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if why == Unshared::FailedValidation
+        && let Some(response) = stale(hall, ask, judged, Failure::Status(status), record)
+    {
+        return Step::done(response);
+    }
+    if why == Unshared::NothingToFreshen {
+        round.validating = false;
+        return Step::Again;
+    }
+    if let Some(validated) = slot.take_validated() {
+        return fresh(hall, ask, &validated, round, record);
+    }
+    let Some(response) = slot.take() else {
+        // Not ours to have: go alone, at once, if the next one would be for its leader as well.
+        round.alone |= why.of_response();
+        return Step::Again;
+    };
+    let Some(mut record) = record.take() else { return Step::Again };
+    record.outcome.forward_status = Some(status);
+    record.outcome.detail = why.of_response().then_some(Detail::Uncacheable);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    Step::done(answer::passed_on(hall, response, (key, record)))
+}
+
+fn failed(
+    hall: &Hall,
+    ask: &Ask,
+    (error, left): (&FetchError, u32),
+    judged: &Judged,
+    round: &Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, record) {
+        return Step::done(response);
+    }
+    // A failed filling hands over to the next follower, whose own first try this is; the others
+    // follow that one.
+    if !round.led && left > 1 && error.blames_server() {
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    let bound = |stored: &Arc<StoredResponse>| stored.head.freshness.must_revalidate;
+    record.outcome.detail = Some(if judged.selected.as_ref().is_some_and(bound) {
+        Detail::MustRevalidate
+    } else {
+        answer::detail_of(error)
+    });
+    Step::done(answer::failed(hall, record, error))
+}
+
+/// What is stored, stale, in place of a failure, where the law allows it.
+pub(super) fn stale(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    failure: Failure,
+    record: &mut Option<Box<Record>>,
+) -> Option<Response<ServeBody>> {
+    let stored = judged.selected.as_ref()?;
+    let now = record.as_ref()?.now;
+    if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
+        || !reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), now)
+    {
+        return None;
+    }
+    let mut record = record.take()?;
+    record.outcome.forward_status = match failure {
+        Failure::Status(status) => Some(status),
+        Failure::Unreachable => None,
+    };
+    record.outcome.ttl = Some(stored.head.freshness.ttl(now));
+    record.outcome.detail = Some(Detail::StaleOnFailure);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response: stored, part: judged.part, key };
+    Some(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
+
+fn give_up(hall: &Hall, record: Option<Box<Record>>) -> Response<ServeBody> {
+    // The last round leads alone, and a leader is always answered; should that ever not hold, the
+    // client gets an error rather than nothing.
+    debug_assert!(false, "a request ran out of rounds");
+    let error =
+        FetchError::Broken { server: String::new(), reason: "no filling suited".to_owned() };
+    match record {
+        Some(record) => answer::failed(hall, record, &error),
+        None => Response::new(ServeBody::ended()),
+    }
+}

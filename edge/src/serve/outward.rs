@@ -1,0 +1,49 @@
+//! A request as it leaves for the origin: its fields, its target, and where interim responses go.
+
+use std::sync::Arc;
+
+use edge_core::{
+    forward::{self, Peer},
+    key::Scheme,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+
+use super::{Ask, Hall};
+use crate::fetch::pool::OnInterim;
+
+/// What goes to the origin of the client's fields, and our own.
+pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
+    let address = ask.client.ip().to_canonical();
+    let trusted = ask.snapshot.edge.trusted_peers.iter().any(|net| net.contains(&address));
+    let peer =
+        Peer { address, trusted, version: ask.head.version, scheme: Scheme::Http, host: &ask.host };
+    let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node);
+    if let Some(left) = ask.max_forwards {
+        fields.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    }
+    fields
+}
+
+/// The effective target URI, after the rule's query plan.
+pub(super) fn target_uri(ask: &Ask) -> String {
+    format!("http://{}{}", ask.host, ask.target)
+}
+
+/// The target in origin form.
+pub(super) fn origin_target(ask: &Ask) -> Uri {
+    // What came in was a valid target, and dropping parameters keeps it one.
+    Uri::try_from(ask.target.as_str()).unwrap_or_default()
+}
+
+/// Passes interim responses on to the leader's client.
+pub(super) fn on_interim(ask: &Ask) -> Option<OnInterim> {
+    let interim = ask.interim.clone()?;
+    Some(Arc::new(move |status, fields: &HeaderMap| {
+        // An interim response is advice: one that comes too late is dropped.
+        if status != StatusCode::CONTINUE
+            && let Err(error) = interim.send(status, &forward::interim_fields(fields))
+        {
+            tracing::debug!(%error, "an interim response was not passed on");
+        }
+    }))
+}

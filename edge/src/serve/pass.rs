@@ -1,0 +1,347 @@
+//! Requests that go to the origin as they are: other methods than GET, HEAD, and rules that do
+//! not cache.
+//!
+//! In: a request with its content. Out: the origin's answer, streamed with backpressure.
+//! Always holds: content is bounded and never kept; a non-error answer to an unsafe or unknown
+//! method invalidates what RFC 9111 §4.4 names before the client sees the answer; a HEAD response
+//! freshens what is stored (§4.3.5); a POST response that may serve later GETs is stored.
+
+use std::sync::Arc;
+
+use edge_core::{
+    forward, invalidation,
+    key::{self, KeyParts, Scheme},
+    outcome::{Detail, ForwardReason, Outcome},
+    reuse::Failure,
+    storable::{self, Exchange, StoredHead},
+    time::Timestamp,
+    validation::{self, HeadFreshen},
+};
+use http::{HeaderMap, Method, Response, StatusCode, header, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use super::{Ask, Hall, Judged, answer, miss, outward};
+use crate::{
+    body::{Content, ServeBody},
+    fetch::{
+        FetchError,
+        content::ClientContent,
+        filling::{self, FillPlan},
+        pool::OriginRequest,
+        response::OriginBody,
+        table::{Stage, Want},
+    },
+    record::Record,
+    store::StoredResponse,
+};
+
+/// Forwards a request and passes the answer on.
+pub(super) async fn pass(
+    hall: &Arc<Hall>,
+    ask: Ask,
+    reason: ForwardReason,
+    judged: &Judged,
+    content: Incoming,
+    mut record: Box<Record>,
+) -> Response<ServeBody> {
+    record.outcome = Outcome { forward: Some(reason), ..Outcome::default() };
+    let request_time = hall.room.clock.now();
+    // What began before this fetch was invalidated is not made good by its own answer.
+    let stamp = hall.room.stamps.now();
+    let ask = Arc::new(ask);
+    let sent = ask_origin(hall, &ask, (reason, judged), content, (stamp, request_time)).await;
+    record.now = hall.room.clock.now();
+    let times = (request_time, record.now);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) => {
+            let mut record = Some(record);
+            if ask.head.method == Method::HEAD
+                && let Some(response) =
+                    miss::stale(hall, &ask, judged, Failure::Unreachable, &mut record)
+            {
+                return response;
+            }
+            return match record {
+                Some(mut record) => {
+                    record.outcome.detail = Some(answer::detail_of(&error));
+                    answer::failed(hall, record, &error)
+                }
+                None => Response::new(ServeBody::ended()),
+            };
+        }
+    };
+    let Sent { mut head, body, overtaken } = response;
+    record.outcome.forward_status = Some(head.status);
+    if ask.head.method == Method::HEAD {
+        let fresh = freshen(hall, &ask, judged, &head, times);
+        if let (Some(fresh), StatusCode::NOT_MODIFIED, false) =
+            (&fresh, head.status, is_conditional(&ask.head.headers))
+        {
+            // The origin says that what is stored is what it would have described.
+            let from = answer::Stored { response: fresh, part: None, key };
+            return answer::from_stored(hall, &ask.snapshot, &ask.head, from, record);
+        }
+        answer::date(&mut head.headers, record.now);
+        return answer::finish(hall, head.status, head.headers, Content::Empty, (key, record));
+    }
+    match storable_post(hall, &ask, &head, times).filter(|_| !overtaken) {
+        Some(stored) => store_post(hall, &ask, stored, body, record).await,
+        None => answer::passed_on(hall, Response::from_parts(head, body), (key, record)),
+    }
+}
+
+/// Sends the request. HEAD may validate what is stored as well (RFC 9111 §4.3.1); a 304 that
+/// freshens nothing then speaks of conditions that the client never made, so it is asked again.
+async fn ask_origin(
+    hall: &Arc<Hall>,
+    ask: &Arc<Ask>,
+    (reason, judged): (ForwardReason, &Judged),
+    content: Incoming,
+    (stamp, request_time): (u64, Timestamp),
+) -> Result<Sent, FetchError> {
+    let validates = ask.head.method == Method::HEAD
+        && miss::validates(reason, judged)
+        && !miss::is_private(ask)
+        && !is_conditional(&ask.head.headers);
+    let validating: &[_] = if validates { &judged.all } else { &[] };
+    let sent = send(hall, ask, (Some(content), validating), stamp).await?;
+    if validates && sent.head.status == StatusCode::NOT_MODIFIED {
+        let times = (request_time, hall.room.clock.now());
+        if freshen(hall, ask, judged, &sent.head, times).is_none() {
+            return send(hall, ask, (None, &[]), stamp).await;
+        }
+    }
+    Ok(sent)
+}
+
+/// An origin's answer, after what it invalidates is invalidated.
+struct Sent {
+    head: response::Parts,
+    body: OriginBody,
+    /// The key was invalidated by somebody else since the request was sent.
+    overtaken: bool,
+}
+
+/// Sends on the fills runtime; a client that goes away before the answer ends a safe request. An
+/// unsafe one is seen through: the origin may have acted on it.
+async fn send(
+    hall: &Arc<Hall>,
+    ask: &Arc<Ask>,
+    (content, validating): (Option<Incoming>, &[Arc<StoredResponse>]),
+    stamp: u64,
+) -> Result<Sent, FetchError> {
+    let mut fields = outward::forwarded_fields(hall, ask);
+    let heads: Vec<_> = validating.iter().map(|stored| &stored.head).collect();
+    for (name, value) in &validation::conditional_forward(&ask.head.headers, &heads) {
+        fields.insert(name, value.clone());
+    }
+    let limits = &ask.snapshot.edge.limits;
+    let (max, patience) = (limits.body_bytes_max.as_u64(), limits.body_timeout);
+    let request = OriginRequest {
+        method: ask.head.method.clone(),
+        target: outward::origin_target(ask),
+        fields,
+        client_host: ask.host.clone(),
+        content: content
+            .filter(|content| !content.is_end_stream())
+            .map(|content| ClientContent::new(content, max, patience)),
+        interim: outward::on_interim(ask),
+    };
+    let (mut answer, answered) = oneshot::channel();
+    let (hall, asked) = (Arc::clone(hall), Arc::clone(ask));
+    let running = hall.fills.clone();
+    running.spawn(async move {
+        let pool = Arc::clone(&asked.entry.pool);
+        let sending = pool.send(request);
+        let sent = if asked.head.method.is_safe() {
+            tokio::select! {
+                sent = sending => sent,
+                () = answer.closed() => return,
+            }
+        } else {
+            sending.await
+        };
+        let sent = sent.map(|response| {
+            let (mut head, body) = response.into_parts();
+            head.headers = forward::response_fields(&head.headers, head.version, &hall.node);
+            let overtaken = hall.room.is_dead(asked.key.as_bytes(), stamp);
+            invalidate(&hall, &asked, &head);
+            Sent { head, body, overtaken }
+        });
+        // The client may have gone away meanwhile; then nobody wants the answer.
+        drop(answer.send(sent));
+    });
+    answered.await.unwrap_or_else(|_gone| {
+        Err(FetchError::Broken {
+            server: ask.entry.site.name.to_string(),
+            reason: "the forward ended without an answer".to_owned(),
+        })
+    })
+}
+
+/// RFC 9111 §4.4: what a non-error answer to an unsafe or unknown method makes unusable.
+fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
+    // As the client wrote it, port included: Location and Content-Location are compared with it.
+    let host = ask.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = ask.head.uri.authority().map(http::uri::Authority::as_str).or(host);
+    let target = (Scheme::Http, authority.unwrap_or(&ask.host), ask.target.as_str());
+    for uri in invalidation::targets(&ask.head.method, head.status, target, &head.headers) {
+        let policy = ask.entry.site.policy(uri.split('?').next().unwrap_or(&uri));
+        let target = key::forward_target(&uri, &policy.query);
+        let mut bytes = Vec::new();
+        key::write_key(
+            &mut bytes,
+            &KeyParts {
+                scheme: Scheme::Http,
+                site: ask.entry.site.id,
+                host: &ask.host,
+                target: &target,
+                key_fields: &[],
+                fields: &ask.head.headers,
+            },
+        );
+        hall.room.stamps.invalidate(&bytes);
+    }
+}
+
+/// RFC 9111 §4.3.5.
+fn freshen(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    head: &response::Parts,
+    times: (Timestamp, Timestamp),
+) -> Option<Arc<StoredResponse>> {
+    let mut newest = None;
+    for stored in &judged.all {
+        if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
+            || !stored.head.vary.matches(&ask.head.headers)
+        {
+            continue;
+        }
+        let answer = (head.status, &head.headers);
+        match validation::freshen_by_head(
+            &stored.head,
+            answer,
+            times,
+            &ask.head.headers,
+            ask.policy(),
+        ) {
+            HeadFreshen::Update(fresh) => {
+                let fields = filling::owned(&fresh.fields);
+                let fresh = StoredHead { stamp: stored.head.stamp, fields, ..*fresh };
+                let Some(charge) = hall.room.reserve(stored.charge.bytes()) else { continue };
+                let body = stored.body.clone();
+                let response = Arc::new(StoredResponse { head: fresh, body, charge });
+                hall.room.tier.replace(&ask.key, stored, Arc::clone(&response));
+                newest.get_or_insert(response);
+            }
+            HeadFreshen::Invalidate => hall.room.tier.remove(&ask.key, stored),
+            HeadFreshen::Ignore => {}
+        }
+    }
+    newest
+}
+
+/// Whether the client itself asked for a 304 or a 412.
+fn is_conditional(fields: &HeaderMap) -> bool {
+    let conditions = [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ];
+    conditions.iter().any(|name| fields.contains_key(name))
+}
+
+/// RFC 9110 §9.3.3: a POST response with explicit freshness and a Content-Location equal to the
+/// target serves later GETs.
+fn storable_post(
+    hall: &Hall,
+    ask: &Ask,
+    head: &response::Parts,
+    (request_time, response_time): (Timestamp, Timestamp),
+) -> Option<StoredHead> {
+    if ask.head.method != Method::POST || !ask.policy().cache {
+        return None;
+    }
+    let target = outward::target_uri(ask);
+    let mut stored = storable::judge(&Exchange {
+        method: &ask.head.method,
+        target: &target,
+        request_fields: &ask.head.headers,
+        status: head.status,
+        response_fields: &head.headers,
+        request_time,
+        response_time,
+        policy: ask.policy(),
+    })
+    .ok()?;
+    // The invalidation by this very answer has just taken its stamp; the content is newer.
+    stored.stamp = hall.room.stamps.now();
+    Some(stored)
+}
+
+/// Streams a POST response to its client while it is stored for later GETs.
+async fn store_post(
+    hall: &Arc<Hall>,
+    ask: &Ask,
+    mut stored: StoredHead,
+    body: OriginBody,
+    record: Box<Record>,
+) -> Response<ServeBody> {
+    stored.fields.remove(header::TRAILER);
+    let want = Want {
+        key: &ask.key,
+        fields: &ask.head.headers,
+        range: None,
+        presumed: None,
+        usable: &|_| true,
+    };
+    let ticket = hall.room.table.lead_alone(want, &hall.room.stamps);
+    let plan = FillPlan {
+        site: Arc::clone(&ask.entry.site),
+        pool: Arc::clone(&ask.entry.pool),
+        path: ask.head.uri.path().to_owned(),
+        target: outward::target_uri(ask),
+        client_fields: ask.head.headers.clone(),
+        validating: Vec::new(),
+        stale_on_error: false,
+        background: false,
+        private: Arc::default(),
+        limits: ask.snapshot.edge.fill,
+    };
+    let status = stored.status;
+    let (room, filling) = (Arc::clone(&hall.room), Arc::clone(ticket.filling()));
+    hall.fills.spawn(async move { filling::share(&room, &filling, &plan, stored, body).await });
+    let mut watch = ticket.filling().watch();
+    let stage = watch.wait_for(|stage| !matches!(stage, Stage::Waiting)).await.map(|s| s.clone());
+    let mut record = Some(record);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    if let Ok(Stage::Shared { head, body, stored }) = stage {
+        if let Some(record) = &mut record {
+            record.outcome.stored = stored;
+            record.outcome.detail = (!stored).then_some(Detail::Window);
+        }
+        // The client asked by POST: neither its conditions nor its ranges speak of this content.
+        let mut asked = ask.head.clone();
+        asked.headers = HeaderMap::new();
+        let from = (head.as_ref(), &body, ticket);
+        let told = (key, &mut record);
+        if let Some(response) = answer::following(hall, &ask.snapshot, &asked, from, told) {
+            return response;
+        }
+    }
+    let error = FetchError::Broken {
+        server: ask.entry.site.name.to_string(),
+        reason: format!("a {} response could not be passed on", StatusCode::as_u16(&status)),
+    };
+    match record {
+        Some(record) => answer::failed(hall, record, &error),
+        None => Response::new(ServeBody::ended()),
+    }
+}

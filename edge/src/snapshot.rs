@@ -1,0 +1,187 @@
+//! All settings that a request needs, in one immutable value that is swapped whole.
+//!
+//! In: settings as typed. Out: a [`Snapshot`], or every problem with them.
+//! Always holds: a request sees one snapshot from start to end; a reload that has problems leaves
+//! the old one in place; what a reload does not change (a site's key space, its counters, the
+//! connections to its origin) goes on. It reads no file: `config` does.
+
+use std::{collections::HashMap, sync::Arc};
+
+use edge_core::{
+    settings::{EdgeSettings, LimitSettings, SiteSettings},
+    site::{Problem, Site, SiteId, SiteTable},
+};
+
+use crate::{
+    fetch::{
+        pool::{OriginWorld, Pool},
+        room::FillLimits,
+    },
+    record::SiteMetrics,
+    wire::Limits,
+};
+
+/// One consistent view of the settings.
+pub struct Snapshot {
+    /// Which site answers for which host.
+    pub table: SiteTable,
+    /// What belongs to a site at run time.
+    pub sites: HashMap<SiteId, SiteEntry>,
+    /// `[edge]`, as far as requests look at it.
+    pub edge: EdgeView,
+}
+
+/// A site's run-time parts.
+#[derive(Clone)]
+pub struct SiteEntry {
+    /// Its settings, ready to use.
+    pub site: Arc<Site>,
+    /// Its origin.
+    pub pool: Arc<Pool>,
+    /// Its counters.
+    pub metrics: Arc<SiteMetrics>,
+    /// What it was made of, to notice what a reload changes.
+    settings: SiteSettings,
+}
+
+/// `[edge]`, ready to use.
+pub struct EdgeView {
+    /// Limits on clients.
+    pub limits: LimitSettings,
+    /// The same for HTTP/1.1 connections.
+    pub wire: Arc<Limits>,
+    /// Limits on fillings.
+    pub fill: FillLimits,
+    /// Ranges per request.
+    pub ranges_max: u32,
+    /// Whether Cache-Status says the key.
+    pub cache_status_key: bool,
+    /// Whose Forwarded fields are believed.
+    pub trusted_peers: Vec<ipnet::IpNet>,
+}
+
+/// Gives out site ids; an id is never given to another site.
+#[derive(Debug, Default)]
+pub struct SiteIds {
+    by_name: HashMap<String, SiteId>,
+    next: u64,
+}
+
+impl SiteIds {
+    fn of(&mut self, name: &str) -> SiteId {
+        if let Some(id) = self.by_name.get(name) {
+            return *id;
+        }
+        self.next += 1;
+        let id = SiteId(self.next);
+        self.by_name.insert(name.to_owned(), id);
+        id
+    }
+
+    /// Forgets sites that are gone: if they come back, they begin anew.
+    fn retain(&mut self, sites: &[SiteSettings]) {
+        self.by_name.retain(|name, _| sites.iter().any(|site| &site.name == name));
+    }
+}
+
+impl Snapshot {
+    /// Builds a snapshot; what `old` has and the settings leave alone goes on.
+    ///
+    /// # Errors
+    /// Every problem with the settings, with key paths from the file's top.
+    pub fn build(
+        edge: &EdgeSettings,
+        sites: &[SiteSettings],
+        ids: &mut SiteIds,
+        old: Option<&Self>,
+        world: &OriginWorld,
+        workers: usize,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut entries = HashMap::new();
+        let mut built = Vec::new();
+        for (index, settings) in sites.iter().enumerate() {
+            let id = ids.of(&settings.name);
+            match entry(settings, edge, id, old, world, workers) {
+                Ok(entry) => {
+                    built.push(Arc::clone(&entry.site));
+                    entries.insert(id, entry);
+                }
+                Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
+                    at: format!("site[{index}].{}", problem.at),
+                    message: problem.message,
+                })),
+            }
+        }
+        let table = match SiteTable::build(built) {
+            Ok(table) if problems.is_empty() => table,
+            Ok(_) => return Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                return Err(problems);
+            }
+        };
+        ids.retain(sites);
+        Ok(Self { table, sites: entries, edge: EdgeView::new(edge) })
+    }
+}
+
+fn entry(
+    settings: &SiteSettings,
+    edge: &EdgeSettings,
+    id: SiteId,
+    old: Option<&Snapshot>,
+    world: &OriginWorld,
+    workers: usize,
+) -> Result<SiteEntry, Vec<Problem>> {
+    let site = Arc::new(Site::build(settings, edge, id)?);
+    let before = old.and_then(|old| old.sites.get(&id));
+    let metrics = before.map_or_else(
+        || Arc::new(SiteMetrics::new(Arc::clone(&site.name), workers)),
+        |before| Arc::clone(&before.metrics),
+    );
+    let same_origin = before.filter(|before| {
+        before.settings.origin == settings.origin && *before.pool.policy() == *world.policy
+    });
+    let pool = match same_origin {
+        Some(before) => Arc::clone(&before.pool),
+        None => {
+            let pool = Pool::new(&site.origin, world.clone())
+                .map_err(|message| vec![Problem { at: "origin".to_owned(), message }])?;
+            Arc::new(pool)
+        }
+    };
+    Ok(SiteEntry { site, pool, metrics, settings: settings.clone() })
+}
+
+impl EdgeView {
+    fn new(edge: &EdgeSettings) -> Self {
+        let limits = &edge.limits;
+        let size =
+            |bytes: bytesize::ByteSize| usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX);
+        Self {
+            wire: Arc::new(Limits {
+                header_bytes_max: size(limits.header_bytes_max),
+                header_count_max: usize::try_from(limits.header_count_max).unwrap_or(usize::MAX),
+                uri_bytes_max: size(limits.uri_bytes_max),
+                header_timeout: limits.header_timeout,
+                idle_timeout: limits.idle_timeout,
+                body_timeout: limits.body_timeout,
+                write_timeout: limits.write_timeout,
+                ..Limits::default()
+            }),
+            limits: limits.clone(),
+            fill: FillLimits {
+                // A response is held beside the full cache while it comes: what does not fit into
+                // the part that the cache leaves free could never be stored.
+                object_bytes_max: edge.object_bytes_max.as_u64().min(edge.memory.as_u64() / 5),
+                orphan_bytes_max: edge.orphan_bytes_max.as_u64(),
+                window_bytes: size(edge.window_bytes),
+                uncacheable_remembered: edge.uncacheable_remembered,
+            },
+            ranges_max: edge.ranges_max,
+            cache_status_key: edge.cache_status_key,
+            trusted_peers: edge.trusted_peers.clone(),
+        }
+    }
+}

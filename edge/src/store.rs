@@ -1,0 +1,156 @@
+//! What is stored, and where: stored responses, the tiers that keep them, the byte budget.
+//!
+//! In: heads and bodies from the filling. Out: stored responses by cache key.
+//! Always holds: a stored response is immutable; what replaces it (a 304, a newer response) is a
+//! new value under the same key. Nothing outside this room sees a whole body: readers take it
+//! chunk by chunk, so that a part, a huge file or a disk tier needs no other interface.
+//! It deliberately knows no HTTP law: whether something may be stored or reused is decided
+//! before it gets here.
+
+pub mod budget;
+pub mod memory;
+pub mod shared;
+pub mod stamps;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use edge_core::{key::CacheKey, range::Span, storable::StoredHead};
+
+use self::budget::Charge;
+
+/// Chunks of a stored body are joined up to this size, so that a hit takes few steps.
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A response as it is kept: head and body, with its place in the byte budget.
+#[derive(Debug)]
+pub struct StoredResponse {
+    /// The head as the law wants it.
+    pub head: StoredHead,
+    /// The content that the head speaks of; of a 206 the part that it is.
+    pub body: StoredBody,
+    /// The budget's share for the head and the index.
+    pub charge: Charge,
+}
+
+/// Complete content in memory: cheap to clone, immutable.
+#[derive(Clone, Debug)]
+pub struct StoredBody {
+    chunks: Arc<[Bytes]>,
+    length: u64,
+}
+
+impl StoredBody {
+    /// A body out of `chunks`, in order.
+    #[must_use]
+    pub fn new(chunks: Vec<Bytes>) -> Self {
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { chunks: chunks.into(), length }
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A reader of the whole body.
+    #[must_use]
+    pub fn reader(&self) -> BodyReader {
+        BodyReader { body: self.clone(), next: 0, skip: 0, left: self.length }
+    }
+
+    /// A reader of `span`, whose ends are counted from this body's first byte.
+    #[must_use]
+    pub fn reader_of(&self, span: Span) -> BodyReader {
+        let first = span.first.min(self.length);
+        let wanted = span.last.saturating_sub(span.first).saturating_add(1);
+        let mut skip = usize::try_from(first).unwrap_or(usize::MAX);
+        let mut next = 0;
+        for chunk in self.chunks.iter() {
+            if skip < chunk.len() {
+                break;
+            }
+            skip = skip.saturating_sub(chunk.len());
+            next += 1;
+        }
+        BodyReader { body: self.clone(), next, skip, left: wanted.min(self.length - first) }
+    }
+
+    /// What the content weighs in the budget.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        usize::try_from(self.length).unwrap_or(usize::MAX)
+    }
+}
+
+/// A place in a [`StoredBody`].
+#[derive(Debug)]
+pub struct BodyReader {
+    body: StoredBody,
+    next: usize,
+    skip: usize,
+    left: u64,
+}
+
+impl BodyReader {
+    /// Bytes that are still to come.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next chunk; `None` at the end.
+    pub fn next_chunk(&mut self) -> Option<Bytes> {
+        if self.left == 0 {
+            return None;
+        }
+        let chunk = self.body.chunks.get(self.next)?;
+        let held = chunk.len().saturating_sub(self.skip) as u64;
+        let take = held.min(self.left);
+        let start = self.skip;
+        let end = start.saturating_add(usize::try_from(take).unwrap_or(usize::MAX));
+        let piece = if start == 0 && end == chunk.len() {
+            chunk.clone()
+        } else {
+            chunk.slice(start..end.min(chunk.len()))
+        };
+        self.next += 1;
+        self.skip = 0;
+        self.left -= take;
+        Some(piece)
+    }
+}
+
+/// Every stored response under one cache key, newest first: the variants (RFC 9111 §4.1) and,
+/// beside a whole one, the parts.
+#[derive(Clone, Debug, Default)]
+pub struct Variants {
+    /// Newest first.
+    pub responses: Vec<Arc<StoredResponse>>,
+}
+
+/// A place where stored responses are kept.
+pub trait Tier: Send + Sync {
+    /// What is stored under `key`.
+    fn lookup(&self, key: &[u8]) -> Option<Arc<Variants>>;
+    /// Stores a response; it replaces the one of the same variant and range.
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>);
+    /// Puts `new` in the place of `old`, if `old` is still stored: what has come since is newer.
+    fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);
+    /// Removes the given response, if it is still stored.
+    fn remove(&self, key: &CacheKey, response: &Arc<StoredResponse>);
+    /// Makes what was evicted give its bytes back now.
+    fn settle(&self);
+    /// Entries and bytes kept.
+    fn usage(&self) -> Usage;
+}
+
+/// What a tier keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Cache keys with at least one stored response.
+    pub keys: u64,
+    /// Bytes of heads, content and index.
+    pub bytes: u64,
+}

@@ -1,0 +1,186 @@
+//! The one byte budget: what is stored, being filled, or held by a slow reader.
+//!
+//! In: a wish for bytes. Out: a [`Charge`] that gives them back when it drops, or nothing.
+//! Always holds: the sum of live charges never exceeds the limit. It knows nothing of keys,
+//! eviction or HTTP; who is refused decides what to do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{sync::Notify, time::timeout};
+
+/// Bytes that each charged copy costs beside its content: the `Bytes` owner, its count, the charge
+/// and the allocator's rounding.
+const COPY_OVERHEAD_BYTES: usize = 96;
+
+/// A limit on bytes, shared by all who hold some.
+#[derive(Debug)]
+pub struct Budget {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+    refused: AtomicU64,
+    /// Told whenever bytes are given back.
+    freed: Notify,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit: AtomicUsize::new(limit),
+            used: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Takes `bytes` from the budget, or refuses and counts it.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= limit)
+        });
+        if taken.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Charge { budget: Arc::clone(self), bytes })
+    }
+
+    /// Waits for `bytes` until `patience` ends.
+    pub async fn reserve_within(
+        self: &Arc<Self>,
+        bytes: usize,
+        patience: Duration,
+    ) -> Option<Charge> {
+        timeout(patience, async {
+            loop {
+                let freed = self.freed.notified();
+                if let Some(charge) = self.reserve(bytes) {
+                    return charge;
+                }
+                freed.await;
+            }
+        })
+        .await
+        .ok()
+    }
+
+    /// An exact-size copy of `content` that carries its own charge.
+    ///
+    /// Exact copies rather than slices of a read buffer: a slice keeps the whole buffer alive, and
+    /// a budget that counts slices counts too little.
+    #[must_use]
+    pub fn copy(self: &Arc<Self>, content: &[u8]) -> Option<Bytes> {
+        let charge = self.reserve(content.len().saturating_add(COPY_OVERHEAD_BYTES))?;
+        Some(Bytes::from_owner(Charged { content: content.into(), _charge: charge }))
+    }
+
+    /// One charged piece out of several: the parts' bytes in one exact-size allocation.
+    #[must_use]
+    pub fn join(self: &Arc<Self>, parts: &[Bytes]) -> Option<Bytes> {
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        let charge = self.reserve(length.saturating_add(COPY_OVERHEAD_BYTES))?;
+        let mut content = Vec::with_capacity(length);
+        for part in parts {
+            content.extend_from_slice(part);
+        }
+        Some(Bytes::from_owner(Charged { content: content.into_boxed_slice(), _charge: charge }))
+    }
+
+    /// Bytes in use now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that may be in use.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// How many wishes were refused so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes taken from a [`Budget`]; dropping it gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// How many bytes this charge holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.freed.notify_waiters();
+    }
+}
+
+/// Owned content with its charge: what a charged `Bytes` keeps alive.
+struct Charged {
+    content: Box<[u8]>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_is_given_back_when_the_last_reference_drops() {
+        let budget = Budget::new(1000);
+        let first = budget.copy(&[7; 500]).unwrap();
+        let second = first.clone();
+        assert_eq!(budget.used(), 500 + COPY_OVERHEAD_BYTES);
+        drop(first);
+        assert_eq!(budget.used(), 500 + COPY_OVERHEAD_BYTES);
+        drop(second);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_limit_is_never_exceeded_and_refusals_are_counted() {
+        let budget = Budget::new(1000);
+        let held = budget.reserve(1000).unwrap();
+        assert!(budget.reserve(1).is_none());
+        assert_eq!(budget.refused(), 1);
+        drop(held);
+        assert!(budget.reserve(1000).is_some());
+        assert!(budget.reserve(1001).is_none());
+        assert!(budget.reserve(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn joined_parts_are_the_parts_in_order() {
+        let budget = Budget::new(10_000);
+        let parts = [Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")];
+        assert_eq!(budget.join(&parts).unwrap(), Bytes::from_static(b"abcde"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The memory tier: moka, weighed in real bytes.
+//!
+//! In and out: see [`Tier`]. Always holds: one entry per cache key with all its variants, so a
+//! lookup is one probe; entries never weigh more than the share of the budget given here.
+//! LRU rather than TinyLFU: admission by frequency weighs one large newcomer against the sum of
+//! the many small entries that it would displace, and so keeps out what has just become popular
+//! (docs/decisions/0002). It knows nothing of the byte budget: bytes are given back when the last
+//! reference to a response drops, which may be later than its eviction.
+
+use std::sync::Arc;
+
+use edge_core::key::CacheKey;
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+
+use super::{StoredResponse, Tier, Usage, Variants};
+
+/// Weights are counted in units of this many bytes, because moka's are 32 bits wide.
+const UNIT_BYTES: u64 = 64;
+
+/// What an entry costs beside its responses: moka's own nodes, the key twice, the list.
+const ENTRY_OVERHEAD_BYTES: usize = 320;
+
+/// Stored responses in memory.
+#[derive(Debug)]
+pub struct MemoryTier {
+    cache: Cache<CacheKey, Arc<Variants>, foldhash::quality::RandomState>,
+    variants_max: usize,
+}
+
+impl MemoryTier {
+    /// A tier for `bytes` bytes and at most `variants_max` responses under one key.
+    #[must_use]
+    pub fn new(bytes: usize, variants_max: usize) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(bytes as u64 / UNIT_BYTES)
+            .weigher(|key: &CacheKey, variants: &Arc<Variants>| weigh(key, variants))
+            .eviction_policy(EvictionPolicy::lru())
+            .build_with_hasher(foldhash::quality::RandomState::default());
+        Self { cache, variants_max: variants_max.max(1) }
+    }
+}
+
+fn weigh(key: &CacheKey, variants: &Variants) -> u32 {
+    let responses: usize = variants
+        .responses
+        .iter()
+        .map(|response| response.charge.bytes().saturating_add(response.body.weight()))
+        .sum();
+    let bytes = responses.saturating_add(ENTRY_OVERHEAD_BYTES + 2 * key.as_bytes().len());
+    u32::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+impl Tier for MemoryTier {
+    fn lookup(&self, key: &[u8]) -> Option<Arc<Variants>> {
+        self.cache.get(key)
+    }
+
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) {
+        let max = self.variants_max;
+        self.cache.entry_by_ref(key).and_upsert_with(|old| {
+            let mut responses = Vec::with_capacity(1);
+            responses.push(Arc::clone(&response));
+            if let Some(old) = old {
+                let kept = old.value().responses.iter().filter(|old| !replaces(&response, old));
+                responses.extend(kept.take(max - 1).cloned());
+            }
+            Arc::new(Variants { responses })
+        });
+    }
+
+    fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>) {
+        self.cache.entry_by_ref(key).and_compute_with(|entry| {
+            let Some(entry) = entry else { return Op::Nop };
+            let mut responses = entry.value().responses.clone();
+            match responses.iter_mut().find(|kept| Arc::ptr_eq(kept, old)) {
+                Some(kept) => {
+                    *kept = new;
+                    Op::Put(Arc::new(Variants { responses }))
+                }
+                None => Op::Nop,
+            }
+        });
+    }
+
+    fn remove(&self, key: &CacheKey, response: &Arc<StoredResponse>) {
+        self.cache.entry_by_ref(key).and_compute_with(|old| {
+            let Some(old) = old else { return Op::Nop };
+            let mut responses = old.value().responses.clone();
+            responses.retain(|kept| !Arc::ptr_eq(kept, response));
+            if responses.is_empty() {
+                Op::Remove
+            } else {
+                Op::Put(Arc::new(Variants { responses }))
+            }
+        });
+    }
+
+    fn settle(&self) {
+        self.cache.run_pending_tasks();
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            keys: self.cache.entry_count(),
+            bytes: self.cache.weighted_size().saturating_mul(UNIT_BYTES),
+        }
+    }
+}
+
+/// Whether `new` takes the place of `old`: the same variant, and old says nothing that new does
+/// not (a whole replaces its parts, a part only the same part).
+fn replaces(new: &StoredResponse, old: &StoredResponse) -> bool {
+    if !new.head.vary.same_variant(&old.head.vary) {
+        return false;
+    }
+    match (&new.head.range, &old.head.range) {
+        (None, _) => true,
+        (Some(new), Some(old)) => new == old,
+        (Some(_), None) => false,
+    }
+}

@@ -1,0 +1,358 @@
+//! A body that one filling appends to and any number of readers stream from, each at its own pace.
+//!
+//! In: chunks from the origin, in order, then an end. Out: the same chunks to every reader, woken
+//! when there are more, never polled by time.
+//! Always holds: every chunk is charged to the byte budget until its last reference drops; a
+//! kept body holds all its chunks until its end; a windowed one at most `window` bytes (or one
+//! chunk) that its slowest reader has not taken, and its writer waits meanwhile; a body that was
+//! broken off is never complete.
+//! It knows nothing of HTTP, keys or storing.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::time::{Instant, sleep_until};
+
+use super::budget::{Budget, Charge};
+
+/// How long a windowed body waits for its slowest reader once another one has nothing left to
+/// read, before the slow one is cut.
+const LAGGARD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The origin's response broke off or stalled; its clients see the break.
+    #[error("the origin broke off")]
+    Origin,
+    /// This reader was too slow for the others of a windowed body.
+    #[error("the client was too slow for the others")]
+    Laggard,
+    /// The byte budget had no room for even one more chunk.
+    #[error("no memory left for the next chunk")]
+    Memory,
+    /// Every client had gone and more remained than an orphan may fetch.
+    #[error("no client was left")]
+    Orphaned,
+}
+
+/// The shared body; the writer and all readers hold one.
+#[derive(Debug)]
+pub struct SharedBody {
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Each chunk with its offset, in order.
+    chunks: VecDeque<(u64, Bytes)>,
+    /// Offset of the first chunk that is still held.
+    base: u64,
+    /// Bytes appended so far.
+    length: u64,
+    /// `None` keeps everything; otherwise the most bytes to hold for the slowest reader.
+    window: Option<usize>,
+    /// What the window's bytes are charged to.
+    window_charge: Option<Charge>,
+    end: Option<Result<(), Broken>>,
+    /// Readers that are on their way; nothing is dropped before they are here.
+    expected: usize,
+    readers: Slab<ReaderState>,
+    writer: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct ReaderState {
+    offset: u64,
+    waker: Option<Waker>,
+    cut: bool,
+}
+
+impl SharedBody {
+    /// An empty body that keeps everything until told otherwise.
+    #[must_use]
+    pub fn new(budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self {
+            budget,
+            state: Mutex::new(State {
+                chunks: VecDeque::new(),
+                base: 0,
+                length: 0,
+                window: None,
+                window_charge: None,
+                end: None,
+                expected: 0,
+                readers: Slab::new(),
+                writer: None,
+            }),
+        })
+    }
+
+    /// Turns the body into a window as large as `charge`: from now on what all have read is
+    /// dropped, and what is appended lives in that charge.
+    pub fn narrow(&self, charge: Charge) {
+        let mut state = self.state.lock();
+        state.window = Some(charge.bytes());
+        state.window_charge = Some(charge);
+        state.drop_read_by_all();
+    }
+
+    /// Drops what all have read, and from now on will have read, and nothing is appended any more
+    /// until [`Self::narrow`] gives the body a window.
+    pub fn squeeze(&self) {
+        let mut state = self.state.lock();
+        state.window = Some(0);
+        state.drop_read_by_all();
+    }
+
+    /// Announces `readers` that will come, or be [called off](Self::call_off).
+    pub fn expect(&self, readers: usize) {
+        self.state.lock().expected = readers;
+    }
+
+    /// One announced reader has come or will not come.
+    pub fn call_off(&self) {
+        let mut state = self.state.lock();
+        state.expected = state.expected.saturating_sub(1);
+        state.drop_read_by_all();
+    }
+
+    /// Whether everything since the first byte is still held.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let state = self.state.lock();
+        state.window.is_none() && state.base == 0
+    }
+
+    /// Bytes appended so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.state.lock().length
+    }
+
+    /// Appends an exact copy of `content` and wakes the readers. It is charged by itself, or lives
+    /// in the charge of the window.
+    ///
+    /// # Errors
+    /// [`Broken::Memory`] when the budget has no room; nothing was appended then.
+    pub fn append(&self, content: &[u8]) -> Result<(), Broken> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        let windowed = self.state.lock().window.is_some();
+        let chunk = if windowed {
+            Bytes::copy_from_slice(content)
+        } else {
+            self.budget.copy(content).ok_or(Broken::Memory)?
+        };
+        let wakers = {
+            let mut state = self.state.lock();
+            let start = state.length;
+            state.length = start.saturating_add(chunk.len() as u64);
+            state.chunks.push_back((start, chunk));
+            state.reader_wakers()
+        };
+        wake(wakers);
+        Ok(())
+    }
+
+    /// Waits until a windowed body has room for more; a kept one always has.
+    ///
+    /// A reader that holds the window full while another has read everything is cut after
+    /// [`LAGGARD_PATIENCE`], so that one slow client does not slow the rest for ever.
+    pub async fn room(&self) {
+        let patience = sleep_until(Instant::now() + LAGGARD_PATIENCE);
+        tokio::pin!(patience);
+        poll_fn(|cx| {
+            if self.poll_room(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if patience.as_mut().poll(cx).is_ready() {
+                self.cut_laggards();
+                patience.as_mut().reset(Instant::now() + LAGGARD_PATIENCE);
+                // The timer must be polled again to be armed again.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        let Some(window) = state.window else { return Poll::Ready(()) };
+        let nobody = state.readers.is_empty() && state.expected == 0;
+        // The last piece may overshoot: a window of 64 KiB takes pieces of up to 64 KiB.
+        if state.held() < window.max(1) as u64 || nobody {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn cut_laggards(&self) {
+        let wakers = {
+            let mut state = self.state.lock();
+            let length = state.length;
+            if !state.readers.iter().any(|(_, reader)| reader.offset == length) {
+                return;
+            }
+            let slowest = state.readers.iter().map(|(_, reader)| reader.offset).min();
+            let mut wakers = Vec::new();
+            for (_, reader) in &mut state.readers {
+                if Some(reader.offset) == slowest && reader.offset < length {
+                    reader.cut = true;
+                    wakers.extend(reader.waker.take());
+                }
+            }
+            state.drop_read_by_all();
+            wakers
+        };
+        wake(wakers);
+    }
+
+    /// Ends the body: whole, or broken off.
+    pub fn finish(&self, how: Result<(), Broken>) {
+        let wakers = {
+            let mut state = self.state.lock();
+            if state.end.is_some() {
+                return;
+            }
+            state.end = Some(how);
+            state.reader_wakers()
+        };
+        wake(wakers);
+    }
+
+    /// All chunks of a kept body, as far as it has come.
+    #[must_use]
+    pub fn chunks_so_far(&self) -> Option<Vec<Bytes>> {
+        let state = self.state.lock();
+        let whole = state.window.is_none() && state.base == 0;
+        whole.then(|| state.chunks.iter().map(|(_, chunk)| chunk.clone()).collect())
+    }
+
+    /// A reader from `offset` on; `None` when that is no longer held.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>, offset: u64) -> Option<Reader> {
+        let mut state = self.state.lock();
+        if offset < state.base || (state.window.is_some() && offset > state.base) {
+            return None;
+        }
+        let slot = state.readers.insert(ReaderState { offset, waker: None, cut: false });
+        drop(state);
+        Some(Reader { body: Arc::clone(self), slot })
+    }
+}
+
+impl State {
+    fn held(&self) -> u64 {
+        self.length.saturating_sub(self.base)
+    }
+
+    fn reader_wakers(&mut self) -> Vec<Waker> {
+        self.readers.iter_mut().filter_map(|(_, reader)| reader.waker.take()).collect()
+    }
+
+    /// Drops the chunks of a windowed body that every reader has taken, and wakes the writer.
+    fn drop_read_by_all(&mut self) {
+        if self.window.is_none() || self.expected > 0 {
+            return;
+        }
+        let slowest =
+            self.readers.iter().filter(|(_, reader)| !reader.cut).map(|(_, r)| r.offset).min();
+        let slowest = slowest.unwrap_or(self.length);
+        while let Some((start, chunk)) = self.chunks.front() {
+            let end = start.saturating_add(chunk.len() as u64);
+            if end > slowest {
+                break;
+            }
+            self.base = end;
+            self.chunks.pop_front();
+        }
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// The chunk at `offset`, from there to its end.
+    fn chunk_at(&self, offset: u64) -> Option<Bytes> {
+        let after = self.chunks.partition_point(|(start, _)| *start <= offset);
+        let (start, chunk) = self.chunks.get(after.checked_sub(1)?)?;
+        let skip = usize::try_from(offset.saturating_sub(*start)).unwrap_or(usize::MAX);
+        (skip < chunk.len()).then(|| chunk.slice(skip..))
+    }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// One reader's place in a [`SharedBody`].
+#[derive(Debug)]
+pub struct Reader {
+    body: Arc<SharedBody>,
+    slot: usize,
+}
+
+impl Reader {
+    /// The next chunk; `None` at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let mut guard = self.body.state.lock();
+        let state = &mut *guard;
+        let Some(reader) = state.readers.get_mut(self.slot) else {
+            return Poll::Ready(Some(Err(Broken::Laggard)));
+        };
+        if reader.cut {
+            return Poll::Ready(Some(Err(Broken::Laggard)));
+        }
+        let offset = reader.offset;
+        if offset < state.length {
+            let chunk = state.chunk_at(offset);
+            let Some(chunk) = chunk else {
+                return Poll::Ready(Some(Err(Broken::Laggard)));
+            };
+            if let Some(reader) = state.readers.get_mut(self.slot) {
+                reader.offset = offset.saturating_add(chunk.len() as u64);
+            }
+            state.drop_read_by_all();
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match state.end {
+            Some(Ok(())) => Poll::Ready(None),
+            Some(Err(broken)) => Poll::Ready(Some(Err(broken))),
+            None => {
+                if let Some(reader) = state.readers.get_mut(self.slot) {
+                    match &mut reader.waker {
+                        Some(waker) => waker.clone_from(cx.waker()),
+                        none => *none = Some(cx.waker().clone()),
+                    }
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.body.state.lock();
+        state.readers.remove(self.slot);
+        state.drop_read_by_all();
+        // An orphaned filling must notice that it is one, even while it waits for room.
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! From the client to hyper: what hyper may read, and when reading ends.
+//!
+//! In go the socket's bytes, out go cleared ones into hyper's buffer, or a refusal into our own output. Bytes that
+//! come before their turn are held; an idle connection holds none. It does not know how hyper polls.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::ReadBufCursor;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    head::{Head, Method},
+    intake::{Admitted, Stage, empty_line},
+    io::Io,
+    refusal::{Content, Refusal, Timeout},
+    shared::{CLOSE, NEVER},
+};
+
+/// One read from the socket takes at most this much; it is per thread, not per connection.
+const SCRATCH_BYTES: usize = 32 * 1024;
+
+thread_local! {
+    /// Bytes between socket and hyper need a place that is initialised, but only while one poll lasts: so idle
+    /// connections own no buffer.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// From the client to hyper.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) stage: Stage,
+    /// Bytes that arrived before their turn.
+    pub(super) held: BytesMut,
+    /// How many of them hyper may have as they are.
+    pub(super) cleared: usize,
+    pub(super) end: Option<End>,
+    /// An empty line was dropped before this head.
+    pub(super) skipped: bool,
+    /// hyper was told to wait although bytes are held: it must be woken when the exchange is over.
+    pub(super) is_starved: bool,
+    /// Which deadline runs.
+    pub(super) timeout: Option<Timeout>,
+    pub(super) is_overdue: bool,
+}
+
+/// How reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client ended it.
+    Client,
+    /// We do, between two requests.
+    Close,
+    /// We do, inside a request.
+    Error(io::ErrorKind),
+}
+
+impl Incoming {
+    pub(super) fn new(received: &[u8]) -> Self {
+        Self {
+            stage: Stage::new(),
+            held: BytesMut::from(received),
+            cleared: 0,
+            end: None,
+            skipped: false,
+            is_starved: false,
+            timeout: None,
+            is_overdue: false,
+        }
+    }
+}
+
+impl<S> Io<S> {
+    pub(super) fn arm(&mut self, timeout: Timeout) {
+        let after = match timeout {
+            Timeout::Header => self.limits.header_timeout,
+            Timeout::Idle => self.limits.idle_timeout,
+            Timeout::Body => self.limits.body_timeout,
+            Timeout::Linger => self.limits.linger_timeout,
+            Timeout::Write => Duration::MAX,
+        };
+        self.incoming.timeout = Some(timeout);
+        self.incoming.is_overdue = false;
+        self.shared.set_read_deadline(self.deadlines.after(after));
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.incoming.timeout = None;
+        self.incoming.is_overdue = false;
+        self.shared.set_read_deadline(NEVER);
+    }
+
+    /// Hands hyper what it may have of `input`; says how much of it is used up.
+    fn feed(&mut self, input: &[u8], cursor: &mut ReadBufCursor<'_>) -> usize {
+        let mut at = 0;
+        while at < input.len() && cursor.remaining() > 0 && self.incoming.end.is_none() {
+            let rest = input.get(at..).unwrap_or_default();
+            if self.incoming.cleared > 0 {
+                let taken = self.incoming.cleared.min(rest.len()).min(cursor.remaining());
+                cursor.put_slice(rest.get(..taken).unwrap_or_default());
+                self.incoming.cleared -= taken;
+                at += taken;
+                continue;
+            }
+            // Content is looked at as far as it goes out, so that a fault in it comes after what precedes it.
+            let seen = if self.incoming.stage.is_content() {
+                rest.get(..cursor.remaining()).unwrap_or(rest)
+            } else {
+                rest
+            };
+            match self.admit(seen) {
+                Ok(Admitted::Request(head)) => self.begin(head),
+                Ok(Admitted::Content(bytes)) => {
+                    self.incoming.cleared = bytes;
+                    self.content_arrived();
+                }
+                Ok(Admitted::Nothing(bytes)) => at += bytes,
+                Ok(Admitted::Partial) => {
+                    if self.incoming.timeout == Some(Timeout::Idle) {
+                        self.arm(Timeout::Header);
+                    }
+                    break;
+                }
+                Ok(Admitted::Wait) => break,
+                Err(refusal) => self.refuse(refusal, rest),
+            }
+        }
+        at
+    }
+
+    fn admit(&mut self, input: &[u8]) -> Result<Admitted, Refusal> {
+        if matches!(self.incoming.stage, Stage::Head(_)) && !self.incoming.skipped {
+            match empty_line(input) {
+                Some(0) => {}
+                None => return Ok(Admitted::Partial),
+                Some(bytes) => {
+                    self.incoming.skipped = true;
+                    return Ok(Admitted::Nothing(bytes));
+                }
+            }
+        }
+        self.incoming.stage.admit(input, &self.limits)
+    }
+
+    /// A request's head goes to hyper.
+    fn begin(&mut self, head: Head) {
+        self.incoming.cleared = head.bytes;
+        self.exchange += 1;
+        self.shared.current.begin(self.exchange, head.version);
+        self.shared.stats.request_begins();
+        self.outgoing.response.expect(head.method == Method::Head);
+        if head.method == Method::Connect {
+            self.shared.wish_quietly(CLOSE);
+        }
+        self.disarm();
+    }
+
+    fn content_arrived(&mut self) {
+        if self.incoming.timeout.is_some() {
+            self.disarm();
+        }
+        self.end_exchange();
+    }
+
+    /// The next request may come, if this one and its response are both complete. Says whether they are.
+    pub(super) fn end_exchange(&mut self) -> bool {
+        let is_over =
+            matches!(self.incoming.stage, Stage::Served) && self.outgoing.response.is_complete();
+        if is_over {
+            self.incoming.stage = Stage::new();
+            self.incoming.skipped = false;
+            self.arm(Timeout::Idle);
+        }
+        is_over
+    }
+
+    /// Ends reading and, if no response is under way, tells the client why.
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal, head: &[u8]) {
+        self.shared.stats.refused(refusal);
+        self.disarm();
+        let is_inside = self.incoming.stage.is_content();
+        self.incoming.end = Some(if is_inside {
+            End::Error(match refusal {
+                Refusal::BodyTimeout => io::ErrorKind::TimedOut,
+                _ => io::ErrorKind::InvalidData,
+            })
+        } else {
+            End::Close
+        });
+        if self.outgoing.response.has_begun() && is_inside || !self.outgoing.response.is_between() {
+            return;
+        }
+        self.shared.current.end();
+        self.outgoing.is_sealed = true;
+        let content =
+            if !is_inside && head.starts_with(b"HEAD ") { Content::Omitted } else { Content::Sent };
+        self.outgoing.own.extend_from_slice(&refusal.response(content));
+    }
+
+    /// The socket has nothing and a deadline has passed.
+    #[cold]
+    fn read_expired(&mut self) {
+        let timeout = self.incoming.timeout;
+        self.disarm();
+        let Some(timeout) = timeout else { return };
+        self.shared.stats.timed_out(timeout);
+        match timeout {
+            Timeout::Header if !self.incoming.held.is_empty() => {
+                let held = std::mem::take(&mut self.incoming.held);
+                self.refuse(Refusal::HeaderTimeout, &held);
+                self.incoming.held = held;
+            }
+            Timeout::Body => self.refuse(Refusal::BodyTimeout, &[]),
+            Timeout::Header | Timeout::Idle | Timeout::Write | Timeout::Linger => {
+                self.incoming.end = Some(End::Close);
+            }
+        }
+    }
+
+    /// Feeds hyper from what is held; says whether it got anything.
+    pub(super) fn feed_held(&mut self, cursor: &mut ReadBufCursor<'_>) -> bool {
+        if self.incoming.held.is_empty() {
+            return false;
+        }
+        let room = cursor.remaining();
+        let mut held = std::mem::take(&mut self.incoming.held);
+        let used = self.feed(&held, cursor);
+        held.advance(used);
+        // Memory goes back with the last byte: an idle connection holds none.
+        if !held.is_empty() {
+            self.incoming.held = held;
+        }
+        cursor.remaining() < room
+    }
+
+    /// What hyper is told when reading has ended.
+    pub(super) fn ended(&self, end: End) -> Poll<io::Result<()>> {
+        match end {
+            End::Client | End::Close => Poll::Ready(Ok(())),
+            End::Error(kind) => match self.shared.stats.refusal() {
+                Some(refusal) => Poll::Ready(Err(io::Error::new(kind, refusal))),
+                None => Poll::Ready(Err(kind.into())),
+            },
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
+    /// Reads at most `room` bytes into the thread's scratch and lets `then` use them.
+    pub(super) fn poll_scratch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        then: impl FnOnce(&mut Self, &[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        let mut scratch = SCRATCH.take();
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH_BYTES, 0);
+        }
+        let mut buf = ReadBuf::new(scratch.get_mut(..room.min(SCRATCH_BYTES)).unwrap_or_default());
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+        let polled = polled.map_ok(|()| {
+            self.shared.stats.count_in(buf.filled().len());
+            then(self, buf.filled())
+        });
+        SCRATCH.set(scratch);
+        polled
+    }
+
+    /// Reads once from the socket. `Some` says what hyper gets, `None` that the caller must look again.
+    pub(super) fn poll_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<Option<io::Result<()>>> {
+        let room =
+            if self.incoming.stage.is_content() { cursor.remaining() } else { SCRATCH_BYTES };
+        let before = cursor.remaining();
+        let polled = self.poll_scratch(cx, room, |io, bytes| {
+            if bytes.is_empty() {
+                io.incoming.end = Some(End::Client);
+                return;
+            }
+            if !io.incoming.held.is_empty() {
+                io.incoming.held.extend_from_slice(bytes);
+                return;
+            }
+            let used = io.feed(bytes, cursor);
+            io.incoming.held.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        });
+        match polled {
+            Poll::Ready(Ok(())) if cursor.remaining() < before => Poll::Ready(Some(Ok(()))),
+            Poll::Ready(Ok(())) => Poll::Ready(None),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+            Poll::Pending => {
+                if self.incoming.is_overdue {
+                    self.read_expired();
+                    return Poll::Ready(None);
+                }
+                if self.incoming.timeout.is_none() && self.incoming.stage.is_content() {
+                    self.arm(Timeout::Body);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads and discards until the client has seen our last response, that is until it closes (RFC 9112 §9.6).
+    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(lingered) = self.outgoing.lingered {
+            if lingered > self.limits.linger_bytes_max || self.incoming.end == Some(End::Client) {
+                break;
+            }
+            let polled = self.poll_scratch(cx, SCRATCH_BYTES, |_, bytes| bytes.len());
+            match polled {
+                Poll::Ready(Ok(0) | Err(_)) => break,
+                Poll::Ready(Ok(bytes)) => self.outgoing.lingered = Some(lingered + bytes),
+                Poll::Pending if self.incoming.is_overdue => {
+                    self.shared.stats.timed_out(Timeout::Linger);
+                    break;
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.disarm();
+        Poll::Ready(Ok(()))
+    }
+}

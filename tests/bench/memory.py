@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Memory as the machine sees it: tests/bench/memory.py [--help]
+
+Nearcast with a small `memory`, judged by its resident high-water mark from outside, under: slow
+readers of objects larger than the cache, on one URL each and on few; a churn of small objects; fills
+whose clients go away. Each may reach `memory` × 1.2 and no more, and leave no client without answer.
+"""
+
+import argparse
+import os
+import re
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+# pylint: disable=wrong-import-position
+import machine
+import mock
+import peers
+from machine import BenchError
+
+CEILING = 1.2
+MIB = 1 << 20
+
+CHURN = """
+local at, answered, count = 0, 0, tonumber(os.getenv("COUNT"))
+request = function() at = at + 1; return wrk.format("GET", "/small/" .. at) end
+response = function() answered = answered + 1; if answered >= count then wrk.thread:stop() end end
+done = function(s) io.write(string.format("FIGURES %d %d\\n", s.requests, s.errors.status)) end
+"""
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True, help="the nearcast program")
+    parser.add_argument("--origin", help="another origin's command line, with {port} in it")
+    parser.add_argument("--server", help="another server's command line, with {port} {origin} {folder} in it")
+    parser.add_argument("--memory", type=int, default=256, help="MiB")
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--objects", type=int, default=1_000_000, help="of the churn")
+    parser.add_argument("--aborts", type=int, default=2000)
+    parser.add_argument("--seconds", type=int, default=20, help="that the slow readers read")
+    return parser.parse_args()
+
+
+def ask(port, path):
+    """A connection with little room for what arrives, so that a slow reader is slow for the server."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    one.settimeout(10)
+    one.connect(("127.0.0.1", port))
+    one.send(f"GET {path} HTTP/1.1\r\nHost: bench.test\r\n\r\n".encode())
+    one.setblocking(False)
+    return one
+
+
+def slow_readers(port, paths, seconds):
+    """All read a little, ten times a second. Tells how many were served, refused, and starved."""
+    readers = [{"socket": ask(port, path), "octets": 0, "first": b""} for path in paths]
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        next_turn = time.monotonic() + 0.1
+        for reader in readers:
+            try:
+                data = reader["socket"].recv(4096)
+            except (BlockingIOError, ConnectionResetError):
+                continue
+            reader["first"] = reader["first"] or data[:12]
+            reader["octets"] += len(data)
+        time.sleep(max(0, next_turn - time.monotonic()))
+    for reader in readers:
+        reader["socket"].close()
+    served = sum(r["first"] == b"HTTP/1.1 200" and r["octets"] > 8192 for r in readers)
+    refused = sum(r["first"] == b"HTTP/1.1 503" for r in readers)
+    starved = len(readers) - served - refused
+    return f"{served} served, {refused} refused with 503, {starved} neither", starved == 0
+
+
+def churn(folder, port, count):
+    """So many different small objects, one after the other, as fast as they come."""
+    script = f"{folder}/churn.lua"
+    with open(script, "w") as file:
+        file.write(CHURN)
+    limit = 120 + count // 2000
+    argv = ["taskset", "-c", str(machine.LOAD_CORE), "wrk", "-t1", "-c64", f"-d{limit}s", "-s", script,
+            f"http://127.0.0.1:{port}"]
+    done = subprocess.run(argv, env={**os.environ, "COUNT": str(count)}, capture_output=True, text=True,
+                          timeout=limit + 30, check=False)
+    line = re.search(r"^FIGURES (\d+) (\d+)$", done.stdout, re.M)
+    if not line:
+        raise BenchError(f"wrk: {done.stdout}{done.stderr}")
+    return f"{line.group(1)} requests, {line.group(2)} refused", line.group(2) == "0"
+
+
+def aborted_fills(port, count):
+    """Clients that go away after the first bytes of a fill, a hundred at a time."""
+    waiting, started, ended = selectors.DefaultSelector(), 0, 0
+    deadline = time.monotonic() + 300
+    while ended < count:
+        if time.monotonic() > deadline:
+            raise BenchError(f"only {ended} of {count} fills began in 300 s")
+        while started < count and len(waiting.get_map()) < 100:
+            waiting.register(ask(port, f"/aborted/{started}"), selectors.EVENT_READ)
+            started += 1
+        for key, _ in waiting.select(1):
+            waiting.unregister(key.fileobj)
+            key.fileobj.close()
+            ended += 1
+    return f"{ended} fills left by their clients", True
+
+
+def run():
+    args = arguments()
+    machine.need("wrk", "taskset", "setpriv")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, args.clients * 4 + 200)), hard))
+    limit = args.memory * MIB * CEILING
+    larger = args.memory * MIB * 2
+    held = True
+    with machine.stage(1800 + args.objects // 500) as (folder, start):
+        os.sched_setaffinity(0, {machine.LOAD_CORE})
+        origin = mock.Mock(start, args.binary, args.origin)
+        origin.script(**{"/large/*": mock.stored_pattern(larger), "/small/*": mock.stored_pattern(2048),
+                         "/aborted/*": mock.stored_pattern(32 * MIB)})
+        if args.server:
+            cache = peers.start_command(folder, start, origin.port, "server", args.server)
+        else:
+            cache = peers.start_nearcast(folder, start, origin.port, args.binary, f"{args.memory} MiB")
+        cache.process.wait_ready(cache.url("/"))
+        acts = [
+            (f"{args.clients} slow readers, one URL each",
+             lambda: slow_readers(cache.port, [f"/large/{n}" for n in range(args.clients)], args.seconds)),
+            (f"{args.clients} slow readers, 10 URLs",
+             lambda: slow_readers(cache.port, [f"/large/few/{n % 10}" for n in range(args.clients)], args.seconds)),
+            (f"churn of {args.objects:,} objects", lambda: churn(folder, cache.port, args.objects)),
+            ("aborted fills", lambda: aborted_fills(cache.port, args.aborts)),
+            (f"{args.clients} slow readers, full cache",
+             lambda: slow_readers(cache.port, [f"/large/late/{n}" for n in range(args.clients)], args.seconds)),
+        ]
+        print(f"{time.strftime('%Y-%m-%d')}, {machine.description()}; memory = {args.memory} MiB, "
+              f"ceiling {limit / MIB:.0f} MiB\n")
+        print("| load | high-water mark MiB | afterwards MiB | what came of it | |\n|---|---:|---:|---|---|")
+        for name, act in acts:
+            cache.process.reset_high_water()
+            told, well = act()
+            if not cache.process.alive():
+                raise BenchError(f"the server died under: {name}\n{cache.process.tail()}")
+            peak, now = cache.process.resident_high_water(), cache.process.resident_bytes()
+            good = well and peak <= limit
+            held &= good
+            print(f"| {name} | {peak / MIB:.0f} | {now / MIB:.0f} | {told} | {'held' if good else 'MISSED'} |",
+                  flush=True)
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    machine.main(run)

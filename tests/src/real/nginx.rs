@@ -1,0 +1,110 @@
+//! nginx as an origin that serves a folder's files.
+//!
+//! In: a folder, the fields to send. Out: an origin that can be killed and started again at the
+//! same address.
+//! Always holds: it is one process, so that killing it kills all of it; it writes into a folder of
+//! its own only.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{
+    Tested,
+    process::{Process, Signal},
+    program, wait_for,
+};
+
+/// Addresses that are tried before the test gives up.
+const TRIES: u8 = 5;
+
+/// A running nginx.
+#[derive(Debug)]
+pub struct Nginx {
+    /// Where it answers.
+    pub address: SocketAddr,
+    process: Option<Process>,
+    folder: TempDir,
+}
+
+impl Nginx {
+    /// Serves the files in `root`; `locations` are nginx's own words for what goes out with them.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn serving(root: &Path, locations: &str) -> Tested<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut failure = None;
+        for _ in 0..TRIES {
+            let address = free_address()?;
+            fs::write(folder.path().join("nginx.conf"), settings(root, address, locations))?;
+            match start(folder.path(), address) {
+                Ok(process) => return Ok(Self { address, process: Some(process), folder }),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| "nginx was not tried".into()))
+    }
+
+    /// Ends it at once, connections and all.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub fn kill(&mut self) -> Tested {
+        let mut process = self.process.take().ok_or("nginx does not run")?;
+        process.signal(Signal::Kill)?;
+        process.ended()?;
+        Ok(())
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Tested {
+        self.process = Some(start(self.folder.path(), self.address)?);
+        Ok(())
+    }
+}
+
+/// nginx does not say which port it got for port 0, so a free one is looked for. The address is one
+/// that hardly anyone else on this machine uses, so that the port is still free a moment later.
+fn free_address() -> Tested<SocketAddr> {
+    let octet = || rand::random_range(1..=254);
+    let address = Ipv4Addr::new(127, octet(), octet(), octet());
+    Ok(TcpListener::bind((address, 0))?.local_addr()?)
+}
+
+fn start(folder: &Path, address: SocketAddr) -> Tested<Process> {
+    let mut command = Command::new(program::tool("nginx")?);
+    command.arg("-p").arg(folder).args(["-e", "stderr", "-c"]).arg(folder.join("nginx.conf"));
+    let mut process = Process::start(&mut command)?;
+    wait_for("nginx answers", || {
+        if !process.is_running()? {
+            process.ended()?;
+            return Err(format!("nginx ended: {}", process.stderr().join("\n")).into());
+        }
+        Ok(TcpStream::connect(address).ok().map(drop))
+    })?;
+    Ok(process)
+}
+
+fn settings(root: &Path, address: SocketAddr, locations: &str) -> String {
+    let root: PathBuf = root.components().collect();
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{\n  access_log off;\n  sendfile on;\n  keepalive_requests 100000;\n\
+         client_body_temp_path client;\n  proxy_temp_path proxy;\n  fastcgi_temp_path fastcgi;\n\
+         uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n\
+         types {{ text/html html; text/css css; text/javascript js mjs; application/json json map;\n\
+         application/wasm wasm; font/woff2 woff2; }}\n\
+         server {{\n    listen {address};\n    root \"{}\";\n{locations}\n  }}\n}}\n",
+        root.display()
+    )
+}

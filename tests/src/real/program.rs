@@ -1,0 +1,61 @@
+//! Where the programs are that the tests start.
+//!
+//! In: names. Out: paths. Always holds: what is missing is an error that says how to get it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use super::Tested;
+
+/// The built program: NEARCAST_BIN, or the one beside the running test.
+///
+/// # Errors
+/// When it has not been built.
+pub fn nearcast() -> Tested<PathBuf> {
+    let built = match env::var_os("NEARCAST_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => profile()?.join("nearcast"),
+    };
+    if built.is_file() {
+        return Ok(built);
+    }
+    let path = built.display();
+    Err(format!("{path} is not there; build it with `cargo build --package nearcast`").into())
+}
+
+/// A program on PATH, or where Debian keeps what only root usually starts.
+///
+/// # Errors
+/// When it is not installed.
+pub fn tool(name: &str) -> Tested<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("{name} is not installed; run `tests/run --install`").into())
+}
+
+/// The folder of the real packages' files.
+///
+/// # Errors
+/// When they have not been fetched.
+pub fn packages() -> Tested<PathBuf> {
+    let target = profile()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let packages = target.join("packages");
+    if packages.join("bootstrap").is_dir() {
+        return Ok(packages);
+    }
+    let path = packages.display();
+    Err(format!("no packages in {path}; run `tests/run --install`").into())
+}
+
+/// `<target>/<profile>`: a test runs as `<target>/<profile>/deps/<name>`.
+fn profile() -> Tested<PathBuf> {
+    let own = env::current_exe()?;
+    let profile = own.ancestors().nth(2).ok_or("a test without a target folder")?;
+    Ok(profile.to_path_buf())
+}

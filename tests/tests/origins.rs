@@ -1,0 +1,17 @@
+//! The origin side: the pool, faults of origins, fillings and windows, request content, TLS.
+//!
+//! In: origins that misbehave on request. Out: what clients got and what the origins saw.
+//! Always holds: no clock is waited for: in the paused theatre it moves when nothing else can, and
+//! over sockets nothing depends on it.
+//! Clause: issue 2 *Origin side*, *Filling*; DESIGN §3.
+
+#[cfg(test)]
+mod origins {
+    mod content;
+    mod faults;
+    mod filling;
+    mod pool;
+    mod sockets;
+    mod stage;
+    mod window;
+}

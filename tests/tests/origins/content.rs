@@ -1,0 +1,122 @@
+//! Request content on its way to the origin: streamed, slowed, bounded.
+
+use bytesize::ByteSize;
+use edge_core::settings::EdgeSettings;
+use nearcast_tests::world::{caller::Caller, rest, until};
+use origin_mock::script::{Hold, Pace, RequestContent, Script, Step};
+
+use super::stage::{HOST, run, stage, stage_with};
+
+/// Writes content until the edge takes no more for a while, or `most` octets; how much it took.
+async fn push(caller: &mut Caller, most: usize) -> usize {
+    let piece = vec![b'p'; 10_000];
+    let mut pushed = 0;
+    while pushed < most {
+        tokio::select! {
+            biased;
+            sent = caller.more(&piece) => match sent {
+                Some(()) => pushed += piece.len(),
+                None => break,
+            },
+            () = rest() => break,
+        }
+    }
+    pushed
+}
+
+#[test]
+fn an_origin_that_does_not_read_stops_the_client() {
+    run(async {
+        let holds = Step {
+            request_content: RequestContent::After,
+            hold: Some(Hold::Release),
+            ..Step::text("taken")
+        };
+        let stage = stage(vec![Script::new().route("/*", [holds])], "");
+        let mut caller = stage.caller();
+        let head = format!("PUT /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 50000000\r\n\r\n");
+        caller.send("PUT", head.as_bytes()).await;
+        let pushed = push(&mut caller, 50_000_000).await;
+        assert!(pushed < 1_000_000, "{pushed} octets were taken for an origin that reads none");
+        assert_eq!(stage.asked(0), 1);
+    });
+}
+
+#[test]
+fn a_slow_origin_gets_all_content() {
+    run(async {
+        let pace = Some(Pace { bytes: 10_000, every: std::time::Duration::from_millis(50) });
+        let slow = Step { request_pace: pace, ..Step::text("taken") };
+        let stage = stage(vec![Script::new().route("/*", [slow])], "");
+        let mut caller = stage.caller();
+        let content = vec![b'c'; 500_000];
+        let mut request = format!(
+            "PUT /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n",
+            content.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(&content);
+        caller.send("PUT", &request).await;
+        assert_eq!(caller.answer().await.body, b"taken");
+        let seen = stage.origin(0).recorder().requests();
+        assert_eq!((seen[0].content_bytes, seen[0].complete), (500_000, true));
+    });
+}
+
+fn small_bodies() -> EdgeSettings {
+    let mut settings = EdgeSettings::default();
+    settings.limits.body_bytes_max = ByteSize::kib(64);
+    settings
+}
+
+#[test]
+fn content_that_is_announced_too_large_is_413_and_never_forwarded() {
+    run(async {
+        let stage = stage_with(&small_bodies(), vec![Script::new()], "");
+        let answer = stage.caller().ask("POST", HOST, "/up", "Content-Length: 65537\r\n").await;
+        assert_eq!(answer.status(), 413);
+        assert_eq!(stage.asked(0), 0);
+    });
+}
+
+#[test]
+fn content_that_turns_out_too_large_is_413_on_its_way() {
+    run(async {
+        let script = Script::new().route("/*", [Step::text("taken")]);
+        let stage = stage_with(&small_bodies(), vec![script], "");
+        let mut caller = stage.caller();
+        let head =
+            format!("POST /up HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        caller.send("POST", head.as_bytes()).await;
+        let mut chunk = b"2710\r\n".to_vec();
+        chunk.extend(vec![b'c'; 10_000]);
+        chunk.extend_from_slice(b"\r\n");
+        for _ in 0..8 {
+            if caller.more(&chunk).await.is_none() {
+                break;
+            }
+            rest().await;
+        }
+        let answer = caller.answer().await;
+        assert_eq!(answer.status(), 413, "{answer:?}");
+        rest().await;
+        let seen = stage.origin(0).recorder().requests();
+        assert!(seen.iter().all(|request| !request.complete), "the origin never saw an end");
+        // The origin is not to blame.
+        assert_eq!(stage.get("/").await.status(), 200);
+    });
+}
+
+#[test]
+fn a_client_that_leaves_in_its_content_ends_the_forward() {
+    run(async {
+        let stage = stage(vec![Script::new().route("/*", [Step::text("taken")])], "");
+        let mut caller = stage.caller();
+        let head = format!("POST /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\nhalf");
+        caller.send("POST", head.as_bytes()).await;
+        assert!(until(|| stage.asked(0) == 1).await);
+        drop(caller);
+        assert!(until(|| stage.world.serving() == 0 && stage.world.wires.open() == 0).await);
+        assert!(!stage.origin(0).recorder().requests()[0].complete);
+    });
+}

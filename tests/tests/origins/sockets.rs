@@ -1,0 +1,187 @@
+//! Over loopback: TLS to origins, and which addresses may be reached at all.
+
+use std::{io::Write as _, net::SocketAddr, sync::Arc};
+
+use edge_core::settings::EdgeSettings;
+use nearcast_tests::{
+    message::Answer,
+    world::{World, caller::Caller, site},
+};
+use origin_mock::script::{Script, Step};
+use parking_lot::Mutex;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use tempfile::NamedTempFile;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::stage::origin;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// A certificate authority and what it has signed.
+struct Authority {
+    file: NamedTempFile,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
+        Self { file, issuer: Issuer::new(params, key) }
+    }
+
+    fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// What an origin behind TLS saw.
+struct Secure {
+    address: SocketAddr,
+    origin: origin_mock::origin::Origin,
+    sni: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+async fn secure(acceptor: TlsAcceptor) -> Secure {
+    let origin = origin(Script::new().route("/*", [Step::text("secret")]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sni: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let (serving, seen) = (origin.clone(), Arc::clone(&sni));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            seen.lock().push(stream.get_ref().1.server_name().map(str::to_owned));
+            let origin = serving.clone();
+            tokio::spawn(async move { origin.serve_connection(stream).await });
+        }
+    });
+    Secure { address, origin, sni }
+}
+
+fn permitting() -> EdgeSettings {
+    let origin_networks_allowed = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    EdgeSettings { origin_networks_allowed, ..EdgeSettings::default() }
+}
+
+async fn get(settings: &EdgeSettings, own: Vec<SocketAddr>, origin: &str) -> Answer {
+    let text = format!("name = \"www\"\nhosts = [\"*\"]\n[origin]\n{origin}\nretry_percent = 0\n");
+    let world = World::over_sockets(settings, &[site(&text).unwrap()], own).unwrap();
+    Caller::on(world.connect()).ask("GET", "www.example", "/", "").await
+}
+
+#[test]
+fn an_https_origin_is_asked_by_name_and_trusted_by_the_given_authority() {
+    run(async {
+        let authority = Authority::new();
+        let server = secure(authority.acceptor("shop.example")).await;
+        let ca = authority.file.path().display();
+        let settings = format!(
+            "servers = [\"https://127.0.0.1:{}\"]\nca = \"{ca}\"\nsni = \"shop.example\"\nhost = \"own.example\"",
+            server.address.port()
+        );
+        let answer = get(&permitting(), Vec::new(), &settings).await;
+        assert_eq!((answer.status(), &answer.body[..]), (200, &b"secret"[..]));
+        assert_eq!(*server.sni.lock(), [Some("shop.example".to_owned())]);
+        let host = server.origin.recorder().requests()[0].clone();
+        let host =
+            host.fields.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(b"host"));
+        assert_eq!(host.unwrap().1.as_bytes(), b"own.example");
+    });
+}
+
+#[test]
+fn the_servers_own_name_is_asked_for_without_a_setting() {
+    run(async {
+        let authority = Authority::new();
+        let server = secure(authority.acceptor("localhost")).await;
+        let settings = format!(
+            "servers = [\"https://localhost:{}\"]\nca = \"{}\"",
+            server.address.port(),
+            authority.file.path().display()
+        );
+        assert_eq!(get(&permitting(), Vec::new(), &settings).await.status(), 200);
+        assert_eq!(*server.sni.lock(), [Some("localhost".to_owned())]);
+    });
+}
+
+#[test]
+fn a_certificate_of_another_name_or_authority_is_502() {
+    run(async {
+        let (trusted, stranger) = (Authority::new(), Authority::new());
+        let rows = [
+            ("another name", trusted.acceptor("other.example")),
+            ("another authority", stranger.acceptor("shop.example")),
+        ];
+        for (what, acceptor) in rows {
+            let server = secure(acceptor).await;
+            let settings = format!(
+                "servers = [\"https://127.0.0.1:{}\"]\nca = \"{}\"\nsni = \"shop.example\"",
+                server.address.port(),
+                trusted.file.path().display()
+            );
+            let answer = get(&permitting(), Vec::new(), &settings).await;
+            assert_eq!(answer.status(), 502, "{what}");
+            assert_eq!(server.origin.recorder().stats().requests, 0, "{what}");
+        }
+    });
+}
+
+async fn plain() -> (SocketAddr, origin_mock::listen::Handle, origin_mock::origin::Origin) {
+    let origin = origin(Script::new().route("/*", [Step::text("local")]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let handle = origin.listen(listener).unwrap();
+    (address, handle, origin)
+}
+
+#[test]
+fn local_addresses_need_permission_by_whatever_name() {
+    run(async {
+        let (address, _handle, origin) = plain().await;
+        let port = address.port();
+        for name in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            let servers = format!("servers = [\"http://{name}:{port}\"]");
+            let answer = get(&EdgeSettings::default(), Vec::new(), &servers).await;
+            assert_eq!(answer.status(), 502, "{name}");
+        }
+        assert_eq!(origin.recorder().stats().connections_opened, 0);
+        let servers = format!("servers = [\"http://localhost:{port}\"]");
+        assert_eq!(get(&permitting(), Vec::new(), &servers).await.body, b"local");
+    });
+}
+
+#[test]
+fn our_own_listeners_are_refused_even_in_an_allowed_network() {
+    run(async {
+        let (address, _handle, origin) = plain().await;
+        let servers = format!("servers = [\"http://127.0.0.1:{}\"]", address.port());
+        assert_eq!(get(&permitting(), vec![address], &servers).await.status(), 502);
+        let any = SocketAddr::new([0, 0, 0, 0].into(), address.port());
+        assert_eq!(get(&permitting(), vec![any], &servers).await.status(), 502);
+        assert_eq!(origin.recorder().stats().connections_opened, 0);
+        let origin_networks_allowed = vec!["127.0.0.1/32".parse().unwrap()];
+        let named = EdgeSettings { origin_networks_allowed, ..EdgeSettings::default() };
+        assert_eq!(get(&named, vec![address], &servers).await.status(), 200);
+    });
+}

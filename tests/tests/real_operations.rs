@@ -1,0 +1,14 @@
+//! The built program under its operator's hands: drain, reload, health, metrics, logs, `check`, `up`.
+//!
+//! The rules are issue 2's *Operations* and *Done when*. In: signals, files, requests. Out: what the
+//! process answers, logs, and how it ends.
+
+mod real_operations {
+    mod admin;
+    mod drain;
+    mod h2;
+    mod log;
+    mod reload;
+    mod up;
+    mod verbs;
+}

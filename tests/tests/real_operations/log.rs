@@ -1,0 +1,166 @@
+//! The access log: every request has its line, and no line ever holds up a request.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use nearcast_tests::real::{
+    Tested,
+    http::Connection,
+    node::{Node, NodeFile, site},
+    origin::Origin,
+    process::Signal,
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: max-age=60\r\n\r\nbody";
+
+fn node(origin: &Origin, log: &[String]) -> Tested<Node> {
+    let mut file = NodeFile::pulling(origin.address);
+    file.sites = site("www", "www.test", origin.address);
+    file.sites += &site("dead", "dead.test", "127.0.0.1:1".parse()?);
+    file.log = log.to_vec();
+    Node::start(&file)
+}
+
+/// The log's lines in order of time: two workers write, each in the order of its own requests.
+fn lines(path: &Path) -> Tested<Vec<Value>> {
+    let text = fs::read_to_string(path)?;
+    let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
+    let mut lines = lines.map_err(|error| format!("{error} in:\n{text}"))?;
+    lines.sort_by(|one, other| {
+        let time = |line: &Value| line["time"].as_f64().unwrap_or_default();
+        time(one).total_cmp(&time(other))
+    });
+    Ok(lines)
+}
+
+#[test]
+fn each_request_has_a_line_of_json_with_its_facts() {
+    let origin = Origin::answering(OK).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let mut node = node(&origin, &[format!("access = {path:?}")]).unwrap();
+    let mut www = node.connect().unwrap().host("www.test");
+    let strange = "a \"quoted\" \\ name \u{e9}";
+    let fields = [("User-Agent", strange), ("Referer", "http://a.test/")];
+    www.ask("GET", "/a%20b?c=d&e", &fields).unwrap();
+    www.ask("GET", "/a%20b?c=d&e", &fields).unwrap();
+    www.ask("HEAD", "/a%20b?c=d&e", &[]).unwrap();
+    let dead = node.connect().unwrap().host("dead.test").get("/gone").unwrap();
+    node.connect().unwrap().host("other.test").get("/").unwrap();
+    node.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(node.process.ended().unwrap().code(), Some(0));
+
+    let lines = lines(&path).unwrap();
+    let facts: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let word = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
+            (
+                word("site"),
+                word("method"),
+                word("path"),
+                line["status"].as_u64(),
+                word("outcome"),
+                line["bytes"].as_u64(),
+            )
+        })
+        .collect();
+    let row = |site: &str, method: &str, path: &str, status, outcome: &str, bytes| {
+        (
+            site.to_owned(),
+            method.to_owned(),
+            path.to_owned(),
+            Some(status),
+            outcome.to_owned(),
+            Some(bytes),
+        )
+    };
+    let page = dead.content.len() as u64;
+    assert_eq!(
+        facts.get(..4).unwrap(),
+        [
+            row("www", "GET", "/a%20b", 200, "uri-miss", 4),
+            row("www", "GET", "/a%20b", 200, "hit", 4),
+            row("www", "HEAD", "/a%20b", 200, "hit", 0),
+            row("dead", "GET", "/gone", 502, "uri-miss", page),
+        ]
+    );
+    assert_eq!((facts.len(), facts[4].3, facts[4].4.as_str()), (5, Some(421), "refused"));
+    assert_eq!(lines[0]["user_agent"], strange);
+    assert_eq!(lines[0]["referer"], "http://a.test/");
+    assert_eq!(lines[0]["query"], "c=d&e");
+    assert_eq!(lines[0]["host"], "www.test");
+    assert_eq!(lines[0]["version"], "HTTP/1.1");
+    assert_eq!(lines[0]["stored"], true);
+    assert!(lines[1]["ttl"].as_i64().is_some_and(|ttl| (1..=60).contains(&ttl)));
+    for line in &lines {
+        assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["micros"].as_u64().is_some() && line["time"].as_f64() > Some(1.7e9), "{line}");
+    }
+    let id = lines[3]["request_id"].as_str().unwrap();
+    assert!(dead.text().contains(id), "the page and the line name the same id");
+}
+
+/// The slowest but one percent of durations.
+fn p99(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_delays_no_request() {
+    const REQUESTS: usize = 2000;
+    let origin = Origin::answering(OK).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let log = [
+        format!("access = {fifo:?}"),
+        "access_buffer = \"4 KiB\"".into(),
+        "access_queue = \"64 KiB\"".into(),
+    ];
+    let nodes = [node(&origin, &[]).unwrap(), node(&origin, &log).unwrap()];
+    let mut connections = nodes.each_ref().map(|node| node.connect().unwrap().host("www.test"));
+    let mut ask = |which: usize| -> Duration {
+        let started = Instant::now();
+        assert_eq!(connections[which].get("/").unwrap().text(), "body");
+        started.elapsed()
+    };
+    // In turn, so that whatever else this machine does falls on both.
+    let (off, unread): (Vec<_>, Vec<_>) = (0..REQUESTS).map(|_| (ask(0), ask(1))).unzip();
+    let (off, unread) = (p99(off), p99(unread));
+    assert!(unread <= off * 4 + Duration::from_millis(10), "p99 {unread:?}, without a log {off:?}");
+    let lines = |outcome: &str| {
+        let metrics = nodes[1].metrics().unwrap();
+        metrics.sum("nearcast_access_log_lines_total", &[("outcome", outcome)]).unwrap()
+    };
+    let dropped = lines("dropped");
+    assert!(dropped > 0.0 && dropped <= REQUESTS as f64, "{dropped} dropped lines are counted");
+    assert_eq!(lines("written"), 0.0);
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_an_error_before_anything_answers() {
+    let origin = Origin::answering(OK).unwrap();
+    let failed = node(&origin, &["access = \"/nowhere/at/all/access.log\"".into()]);
+    let said = failed.expect_err("it started").to_string();
+    assert!(said.contains("/nowhere/at/all/access.log"), "{said}");
+}
+
+#[test]
+fn messages_to_the_operator_are_json_without_doubled_keys() {
+    let origin = Origin::answering(OK).unwrap();
+    let node = node(&origin, &[]).unwrap();
+    Connection::open(node.edge).unwrap().host("dead.test").get("/gone?q").unwrap();
+    let line = node.logged(&["could not be answered"]).unwrap();
+    let mut keys: Vec<&str> =
+        line.split("\":").filter_map(|part| part.rsplit('"').next()).collect();
+    let count = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), count, "one key, one value: {line}");
+    for word in ["dead", "/gone?q", "127.0.0.1:1", "502"] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
+}

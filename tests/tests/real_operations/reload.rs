@@ -1,0 +1,83 @@
+//! A changed file and SIGHUP: new settings are taken whole, or the old ones stay and the log says why.
+
+use nearcast_tests::real::{
+    Tested,
+    node::{Node, NodeFile, site},
+    origin::Origin,
+    process::Signal,
+    wait_for,
+};
+
+fn origin(says: &str) -> Tested<Origin> {
+    let length = says.len();
+    Origin::answering(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nCache-Control: max-age=60\r\n\r\n{says}"
+    ))
+}
+
+fn status(node: &Node, host: &str) -> Tested<u16> {
+    Ok(node.connect()?.host(host).get("/")?.status)
+}
+
+fn answers(node: &Node, host: &str, wanted: u16) -> Tested {
+    wait_for(&format!("{host} to answer {wanted}"), || {
+        Ok((status(node, host)? == wanted).then_some(()))
+    })
+}
+
+#[test]
+fn a_changed_file_is_taken_and_a_broken_one_is_not() {
+    let (one, two) = (origin("one").unwrap(), origin("two").unwrap());
+    let site_of_one = site("one", "one.test", one.address);
+    let file = NodeFile { sites: site_of_one.clone(), ..NodeFile::pulling(one.address) };
+    let mut node = Node::start(&file).unwrap();
+    let mut kept = node.connect().unwrap().host("one.test");
+    assert_eq!(kept.get("/").unwrap().text(), "one");
+    assert_eq!(status(&node, "two.test").unwrap(), 421);
+
+    // A new site answers, and what was stored stays.
+    let both =
+        NodeFile { sites: site_of_one + &site("two", "two.test", two.address), ..file.clone() };
+    node.rewrite(&both.text()).unwrap();
+    answers(&node, "two.test", 200).unwrap();
+    assert!(kept.get("/").unwrap().is_hit(), "a reload drops neither connection nor content");
+
+    // A broken file changes nothing; its faults are told with line and key.
+    let broken = both.limit("conections_max = 100").text().replace("127.0.0.1:0", "nowhere");
+    node.rewrite(&broken).unwrap();
+    let told = node.logged(&["conections_max", "stay"]).unwrap();
+    for words in ["node.toml:", "unknown key", "did you mean connections_max?", "edge.listen[0]"] {
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    assert_eq!(status(&node, "two.test").unwrap(), 200);
+    node.process.signal(Signal::Hangup).unwrap();
+    wait_for("the second complaint", || {
+        let said = node.process.stderr();
+        let complaints = said.iter().filter(|line| line.contains("conections_max")).count();
+        Ok((complaints >= 2).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(status(&node, "one.test").unwrap(), 200);
+
+    // A site that was removed is nobody's.
+    node.rewrite(&file.text()).unwrap();
+    answers(&node, "two.test", 421).unwrap();
+    assert_eq!(kept.get("/").unwrap().status, 200);
+    assert!(node.process.is_running().unwrap());
+}
+
+#[test]
+fn sighup_reads_the_file_again() {
+    let origin = origin("one").unwrap();
+    let file = NodeFile::pulling(origin.address);
+    let mut node = Node::start(&file).unwrap();
+    // The same file: no change to notice, so only the signal can have asked.
+    node.process.signal(Signal::Hangup).unwrap();
+    node.logged(&["reloaded", "\"sites\":1"]).unwrap();
+    let mut larger = file;
+    larger.edge.push("memory = \"64 MiB\"".to_owned());
+    node.rewrite(&larger.text()).unwrap();
+    node.logged(&["needs a restart", "edge.memory"]).unwrap();
+    let limit = node.metrics().unwrap().sum("nearcast_edge_memory_limit_bytes", &[]).unwrap();
+    assert_eq!(limit, 256.0 * 1024.0 * 1024.0, "the old value stays in force");
+}

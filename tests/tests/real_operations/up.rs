@@ -1,0 +1,204 @@
+//! `nearcast up`: the whole CDN on this machine, as its first user meets it.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Command,
+};
+
+use nearcast_tests::real::{
+    Tested,
+    http::{Connection, Response},
+    nginx::Nginx,
+    process::{Process, Signal},
+    program, wait_for,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Up {
+    process: Process,
+    facts: Value,
+    data: TempDir,
+}
+
+impl Up {
+    fn start(arguments: &[&str]) -> Tested<Self> {
+        let data = tempfile::tempdir()?;
+        let mut command = Command::new(program::nearcast()?);
+        command.args(["up", "--http-port", "0", "--admin-port", "0", "--data"]).arg(data.path());
+        let process = Process::start(command.args(arguments))?;
+        process.stdout_line(|line| line.contains("Ctrl-C").then_some(()))?;
+        let facts = serde_json::from_slice(&fs::read(data.path().join("up.json"))?)?;
+        Ok(Self { process, facts, data })
+    }
+
+    fn edges(&self) -> Vec<SocketAddr> {
+        let edges = self.facts["edges"].as_array().into_iter().flatten();
+        edges.filter_map(|edge| edge["http"][0].as_str()?.parse().ok()).collect()
+    }
+
+    fn get(&self, target: &str) -> Tested<Response> {
+        Connection::open(*self.edges().first().ok_or("no edge")?)?.get(target)
+    }
+
+    fn interrupted(mut self) -> Tested<TempDir> {
+        self.process.signal(Signal::Interrupt)?;
+        match self.process.ended()?.code() {
+            Some(0) => Ok(self.data),
+            code => {
+                Err(format!("Ctrl-C ended it with {code:?}: {:?}", self.process.stderr()).into())
+            }
+        }
+    }
+}
+
+/// curl's whole output.
+fn curl(arguments: &[&str]) -> Tested<String> {
+    let output = Command::new(program::tool("curl")?).arg("-si").args(arguments).output()?;
+    if !output.status.success() {
+        return Err(format!("curl {arguments:?}: {output:?}").into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The value of a field in what `curl -i` shows.
+fn shown<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value.trim_end()))
+}
+
+fn content(text: &str) -> &str {
+    text.split_once("\r\n\r\n").map_or("", |(_, content)| content)
+}
+
+#[test]
+fn a_folder_is_served_and_the_second_curl_is_a_hit() {
+    let root = tempfile::tempdir().unwrap();
+    let page = "<!doctype html>\n<title>a page</title>\n".repeat(50);
+    fs::write(root.path().join("page.html"), &page).unwrap();
+    let up = Up::start(&["--root", root.path().to_str().unwrap()]).unwrap();
+    let url = format!("http://{}/page.html", up.edges()[0]);
+    let first = curl(&[&url]).unwrap();
+    assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+    assert_eq!(content(&first), page);
+    assert!(shown(&first, "Cache-Status").unwrap().contains("fwd=uri-miss"), "{first}");
+    let second = curl(&[&url]).unwrap();
+    assert!(shown(&second, "Cache-Status").unwrap().contains("; hit"), "{second}");
+    assert!(shown(&second, "Age").unwrap().parse::<u32>().is_ok());
+    assert_eq!(content(&second), page);
+    assert_eq!(shown(&second, "Cache-Control"), Some("max-age=60"));
+    let etag = shown(&second, "ETag").unwrap();
+    assert!(shown(&second, "Last-Modified").is_some());
+
+    let part = curl(&["-r", "0-99", &url]).unwrap();
+    assert!(part.starts_with("HTTP/1.1 206 "), "{part}");
+    assert_eq!(content(&part), page.get(..100).unwrap());
+    assert_eq!(shown(&part, "Content-Range"), Some(format!("bytes 0-99/{}", page.len()).as_str()));
+    let unchanged = curl(&["-H", &format!("If-None-Match: {etag}"), &url]).unwrap();
+    assert!(unchanged.starts_with("HTTP/1.1 304 "), "{unchanged}");
+    assert_eq!(content(&unchanged), "");
+    let posted = curl(&["-X", "POST", &url]).unwrap();
+    assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
+    assert_eq!(shown(&posted, "Allow"), Some("GET, HEAD"));
+    assert!(shown(&posted, "Cache-Status").unwrap().contains("fwd=method"), "{posted}");
+    let still = curl(&[&url]).unwrap();
+    assert!(
+        shown(&still, "Cache-Status").unwrap().contains("; hit"),
+        "an error invalidates nothing"
+    );
+    assert!(curl(&[&format!("{url}.not")]).unwrap().starts_with("HTTP/1.1 404 "));
+    let data = up.interrupted().unwrap();
+    let log = fs::read_to_string(data.path().join("access.log")).unwrap();
+    assert_eq!(log.lines().count(), 7, "one line per request:\n{log}");
+}
+
+#[test]
+fn up_json_says_what_runs_where() {
+    let up = Up::start(&[]).unwrap();
+    let edges = up.facts["edges"].as_array().unwrap();
+    let names: Vec<_> = edges.iter().map(|edge| edge["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["iad", "fra", "sin"]);
+    let addresses = up.edges();
+    let ips: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    assert_eq!(ips, ["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+    assert_eq!(up.facts["process"], up.process.id());
+    let told = up.process.stdout().join("\n");
+    for address in &addresses {
+        assert!(told.contains(&address.to_string()), "{address} is not in {told}");
+        // Each has a cache of its own, and any host name will do.
+        let mut connection = Connection::open(*address).unwrap().host("any.name.test");
+        let name = names[addresses.iter().position(|other| other == address).unwrap()];
+        let first = connection.get("/style.css").unwrap();
+        assert_eq!(first.forwarded().as_deref(), Some("uri-miss"));
+        assert_eq!(first.cache_status().unwrap().cache, name);
+        assert!(connection.get("/style.css").unwrap().is_hit());
+    }
+    let admin = up.facts["admin"].as_str().unwrap().parse().unwrap();
+    let admin = |target: &str| Connection::open(admin).unwrap().get(target).unwrap();
+    assert_eq!(admin("/readyz").status, 200);
+    assert!(admin("/metrics").text().contains("node=\"sin\""));
+    assert!(up.get("/never-stored.txt").unwrap().forwarded().is_some());
+    assert!(!up.get("/never-stored.txt").unwrap().is_hit());
+    up.interrupted().unwrap();
+}
+
+#[test]
+fn an_origin_that_dies_goes_on_being_served() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("fresh"), "fresh").unwrap();
+    fs::write(root.path().join("stale"), "stale").unwrap();
+    let lifetimes = "location / { add_header Cache-Control max-age=60; }
+        location /stale { add_header Cache-Control max-age=1; }";
+    let mut nginx = Nginx::serving(root.path(), lifetimes).unwrap();
+    let up = Up::start(&["--origin", &format!("http://{}", nginx.address)]).unwrap();
+    for target in ["/fresh", "/stale"] {
+        assert_eq!(up.get(target).unwrap().status, 200);
+    }
+    nginx.kill().unwrap();
+    assert!(up.get("/fresh").unwrap().is_hit());
+    wait_for("the second to pass", || {
+        let response = up.get("/stale")?;
+        if (response.status, response.text().as_str()) != (200, "stale") {
+            return Err(format!("{response:?}").into());
+        }
+        Ok((response.forwarded().as_deref() == Some("stale")).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(up.get("/other").unwrap().status, 502);
+    nginx.restart().unwrap();
+    wait_for("the origin's return", || Ok((up.get("/other")?.status == 404).then_some(())))
+        .unwrap();
+    up.interrupted().unwrap();
+}
+
+/// `up` with ports given; what it said when it could not start.
+fn refused(data: &Path, http: u16, admin: u16) -> Tested<String> {
+    let (http, admin) = (http.to_string(), admin.to_string());
+    let mut command = Command::new(program::nearcast()?);
+    command.args(["up", "--http-port", &http, "--admin-port", &admin, "--data"]).arg(data);
+    let mut process = Process::start(&mut command)?;
+    match process.ended()?.code() {
+        Some(1) => Ok(process.stderr().join("\n")),
+        code => Err(format!("ended with {code:?}").into()),
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_option_that_moves_it() {
+    let data = tempfile::tempdir().unwrap();
+    for (address, option) in [
+        ("127.0.0.2:0", "--http-port"),
+        ("127.0.0.4:0", "--http-port"),
+        ("127.0.0.1:0", "--admin-port"),
+    ] {
+        let taken = TcpListener::bind(address).unwrap();
+        let address = taken.local_addr().unwrap();
+        let ports = if option == "--http-port" { (address.port(), 0) } else { (0, address.port()) };
+        let said = refused(data.path(), ports.0, ports.1).unwrap();
+        assert!(said.contains(&address.to_string()) && said.contains(option), "{said}");
+        assert!(!data.path().join("up.json").exists(), "nothing runs, so nothing is said to");
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line: results on stdout, messages on stderr, exit 0 done, 1 refused, 2 usage.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use nearcast_tests::real::{Tested, program};
+use serde_json::Value;
+
+fn nearcast(folder: &Path, arguments: &[&str]) -> Tested<Output> {
+    Ok(Command::new(program::nearcast()?).args(arguments).current_dir(folder).output()?)
+}
+
+fn refused() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/refused")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+#[test]
+fn check_names_every_fault_of_a_file_at_once() {
+    let output = nearcast(&refused(), &["check", "many.toml"]).unwrap();
+    let wanted = fs::read_to_string(refused().join("many.txt")).unwrap();
+    assert_eq!(text(&output.stdout).trim_end(), wanted.trim_end());
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
+
+    let output = nearcast(&refused(), &["check", "--json", "many.toml"]).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(15), "{report}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn check_agrees_with_the_examples() {
+    let examples = refused().join("../examples");
+    for entry in fs::read_dir(&examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let output = nearcast(&examples, &["check", name]).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stdout));
+            assert!(text(&output.stdout).contains("no problems"));
+        }
+    }
+}
+
+#[test]
+fn run_refuses_what_check_refuses() {
+    let output = nearcast(&refused(), &["run", "--config", "many.toml"]).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("15 problems"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
+    let rows: [(&[&str], i32, &str); 9] = [
+        (&["check", "not-there.toml"], 1, "not-there.toml"),
+        (&["run", "--config", "not-there.toml"], 1, "not-there.toml"),
+        (&["up", "--root", "not-there"], 1, "not-there"),
+        (&[], 2, "Usage"),
+        (&["chekc"], 2, "check"),
+        (&["check"], 2, "FILE"),
+        (&["run"], 2, "--config"),
+        (&["up", "--root", ".", "--origin", "http://127.0.0.1:1"], 2, "--origin"),
+        (&["up", "--http-port", "70000"], 2, "--http-port"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, code, word) in rows {
+        let data = folder.path().join("data");
+        let data = data.to_str().unwrap();
+        let mut arguments = arguments.to_vec();
+        if arguments.first() == Some(&"up") {
+            arguments.extend(["--data", data]);
+        }
+        let output = nearcast(folder.path(), &arguments).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert!(said.to_lowercase().contains(&word.to_lowercase()), "{arguments:?}: {said}");
+    }
+    for origin in ["ftp://a.test", "a.test", "http://"] {
+        let data = folder.path().join("data");
+        let output =
+            nearcast(folder.path(), &["up", "--origin", origin, "--data", data.to_str().unwrap()]);
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{origin}: {output:?}");
+        assert!(text(&output.stderr).contains("--origin"), "{origin}: {output:?}");
+    }
+}
+
+#[test]
+fn workers_that_are_no_number_are_usage() {
+    for bad in ["0", "many", "-1", ""] {
+        let mut command = Command::new(program::nearcast().unwrap());
+        let output =
+            command.args(["check", "edge.toml"]).env("NEARCAST_WORKERS", bad).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{bad:?}: {output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("NEARCAST_WORKERS") && said.contains("allowed"), "{bad:?}: {said}");
+    }
+}
