@@ -42,7 +42,7 @@ use tokio::{
 use crate::{
     body::ServeBody,
     record::Worker,
-    serve::{Answered, Connection, Hall},
+    serve::{Answered, Connection, Desk, Hall},
     wire::{self, Deadlines},
 };
 
@@ -93,8 +93,12 @@ where
         serve_h2(serving, io, client).await;
         return;
     }
-    let (io, handle) = wire::Io::with_received(io, received, limits, &serving.deadlines);
-    serve_h1(serving, io, handle, client).await;
+    let Serving { hall, worker, deadlines, draining } = serving;
+    let desk =
+        Desk::new(Arc::clone(&hall), Arc::new(Connection::new(worker.clone(), client, None)));
+    let (io, handle) = wire::Io::new(io, received, desk, limits, &deadlines);
+    let connection = Arc::new(Connection::new(worker, client, Some(handle.clone())));
+    serve_h1((hall, connection), io, handle, draining).await;
 }
 
 /// Reads until the bytes are the preface or cannot become it any more.
@@ -111,14 +115,16 @@ async fn sniff<S: AsyncRead + Unpin>(io: &mut S, received: &mut [u8; 24]) -> io:
     Ok(length)
 }
 
-async fn serve_h1<S>(serving: Serving, io: wire::Io<S>, handle: wire::Handle, client: SocketAddr)
-where
+async fn serve_h1<S>(
+    (hall, connection): (Arc<Hall>, Arc<Connection>),
+    io: wire::Io<S, Desk>,
+    grip: wire::Handle,
+    draining: Draining,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Serving { hall, worker, draining, .. } = serving;
-    let grip = handle.clone();
+    let client = connection.client;
     let tally = Arc::clone(&hall);
-    let connection = Arc::new(Connection { worker, client, handle: Some(handle) });
     let (head_bytes, fields_max) = {
         let snapshot = hall.snapshot.load();
         (snapshot.edge.wire.header_bytes_max, snapshot.edge.wire.header_count_max)
@@ -163,7 +169,7 @@ where
     let limits = &snapshot.edge.limits;
     let streams = Arc::new(Streams::new(limits.h2_resets_max));
     let tally = Arc::clone(&hall);
-    let connection = Arc::new(Connection { worker, client, handle: None });
+    let connection = Arc::new(Connection::new(worker, client, None));
     let seen = Arc::clone(&streams);
     let service = service_fn(move |request: Request<Incoming>| {
         let stream = Stream::open(&seen);

@@ -9,8 +9,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,10 +17,11 @@ use std::{
 };
 
 use edge_core::{
+    fields::Fields,
     outcome::{Outcome, OutcomeLabel},
     time::Timestamp,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{Method, StatusCode, Version, header};
 use nearcast_daemon::{
     access_log::Writer,
     json::json_string,
@@ -30,6 +29,8 @@ use nearcast_daemon::{
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::serve::Connection;
 
 /// The classes of status codes, 1xx to 5xx.
 pub const STATUS_CLASSES: usize = 5;
@@ -103,24 +104,16 @@ impl SiteMetrics {
 
 /// A request and its response, as far as they are recorded. Dropping it records them.
 pub struct Record {
-    /// The worker that serves it.
-    pub worker: Arc<Worker>,
+    /// The connection that it came on.
+    pub connection: Arc<Connection>,
     /// The metrics of its site.
     pub site: Arc<SiteMetrics>,
     /// When its head had come.
     pub started: Instant,
     /// The same in wall time.
     pub now: Timestamp,
-    /// Who asked.
-    pub client: SocketAddr,
-    /// The method.
-    pub method: Method,
-    /// The target as it came.
-    pub target: Uri,
-    /// The version.
-    pub version: Version,
-    /// Host, User-Agent, Referer of the request.
-    pub named: Named,
+    /// What was asked.
+    pub asked: Asked,
     /// The status of the answer.
     pub status: StatusCode,
     /// What was done.
@@ -175,33 +168,75 @@ impl Tally {
     }
 }
 
-/// Request fields that the log repeats; clones share the request's bytes.
-#[derive(Clone, Debug, Default)]
-pub struct Named {
-    host: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
+/// What the log repeats of a request: its own copy, because the request is gone before its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The version.
+    pub version: Version,
+    /// The target and the named fields, one behind the other.
+    text: Vec<u8>,
+    /// How long the target is.
+    target: usize,
+    /// How long the host, User-Agent and Referer are, as far as there are any.
+    named: [Option<usize>; NAMED],
 }
 
-impl Named {
-    /// The fields that the log repeats, if this worker logs at all.
+/// The host and the fields that the log repeats.
+const NAMED: usize = 3;
+
+impl Asked {
+    /// What `worker` logs of a request; without a log only the target, for messages.
     #[must_use]
-    pub fn of(fields: &HeaderMap, worker: &Worker) -> Self {
-        if !worker.logs {
-            return Self::default();
+    pub fn of(
+        worker: &Worker,
+        (method, version): (&Method, Version),
+        (authority, target): (Option<&str>, &str),
+        fields: &impl Fields,
+    ) -> Self {
+        let named = if worker.logs {
+            let first = |name| fields.lines(name).next();
+            let host = authority.map(str::as_bytes).or_else(|| first(&header::HOST));
+            [host, first(&header::USER_AGENT), first(&header::REFERER)]
+        } else {
+            [None; NAMED]
+        };
+        let length: usize = named.iter().flatten().map(|value| value.len()).sum();
+        let mut text = Vec::with_capacity(target.len().saturating_add(length));
+        text.extend_from_slice(target.as_bytes());
+        for value in named.into_iter().flatten() {
+            text.extend_from_slice(value);
         }
-        Self {
-            host: fields.get(header::HOST).cloned(),
-            user_agent: fields.get(header::USER_AGENT).cloned(),
-            referer: fields.get(header::REFERER).cloned(),
-        }
+        let named = named.map(|value| value.map(<[u8]>::len));
+        Self { method: method.clone(), version, text, target: target.len(), named }
+    }
+
+    /// The target in origin-form.
+    #[must_use]
+    pub fn target(&self) -> String {
+        String::from_utf8_lossy(self.text.get(..self.target).unwrap_or_default()).into_owned()
+    }
+
+    /// Path, query, host, User-Agent and Referer.
+    fn parts(&self) -> (&[u8], Option<&[u8]>, [Option<&[u8]>; NAMED]) {
+        let (target, mut rest) = self.text.split_at_checked(self.target).unwrap_or_default();
+        let query = target.iter().position(|byte| *byte == b'?');
+        let path = target.get(..query.unwrap_or(target.len())).unwrap_or_default();
+        let query = query.and_then(|at| target.get(at + 1..));
+        let named = self.named.map(|length| {
+            let (value, after) = rest.split_at_checked(length?)?;
+            rest = after;
+            Some(value)
+        });
+        (path, query, named)
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        let worker = self.worker.index;
+        let worker = self.connection.worker.index;
         let label = self.outcome.label();
         self.site.requests.record(worker, label.index());
         let class = usize::from(self.status.as_u16() / 100).saturating_sub(1);
@@ -212,8 +247,9 @@ impl Drop for Record {
         if !self.complete {
             self.site.aborted.fetch_add(1, Ordering::Relaxed);
         }
-        if self.worker.logs {
-            self.worker.log.lock().line(|line| self.write(line, duration));
+        let worker = &self.connection.worker;
+        if worker.logs {
+            worker.log.lock().line(|line| self.write(line, duration));
         }
     }
 }
@@ -221,64 +257,83 @@ impl Drop for Record {
 impl Record {
     /// One line of JSON; times are seconds since the epoch and microseconds.
     fn write(&self, line: &mut Vec<u8>, duration: Duration) {
-        let text = |line: &mut Vec<u8>, name: &str, value: &[u8]| {
-            line.extend_from_slice(b",\"");
-            line.extend_from_slice(name.as_bytes());
-            line.extend_from_slice(b"\":");
-            json_string(line, value);
-        };
-        let number = |line: &mut Vec<u8>, name: &str, value: u64| {
-            // Writing into a Vec cannot fail.
-            write!(line, ",\"{name}\":{value}").unwrap_or_default();
-        };
+        let (path, query, [host, user_agent, referer]) = self.asked.parts();
         let millis = self.now.as_millis();
-        write!(line, "{{\"time\":{}.{:03}", millis / 1000, millis % 1000).unwrap_or_default();
-        write!(line, ",\"client\":\"{}\"", self.client).unwrap_or_default();
-        text(line, "site", self.site.site.as_bytes());
-        text(line, "method", self.method.as_str().as_bytes());
-        if let Some(host) = self.target.authority() {
-            text(line, "host", host.as_str().as_bytes());
-        } else if let Some(host) = &self.named.host {
-            text(line, "host", host.as_bytes());
+        line.extend_from_slice(b"{\"time\":");
+        digits(line, millis / 1000);
+        // Three digits behind the point: the thousand in front keeps their leading zeros.
+        let point = line.len();
+        digits(line, 1000 + millis % 1000);
+        if let Some(digit) = line.get_mut(point) {
+            *digit = b'.';
         }
-        text(line, "path", self.target.path().as_bytes());
-        if let Some(query) = self.target.query() {
-            text(line, "query", query.as_bytes());
+        line.extend_from_slice(b",\"client\":\"");
+        line.extend_from_slice(self.connection.client_text.as_bytes());
+        line.push(b'"');
+        text(line, b",\"site\":", self.site.site.as_bytes());
+        text(line, b",\"method\":", self.asked.method.as_str().as_bytes());
+        if let Some(host) = host {
+            text(line, b",\"host\":", host);
         }
-        text(line, "version", version(self.version).as_bytes());
-        number(line, "status", u64::from(self.status.as_u16()));
-        number(line, "bytes", self.bytes);
-        number(line, "micros", u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
-        text(line, "outcome", self.outcome.label().as_str().as_bytes());
-        if let Some(status) = self.outcome.forward_status {
-            number(line, "fwd_status", u64::from(status.as_u16()));
+        text(line, b",\"path\":", path);
+        if let Some(query) = query {
+            text(line, b",\"query\":", query);
         }
-        if let Some(ttl) = self.outcome.ttl {
-            write!(line, ",\"ttl\":{ttl}").unwrap_or_default();
+        text(line, b",\"version\":", version(self.asked.version).as_bytes());
+        number(line, b",\"status\":", u64::from(self.status.as_u16()));
+        number(line, b",\"bytes\":", self.bytes);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        number(line, b",\"micros\":", micros);
+        self.write_outcome(line);
+        if let Some(agent) = user_agent {
+            text(line, b",\"user_agent\":", agent);
         }
-        for (name, said) in [
-            ("stored", self.outcome.stored),
-            ("collapsed", self.outcome.collapsed),
-            ("aborted", !self.complete),
-        ] {
-            if said {
-                write!(line, ",\"{name}\":true").unwrap_or_default();
-            }
-        }
-        if let Some(detail) = self.outcome.detail {
-            text(line, "detail", detail.as_str().as_bytes());
-        }
-        if let Some(id) = self.request_id {
-            write!(line, ",\"request_id\":\"{id:016x}\"").unwrap_or_default();
-        }
-        if let Some(agent) = &self.named.user_agent {
-            text(line, "user_agent", agent.as_bytes());
-        }
-        if let Some(referer) = &self.named.referer {
-            text(line, "referer", referer.as_bytes());
+        if let Some(referer) = referer {
+            text(line, b",\"referer\":", referer);
         }
         line.push(b'}');
     }
+
+    fn write_outcome(&self, line: &mut Vec<u8>) {
+        text(line, b",\"outcome\":", self.outcome.label().as_str().as_bytes());
+        if let Some(status) = self.outcome.forward_status {
+            number(line, b",\"fwd_status\":", u64::from(status.as_u16()));
+        }
+        if let Some(ttl) = self.outcome.ttl {
+            line.extend_from_slice(b",\"ttl\":");
+            digits(line, ttl);
+        }
+        for (name, said) in [
+            (&b",\"stored\":true"[..], self.outcome.stored),
+            (b",\"collapsed\":true", self.outcome.collapsed),
+            (b",\"aborted\":true", !self.complete),
+        ] {
+            if said {
+                line.extend_from_slice(name);
+            }
+        }
+        if let Some(detail) = self.outcome.detail {
+            text(line, b",\"detail\":", detail.as_str().as_bytes());
+        }
+        if let Some(id) = self.request_id {
+            text(line, b",\"request_id\":", format!("{id:016x}").as_bytes());
+        }
+    }
+}
+
+/// A name with what stands around it, and a value from the network.
+fn text(line: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    line.extend_from_slice(name);
+    json_string(line, value);
+}
+
+fn number(line: &mut Vec<u8>, name: &[u8], value: u64) {
+    line.extend_from_slice(name);
+    digits(line, value);
+}
+
+fn digits(line: &mut Vec<u8>, value: impl itoa::Integer) {
+    line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn version(version: Version) -> &'static str {

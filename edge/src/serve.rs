@@ -14,12 +14,16 @@ mod answer;
 mod miss;
 mod outward;
 mod pass;
+mod quick;
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc};
+pub use self::quick::{Desk, Hit};
+
+use std::{borrow::Cow, cell::RefCell, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use edge_core::{
     directives::RequestDirectives,
+    fields::Fields,
     forward,
     key::{self, CacheKey, KeyParts, Scheme},
     outcome::{ForwardReason, Outcome, Refusal, Verdict},
@@ -30,7 +34,10 @@ use edge_core::{
     validation,
 };
 use futures_util::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header, request, uri::PathAndQuery};
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Version, header, request,
+    uri::{Authority, PathAndQuery},
+};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::{runtime, time::Instant};
@@ -38,7 +45,7 @@ use tokio::{runtime, time::Instant};
 use crate::{
     body::ServeBody,
     fetch::room::FillRoom,
-    record::{Named, Record, SiteMetrics, Tally, Worker},
+    record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
     store::{StoredResponse, Variants},
     wire::{Handle, Interim},
@@ -66,8 +73,18 @@ pub struct Connection {
     pub worker: Arc<Worker>,
     /// Who is at its other end.
     pub client: SocketAddr,
+    /// The same as the log writes it.
+    pub client_text: Box<str>,
     /// The grip on an HTTP/1.1 connection, for interim responses; HTTP/2 has no way for them yet.
     pub handle: Option<Handle>,
+}
+
+impl Connection {
+    /// A connection of `worker`'s to `client`.
+    #[must_use]
+    pub fn new(worker: Arc<Worker>, client: SocketAddr, handle: Option<Handle>) -> Self {
+        Self { worker, client, client_text: client.to_string().into(), handle }
+    }
 }
 
 /// An answer, at once or later.
@@ -110,11 +127,45 @@ impl Ask {
     }
 }
 
+/// A request's head, whichever connection brought it.
+struct Head<'a, F> {
+    method: &'a Method,
+    version: Version,
+    /// The authority that the target names, if it does.
+    authority: Option<&'a str>,
+    path: &'a str,
+    /// The target in origin-form.
+    target: &'a str,
+    fields: &'a F,
+}
+
+impl<'a> Head<'a, HeaderMap> {
+    fn of(head: &'a request::Parts) -> Self {
+        Self {
+            method: &head.method,
+            version: head.version,
+            authority: head.uri.authority().map(Authority::as_str),
+            path: head.uri.path(),
+            target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+            fields: &head.headers,
+        }
+    }
+}
+
 /// Where a request is to go.
 struct Arrival<'h, 's> {
     host: Host<'h>,
     entry: &'s SiteEntry,
+    policy: &'s Policy,
     max_forwards: Option<u64>,
+}
+
+/// What the hallway knows once it has looked into the store; the key stands in the caller's buffer.
+struct Found<'h> {
+    /// The target as it is keyed and forwarded.
+    target: Cow<'h, str>,
+    directives: RequestDirectives,
+    judged: Judged,
 }
 
 /// What the store holds for a request, and what the law says to it.
@@ -154,80 +205,56 @@ impl Hall {
     #[expect(clippy::too_many_lines, reason = "the hallway tells the whole way in one piece")]
     pub fn serve(
         self: &Arc<Self>,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         request: Request<Incoming>,
     ) -> Answered {
         let started = Instant::now();
         let now = self.room.clock.at(started);
         let snapshot = self.snapshot.load();
-        let (mut head, content) = request.into_parts();
-        if head.headers.contains_key(header::CONNECTION) {
-            forward::drop_nominated(&mut head.headers);
+        let (mut parts, content) = request.into_parts();
+        if parts.headers.contains_key(header::CONNECTION) {
+            forward::drop_nominated(&mut parts.headers);
         }
-        let arrival = match self.arrive(&snapshot, &head, &content) {
+        let head = Head::of(&parts);
+        let arrival = match self.arrive(&snapshot, &head, content.size_hint().lower()) {
             Ok(arrival) => arrival,
             Err(refusal) => {
                 let record = record(connection, &head, (started, now), &self.nowhere);
                 return Answered::now(answer::refused(self, record, refusal));
             }
         };
-        let Arrival { host, entry, max_forwards } = arrival;
-        let record = record(connection, &head, (started, now), &entry.metrics);
-        if max_forwards == Some(0) {
+        let record = record(connection, &head, (started, now), &arrival.entry.metrics);
+        if arrival.max_forwards == Some(0) {
             return Answered::now(answer::options(record));
         }
-        let policy = entry.site.policy(head.uri.path());
-        let path_and_query = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let target = key::forward_target(path_and_query, &policy.query);
-        let directives = RequestDirectives::parse(&head.headers);
-        let mut buffer = KEY.take();
-        buffer.clear();
-        let parts = KeyParts {
-            scheme: Scheme::Http,
-            site: entry.site.id,
-            host: host.as_str(),
-            target: &target,
-            key_fields: &policy.key_fields,
-            fields: &head.headers,
-        };
-        key::write_key(&mut buffer, &parts);
-        let view =
-            RequestView { method: &head.method, fields: &head.headers, directives: &directives };
-        // RFC 9110 §9.3.1: content of GET has no defined meaning, but an origin may act on it, so
-        // its response may not be told to others.
-        let judged = if content.is_end_stream() {
-            self.judge(&buffer, &view, policy, now)
-        } else {
-            Judged::nothing(Verdict::Forward(match *view.method {
-                Method::GET | Method::HEAD => ForwardReason::Bypass,
-                _ => ForwardReason::Method,
-            }))
-        };
-        let shown = snapshot.edge.cache_status_key.then(|| CacheKey::from(buffer.as_slice()));
-        if let Some((stored, false)) = judged.hit() {
-            let from = answer::Stored { response: stored, part: judged.part, key: shown.as_ref() };
-            KEY.set(buffer);
-            return Answered::now(answer::stored(self, &snapshot, &head, from, record));
+        let mut key = KEY.take();
+        let found = self.look(&head, &arrival, content.is_end_stream(), &mut key, now);
+        let shown = snapshot.edge.cache_status_key.then(|| CacheKey::from(key.as_slice()));
+        if let Some((stored, false)) = found.judged.hit() {
+            let part = found.judged.part;
+            let from = answer::Stored { response: stored, part, key: shown.as_ref() };
+            KEY.set(key);
+            return Answered::now(answer::stored(self, &snapshot, &parts, from, record));
         }
-        if let Verdict::Refuse(refusal) = judged.verdict {
-            KEY.set(buffer);
+        if let Verdict::Refuse(refusal) = found.judged.verdict {
+            KEY.set(key);
             return Answered::now(answer::refused(self, record, refusal));
         }
-        let (host, target) = (host.as_str().to_owned(), target.into_owned());
+        let Found { target, directives, judged } = found;
         let ask = Ask {
-            key: CacheKey::from(buffer.as_slice()),
-            host,
-            target,
-            entry: entry.clone(),
+            key: CacheKey::from(key.as_slice()),
+            host: arrival.host.as_str().to_owned(),
+            target: target.into_owned(),
+            entry: arrival.entry.clone(),
             snapshot: Arc::clone(&snapshot),
             now,
             directives,
             interim: connection.handle.as_ref().map(Handle::interim),
             client: connection.client,
-            max_forwards,
-            head,
+            max_forwards: arrival.max_forwards,
+            head: parts,
         };
-        KEY.set(buffer);
+        KEY.set(key);
         if let Some((stored, _)) = judged.hit() {
             let from = answer::Stored { response: stored, part: judged.part, key: shown.as_ref() };
             let response = answer::stored(self, &ask.snapshot, &ask.head, from, record);
@@ -235,6 +262,43 @@ impl Hall {
             return Answered::now(response);
         }
         Answered::Later(Box::pin(Arc::clone(self).forward(ask, judged, content, record)))
+    }
+
+    /// Keys the request, looks into the store, and asks the law.
+    fn look<'h, F: Fields>(
+        &self,
+        head: &Head<'h, F>,
+        arrival: &Arrival<'_, '_>,
+        has_no_content: bool,
+        key: &mut Vec<u8>,
+        now: Timestamp,
+    ) -> Found<'h> {
+        let policy = arrival.policy;
+        let target = key::forward_target(head.target, &policy.query);
+        let directives = RequestDirectives::parse(head.fields);
+        key.clear();
+        let parts = KeyParts {
+            scheme: Scheme::Http,
+            site: arrival.entry.site.id,
+            host: arrival.host.as_str(),
+            target: &target,
+            key_fields: &policy.key_fields,
+            fields: head.fields,
+        };
+        key::write_key(key, &parts);
+        let view =
+            RequestView { method: head.method, fields: head.fields, directives: &directives };
+        // RFC 9110 §9.3.1: content of GET has no defined meaning, but an origin may act on it, so
+        // its response may not be told to others.
+        let judged = if has_no_content {
+            self.judge(key, &view, policy, now)
+        } else {
+            Judged::nothing(Verdict::Forward(match *view.method {
+                Method::GET | Method::HEAD => ForwardReason::Bypass,
+                _ => ForwardReason::Method,
+            }))
+        };
+        Found { target, directives, judged }
     }
 
     /// Everything that is not answered from the store at once.
@@ -258,39 +322,38 @@ impl Hall {
     }
 
     /// The checks that need no stored response, and the site.
-    fn arrive<'h, 's>(
+    fn arrive<'h, 's, F: Fields>(
         &self,
         snapshot: &'s Snapshot,
-        head: &'h request::Parts,
-        content: &Incoming,
+        head: &Head<'h, F>,
+        content_bytes: u64,
     ) -> Result<Arrival<'h, 's>, Refusal> {
         let limits = &snapshot.edge.limits;
-        let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if target_bytes as u64 > limits.uri_bytes_max.as_u64() {
+        if head.target.len() as u64 > limits.uri_bytes_max.as_u64() {
             return Err(Refusal::UriTooLong);
         }
         // HTTP/1.1 counts them before it gets here.
-        if head.headers.len() as u64 > u64::from(limits.header_count_max) {
+        if head.fields.count() as u64 > u64::from(limits.header_count_max) {
             return Err(Refusal::HeadTooLarge);
         }
-        if content.size_hint().lower() > limits.body_bytes_max.as_u64() {
+        if content_bytes > limits.body_bytes_max.as_u64() {
             return Err(Refusal::ContentTooLarge);
         }
-        let max_forwards = forward::check(&head.method, &head.headers, &self.node)?;
+        let max_forwards = forward::check(head.method, head.fields, &self.node)?;
         let host = asked_host(head).ok_or(Refusal::BadRequest)?;
         let entry = snapshot
             .table
             .find(&host)
             .and_then(|site| snapshot.sites.get(&site.id))
             .ok_or(Refusal::MisdirectedHost)?;
-        Ok(Arrival { host, entry, max_forwards })
+        Ok(Arrival { host, entry, policy: entry.site.policy(head.path), max_forwards })
     }
 
     /// Looks the key up and asks the law.
-    fn judge(
+    fn judge<F: Fields>(
         &self,
         key: &[u8],
-        request: &RequestView<'_>,
+        request: &RequestView<'_, F>,
         policy: &Policy,
         now: Timestamp,
     ) -> Judged {
@@ -321,12 +384,12 @@ impl Hall {
     }
 
     /// A stored part answers a range that it covers (RFC 9111 §3.3, RFC 9110 §14.2).
-    fn consider_parts(
+    fn consider_parts<F: Fields>(
         &self,
         mut judged: Judged,
         variants: &Variants,
         key: &[u8],
-        request: &RequestView<'_>,
+        request: &RequestView<'_, F>,
         (policy, now): (&Policy, Timestamp),
     ) -> Judged {
         let parts = variants.responses.iter().filter(|stored| {
@@ -358,38 +421,35 @@ impl Hall {
 /// The host that a request is for. Where both the target and Host say it, they have to agree
 /// (RFC 9112 §3.2.2, RFC 9113 §8.3.1): a cache that believed one while the origin believed the other
 /// would store one host's response for another.
-fn asked_host(head: &request::Parts) -> Option<Host<'_>> {
-    let mut lines = head.headers.get_all(header::HOST).iter();
+fn asked_host<'a, F: Fields>(head: &Head<'a, F>) -> Option<Host<'a>> {
+    let mut lines = head.fields.lines(&header::HOST);
     let line = lines.next();
     if lines.next().is_some() {
         return None;
     }
     let by_field = match line {
-        Some(line) => Some(Host::parse(line.to_str().ok()?)?),
+        Some(line) => Some(Host::parse(std::str::from_utf8(line).ok()?)?),
         None => None,
     };
-    let Some(authority) = head.uri.authority() else { return by_field };
-    let by_target = Host::parse(authority.as_str())?;
+    let Some(authority) = head.authority else { return by_field };
+    let by_target = Host::parse(authority)?;
     let agree = by_field.is_none_or(|by_field| by_field.as_str() == by_target.as_str());
     agree.then_some(by_target)
 }
 
-fn record(
-    connection: &Connection,
-    head: &request::Parts,
+fn record<F: Fields>(
+    connection: &Arc<Connection>,
+    head: &Head<'_, F>,
     (started, now): (Instant, Timestamp),
     site: &Arc<SiteMetrics>,
 ) -> Box<Record> {
+    let (how, to) = ((head.method, head.version), (head.authority, head.target));
     Box::new(Record {
-        worker: Arc::clone(&connection.worker),
+        connection: Arc::clone(connection),
         site: Arc::clone(site),
         started,
         now,
-        client: connection.client,
-        method: head.method.clone(),
-        target: head.uri.clone(),
-        version: head.version,
-        named: Named::of(&head.headers, &connection.worker),
+        asked: Asked::of(&connection.worker, how, to, head.fields),
         status: StatusCode::OK,
         outcome: Outcome::default(),
         request_id: None,

@@ -14,8 +14,9 @@ pub mod stamps;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use edge_core::{key::CacheKey, range::Span, storable::StoredHead};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use self::budget::Charge;
 
@@ -31,7 +32,72 @@ pub struct StoredResponse {
     pub body: StoredBody,
     /// The budget's share for the head and the index.
     pub charge: Charge,
+    /// The head's fields as HTTP/1.1 lines, which its values are slices of.
+    lines: Bytes,
 }
+
+impl StoredResponse {
+    /// A response to be kept. Its fields get their own memory: as they come, they are slices of an
+    /// origin connection's read buffer and would keep all of it alive.
+    #[must_use]
+    pub fn new(mut head: StoredHead, body: StoredBody, charge: Charge) -> Self {
+        if may_say_its_length(head.status) && !head.fields.contains_key(header::CONTENT_LENGTH) {
+            head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.length()));
+        }
+        let (fields, lines) = own(&head.fields);
+        head.fields = fields;
+        Self { head, body, charge, lines }
+    }
+
+    /// The fields as HTTP/1.1 lines, Content-Length among them, without the members of
+    /// Cache-Status that caches nearer to the origin have written.
+    #[must_use]
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+}
+
+/// RFC 9110 §8.6: not in a 1xx or 204.
+fn may_say_its_length(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT
+}
+
+/// RFC 9211 §2; its line is written anew for each answer.
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// The fields with their values in one exact allocation, and that allocation: the fields as lines.
+fn own(fields: &HeaderMap) -> (HeaderMap, Bytes) {
+    let mut fields: Vec<_> = fields.iter().collect();
+    // Those of Cache-Status stand behind the lines that are sent as they are.
+    fields.sort_by_key(|(name, _)| **name == CACHE_STATUS);
+    let length = |(name, value): &(&HeaderName, &HeaderValue)| {
+        name.as_str().len().saturating_add(value.len()).saturating_add(LINE_BYTES)
+    };
+    let mut text = BytesMut::with_capacity(fields.iter().map(length).sum());
+    for (name, value) in &fields {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    let said = fields.iter().take_while(|(name, _)| **name != CACHE_STATUS);
+    let (text, lines): (_, usize) = (text.freeze(), said.map(length).sum());
+    let mut owned = HeaderMap::with_capacity(fields.len());
+    let mut rest = text.clone();
+    for line in &fields {
+        let (name, value) = *line;
+        let mut own = rest.split_to(length(line));
+        // The bytes were a valid value before.
+        let own = HeaderValue::from_maybe_shared(
+            own.split_off(name.as_str().len() + 2).split_to(value.len()),
+        );
+        owned.append(name.clone(), own.unwrap_or_else(|_| value.clone()));
+    }
+    (owned, text.slice(..lines))
+}
+
+/// What a line has beside its name and value: colon, space and CRLF.
+const LINE_BYTES: usize = 4;
 
 /// Complete content in memory: cheap to clone, immutable.
 #[derive(Clone, Debug)]
@@ -153,4 +219,25 @@ pub struct Usage {
     pub keys: u64,
     /// Bytes of heads, content and index.
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_fields_keep_no_read_buffer_alive() {
+        let buffer = Bytes::from(vec![b'a'; 8192]);
+        let mut fields = HeaderMap::new();
+        for (name, at) in [("x-a", 0), ("cache-status", 3), ("x-a", 5), ("x-b", 10)] {
+            let value = HeaderValue::from_maybe_shared(buffer.slice(at..at + 5)).unwrap();
+            fields.append(name, value);
+        }
+        let (owned, lines) = own(&fields);
+        assert_eq!(owned, fields);
+        drop(fields);
+        assert!(buffer.is_unique());
+        assert_eq!(owned.get_all("x-a").iter().count(), 2);
+        assert_eq!(lines, "x-a: aaaaa\r\nx-a: aaaaa\r\nx-b: aaaaa\r\n");
+    }
 }

@@ -12,8 +12,10 @@
 //! It deliberately knows nothing of sites, the cache, or what a method means beyond its framing (RFC 9112 §2–§7,
 //! RFC 9110 §5, §7.2, §10.1.1, §15.2).
 //!
-//! Hot path: a request head that arrives whole costs one scan, one copy into hyper's buffer, one clock read and no
-//! allocation; a response costs one walk over its head.
+//! A request that whoever is at hand can answer from its head alone never reaches hyper ([`Quick`]).
+//!
+//! Hot path: a request head that arrives whole costs two scans, one clock read and no allocation; where hyper serves it,
+//! one copy into its buffer and one walk over the response's head more.
 
 mod chunk;
 mod deadlines;
@@ -26,6 +28,7 @@ mod io;
 mod limits;
 mod octets;
 mod outgoing;
+mod quick;
 mod refusal;
 mod response;
 mod shared;
@@ -39,5 +42,6 @@ pub use handle::Handle;
 pub use interim::{Interim, InterimError};
 pub use io::Io;
 pub use limits::Limits;
+pub use quick::{Content, Never, Nothing, Quick, RawHead, Reply};
 pub use refusal::{Refusal, Timeout};
 pub use stats::ConnectionStats;

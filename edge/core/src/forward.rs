@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
-use crate::{key::Scheme, outcome::Refusal, validation::only};
+use crate::{fields::Fields, key::Scheme, outcome::Refusal};
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]
@@ -66,21 +66,21 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ///
 /// # Errors
 /// Why it goes no further.
-pub fn check(method: &Method, fields: &HeaderMap, node: &str) -> Result<Option<u64>, Refusal> {
+pub fn check(method: &Method, fields: &impl Fields, node: &str) -> Result<Option<u64>, Refusal> {
     if *method == Method::TRACE || *method == Method::CONNECT {
         return Err(Refusal::MethodNotAllowed);
     }
-    if fields.get_all(CDN_LOOP).iter().any(|value| cdn_loop::names(value.as_bytes(), node)) {
+    if fields.lines(&CDN_LOOP).any(|value| cdn_loop::names(value, node)) {
         return Err(Refusal::Loop);
     }
-    if fields.get_all(header::EXPECT).iter().any(|value| !is_100_continue(value)) {
+    if fields.lines(&header::EXPECT).any(|value| !is_100_continue(value)) {
         return Err(Refusal::ExpectationFailed);
     }
     if *method != Method::OPTIONS {
         // Max-Forwards speaks of TRACE and OPTIONS only.
         return Ok(None);
     }
-    Ok(only(fields, &header::MAX_FORWARDS).and_then(number))
+    Ok(fields.only(&header::MAX_FORWARDS).and_then(number))
 }
 
 /// The fields of a forward; the caller sets Host.
@@ -337,13 +337,13 @@ fn token(name: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-fn is_100_continue(value: &HeaderValue) -> bool {
-    value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue")
+fn is_100_continue(value: &[u8]) -> bool {
+    value.trim_ascii().eq_ignore_ascii_case(b"100-continue")
 }
 
 /// 1*DIGIT; what does not fit is as good as the largest that does.
-fn number(value: &HeaderValue) -> Option<u64> {
-    let text = value.to_str().ok()?.trim_matches([' ', '\t']);
+fn number(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }

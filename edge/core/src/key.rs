@@ -20,7 +20,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName};
 
-use crate::site::SiteId;
+use crate::{fields::Fields, site::SiteId};
 
 /// What a stored response is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ impl Borrow<[u8]> for CacheKey {
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyParts<'a> {
+pub struct KeyParts<'a, F = HeaderMap> {
     /// The scheme that the client used.
     pub scheme: Scheme,
     /// The site's id.
@@ -93,16 +93,16 @@ pub struct KeyParts<'a> {
     /// The request fields that the rule adds.
     pub key_fields: &'a [HeaderName],
     /// The request's fields.
-    pub fields: &'a HeaderMap,
+    pub fields: &'a F,
 }
 
 /// Appends a key. It reads as `scheme/site/host/target`, and each field that the rule adds stands
 /// on a line of its own, `name=value` or `name` when absent; so no two sets of parts share one:
 /// a host holds no slash, and neither a target nor a field value holds a line feed.
-pub fn write_key(buf: &mut Vec<u8>, parts: &KeyParts<'_>) {
+pub fn write_key<F: Fields>(buf: &mut Vec<u8>, parts: &KeyParts<'_, F>) {
     buf.extend_from_slice(parts.scheme.as_str().as_bytes());
     buf.push(b'/');
-    write_number(buf, parts.site.0);
+    buf.extend_from_slice(itoa::Buffer::new().format(parts.site.0).as_bytes());
     buf.push(b'/');
     buf.extend_from_slice(parts.host.as_bytes());
     // An origin-form target brings its own slash; any other is set apart from the host.
@@ -121,23 +121,6 @@ pub fn write_key(buf: &mut Vec<u8>, parts: &KeyParts<'_>) {
 }
 
 const FIELD_SEPARATOR: u8 = b'\n';
-
-/// Appends a number in decimal without allocating.
-fn write_number(buf: &mut Vec<u8>, number: u64) {
-    let start = buf.len();
-    let mut rest = number;
-    loop {
-        let digit = u8::try_from(rest % 10).unwrap_or_default();
-        buf.push(b'0'.saturating_add(digit));
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if let Some(digits) = buf.get_mut(start..) {
-        digits.reverse();
-    }
-}
 
 /// The part of a key's bytes that names the URI, without the fields that a rule adds: what an
 /// invalidation speaks of (RFC 9111 §4.4).

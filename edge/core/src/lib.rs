@@ -9,6 +9,7 @@
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 pub mod directives;
+pub mod fields;
 pub mod forward;
 pub mod freshness;
 pub mod invalidation;

@@ -218,12 +218,9 @@ pub struct Outcome {
 const SF_INTEGER_MAX: i64 = 999_999_999_999_999;
 
 impl Outcome {
-    /// Appends this outcome's member of `Cache-Status` to `buf`, after whatever members stand
-    /// there already: the cache nearest to the origin comes first (RFC 9211 §2).
+    /// Appends this outcome's member of `Cache-Status` to `buf`. It stands behind those of caches
+    /// nearer to the origin (RFC 9211 §2).
     pub fn write_cache_status(&self, node: &str, key: Option<&CacheKey>, buf: &mut Vec<u8>) {
-        if !buf.is_empty() {
-            buf.extend_from_slice(b", ");
-        }
         write_identifier(node, buf);
         // `fwd` rules `hit` out, and what is said about the forward needs one.
         if let Some(reason) = self.forward {
@@ -238,7 +235,8 @@ impl Outcome {
         }
         if let Some(ttl) = self.ttl {
             buf.extend_from_slice(b"; ttl=");
-            write_display(ttl.clamp(-SF_INTEGER_MAX, SF_INTEGER_MAX), buf);
+            let ttl = ttl.clamp(-SF_INTEGER_MAX, SF_INTEGER_MAX);
+            buf.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
         }
         if self.forward.is_some() && self.stored {
             buf.extend_from_slice(b"; stored");
@@ -395,10 +393,6 @@ fn write_string(text: impl fmt::Display, buf: &mut Vec<u8>) {
     // Writing into a Vec cannot fail; a Display that fails leaves a shorter string.
     let _cut = write!(Escaped(buf), "{text}").is_err();
     buf.push(b'"');
-}
-
-fn write_display(value: impl fmt::Display, buf: &mut Vec<u8>) {
-    let _cut = write!(Escaped(buf), "{value}").is_err();
 }
 
 /// Escapes what passes through for the inside of an sf-string.

@@ -19,14 +19,14 @@ mod multipart;
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::header;
 
 use self::asked::RangeSet;
 pub use self::{
     content::{ContentRange, Span},
     multipart::Multipart,
 };
-use crate::validation::only;
+use crate::fields::Fields;
 
 /// What a request's Range means for a representation of known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +49,13 @@ const PART_HEAD_BYTES: u64 = 100;
 
 /// The Range of a request; several lines of it are no Range.
 #[must_use]
-pub fn of(request_fields: &HeaderMap) -> Option<&HeaderValue> {
-    only(request_fields, &header::RANGE)
+pub fn of(request_fields: &impl Fields) -> Option<&[u8]> {
+    request_fields.only(&header::RANGE)
 }
 
 /// What `range_field` means for a representation of `complete_length` bytes.
 #[must_use]
-pub fn resolve(range_field: Option<&HeaderValue>, complete_length: u64, ranges_max: u32) -> Ranges {
+pub fn resolve(range_field: Option<&[u8]>, complete_length: u64, ranges_max: u32) -> Ranges {
     let Some(set) = range_field.and_then(RangeSet::parse) else { return Ranges::Whole };
     if set.specs().count() > usize::try_from(ranges_max).unwrap_or(usize::MAX) {
         return Ranges::Whole;
@@ -74,7 +74,7 @@ pub fn resolve(range_field: Option<&HeaderValue>, complete_length: u64, ranges_m
 
 /// The single range that `wanted` asks for, if the stored `part` holds all of it.
 #[must_use]
-pub fn covers(part: &ContentRange, wanted: &HeaderValue) -> Option<Span> {
+pub fn covers(part: &ContentRange, wanted: &[u8]) -> Option<Span> {
     let spec = RangeSet::parse(wanted)?.single()?;
     let span = match part.complete {
         Some(complete) => spec.resolve(complete)?,

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::{
+    fields::Fields,
     range::{self, ContentRange, Ranges, Span},
     storable::StoredHead,
     time::Timestamp,
@@ -46,7 +47,7 @@ pub enum Answer {
 #[must_use]
 pub fn decide(
     method: &Method,
-    request_fields: &HeaderMap,
+    request_fields: &impl Fields,
     stored: &StoredHead,
     complete_length: Option<u64>,
     ranges_max: u32,

@@ -26,6 +26,7 @@ use http::{HeaderMap, Method};
 
 use crate::{
     directives::{MaxStale, RequestDirectives},
+    fields::Fields,
     outcome::{ForwardReason, Refusal, Verdict},
     site::Policy,
     storable::StoredHead,
@@ -34,11 +35,11 @@ use crate::{
 
 /// What the law needs to see of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestView<'a> {
+pub struct RequestView<'a, F = HeaderMap> {
     /// The method.
     pub method: &'a Method,
     /// The fields.
-    pub fields: &'a HeaderMap,
+    pub fields: &'a F,
     /// The directives among the fields.
     pub directives: &'a RequestDirectives,
 }
@@ -48,9 +49,9 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to do with a request for which `stored` was selected.
 #[must_use]
-pub fn judge(
+pub fn judge<F: Fields>(
     stored: &StoredHead,
-    request: &RequestView<'_>,
+    request: &RequestView<'_, F>,
     policy: &Policy,
     now: Timestamp,
 ) -> Verdict {
@@ -85,12 +86,12 @@ pub fn judge(
 
 /// What to do with a request for which nothing stored was selected.
 #[must_use]
-pub fn without_stored(request: &RequestView<'_>, policy: &Policy) -> Verdict {
+pub fn without_stored<F>(request: &RequestView<'_, F>, policy: &Policy) -> Verdict {
     forward(request, not_for_cache(request, policy).unwrap_or(ForwardReason::UriMiss))
 }
 
 /// Why no stored response may answer the request, whatever is stored.
-fn not_for_cache(request: &RequestView<'_>, policy: &Policy) -> Option<ForwardReason> {
+fn not_for_cache<F>(request: &RequestView<'_, F>, policy: &Policy) -> Option<ForwardReason> {
     if !matches!(*request.method, Method::GET | Method::HEAD) {
         Some(ForwardReason::Method)
     } else if policy.cache {
@@ -101,7 +102,7 @@ fn not_for_cache(request: &RequestView<'_>, policy: &Policy) -> Option<ForwardRe
 }
 
 /// Forwards, unless the client wants an answer from the cache only (RFC 9111 §5.2.1.7).
-fn forward(request: &RequestView<'_>, reason: ForwardReason) -> Verdict {
+fn forward<F>(request: &RequestView<'_, F>, reason: ForwardReason) -> Verdict {
     if request.directives.only_if_cached {
         Verdict::Refuse(Refusal::OnlyIfCached)
     } else {
@@ -119,7 +120,12 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(stored: &StoredHead, request: &RequestView<'_>, policy: &Policy, now: Timestamp) -> Self {
+    fn of<F>(
+        stored: &StoredHead,
+        request: &RequestView<'_, F>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
         let directives = request.directives;
         // Reloading is advice (RFC 9111 §5.2.1): a rule may honour it, and even then what was
         // just fetched or validated is not asked for again, so that a storm of reloads costs the

@@ -16,7 +16,6 @@ mod precondition;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::etag::only;
 pub use self::{
     ask::{conditional_forward, select_for_update},
     etag::{ETag, Validators},

@@ -15,14 +15,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use edge_core::{
     forward,
     site::{Policy, Site},
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
+use http::{HeaderMap, Method, StatusCode, header, response};
 use http_body_util::BodyExt as _;
 
 use super::{
@@ -212,10 +212,9 @@ pub async fn share(
     room: &Arc<FillRoom>,
     filling: &Arc<Filling>,
     plan: &FillPlan,
-    mut head: StoredHead,
+    head: StoredHead,
     body: OriginBody,
 ) {
-    head.fields = owned(&head.fields);
     let length = head.content_length;
     let weight = head_bytes(&head);
     let mut charge = room.reserve(weight);
@@ -352,7 +351,7 @@ fn store(
     let body = StoredBody::new(joined(&room.budget, chunks));
     let mut head = head.clone();
     head.content_length = Some(body.length());
-    let response = Arc::new(StoredResponse { head, body, charge });
+    let response = Arc::new(StoredResponse::new(head, body, charge));
     room.tier.insert(&filling.key, response);
     room.uncacheable.invalidate(&room.fingerprint(&filling.key));
     count(&room.counts.stored);
@@ -385,48 +384,10 @@ fn joined(budget: &Arc<Budget>, chunks: Vec<Bytes>) -> Vec<Bytes> {
     result
 }
 
-/// The fields with their values in one exact allocation of their own: as they come, they are slices
-/// of the origin connection's read buffer and would keep all of it alive.
-pub fn owned(fields: &HeaderMap) -> HeaderMap {
-    let mut text = BytesMut::with_capacity(fields.values().map(HeaderValue::len).sum());
-    for value in fields.values() {
-        text.extend_from_slice(value.as_bytes());
-    }
-    let mut text = text.freeze();
-    let mut owned = HeaderMap::with_capacity(fields.len());
-    for (name, value) in fields {
-        let own = text.split_to(value.len());
-        // The bytes were a valid value before.
-        let own = HeaderValue::from_maybe_shared(own).unwrap_or_else(|_| value.clone());
-        owned.append(name.clone(), own);
-    }
-    owned
-}
-
 /// What a stored head weighs: its fields and what the law keeps beside them.
 pub(super) fn head_bytes(head: &StoredHead) -> usize {
     head.fields
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
         .fold(HEAD_OVERHEAD_BYTES, usize::saturating_add)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stored_fields_keep_no_read_buffer_alive() {
-        let buffer = Bytes::from(vec![b'a'; 8192]);
-        let mut fields = HeaderMap::new();
-        for (name, at) in [("x-a", 0), ("x-a", 5), ("x-b", 10)] {
-            let value = HeaderValue::from_maybe_shared(buffer.slice(at..at + 5)).unwrap();
-            fields.append(name, value);
-        }
-        let owned = owned(&fields);
-        assert_eq!(owned, fields);
-        drop(fields);
-        assert!(buffer.is_unique());
-        assert_eq!(owned.get_all("x-a").iter().count(), 2);
-    }
 }

@@ -10,7 +10,7 @@ use edge_core::{storable::StoredHead, time::Timestamp, validation};
 use http::HeaderMap;
 
 use super::{
-    filling::{FillPlan, head_bytes, owned},
+    filling::{FillPlan, head_bytes},
     room::FillRoom,
     table::Filling,
 };
@@ -66,9 +66,8 @@ fn with_head(
     head: StoredHead,
 ) -> Option<Arc<StoredResponse>> {
     let charge = room.reserve(head_bytes(&head))?;
-    let fields = owned(&head.fields);
-    let head = StoredHead { stamp: stored.head.stamp, fields, ..head };
-    Some(Arc::new(StoredResponse { head, body: stored.body.clone(), charge }))
+    let head = StoredHead { stamp: stored.head.stamp, ..head };
+    Some(Arc::new(StoredResponse::new(head, stored.body.clone(), charge)))
 }
 
 /// Puts a freshened response where the old one was. A 304 may have selected another variant than

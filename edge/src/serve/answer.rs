@@ -16,9 +16,7 @@ use edge_core::{
     storable::StoredHead,
     time::Timestamp,
 };
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request,
-};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
 
 use super::Hall;
 use crate::{
@@ -26,11 +24,8 @@ use crate::{
     fetch::{FetchError, response::OriginBody, room::WINDOW_BYTES_MIN, table::Ticket},
     record::Record,
     snapshot::Snapshot,
-    store::{StoredBody, StoredResponse, shared::SharedBody},
+    store::{CACHE_STATUS, StoredBody, StoredResponse, shared::SharedBody},
 };
-
-/// RFC 9211 §2.
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What passing a response on may hold: a read buffer of the origin's connection and the queue of
 /// the client's.
@@ -183,7 +178,7 @@ pub(super) fn refused(hall: &Hall, record: Box<Record>, refusal: Refusal) -> Res
         _ => {}
     }
     let mut fields = HeaderMap::new();
-    if record.version < Version::HTTP_2 && refusal == Refusal::ContentTooLarge {
+    if record.asked.version < Version::HTTP_2 && refusal == Refusal::ContentTooLarge {
         // Its content is not read, so the connection cannot go on (RFC 9112 §9.3).
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -215,7 +210,7 @@ pub(super) fn failed(
     let id = *record.request_id.insert(rand::random());
     if record.site.may_tell(record.now) {
         tracing::warn!(
-        site = %record.site.site, target_uri = %record.target, request_id = format_args!("{id:016x}"),
+        site = %record.site.site, target = %record.asked.target(), request_id = format_args!("{id:016x}"),
         reason = error.as_str(), error = %error, status = status.as_u16(),
         "a request could not be answered by its origin"
         );
@@ -247,7 +242,7 @@ fn page(status: StatusCode, mut fields: HeaderMap, mut record: Box<Record>) -> R
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     date(&mut fields, record.now);
-    let content = if record.method == Method::HEAD {
+    let content = if record.asked.method == Method::HEAD {
         Content::Empty
     } else {
         Content::Full(Bytes::from(text))
@@ -273,17 +268,26 @@ pub(super) fn finish(
     (key, record): (Option<&CacheKey>, Box<Record>),
 ) -> Response<ServeBody> {
     let mut said = Vec::with_capacity(64);
-    for (index, value) in fields.get_all(&CACHE_STATUS).iter().enumerate() {
-        if index > 0 {
-            said.extend_from_slice(b", ");
-        }
-        said.extend_from_slice(value.as_bytes());
-    }
-    record.outcome.write_cache_status(&hall.node, key, &mut said);
+    write_cache_status(hall, &fields, &record, key, &mut said);
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(said)) {
         fields.insert(CACHE_STATUS, value);
     }
     assemble(status, fields, content, record)
+}
+
+/// The members of Cache-Status: those that caches nearer to the origin wrote, then ours.
+pub(super) fn write_cache_status(
+    hall: &Hall,
+    fields: &HeaderMap,
+    record: &Record,
+    key: Option<&CacheKey>,
+    said: &mut Vec<u8>,
+) {
+    for value in fields.get_all(&CACHE_STATUS) {
+        said.extend_from_slice(value.as_bytes());
+        said.extend_from_slice(b", ");
+    }
+    record.outcome.write_cache_status(&hall.node, key, said);
 }
 
 fn assemble(

@@ -236,7 +236,8 @@ fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&
     if ask.head.headers.contains_key(header::IF_RANGE) && !round.as_asked {
         return None;
     }
-    range::of(&ask.head.headers)
+    // Several lines of it are no Range.
+    range::of(&ask.head.headers).and(ask.head.headers.get(header::RANGE))
 }
 
 /// Starts the forward on the fills runtime; without a slot for its leader it is a refresh in the

@@ -232,11 +232,10 @@ fn freshen(
             ask.policy(),
         ) {
             HeadFreshen::Update(fresh) => {
-                let fields = filling::owned(&fresh.fields);
-                let fresh = StoredHead { stamp: stored.head.stamp, fields, ..*fresh };
+                let fresh = StoredHead { stamp: stored.head.stamp, ..*fresh };
                 let Some(charge) = hall.room.reserve(stored.charge.bytes()) else { continue };
                 let body = stored.body.clone();
-                let response = Arc::new(StoredResponse { head: fresh, body, charge });
+                let response = Arc::new(StoredResponse::new(fresh, body, charge));
                 hall.room.tier.replace(&ask.key, stored, Arc::clone(&response));
                 newest.get_or_insert(response);
             }

@@ -46,9 +46,11 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// The methods that change how a connection goes on.
+/// The methods that matter to how a connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
+    /// A response in full, and nothing that changes how the connection goes on.
+    Get,
     /// Its response has no content.
     Head,
     /// What follows may be a tunnel's bytes, so no further request is read.
@@ -269,6 +271,7 @@ fn request_line(input: &[u8], limits: &Limits) -> Result<Option<RequestLine>, Re
     };
     let form = target::form(method, target)?;
     let method = match method {
+        b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"CONNECT" => Method::Connect,
         _ => Method::Other,

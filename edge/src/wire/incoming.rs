@@ -17,6 +17,7 @@ use super::{
     head::{Head, Method},
     intake::{Admitted, Stage, empty_line},
     io::Io,
+    quick::Quick,
     refusal::{Content, Refusal, Timeout},
     shared::{CLOSE, NEVER},
 };
@@ -74,7 +75,7 @@ impl Incoming {
     }
 }
 
-impl<S> Io<S> {
+impl<S, Q: Quick> Io<S, Q> {
     pub(super) fn arm(&mut self, timeout: Timeout) {
         let after = match timeout {
             Timeout::Header => self.limits.header_timeout,
@@ -113,7 +114,13 @@ impl<S> Io<S> {
                 rest
             };
             match self.admit(seen) {
-                Ok(Admitted::Request(head)) => self.begin(head),
+                Ok(Admitted::Request(head)) => {
+                    if self.answers_quickly(&head, rest.get(..head.bytes).unwrap_or_default()) {
+                        // The rest waits until the answer has left.
+                        return at + head.bytes;
+                    }
+                    self.begin(head);
+                }
                 Ok(Admitted::Content(bytes)) => {
                     self.incoming.cleared = bytes;
                     self.content_arrived();
@@ -250,7 +257,7 @@ impl<S> Io<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
     /// Reads at most `room` bytes into the thread's scratch and lets `then` use them.
     pub(super) fn poll_scratch<T>(
         &mut self,

@@ -23,6 +23,7 @@ use super::{
     intake::Stage,
     limits::Limits,
     outgoing::Outgoing,
+    quick::{Quick, Sending},
     refusal::Timeout,
     shared::{ABORT, CLOSE, EXPIRED, INTERIM, Shared},
 };
@@ -30,10 +31,12 @@ use super::{
 /// hyper's own interim response, written when the service first asks for content that the client holds back.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The connection I/O. `S` is a TCP or TLS stream, or a pipe in tests.
-#[derive(Debug)]
-pub struct Io<S> {
+/// The connection I/O. `S` is a TCP or TLS stream, or a pipe in tests; `Q` answers what needs no hyper.
+pub struct Io<S, Q: Quick> {
     pub(super) stream: S,
+    pub(super) quick: Q,
+    /// An answer of `quick` that is being written.
+    pub(super) sending: Option<Sending<Q::Content>>,
     pub(super) limits: Arc<Limits>,
     pub(super) deadlines: Deadlines,
     pub(super) place: usize,
@@ -44,16 +47,13 @@ pub struct Io<S> {
     pub(super) exchange: u64,
 }
 
-impl<S> Io<S> {
-    /// The I/O of a connection that was just accepted, and the caller's grip on it.
-    pub fn new(stream: S, limits: Arc<Limits>, deadlines: &Deadlines) -> (Self, Handle) {
-        Self::with_received(stream, &[], limits, deadlines)
-    }
-
-    /// Likewise, of a connection from which `received` was read already, to tell HTTP/2 from HTTP/1.
-    pub fn with_received(
+impl<S, Q: Quick> Io<S, Q> {
+    /// The I/O of a connection that was accepted and of which `received` was read already, to tell HTTP/2 from
+    /// HTTP/1; and the caller's grip on it.
+    pub fn new(
         stream: S,
         received: &[u8],
+        quick: Q,
         limits: Arc<Limits>,
         deadlines: &Deadlines,
     ) -> (Self, Handle) {
@@ -62,6 +62,8 @@ impl<S> Io<S> {
         let handle = Handle::new(Arc::clone(&shared));
         let mut io = Self {
             stream,
+            quick,
+            sending: None,
             deadlines: deadlines.clone(),
             place: deadlines.enter(Arc::clone(&shared)),
             shared,
@@ -112,7 +114,7 @@ impl<S> Io<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Read for Io<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -121,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Io<S> {
         let io = self.get_mut();
         io.attend(cx)?;
         loop {
+            ready!(io.poll_sending(cx))?;
             if let Some(end) = io.incoming.end {
                 return io.ended(end);
             }
@@ -134,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Io<S> {
             if io.feed_held(&mut cursor) {
                 return Poll::Ready(Ok(()));
             }
-            if io.incoming.end.is_some() {
+            if io.incoming.end.is_some() || io.sending.is_some() {
                 continue;
             }
             // The next request's bytes wait; hyper is woken when their turn comes.
@@ -149,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Io<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Write for Io<S, Q> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -206,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         io.attend(cx)?;
+        ready!(io.poll_sending(cx))?;
         ready!(io.poll_own(cx))?;
         if io.outgoing.lingered.is_none() {
             ready!(Pin::new(&mut io.stream).poll_shutdown(cx))?;
@@ -222,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
     }
 }
 
-impl<S> Drop for Io<S> {
+impl<S, Q: Quick> Drop for Io<S, Q> {
     fn drop(&mut self) {
         self.deadlines.leave(self.place);
         self.shared.current.end();

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::{io::Io, refusal::Timeout, response::Response, shared::NEVER};
+use super::{io::Io, quick::Quick, refusal::Timeout, response::Response, shared::NEVER};
 
 /// From hyper to the client.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Outgoing {
     }
 }
 
-impl<S> Io<S> {
+impl<S, Q: Quick> Io<S, Q> {
     /// Accounts for what the socket accepted of hyper's bytes.
     pub(super) fn accepted(&mut self, bufs: &[IoSlice<'_>], accepted: usize, cx: &Context<'_>) {
         let mut left = accepted;
@@ -87,7 +87,7 @@ impl<S> Io<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Io<S> {
+impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
     /// Writes our own bytes to the last one.
     pub(super) fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.own.is_empty() {

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 
-use super::{Deadlines, Handle, Io, Limits};
+use super::{Deadlines, Handle, Io, Limits, Never};
 
 mod bodies;
 mod deadlines;
@@ -59,7 +59,7 @@ impl Server {
         let (client, server) = tokio::io::duplex(pipe_bytes);
         let deadlines = Deadlines::new(Duration::from_secs(1));
         tokio::spawn(deadlines.clone().sweep());
-        let (io, handle) = Io::new(server, Arc::new(limits), &deadlines);
+        let (io, handle) = Io::new(server, &[], Never, Arc::new(limits), &deadlines);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let release = Arc::new(Notify::new());
         let service = {

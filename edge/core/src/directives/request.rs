@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::header;
 
 use super::{
     MaxStale, RequestDirectives,
     member::{Argument, Member, members},
 };
+use crate::fields::Fields;
 
 impl RequestDirectives {
     /// What a request without Cache-Control and Pragma says.
@@ -24,18 +25,17 @@ impl RequestDirectives {
 
     /// The directives of a request.
     #[must_use]
-    pub fn parse(fields: &HeaderMap) -> Self {
+    pub fn parse(fields: &impl Fields) -> Self {
         let mut directives = Self::NONE;
-        if fields.contains_key(header::CACHE_CONTROL) {
-            for line in fields.get_all(header::CACHE_CONTROL) {
-                members(line.as_bytes()).for_each(|member| directives.add(member));
+        if fields.has(&header::CACHE_CONTROL) {
+            for line in fields.lines(&header::CACHE_CONTROL) {
+                members(line).for_each(|member| directives.add(member));
             }
         } else {
             // Pragma says anything only where Cache-Control is absent (RFC 9111 §5.4).
             directives.no_cache = fields
-                .get_all(header::PRAGMA)
-                .iter()
-                .any(|line| members(line.as_bytes()).any(|member| member.is("no-cache")));
+                .lines(&header::PRAGMA)
+                .any(|line| members(line).any(|member| member.is("no-cache")));
         }
         directives
     }

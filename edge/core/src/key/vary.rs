@@ -3,7 +3,9 @@
 //! In: fields. Out: [`VaryKey`]. Always holds: two requests that a key matches are the same in
 //! every nominated field, after the normalisation that each field's definition allows.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
+
+use crate::fields::Fields;
 
 /// The nominated fields and their values in the request that a response was stored for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl VaryKey {
 
     /// Whether a request with these fields may be answered.
     #[must_use]
-    pub fn matches(&self, request_fields: &HeaderMap) -> bool {
+    pub fn matches(&self, request_fields: &impl Fields) -> bool {
         self.nominated.iter().all(|nominated| nominated.matches(request_fields))
     }
 
@@ -80,12 +82,11 @@ impl VaryKey {
 }
 
 impl Nominated {
-    fn matches(&self, request_fields: &HeaderMap) -> bool {
-        let Some(stored) = &self.value else { return !request_fields.contains_key(&self.name) };
-        let mut lines = request_fields.get_all(&self.name).iter();
-        match (lines.next(), lines.next()) {
+    fn matches(&self, request_fields: &impl Fields) -> bool {
+        let Some(stored) = &self.value else { return !request_fields.has(&self.name) };
+        match request_fields.only(&self.name) {
             // What is normal already, as most clients send it, needs no second look.
-            (Some(only), None) if only.as_bytes() == &**stored => true,
+            Some(only) if only == &**stored => true,
             _ => normal(&self.name, request_fields)
                 .is_some_and(|presented| presented.eq(stored.iter().copied())),
         }
@@ -99,13 +100,14 @@ impl Nominated {
 /// members go; where it is known to be case-insensitive, so does case. The order of members stays:
 /// clients hardly differ in it, and Accept-Language may mean it.
 pub(super) fn normal<'a>(
-    name: &HeaderName,
-    fields: &'a HeaderMap,
+    name: &'a HeaderName,
+    fields: &'a impl Fields,
 ) -> Option<impl Iterator<Item = u8> + 'a> {
     let form = Form::of(name);
-    let lines = fields.get_all(name);
-    lines.iter().next()?;
-    let members = lines.iter().flat_map(move |line| form.members(line));
+    if !fields.has(name) {
+        return None;
+    }
+    let members = fields.lines(name).flat_map(move |line| form.members(line));
     Some(members.enumerate().flat_map(move |(index, member)| {
         let separator: &[u8] = if index == 0 { b"" } else { b", " };
         let kept = member.iter().copied().filter(move |byte| form.keeps(*byte));
@@ -133,9 +135,8 @@ impl Form {
         }
     }
 
-    fn members(self, line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-        line.as_bytes()
-            .split(move |byte| self == Self::Tokens && *byte == b',')
+    fn members(self, line: &[u8]) -> impl Iterator<Item = &[u8]> {
+        line.split(move |byte| self == Self::Tokens && *byte == b',')
             .map(<[u8]>::trim_ascii)
             .filter(move |member| self == Self::Opaque || !member.is_empty())
     }

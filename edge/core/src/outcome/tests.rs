@@ -103,7 +103,7 @@ fn cache_status_identifier_is_a_token_or_a_string() {
 
 #[test]
 fn cache_status_is_appended_after_the_origins() {
-    let mut buf = b"OriginCache; hit".to_vec();
+    let mut buf = b"OriginCache; hit, ".to_vec();
     forwarded(ForwardReason::Stale).write_cache_status("edge", None, &mut buf);
     assert_eq!(buf, b"OriginCache; hit, edge; fwd=stale", "RFC 9211 §2");
     let hit = Outcome { hit: true, detail: Some(Detail::Memory), ..Outcome::default() };
@@ -231,7 +231,7 @@ proptest! {
         outcome in any_outcome(), node in "\\PC{0,8}|[ -~]{1,8}", key in prop::option::of(".{0,12}"),
     ) {
         let key = key.map(|key| CacheKey::from(key.as_bytes()));
-        let mut buf = b"Origin; hit".to_vec();
+        let mut buf = b"Origin; hit, ".to_vec();
         outcome.write_cache_status(&node, key.as_ref(), &mut buf);
         let members = Parser::new(&buf).parse::<List>().unwrap();
         prop_assert_eq!(members.len(), 2);

@@ -3,8 +3,6 @@
 //! In: a field value. Out: [`RangeSet`], which reads its members without allocating.
 //! Always holds: a set is valid as a whole; one invalid member makes it none at all.
 
-use http::HeaderValue;
-
 use super::content::Span;
 
 /// A valid set of byte ranges.
@@ -24,8 +22,8 @@ pub(super) enum Spec {
 
 impl<'a> RangeSet<'a> {
     /// Reads `bytes=…`; another unit or an invalid member is to be ignored (RFC 9110 §14.2).
-    pub(super) fn parse(value: &'a HeaderValue) -> Option<Self> {
-        let (unit, members) = value.to_str().ok()?.split_once('=')?;
+    pub(super) fn parse(value: &'a [u8]) -> Option<Self> {
+        let (unit, members) = std::str::from_utf8(value).ok()?.split_once('=')?;
         // Range unit names are case-insensitive (RFC 9110 §14.1).
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;

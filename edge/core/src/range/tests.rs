@@ -20,7 +20,7 @@ fn span(first: u64, last: u64) -> Span {
 }
 
 fn asked(text: &str, length: u64) -> Ranges {
-    resolve(Some(&value(text)), length, 16)
+    resolve(Some(text.as_bytes()), length, 16)
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn range_resolves_against_the_complete_length() {
     }
     assert_eq!(resolve(None, 10, 16), Ranges::Whole, "§14.2 no Range");
     let obs_text = HeaderValue::from_bytes(b"bytes=0-1\xff").unwrap();
-    assert_eq!(resolve(Some(&obs_text), 10, 16), Ranges::Whole, "§14.1.1 obs-text");
+    assert_eq!(resolve(Some(obs_text.as_bytes()), 10, 16), Ranges::Whole, "§14.1.1 obs-text");
     assert_eq!(asked("bytes=-1", u64::MAX), Ranges::One(span(u64::MAX - 1, u64::MAX - 1)));
 }
 
@@ -125,10 +125,14 @@ fn range_floods_are_answered_with_the_whole() {
         Ranges::Unsatisfiable => panic!("{text} is satisfiable"),
     };
     // §14.2: the limit counts every range asked for.
-    assert_eq!(resolve(Some(&value(&tiny(3))), 10_000, 2), Ranges::Whole, "one more than allowed");
-    assert!(matches!(resolve(Some(&value(&tiny(2))), 10_000, 2), Ranges::Many(_)), "as allowed");
     assert_eq!(
-        resolve(Some(&value("bytes=0-0,20000-,30000-")), 10_000, 2),
+        resolve(Some(tiny(3).as_bytes()), 10_000, 2),
+        Ranges::Whole,
+        "one more than allowed"
+    );
+    assert!(matches!(resolve(Some(tiny(2).as_bytes()), 10_000, 2), Ranges::Many(_)), "as allowed");
+    assert_eq!(
+        resolve(Some(b"bytes=0-0,20000-,30000-"), 10_000, 2),
         Ranges::Whole,
         "unsatisfiable ones count as well"
     );
@@ -157,7 +161,7 @@ fn several_range_lines_are_no_range() {
     let mut fields = HeaderMap::new();
     assert_eq!(of(&fields), None);
     fields.append(header::RANGE, value("bytes=0-1"));
-    assert_eq!(of(&fields), Some(&value("bytes=0-1")));
+    assert_eq!(of(&fields), Some(&b"bytes=0-1"[..]));
     fields.append(header::RANGE, value("bytes=2-3"));
     assert_eq!(of(&fields), None);
 }
@@ -186,7 +190,7 @@ fn stored_part_answers_only_what_it_covers() {
         ("RFC 9111 §3.3 unknown length, suffix", unknown, "bytes=-1", None),
     ];
     for (name, part, wanted, expected) in rows {
-        assert_eq!(covers(part, &value(wanted)), *expected, "{name}: {wanted}");
+        assert_eq!(covers(part, wanted.as_bytes()), *expected, "{name}: {wanted}");
     }
 }
 
@@ -320,7 +324,7 @@ proptest! {
     ) {
         let field = value(&format!("{}{tail}", if bytes { "bytes=" } else { "" }));
         let inside = |span: &Span| span.first <= span.last && span.last < length;
-        match resolve(Some(&field), length, 16) {
+        match resolve(Some(field.as_bytes()), length, 16) {
             Ranges::One(span) => prop_assert!(inside(&span)),
             Ranges::Many(spans) => prop_assert!(spans.iter().all(inside)),
             Ranges::Whole | Ranges::Unsatisfiable => {}

@@ -1,9 +1,9 @@
 //! Selecting among the variants that are stored under a key (RFC 9111 §4.1).
 
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 
 use super::RequestView;
-use crate::{range, storable::StoredHead, time::Timestamp, validation};
+use crate::{fields::Fields, range, storable::StoredHead, time::Timestamp, validation};
 
 /// What is stored for a request.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +18,10 @@ pub enum Selection<'a> {
 
 /// Selects the newest variant that matches, by Date, then by when it was received. A part gives
 /// way to any response that holds what the request asks for.
-pub fn select<'a, I>(variants: I, request_fields: &HeaderMap) -> Selection<'a>
+pub fn select<'a, I, F>(variants: I, request_fields: &F) -> Selection<'a>
 where
     I: Iterator<Item = &'a StoredHead>,
+    F: Fields,
 {
     let mut selection = Selection::None;
     for stored in variants {
@@ -41,13 +42,13 @@ where
 }
 
 /// What makes one matching variant preferable to another, in order.
-fn rank(stored: &StoredHead, request_fields: &HeaderMap) -> (bool, Option<Timestamp>, Timestamp) {
+fn rank(stored: &StoredHead, request_fields: &impl Fields) -> (bool, Option<Timestamp>, Timestamp) {
     (holds_for(stored, request_fields), stored.validators.date, stored.freshness.response_time)
 }
 
 /// Whether `stored` holds what the request asks for: all whole responses do, a part only for a
 /// GET with a range within it.
-pub(super) fn holds(stored: &StoredHead, request: &RequestView<'_>) -> bool {
+pub(super) fn holds<F: Fields>(stored: &StoredHead, request: &RequestView<'_, F>) -> bool {
     match *request.method {
         Method::GET => holds_for(stored, request.fields),
         // Range is defined for GET alone (RFC 9110 §14.2).
@@ -55,9 +56,9 @@ pub(super) fn holds(stored: &StoredHead, request: &RequestView<'_>) -> bool {
     }
 }
 
-fn holds_for(stored: &StoredHead, request_fields: &HeaderMap) -> bool {
+fn holds_for(stored: &StoredHead, request_fields: &impl Fields) -> bool {
     let Some(part) = &stored.range else { return true };
-    let Some(wanted) = request_fields.get(header::RANGE) else { return false };
+    let Some(wanted) = request_fields.lines(&header::RANGE).next() else { return false };
     range::covers(part, wanted).is_some()
         && validation::range_applies(request_fields, &stored.validators)
 }

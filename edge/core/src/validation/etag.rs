@@ -6,9 +6,9 @@
 //! RFC 9110 §8.8.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 
-use crate::time::Timestamp;
+use crate::{fields::Fields as _, time::Timestamp};
 
 /// An entity tag (RFC 9110 §8.8.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -144,9 +144,9 @@ impl Validators {
     #[must_use]
     pub fn of(fields: &HeaderMap) -> Self {
         Self {
-            etag: only(fields, &header::ETAG).and_then(|value| ETag::parse(value.as_bytes())),
-            last_modified: only(fields, &header::LAST_MODIFIED).and_then(date_of),
-            date: only(fields, &header::DATE).and_then(date_of),
+            etag: fields.only(&header::ETAG).and_then(ETag::parse),
+            last_modified: fields.only(&header::LAST_MODIFIED).and_then(date_of),
+            date: fields.only(&header::DATE).and_then(date_of),
         }
     }
 
@@ -167,14 +167,7 @@ impl Validators {
     }
 }
 
-/// The value of a field that must not be sent twice; several say nothing reliable.
-pub(crate) fn only<'a>(fields: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = fields.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
-}
-
 /// The HTTP-date that a value holds.
-pub(crate) fn date_of(value: &HeaderValue) -> Option<Timestamp> {
-    Timestamp::from_http_date(value.to_str().ok()?)
+pub(crate) fn date_of(value: &[u8]) -> Option<Timestamp> {
+    Timestamp::from_http_date(std::str::from_utf8(value).ok()?)
 }

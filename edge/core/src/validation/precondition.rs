@@ -8,9 +8,10 @@
 //! gateway, which acts as one for its clients (RFC 9110 §3.7) and alone knows what they were
 //! given: it evaluates them, so that a download that goes on never mixes two representations.
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 
-use super::etag::{ETag, Validators, any_in_list, date_of, only, trim};
+use super::etag::{ETag, Validators, any_in_list, date_of, trim};
+use crate::fields::Fields;
 
 /// What a client's conditions ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Precondition {
 #[must_use]
 pub fn precondition(
     request_method: &Method,
-    request_fields: &HeaderMap,
+    request_fields: &impl Fields,
     validators: &Validators,
     status_of_stored: StatusCode,
 ) -> Precondition {
@@ -36,7 +37,7 @@ pub fn precondition(
     if !status_of_stored.is_success() {
         return Precondition::Proceed;
     }
-    if request_fields.contains_key(header::IF_MATCH) {
+    if request_fields.has(&header::IF_MATCH) {
         if !is_match(request_fields, validators.etag.as_ref()) {
             return Precondition::Failed;
         }
@@ -44,7 +45,7 @@ pub fn precondition(
         return Precondition::Failed;
     }
     let reads = matches!(*request_method, Method::GET | Method::HEAD);
-    if request_fields.contains_key(header::IF_NONE_MATCH) {
+    if request_fields.has(&header::IF_NONE_MATCH) {
         return match (matches_any(request_fields, validators.etag.as_ref()), reads) {
             (false, _) => Precondition::Proceed,
             (true, true) => Precondition::NotModified,
@@ -59,12 +60,12 @@ pub fn precondition(
 
 /// Whether a request's Range applies, by its If-Range (RFC 9110 §13.1.5).
 #[must_use]
-pub fn range_applies(request_fields: &HeaderMap, validators: &Validators) -> bool {
-    if !request_fields.contains_key(header::IF_RANGE) {
+pub fn range_applies(request_fields: &impl Fields, validators: &Validators) -> bool {
+    if !request_fields.has(&header::IF_RANGE) {
         return true;
     }
-    let Some(value) = only(request_fields, &header::IF_RANGE) else { return false };
-    if let Some(theirs) = ETag::parse(value.as_bytes()) {
+    let Some(value) = request_fields.only(&header::IF_RANGE) else { return false };
+    if let Some(theirs) = ETag::parse(value) {
         return validators.etag.as_ref().is_some_and(|ours| ours.strong_eq(&theirs));
     }
     let date = date_of(value);
@@ -72,32 +73,32 @@ pub fn range_applies(request_fields: &HeaderMap, validators: &Validators) -> boo
 }
 
 /// If-Match: whether it names the stored response, by strong comparison (RFC 9110 §13.1.1).
-fn is_match(request_fields: &HeaderMap, etag: Option<&ETag>) -> bool {
+fn is_match(request_fields: &impl Fields, etag: Option<&ETag>) -> bool {
     is_any(request_fields, &header::IF_MATCH)
         || etag.is_some_and(|ours| {
-            let mut lines = request_fields.get_all(header::IF_MATCH).iter();
-            lines.any(|line| any_in_list(line.as_bytes(), |theirs| theirs.strong_eq(ours.as_ref())))
+            let mut lines = request_fields.lines(&header::IF_MATCH);
+            lines.any(|line| any_in_list(line, |theirs| theirs.strong_eq(ours.as_ref())))
         })
 }
 
 /// If-None-Match: whether it names the stored response, by weak comparison (RFC 9110 §13.1.2).
-fn matches_any(request_fields: &HeaderMap, etag: Option<&ETag>) -> bool {
+fn matches_any(request_fields: &impl Fields, etag: Option<&ETag>) -> bool {
     is_any(request_fields, &header::IF_NONE_MATCH)
         || etag.is_some_and(|ours| {
-            let mut lines = request_fields.get_all(header::IF_NONE_MATCH).iter();
-            lines.any(|line| any_in_list(line.as_bytes(), |theirs| theirs.weak_eq(ours.as_ref())))
+            let mut lines = request_fields.lines(&header::IF_NONE_MATCH);
+            lines.any(|line| any_in_list(line, |theirs| theirs.weak_eq(ours.as_ref())))
         })
 }
 
 /// Whether the field says `*`, which names whatever is there.
-fn is_any(request_fields: &HeaderMap, name: &HeaderName) -> bool {
-    only(request_fields, name).is_some_and(|value| trim(value.as_bytes()) == b"*")
+fn is_any(request_fields: &impl Fields, name: &HeaderName) -> bool {
+    request_fields.only(name).is_some_and(|value| trim(value) == b"*")
 }
 
 /// If-Unmodified-Since: whether the stored response is newer (RFC 9110 §13.1.4); ignored without
 /// Last-Modified.
-fn is_modified(request_fields: &HeaderMap, validators: &Validators) -> bool {
-    let since = only(request_fields, &header::IF_UNMODIFIED_SINCE).and_then(date_of);
+fn is_modified(request_fields: &impl Fields, validators: &Validators) -> bool {
+    let since = request_fields.only(&header::IF_UNMODIFIED_SINCE).and_then(date_of);
     match (since, validators.last_modified) {
         (Some(since), Some(modified)) => modified > since,
         _ => false,
@@ -106,8 +107,8 @@ fn is_modified(request_fields: &HeaderMap, validators: &Validators) -> bool {
 
 /// If-Modified-Since: whether the stored response is not newer (RFC 9110 §13.1.3); without
 /// Last-Modified, its Date counts (RFC 9111 §4.3.2).
-fn is_unmodified(request_fields: &HeaderMap, validators: &Validators) -> bool {
-    let since = only(request_fields, &header::IF_MODIFIED_SINCE).and_then(date_of);
+fn is_unmodified(request_fields: &impl Fields, validators: &Validators) -> bool {
+    let since = request_fields.only(&header::IF_MODIFIED_SINCE).and_then(date_of);
     match (since, validators.last_modified.or(validators.date)) {
         (Some(since), Some(modified)) => modified <= since,
         _ => false,

@@ -177,7 +177,7 @@ async fn an_ended_connection_leaves_the_register() {
     let deadlines = Deadlines::new(TICK);
     let open = || {
         let (client, server) = tokio::io::duplex(64);
-        (client, Io::new(server, Arc::new(limits()), &deadlines))
+        (client, Io::new(server, &[], Never, Arc::new(limits()), &deadlines))
     };
     let (first, second) = (open(), open());
     assert_eq!(deadlines.connections(), 2);

@@ -237,7 +237,7 @@ async fn bytes_that_the_listener_read_come_first() {
     let (mut client, server) = tokio::io::duplex(1024);
     let deadlines = Deadlines::new(Duration::from_secs(1));
     let limits = Arc::new(limits());
-    let (io, handle) = Io::with_received(server, b"GET / HT", limits, &deadlines);
+    let (io, handle) = Io::new(server, b"GET / HT", Never, limits, &deadlines);
     let service = service_fn(|_| async { Ok::<_, Infallible>(respond("yes")) });
     tokio::spawn(http1::Builder::new().serve_connection(io, service));
     client.write_all(b"TP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();

@@ -133,7 +133,7 @@ async fn abort_ends_whatever_is_under_way() {
 async fn a_half_closed_client_gets_all_its_responses() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let deadlines = Deadlines::new(Duration::from_secs(1));
-    let (io, _handle) = Io::new(server, Arc::new(limits()), &deadlines);
+    let (io, _handle) = Io::new(server, &[], Never, Arc::new(limits()), &deadlines);
     let service = service_fn(|_| async {
         tokio::task::yield_now().await;
         Ok::<_, Infallible>(respond("yes"))

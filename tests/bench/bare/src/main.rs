@@ -22,7 +22,7 @@ use moka::sync::Cache;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use edge::wire::{Deadlines, Io, Limits};
+use edge::wire::{Deadlines, Io, Limits, Never};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             stream.set_nodelay(true)?;
             let objects = objects.clone();
             if own_io {
-                let (io, _handle) = Io::new(stream, Arc::clone(&limits), &deadlines);
+                let (io, _handle) = Io::new(stream, &[], Never, Arc::clone(&limits), &deadlines);
                 tokio::task::spawn_local(serve_own(io, objects));
             } else {
                 tokio::task::spawn_local(serve_bare(TokioIo::new(stream), objects));
@@ -90,7 +90,7 @@ async fn serve_bare(io: TokioIo<TcpStream>, objects: Objects) {
     drop(http1::Builder::new().serve_connection(io, service).await);
 }
 
-async fn serve_own(io: Io<TcpStream>, objects: Objects) {
+async fn serve_own(io: Io<TcpStream, Never>, objects: Objects) {
     let service = service_fn(|request| std::future::ready(answer(&request, &objects)));
     drop(http1::Builder::new().serve_connection(io, service).await);
 }

@@ -1,0 +1,184 @@
+//! The hallway's short way: a hit, answered from the raw head of its request.
+//!
+//! In: a checked head. Out: a whole response, or nothing, and then the request takes the long way.
+//! Always holds: what is answered here is what the long way would answer, byte for byte but for the
+//! order of fields: both ask the same rooms in the same order; only hits that need no refresh are.
+//! It knows no socket; [`crate::wire`] writes what it returns.
+//!
+//! Hot path: no await, no lock but the worker's own log buffer; it allocates the record, the copy of
+//! what the log repeats, and the head (held by `tests/allocation`).
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use edge_core::{
+    fields::Fields,
+    key::CacheKey,
+    outcome::Outcome,
+    respond::{self, Answer},
+};
+use http::{HeaderMap, Method, StatusCode, Version, header};
+use tokio::time::Instant;
+
+use super::{Connection, Found, Hall, Head, KEY, answer, record};
+use crate::{
+    record::Record,
+    snapshot::Snapshot,
+    store::{BodyReader, CACHE_STATUS, StoredResponse},
+    wire::{self, RawHead, Reply},
+};
+
+/// What a head has beside the stored lines: status line, Age, Cache-Status.
+const HEAD_BYTES: usize = 192;
+
+/// Answers the hits of one connection.
+pub struct Desk {
+    hall: Arc<Hall>,
+    connection: Arc<Connection>,
+}
+
+impl Desk {
+    /// Answers what comes on `connection`.
+    #[must_use]
+    pub fn new(hall: Arc<Hall>, connection: Arc<Connection>) -> Self {
+        Self { hall, connection }
+    }
+}
+
+impl wire::Quick for Desk {
+    type Content = Hit;
+
+    fn answer(&mut self, raw: &RawHead<'_>) -> Option<Reply<Hit>> {
+        // What Connection nominates has to be taken away first, and `close` ends the connection.
+        if !raw.lines(&header::CONNECTION).all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
+            return None;
+        }
+        let started = Instant::now();
+        let now = self.hall.room.clock.at(started);
+        let snapshot = self.hall.snapshot.load();
+        let method = if raw.is_head { Method::HEAD } else { Method::GET };
+        let head = Head {
+            method: &method,
+            version: Version::HTTP_11,
+            authority: None,
+            path: raw.target.split('?').next().unwrap_or_default(),
+            target: raw.target,
+            fields: raw,
+        };
+        let arrival = self.hall.arrive(&snapshot, &head, 0).ok()?;
+        let mut key = KEY.take();
+        let Found { judged, .. } = self.hall.look(&head, &arrival, true, &mut key, now);
+        let shown = snapshot.edge.cache_status_key.then(|| CacheKey::from(key.as_slice()));
+        KEY.set(key);
+        let (stored, false) = judged.hit()? else { return None };
+        // The rest of what a stored part may answer is rare.
+        if judged.part.is_some() || stored.head.status == StatusCode::NO_CONTENT {
+            return None;
+        }
+        let answer = self.decide(&snapshot, &head, stored)?;
+        let mut record = record(&self.connection, &head, (started, now), &arrival.entry.metrics);
+        let ttl = stored.head.freshness.ttl(now);
+        record.outcome = Outcome { hit: true, ttl: Some(ttl), ..Outcome::default() };
+        Some(self.reply(stored, answer, (&method, shown.as_ref()), record))
+    }
+}
+
+impl Desk {
+    /// What the stored response answers; several ranges go the long way.
+    fn decide<F: Fields>(
+        &self,
+        snapshot: &Snapshot,
+        head: &Head<'_, F>,
+        stored: &StoredResponse,
+    ) -> Option<Answer> {
+        let (length, ranges_max) = (Some(stored.body.length()), snapshot.edge.ranges_max);
+        let answer = respond::decide(head.method, head.fields, &stored.head, length, ranges_max);
+        (!matches!(answer, Answer::Parts(_))).then_some(answer)
+    }
+
+    fn reply(
+        &self,
+        stored: &StoredResponse,
+        answer: Answer,
+        (method, key): (&Method, Option<&CacheKey>),
+        mut record: Box<Record>,
+    ) -> Reply<Hit> {
+        let mut head = Vec::with_capacity(HEAD_BYTES.saturating_add(stored.lines().len()));
+        record.status = match answer {
+            Answer::Whole => {
+                status_line(&mut head, stored.head.status);
+                head.extend_from_slice(stored.lines());
+                write_age(&mut head, stored.head.freshness.current_age(record.now));
+                stored.head.status
+            }
+            Answer::NotModified
+            | Answer::PreconditionFailed
+            | Answer::NotSatisfiable
+            | Answer::Part(_)
+            | Answer::Parts(_) => {
+                let (status, fields) = respond::head(&stored.head, &answer, record.now, method);
+                status_line(&mut head, status);
+                write_lines(&mut head, &fields);
+                status
+            }
+        };
+        head.extend_from_slice(b"cache-status: ");
+        answer::write_cache_status(&self.hall, &stored.head.fields, &record, key, &mut head);
+        head.extend_from_slice(b"\r\n\r\n");
+        let reader = match answer {
+            _ if *method == Method::HEAD => None,
+            Answer::Whole => Some(stored.body.reader()),
+            Answer::Part(span) => Some(stored.body.reader_of(span)),
+            Answer::Parts(_)
+            | Answer::NotModified
+            | Answer::PreconditionFailed
+            | Answer::NotSatisfiable => None,
+        };
+        let left = reader.as_ref().map_or(0, BodyReader::left);
+        record.complete = left == 0;
+        Reply { head, content: Hit { reader, left, record } }
+    }
+}
+
+fn status_line(head: &mut Vec<u8>, status: StatusCode) {
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    head.extend_from_slice(b"\r\n");
+}
+
+fn write_age(head: &mut Vec<u8>, age: Duration) {
+    head.extend_from_slice(b"age: ");
+    head.extend_from_slice(respond::age_value(age).as_bytes());
+    head.extend_from_slice(b"\r\n");
+}
+
+fn write_lines(head: &mut Vec<u8>, fields: &HeaderMap) {
+    for (name, value) in fields.iter().filter(|(name, _)| **name != CACHE_STATUS) {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Stored content on its way out, and the record that drops behind its last byte.
+pub struct Hit {
+    reader: Option<BodyReader>,
+    /// Bytes that the socket has not accepted yet.
+    left: u64,
+    record: Box<Record>,
+}
+
+impl wire::Content for Hit {
+    fn next(&mut self) -> Option<Bytes> {
+        self.reader.as_mut().and_then(BodyReader::next_chunk)
+    }
+
+    fn accepted(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64);
+        self.record.bytes += bytes as u64;
+        self.record.complete = self.left == 0;
+    }
+}

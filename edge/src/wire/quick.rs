@@ -1,0 +1,258 @@
+//! Answers that go out without hyper: the server's HTTP/1 machinery costs more than a hit does.
+//!
+//! In go a checked head and whoever can answer it from that alone, out goes a whole response: head and content,
+//! written as the socket takes them. Only a request without content is offered, only between two exchanges, and only
+//! where the connection goes on after it; whatever is declined goes to hyper as if nobody had looked.
+//!
+//! What always holds: nothing else is read or written until the last byte has left; a response that breaks off is
+//! told so by its content being dropped early. It does not know what is answered, or why.
+//!
+//! Hot path: no allocation here; one vectored write where the socket has room.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use edge_core::fields::Fields;
+use http::{HeaderName, Version};
+use tokio::io::AsyncWrite;
+
+use super::{
+    head::{FieldLine, Framing, Head, Method, field_line},
+    intake::Stage,
+    io::Io,
+    octets::trim,
+    refusal::Timeout,
+};
+
+/// A head with more field lines goes to hyper; browsers send about fifteen.
+const FIELDS_MAX: usize = 32;
+
+/// Pieces of content that one write takes.
+const PIECES: usize = 8;
+
+/// Answers from a head alone.
+pub trait Quick: Send + Unpin + 'static {
+    /// What it answers with.
+    type Content: Content;
+
+    /// The response, if it is here and needs no waiting.
+    fn answer(&mut self, head: &RawHead<'_>) -> Option<Reply<Self::Content>>;
+}
+
+/// A response's content on its way out.
+pub trait Content: Send + Unpin + 'static {
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> Option<Bytes>;
+    /// The socket accepted so many bytes of it.
+    fn accepted(&mut self, bytes: usize);
+}
+
+/// A response to be written.
+pub struct Reply<C> {
+    /// Its head, to the empty line.
+    pub head: Vec<u8>,
+    /// Its content; the head says how long it is.
+    pub content: C,
+}
+
+/// A request's head as it stands in its message: GET or HEAD, HTTP/1.1, origin-form, no content.
+pub struct RawHead<'a> {
+    /// Whether it asks for the head alone.
+    pub is_head: bool,
+    /// The target in origin-form.
+    pub target: &'a str,
+    fields: [(&'a [u8], &'a [u8]); FIELDS_MAX],
+    count: usize,
+}
+
+impl<'a> RawHead<'a> {
+    /// Reads a head that passed its check; `None` if it is not of the kind that may be answered here.
+    fn read(head: &Head, bytes: &'a [u8]) -> Option<Self> {
+        if head.version != Version::HTTP_11 || head.framing != Framing::Length(0) {
+            return None;
+        }
+        let (is_head, method) = match head.method {
+            Method::Get => (false, "GET ".len()),
+            Method::Head => (true, "HEAD ".len()),
+            Method::Connect | Method::Other => return None,
+        };
+        let rest = bytes.get(method..)?;
+        let target = rest.get(..rest.iter().position(|octet| *octet == b' ')?)?;
+        if target.first() != Some(&b'/') {
+            return None;
+        }
+        let mut at = method + target.len() + " HTTP/1.1\r\n".len();
+        let mut read = Self {
+            is_head,
+            target: std::str::from_utf8(target).ok()?,
+            fields: [(&[], &[]); FIELDS_MAX],
+            count: 0,
+        };
+        while let Ok(FieldLine::Field { name, value, bytes: length }) = field_line(bytes.get(at..)?)
+        {
+            let line = bytes.get(at..)?;
+            *read.fields.get_mut(read.count)? = (name, trim(line.get(value)?));
+            read.count += 1;
+            at += length;
+        }
+        Some(read)
+    }
+}
+
+impl Fields for RawHead<'_> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_str().as_bytes();
+        let fields = self.fields.get(..self.count).unwrap_or_default();
+        fields
+            .iter()
+            .filter(move |(line, _)| line.len() == name.len() && line.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// Nobody answers: all goes to hyper.
+#[derive(Clone, Copy, Debug)]
+pub struct Never;
+
+impl Quick for Never {
+    type Content = Nothing;
+
+    fn answer(&mut self, _head: &RawHead<'_>) -> Option<Reply<Nothing>> {
+        None
+    }
+}
+
+/// No content.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Content for Nothing {
+    fn next(&mut self) -> Option<Bytes> {
+        None
+    }
+
+    fn accepted(&mut self, _bytes: usize) {}
+}
+
+/// A response that is being written.
+pub(super) struct Sending<C> {
+    head: Vec<u8>,
+    head_sent: usize,
+    content: C,
+    /// Taken from the content and not yet accepted, in order.
+    pieces: [Bytes; PIECES],
+    taken: usize,
+    is_drained: bool,
+}
+
+impl<C: Content> Sending<C> {
+    fn new(reply: Reply<C>) -> Self {
+        let pieces = [const { Bytes::new() }; PIECES];
+        Self {
+            head: reply.head,
+            head_sent: 0,
+            content: reply.content,
+            pieces,
+            taken: 0,
+            is_drained: false,
+        }
+    }
+
+    fn fill(&mut self) {
+        while !self.is_drained && self.taken < PIECES {
+            match (self.content.next(), self.pieces.get_mut(self.taken)) {
+                (Some(piece), Some(place)) => {
+                    *place = piece;
+                    self.taken += 1;
+                }
+                _ => self.is_drained = true,
+            }
+        }
+    }
+
+    fn is_sent(&self) -> bool {
+        self.is_drained && self.taken == 0 && self.head_sent == self.head.len()
+    }
+
+    /// The socket accepted `bytes` of what was offered.
+    fn accepted(&mut self, bytes: usize) {
+        let of_head = bytes.min(self.head.len() - self.head_sent);
+        self.head_sent += of_head;
+        let mut left = bytes - of_head;
+        self.content.accepted(left);
+        let mut gone = 0;
+        for piece in self.pieces.iter_mut().take(self.taken) {
+            let part = left.min(piece.len());
+            piece.advance(part);
+            left -= part;
+            if !piece.is_empty() {
+                break;
+            }
+            gone += 1;
+            *piece = Bytes::new();
+        }
+        self.pieces.rotate_left(gone);
+        self.taken -= gone;
+    }
+}
+
+impl<S, Q: Quick> Io<S, Q> {
+    /// Answers the request whose checked head is `bytes`, if that can be done here; says whether it is.
+    pub(super) fn answers_quickly(&mut self, head: &Head, bytes: &[u8]) -> bool {
+        let Some(read) = RawHead::read(head, bytes) else { return false };
+        let Some(reply) = self.quick.answer(&read) else { return false };
+        self.shared.stats.request_begins();
+        self.sending = Some(Sending::new(reply));
+        true
+    }
+}
+
+impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
+    /// Writes the answer that is under way to its last byte, if there is one; then the next request may come.
+    pub(super) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.sending.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        // Our own bytes are older: an interim response or nothing.
+        ready!(self.poll_own(cx))?;
+        while let Some(sending) = &mut self.sending {
+            sending.fill();
+            if sending.is_sent() {
+                self.sending = None;
+                self.shared.stats.response_ends();
+                self.incoming.stage = Stage::new();
+                self.incoming.skipped = false;
+                self.arm(Timeout::Idle);
+                break;
+            }
+            let head = sending.head.get(sending.head_sent..).unwrap_or_default();
+            let mut offered = [IoSlice::new(head); PIECES + 1];
+            let from = usize::from(!head.is_empty());
+            for (slice, piece) in offered.iter_mut().skip(from).zip(&sending.pieces) {
+                *slice = IoSlice::new(piece);
+            }
+            let offered = offered.get(..from + sending.taken).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, offered) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(accepted)) => {
+                    sending.accepted(accepted);
+                    self.shared.stats.count_out(accepted);
+                    self.shared.stats.count_response(accepted as u64);
+                    self.flowing();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.stalled()?;
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
