@@ -8,14 +8,15 @@
 use std::{fs, io, path::Path};
 
 fn main() -> io::Result<()> {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("refused"))? {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("refused");
+    for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Err(report) = nearcast_config::parse(&fs::read_to_string(&path)?, &name) else {
-                return Err(io::Error::other(format!("{name} is not refused")));
+            let Err(report) = nearcast_config::load(&path) else {
+                return Err(io::Error::other(format!("{} is not refused", path.display())));
             };
-            fs::write(path.with_extension("txt"), format!("{report}\n"))?;
+            let text = format!("{report}\n").replace(&format!("{}/", folder.display()), "");
+            fs::write(path.with_extension("txt"), text)?;
         }
     }
     Ok(())

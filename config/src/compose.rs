@@ -26,16 +26,17 @@ use crate::{
     check::{self, Fault, Findings},
     cross,
     kind::Complaint,
+    named,
     problem::{Problem, Report},
     shape::Shape,
     sites, syntax,
     tree::{self, Lines, Node},
 };
 
-/// Whether the files that settings name are looked for.
+/// Whether the files that settings name are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
-    /// They must be there.
+    /// They must be there and hold what they must.
     Looked,
     /// Nothing but the text is looked at.
     Trusted,
@@ -104,7 +105,7 @@ fn compose(
 ) -> Option<NodeConfig> {
     let node = section(root, "node", findings);
     let admin = section(root, "admin", findings);
-    let log = section(root, "log", findings);
+    let log: Option<LogSettings> = section(root, "log", findings);
     let mut edge: Option<EdgeSettings> = part(root, "edge", findings);
     if let Some(edge) = &mut edge
         && tree::find(root, "edge.object_bytes_max").is_none()
@@ -124,17 +125,19 @@ fn compose(
         cross::log(root, log, findings);
     }
     sites::check(root, edge.as_ref(), &sites, findings);
-    let mut sites: Vec<SiteSettings> = sites.into_iter().collect::<Option<_>>()?;
-    for (at, site) in sites.iter_mut().enumerate() {
-        if let Some(ca) = &mut site.origin.ca {
-            *ca = base.join(&*ca);
-            if files == Files::Looked {
-                let key = format!("{}.origin.ca", tree::item("site", at));
-                cross::readable(root, &key, ca, findings);
-            }
+    if files == Files::Looked {
+        named::sites(root, &base, &sites, findings);
+        if let Some(log) = &log {
+            named::log(root, &base, log, findings);
         }
     }
-    let mut log: LogSettings = log?;
+    let mut sites: Vec<SiteSettings> = sites.into_iter().collect::<Option<_>>()?;
+    for site in &mut sites {
+        if let Some(ca) = &mut site.origin.ca {
+            *ca = base.join(&*ca);
+        }
+    }
+    let mut log = log?;
     if let AccessTarget::Path(path) = &mut log.access {
         *path = base.join(&*path);
     }

@@ -3,10 +3,10 @@
 //! In: the tree and the sections that were sound. Out: findings.
 //! Always: a law is applied only to values that are themselves right, and a default is never
 //! blamed: the fault is told at a key that the operator wrote.
-//! Does not know: sites (`sites` does).
+//! Does not know: sites (`sites` does), files (`named` does).
 //! Clause: DESIGN §3 *Memory*, §8.
 
-use std::{fs::File, net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
@@ -118,18 +118,4 @@ fn not_above(
 /// A size as an operator writes it.
 pub(crate) fn size_text(size: ByteSize) -> String {
     size.to_string().replace(".0 ", " ")
-}
-
-/// The file at `path` must be there and be readable.
-pub(crate) fn readable(root: &Node<'_>, key: &str, path: &Path, findings: &mut Findings) {
-    let opened = File::open(path).and_then(|file| file.metadata());
-    let fault = match opened {
-        Ok(metadata) if metadata.is_file() => return,
-        Ok(_) => "not a file".to_owned(),
-        Err(error) => format!("cannot be read: {error}"),
-    };
-    if let Some(node) = tree::find(root, key) {
-        let complaint = Complaint::new(fault, "a file that this user may read");
-        findings.wrong(key, node, complaint.advising(format!("looked for {}", path.display())));
-    }
 }

@@ -12,6 +12,7 @@ mod check;
 mod compose;
 mod cross;
 mod kind;
+mod named;
 pub mod problem;
 pub mod reference;
 mod shape;
@@ -53,7 +54,8 @@ pub struct NodeConfig {
     pub base: PathBuf,
 }
 
-/// Reads and checks the node file at `path`, and that the files which it names are there.
+/// Reads and checks the node file at `path`, and the files which it names: that they are there
+/// and hold what they must.
 ///
 /// # Errors
 /// Every problem of the file.

@@ -56,6 +56,33 @@ fn run_refuses_what_check_refuses() {
     assert_eq!(text(&output.stdout), "");
 }
 
+/// What only building an edge would find is found by `check` as well: the files that are named.
+#[test]
+fn check_refuses_what_run_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let file = |more: &str| {
+        format!(
+            "[edge]\nlisten = [\"127.0.0.1:0\"]\n{more}\n[[site]]\nname = \"www\"\nhosts = [\"*\"]\n\
+             [site.origin]\nservers = [\"https://origin.test\"]\nca = \"ca.pem\"\n"
+        )
+    };
+    write("ca.pem", "junk");
+    write("ca.toml", &file(""));
+    write("log.toml", &file("[log]\naccess = \"not-there/access.log\""));
+    for (name, wanted) in [
+        ("ca.toml", " site[0].origin.ca = \"ca.pem\": holds no certificate; allowed: "),
+        ("log.toml", " log.access = \"not-there/access.log\": its folder is not there"),
+    ] {
+        let checked = nearcast(folder.path(), &["check", name]).unwrap();
+        assert_eq!(checked.status.code(), Some(1), "{name}: {checked:?}");
+        assert!(text(&checked.stdout).contains(wanted), "{}", text(&checked.stdout));
+        let run = nearcast(folder.path(), &["run", "--config", name]).unwrap();
+        assert_eq!(run.status.code(), Some(1), "{name}: {run:?}");
+        assert!(text(&run.stderr).contains(wanted), "{}", text(&run.stderr));
+    }
+}
+
 #[test]
 fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
     let rows: [(&[&str], i32, &str); 9] = [
