@@ -21,7 +21,6 @@ mod syntax;
 mod tree;
 
 use std::{
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -63,7 +62,7 @@ pub fn load(path: &Path) -> Result<NodeConfig, Report> {
     let name = path.display().to_string();
     let unreadable = |fault: String| unread(&name, fault);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let file = named::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     file.take(FILE_BYTES_MAX.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(format!("cannot be read: {error}")))?;

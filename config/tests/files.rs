@@ -10,6 +10,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use nearcast_config::{NodeConfig, load, parse, reference};
@@ -126,10 +127,14 @@ fn what_cannot_be_read_is_said_without_a_place() {
     let absent = folder.path().join("absent.toml");
     let large = folder.path().join("large.toml");
     fs::write(&large, "#".repeat(8 * 1024 * 1024 + 1)).unwrap();
+    // Nobody writes into it: who opened it would wait for ever.
+    let fifo = folder.path().join("fifo.toml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     for (path, fault) in [
         (&absent, "cannot be read: "),
         (&large, "larger than "),
-        (&folder.path().into(), "cannot "),
+        (&folder.path().into(), "cannot be read: not a regular file"),
+        (&fifo, "cannot be read: not a regular file"),
     ] {
         let report = load(path).unwrap_err();
         assert_eq!(report.problems.len(), 1);
