@@ -83,17 +83,17 @@ pub(crate) fn read(text: &str, path: &Path, files: Files) -> Result<NodeConfig, 
     let lines = Lines::of(text);
     let file = path.display().to_string();
     let mut findings = check::check(&SHAPE, &root);
-    if !errors.is_empty() {
-        let faults = syntax::faults(&errors, findings.faults, &lines);
-        return Err(report(file, faults, &lines));
+    let told = |faults| report(file, syntax::faults(&errors, faults, &lines), &lines);
+    if !syntax::is_whole(&errors) {
+        return Err(told(findings.faults));
     }
     let base = match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_path_buf(),
         _ => PathBuf::from("."),
     };
     match compose(&root, &mut findings, base, files) {
-        Some(config) if findings.faults.is_empty() => Ok(config),
-        _ => Err(report(file, findings.faults, &lines)),
+        Some(config) if findings.faults.is_empty() && errors.is_empty() => Ok(config),
+        _ => Err(told(findings.faults)),
     }
 }
 

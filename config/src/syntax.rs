@@ -2,8 +2,8 @@
 //!
 //! In: the parser's errors and what the checker found in the tree that the parser recovered.
 //! Out: the faults worth telling.
-//! Always: at least one; at most one syntax error per line; nothing that only follows from an
-//! earlier break (an unclosed bracket makes every later line look wrong).
+//! Always: one for each error, but at most one per line; nothing that only follows from an earlier
+//! break (an unclosed bracket makes every later line look wrong).
 //! Does not know: any setting.
 //! Clause: TOML 1.1.
 
@@ -17,8 +17,18 @@ use crate::{
     tree::{self, Lines},
 };
 
+/// What the parser says of a key or section that stands there twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// Whether the parser's tree has all that the text says, `errors` or not: of a key that is there
+/// twice it keeps the first value, and it merges tables.
+pub(crate) fn is_whole(errors: &[Error]) -> bool {
+    errors.iter().all(|error| error.message().starts_with(DUPLICATE))
+}
+
 /// What to tell of `errors`, and of the checker's `findings` on what could be read beside them.
 pub(crate) fn faults(errors: &[Error], findings: Vec<Fault>, lines: &Lines<'_>) -> Vec<Fault> {
+    let whole = is_whole(errors);
     let mut errors: Vec<&Error> = errors.iter().collect();
     errors.sort_by_key(|error| tree::start(error.span()));
     let horizon = horizon(&errors);
@@ -33,7 +43,7 @@ pub(crate) fn faults(errors: &[Error], findings: Vec<Fault>, lines: &Lines<'_>) 
     }
     let sound = |finding: &Fault| {
         let line = lines.place(finding.span.start).line;
-        !finding.missing && finding.span.start < horizon && !broken_lines.contains(&line)
+        (whole || !finding.missing) && finding.span.start < horizon && !broken_lines.contains(&line)
     };
     faults.extend(findings.into_iter().filter(sound));
     faults
@@ -51,7 +61,7 @@ fn horizon(errors: &[&Error]) -> usize {
 /// Whether the parser knows for sure where the text goes on being right.
 fn is_local(error: &Error) -> bool {
     let message = error.message();
-    ["duplicate key", "string values must be quoted", "key with no value"]
+    [DUPLICATE, "string values must be quoted", "key with no value"]
         .iter()
         .any(|start| message.starts_with(start))
         || (message.starts_with("invalid ") && !message.contains("multi-line"))
@@ -78,7 +88,7 @@ fn fault(error: &Error, start: usize) -> Fault {
         "missing comma between array elements" => {
             not_toml(message, "[\"…\", \"…\"]").advising("is the list above closed with ']'?")
         }
-        "duplicate key" => Complaint::new("this key or section is already there", "each once")
+        DUPLICATE => Complaint::new("this key or section is already there", "each once")
             .advising("merge the two; sites and rules are repeated with two brackets, as [[site]]"),
         _ => not_toml(message, &expected),
     };
