@@ -234,11 +234,20 @@ fn wrong_type(shape: &Shape, node: &Node<'_>, path: &str) -> Complaint {
 /// The remedy for a value of another type, where one is likely meant.
 fn advice_on_type(shape: &Shape, value: &DeValue<'_>, path: &str) -> Option<String> {
     match (shape, value) {
-        (Shape::Text(text), DeValue::Integer(number)) => Some(match text.kind {
-            Kind::Duration | Kind::StatusTtl => format!("for seconds write \"{number}s\""),
-            Kind::Bytes => format!("for bytes write \"{number} B\""),
-            _ => format!("write \"{number}\", in quotes"),
-        }),
+        (Shape::Text(text), DeValue::Integer(number)) => match text.kind {
+            Kind::Duration | Kind::StatusTtl => Some(format!("for seconds write \"{number}s\"")),
+            Kind::Bytes => Some(format!("for bytes write \"{number} B\"")),
+            // On loopback: the safe one of the two that are likely meant.
+            Kind::SocketAddress => {
+                let port = u16::try_from(tree::number(number)?).ok()?;
+                Some(format!("for this machine alone write \"127.0.0.1:{port}\""))
+            }
+            // Advice that is followed must not lead to the next fault.
+            _ => {
+                let quoted = number.to_string();
+                text.check(&quoted).ok().map(|()| format!("write \"{quoted}\", in quotes"))
+            }
+        },
         (Shape::Integer { .. }, DeValue::String(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("write {text}, without quotes"))
         }
