@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, say::say};
 
 /// The command line of `check`.
 #[derive(Debug, Args)]
@@ -17,26 +17,17 @@ pub(crate) struct Arguments {
 }
 
 /// Reports on a node file; a file with problems is a failure.
-#[expect(clippy::print_stdout, reason = "the report is this verb's result")]
 pub(crate) fn check(arguments: &Arguments) -> Result<(), Failure> {
     match (nearcast_config::load(&arguments.file), arguments.json) {
-        (Ok(_), false) => {
-            println!("{}: no problems", arguments.file.display());
-            Ok(())
-        }
+        (Ok(_), false) => say(&format!("{}: no problems", arguments.file.display())),
         (Ok(_), true) => {
-            println!("{}", serde_json::json!({ "file": arguments.file, "problems": [] }));
-            Ok(())
+            say(&serde_json::json!({ "file": arguments.file, "problems": [] }).to_string())
         }
-        (Err(report), false) => {
-            println!("{report}");
-            Err(Failure::new(""))
-        }
+        (Err(report), false) => say(&report.to_string()).and(Err(Failure::new(""))),
         (Err(report), true) => {
             let text =
                 serde_json::to_string_pretty(&report).map_err(|error| Failure::of(&error))?;
-            println!("{text}");
-            Err(Failure::new(""))
+            say(&text).and(Err(Failure::new("")))
         }
     }
 }

@@ -10,6 +10,7 @@ mod origin_mock;
 mod process;
 mod reload;
 mod run;
+mod say;
 mod up;
 
 use std::{num::NonZeroUsize, process::ExitCode};

@@ -13,7 +13,7 @@ use origin_mock::{
 };
 use tokio::net::TcpListener;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, say::say};
 
 /// The command line of `origin-mock`.
 #[derive(Debug, Args)]
@@ -42,7 +42,6 @@ pub(crate) fn wall_clock() -> Clock {
 }
 
 /// Serves until a signal ends it.
-#[expect(clippy::print_stdout, reason = "where it listens is this verb's result")]
 pub(crate) fn origin_mock(arguments: &Arguments) -> Result<(), Failure> {
     let origin = origin(arguments)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(&error))?;
@@ -53,15 +52,15 @@ pub(crate) fn origin_mock(arguments: &Arguments) -> Result<(), Failure> {
         })?;
         let mut signals = Signals::install().map_err(|error| Failure::of(&error))?;
         let handle = origin.listen(listener).map_err(|error| Failure::of(&error))?;
-        println!("http://{}", handle.addr());
-        loop {
+        let said = say(&format!("http://{}", handle.addr()));
+        while said.is_ok() {
             match signals.next().await {
                 Event::Drain | Event::Stop => break,
                 Event::Reload | Event::ReopenLogs => {}
             }
         }
         handle.shutdown().await;
-        Ok(())
+        said
     })
 }
 

@@ -203,7 +203,7 @@ impl Process {
     }
 
     /// Drains and ends.
-    fn end(self) -> Result<(), Failure> {
+    pub(crate) fn end(self) -> Result<(), Failure> {
         let Self { control, fills, edges, drain, mut signals, deadline, .. } = self;
         self.listening.fails("draining");
         tracing::info!(deadline = ?deadline, "draining");

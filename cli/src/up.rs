@@ -26,6 +26,7 @@ use crate::{
     origin_mock::{files, wall_clock},
     process::{EdgePlan, Plan, Process},
     reload::Changes,
+    say::say,
 };
 
 /// The edges' PoPs and addresses.
@@ -72,9 +73,11 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let ports = (arguments.http_port, arguments.admin_port);
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
-    facts.write(&data)?;
-    facts.tell();
-    let ended = process.run(Changes::none(), |_, _, _| {});
+    let ended = match facts.write(&data).and_then(|()| say(&facts.text())) {
+        Ok(()) => process.run(Changes::none(), |_, _, _| {}),
+        // Nobody knows what runs where, so nothing shall.
+        Err(failure) => process.end().and(Err(failure)),
+    };
     if let Some(handle) = origin {
         runtime.block_on(handle.shutdown());
     }
@@ -194,31 +197,30 @@ impl Facts {
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
     }
 
-    #[expect(clippy::print_stdout, reason = "what runs where is this verb's result")]
-    fn tell(&self) {
-        println!("Nearcast is up. One site, www, answers for every host name.");
+    fn text(&self) -> String {
+        let mut lines =
+            vec!["Nearcast is up. One site, www, answers for every host name.".to_owned()];
         for edge in &self.edges {
             for address in &edge.http {
-                println!("  edge {}    http://{address}", edge.name);
+                lines.push(format!("  edge {}    http://{address}", edge.name));
             }
         }
-        match &self.root {
-            Some(root) => {
-                println!("  origin      {} (the files in {})", self.origin, root.display());
-            }
-            None => println!("  origin      {}", self.origin),
-        }
+        let of_root = self.root.as_ref().map(|root| format!(" (the files in {})", root.display()));
+        lines.push(format!("  origin      {}{}", self.origin, of_root.unwrap_or_default()));
         if let Some(admin) = self.admin {
-            println!("  admin       http://{admin} (/healthz, /readyz, /metrics)");
+            lines.push(format!("  admin       http://{admin} (/healthz, /readyz, /metrics)"));
         }
-        println!("  access log  {}", self.access_log.display());
-        let first = self.edges.first().and_then(|edge| edge.http.first());
-        if let Some(address) = first {
-            println!("Try:");
-            println!("  curl -si http://{address}/            # twice: the second is a hit");
-            println!("  curl -si -r 0-99 http://{address}/    # a part of it, from the cache");
-            println!("  tail -f {}", self.access_log.display());
+        let access_log = self.access_log.display();
+        lines.push(format!("  access log  {access_log}"));
+        if let Some(address) = self.edges.first().and_then(|edge| edge.http.first()) {
+            lines.extend([
+                "Try:".to_owned(),
+                format!("  curl -si http://{address}/            # twice: the second is a hit"),
+                format!("  curl -si -r 0-99 http://{address}/    # a part of it, from the cache"),
+                format!("  tail -f {access_log}"),
+            ]);
         }
-        println!("Ctrl-C stops it.");
+        lines.push("Ctrl-C stops it.".to_owned());
+        lines.join("\n")
     }
 }

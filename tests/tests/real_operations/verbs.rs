@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use nearcast_tests::real::{Tested, program};
@@ -116,6 +116,45 @@ fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(2), "{origin}: {output:?}");
         assert!(text(&output.stderr).contains("--origin"), "{origin}: {output:?}");
+    }
+}
+
+/// A verb whose standard output is `stdout`, until it ends.
+fn saying_into(stdout: Stdio, arguments: &[&str]) -> Tested<Output> {
+    let mut command = Command::new(program::nearcast()?);
+    command.args(arguments).current_dir(refused());
+    Ok(command.stdout(stdout).stderr(Stdio::piped()).spawn()?.wait_with_output()?)
+}
+
+/// `| head -1`: the reader has gone, and what it did not want is nobody's fault.
+#[test]
+fn a_reader_that_has_gone_changes_no_exit_code() {
+    for (file, code) in [("many.toml", 1), ("../examples/minimal.toml", 0)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = saying_into(writer.into(), &["check", file]).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+/// A result that cannot be written is a failure with a message, and what was started ends well.
+#[test]
+fn a_full_standard_output_is_a_failure_and_no_panic() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let rows: [&[&str]; 3] = [
+        &["check", "../examples/minimal.toml"],
+        &["up", "--http-port", "0", "--admin-port", "0", "--data", data],
+        &["origin-mock", "--listen", "127.0.0.1:0"],
+    ];
+    for arguments in rows {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = saying_into(full.into(), arguments).unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("nearcast: cannot write to standard output"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
     }
 }
 
