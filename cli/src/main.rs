@@ -9,6 +9,7 @@ mod failure;
 mod origin_mock;
 mod process;
 mod reload;
+mod restart;
 mod run;
 mod say;
 mod up;

@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     process::{EdgePlan, Plan, Process, Running, Wish, told},
     reload::Changes,
+    restart,
 };
 
 /// The command line of `run`.
@@ -63,10 +64,8 @@ fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
             return;
         }
     };
-    for (key, changed) in needs_restart(started, &new) {
-        if changed {
-            tracing::warn!(key, "this change needs a restart; the old value stays in force");
-        }
+    for key in restart::needed(started, &new) {
+        tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
     if let (Some(settings), Some(running)) = (&new.edge, edges.first())
         && let Err(problems) = running.edge.reload(settings, &new.sites)
@@ -76,21 +75,4 @@ fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
     }
     log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
-}
-
-/// Settings that are looked at only when the process starts.
-fn needs_restart(old: &NodeConfig, new: &NodeConfig) -> [(&'static str, bool); 7] {
-    let edge = |config: &NodeConfig| {
-        config.edge.as_ref().map(|edge| (edge.listen.clone(), edge.memory, edge.variants_max))
-    };
-    let (old_edge, new_edge) = (edge(old), edge(new));
-    [
-        ("node", old.node != new.node),
-        ("edge", old.edge.is_some() != new.edge.is_some()),
-        ("admin", old.admin != new.admin),
-        ("log.access", old.log.access != new.log.access),
-        ("edge.listen", old_edge.as_ref().map(|e| &e.0) != new_edge.as_ref().map(|e| &e.0)),
-        ("edge.memory", old_edge.as_ref().map(|e| e.1) != new_edge.as_ref().map(|e| e.1)),
-        ("edge.variants_max", old_edge.as_ref().map(|e| e.2) != new_edge.as_ref().map(|e| e.2)),
-    ]
 }

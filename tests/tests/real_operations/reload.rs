@@ -76,8 +76,12 @@ fn sighup_reads_the_file_again() {
     node.logged(&["reloaded", "\"sites\":1"]).unwrap();
     let mut larger = file;
     larger.edge.push("memory = \"64 MiB\"".to_owned());
+    larger.log.push("access_delay = \"2s\"".to_owned());
+    larger.node.push("drain_deadline = \"1s\"".to_owned());
     node.rewrite(&larger.text()).unwrap();
-    node.logged(&["needs a restart", "edge.memory"]).unwrap();
+    for key in ["edge.memory", "log.access_delay", "node.drain_deadline"] {
+        node.logged(&["needs a restart", &format!("\"{key}\"")]).unwrap();
+    }
     let limit = node.metrics().unwrap().sum("nearcast_edge_memory_limit_bytes", &[]).unwrap();
     assert_eq!(limit, 256.0 * 1024.0 * 1024.0, "the old value stays in force");
 }

@@ -1,0 +1,161 @@
+//! Which settings are looked at only when the process starts.
+//!
+//! In: the settings that the process was started with, and new ones. Out: the keys whose change
+//! waits for a restart.
+//! Always: a key of the node's part of the file either stands here or is applied by a reload; the
+//! test walks the schema, so that a new key has to choose. Sites are always applied.
+//! Does not know: how anything is applied.
+
+use edge_core::settings::EdgeSettings;
+use nearcast_config::NodeConfig;
+
+/// A key, and whether two nodes agree on it.
+type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
+
+/// Every setting that a reload cannot change.
+const ROWS: [Row; 19] = [
+    ("node.name", |a, b| a.node.name == b.node.name),
+    ("node.pop", |a, b| a.node.pop == b.node.pop),
+    ("node.workers", |a, b| a.node.workers == b.node.workers),
+    ("node.addresses", |a, b| a.node.addresses == b.node.addresses),
+    ("node.drain_deadline", |a, b| a.node.drain_deadline == b.node.drain_deadline),
+    ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
+    ("edge.memory", |a, b| edges_agree(a, b, |a, b| a.memory == b.memory)),
+    ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
+    ("admin.listen", |a, b| a.admin.listen == b.admin.listen),
+    ("admin.connections_max", |a, b| a.admin.connections_max == b.admin.connections_max),
+    ("admin.header_bytes_max", |a, b| a.admin.header_bytes_max == b.admin.header_bytes_max),
+    ("admin.header_deadline", |a, b| a.admin.header_deadline == b.admin.header_deadline),
+    ("admin.request_deadline", |a, b| a.admin.request_deadline == b.admin.request_deadline),
+    ("admin.connection_deadline", |a, b| {
+        a.admin.connection_deadline == b.admin.connection_deadline
+    }),
+    ("log.format", |a, b| a.log.format == b.log.format),
+    ("log.access", |a, b| a.log.access == b.log.access),
+    ("log.access_buffer", |a, b| a.log.access_buffer == b.log.access_buffer),
+    ("log.access_queue", |a, b| a.log.access_queue == b.log.access_queue),
+    ("log.access_delay", |a, b| a.log.access_delay == b.log.access_delay),
+];
+
+/// A node without an edge has nothing to agree on; that it has one is itself looked at at the start.
+fn edges_agree(
+    a: &NodeConfig,
+    b: &NodeConfig,
+    agree: fn(&EdgeSettings, &EdgeSettings) -> bool,
+) -> bool {
+    match (&a.edge, &b.edge) {
+        (Some(a), Some(b)) => agree(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The keys at which `new` differs from what the process was started with.
+pub(crate) fn needed(started: &NodeConfig, new: &NodeConfig) -> impl Iterator<Item = &'static str> {
+    ROWS.iter().filter(|(_, agree)| !agree(started, new)).map(|(key, _)| *key)
+}
+
+#[cfg(test)]
+mod tests {
+    use nearcast_config::{parse, reference};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every key of the node's part with a value that is not its default, and whether a reload
+    /// applies it.
+    const OTHER: [(&str, &str, bool); 41] = [
+        ("node.name", "\"other\"", false),
+        ("node.pop", "\"fra\"", false),
+        ("node.workers", "3", false),
+        ("node.addresses", "[\"192.0.2.6\"]", false),
+        ("node.drain_deadline", "\"1s\"", false),
+        ("edge.listen", "[\"127.0.0.1:81\"]", false),
+        ("edge.memory", "\"1 GiB\"", false),
+        ("edge.object_bytes_max", "\"1 MiB\"", true),
+        ("edge.orphan_bytes_max", "\"2 KiB\"", true),
+        ("edge.window_bytes", "\"128 KiB\"", true),
+        ("edge.variants_max", "3", false),
+        ("edge.ranges_max", "3", true),
+        ("edge.uncacheable_remembered", "\"3s\"", true),
+        ("edge.targeted_fields", "[]", true),
+        ("edge.cache_status_key", "true", true),
+        ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
+        ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
+        ("edge.limits.header_bytes_max", "\"17 KiB\"", true),
+        ("edge.limits.header_count_max", "33", true),
+        ("edge.limits.uri_bytes_max", "\"1 KiB\"", true),
+        ("edge.limits.body_bytes_max", "\"3 KiB\"", true),
+        ("edge.limits.connections_max", "9000", true),
+        ("edge.limits.connections_per_address_max", "17", true),
+        ("edge.limits.header_timeout", "\"3s\"", true),
+        ("edge.limits.idle_timeout", "\"3s\"", true),
+        ("edge.limits.body_timeout", "\"3s\"", true),
+        ("edge.limits.write_timeout", "\"3s\"", true),
+        ("edge.limits.h2_streams_max", "3", true),
+        ("edge.limits.h2_resets_max", "33", true),
+        ("admin.listen", "\"127.0.0.1:9091\"", false),
+        ("admin.connections_max", "3", false),
+        ("admin.header_bytes_max", "\"17 KiB\"", false),
+        ("admin.header_deadline", "\"3s\"", false),
+        ("admin.request_deadline", "\"3s\"", false),
+        ("admin.connection_deadline", "\"3s\"", false),
+        ("log.level", "\"debug\"", true),
+        ("log.format", "\"json\"", false),
+        ("log.access", "\"stdout\"", false),
+        ("log.access_buffer", "\"32 KiB\"", false),
+        ("log.access_queue", "\"4 MiB\"", false),
+        ("log.access_delay", "\"3s\"", false),
+    ];
+
+    const SITE: &str = "site = [{ name = \"www\", hosts = [\"*\"], \
+                        origin = { servers = [\"https://a.test\"] } }]\n";
+
+    fn with(line: &str) -> NodeConfig {
+        let listen =
+            if line.starts_with("edge.listen") { "" } else { "edge.listen = [\"127.0.0.1:80\"]\n" };
+        parse(&format!("{SITE}{listen}{line}\n"), line).unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn a_changed_key_is_named_or_applied() {
+        let started = with("");
+        for (key, value, applied) in OTHER {
+            let new = with(&format!("{key} = {value}"));
+            assert_ne!(format!("{started:?}"), format!("{new:?}"), "{key} = {value} is no change");
+            let named: Vec<_> = needed(&started, &new).collect();
+            let wanted: &[&str] = if applied { &[] } else { &[key] };
+            assert_eq!(named, wanted, "{key}");
+        }
+    }
+
+    /// The keys of a section of the schema, those of its tables included.
+    fn keys(schema: &Value, section: &Value, path: &str, found: &mut Vec<String>) {
+        let reference = section["$ref"].as_str().or(section["anyOf"][0]["$ref"].as_str());
+        let section = match reference {
+            Some(name) => &schema["$defs"][name.trim_start_matches("#/$defs/")],
+            None => section,
+        };
+        match section["properties"].as_object() {
+            Some(properties) => {
+                for (key, law) in properties {
+                    keys(schema, law, &format!("{path}.{key}"), found);
+                }
+            }
+            None => found.push(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn no_key_of_the_schema_is_forgotten() {
+        let schema: Value = serde_json::from_str(&reference::schema_page()).unwrap();
+        let mut found = Vec::new();
+        for section in ["node", "edge", "admin", "log"] {
+            keys(&schema, &schema["properties"][section], section, &mut found);
+        }
+        let mut listed: Vec<String> = OTHER.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        found.sort();
+        listed.sort();
+        assert_eq!(found, listed);
+    }
+}
