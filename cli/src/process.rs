@@ -190,10 +190,17 @@ impl Process {
             loop {
                 let event = tokio::select! {
                     event = signals.next() => event,
-                    () = changes.next() => Event::Reload,
+                    () = changes.next() => {
+                        wish(&Wish::Reload, edges, log);
+                        continue;
+                    }
                 };
                 match event {
-                    Event::Reload => wish(&Wish::Reload, edges, log),
+                    Event::Reload => {
+                        // Whoever rotates logs sends this one by habit, and it costs nothing.
+                        access_log.reopen();
+                        wish(&Wish::Reload, edges, log);
+                    }
                     Event::ReopenLogs => access_log.reopen(),
                     Event::Drain | Event::Stop => return,
                 }

@@ -17,9 +17,9 @@ pub enum Event {
     Drain,
     /// A further SIGTERM or SIGINT: end now.
     Stop,
-    /// SIGHUP: read the settings again.
+    /// SIGHUP: read the settings again, and open the log files again.
     Reload,
-    /// SIGUSR1: open the log files again, for log rotation.
+    /// SIGUSR1: open the log files again and nothing else, for log rotation.
     ReopenLogs,
 }
 

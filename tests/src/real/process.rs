@@ -25,6 +25,8 @@ pub enum Signal {
     Interrupt,
     /// SIGHUP
     Hangup,
+    /// SIGUSR1
+    User1,
     /// SIGKILL
     Kill,
 }
@@ -110,6 +112,7 @@ impl Process {
             Signal::Terminate => "-TERM",
             Signal::Interrupt => "-INT",
             Signal::Hangup => "-HUP",
+            Signal::User1 => "-USR1",
             Signal::Kill => "-KILL",
         };
         let status = Command::new("kill").args([name, &self.id().to_string()]).status()?;

@@ -8,6 +8,7 @@ use nearcast_tests::real::{
     node::{Node, NodeFile, site},
     origin::Origin,
     process::Signal,
+    wait_for,
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -100,6 +101,32 @@ fn each_request_has_a_line_of_json_with_its_facts() {
     }
     let id = lines[3]["request_id"].as_str().unwrap();
     assert!(dead.text().contains(id), "the page and the line name the same id");
+}
+
+/// As logrotate does it: move the file away, then send a signal; either of the two will do.
+#[test]
+fn after_rotation_lines_go_into_a_new_file() {
+    let origin = Origin::answering(OK).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let mut node = node(&origin, &[format!("access = {path:?}")]).unwrap();
+    let has = |path: &Path, target: &str| {
+        wait_for(&format!("{target} in {}", path.display()), || {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            Ok(text.contains(&format!("\"path\":\"{target}\"")).then_some(text.lines().count()))
+        })
+    };
+    node.connect().unwrap().host("www.test").get("/0").unwrap();
+    assert_eq!(has(&path, "/0").unwrap(), 1);
+    for (signal, target) in [(Signal::Hangup, "/1"), (Signal::User1, "/2")] {
+        let moved = folder.path().join(&target[1..]);
+        fs::rename(&path, &moved).unwrap();
+        node.process.signal(signal).unwrap();
+        wait_for("a new file", || Ok(path.exists().then_some(()))).unwrap();
+        node.connect().unwrap().host("www.test").get(target).unwrap();
+        assert_eq!(has(&path, target).unwrap(), 1, "{signal:?}: the old lines have moved");
+        assert_eq!(fs::read_to_string(&moved).unwrap().lines().count(), 1, "{signal:?}");
+    }
 }
 
 /// The slowest but one percent of durations.
