@@ -55,8 +55,9 @@ pub(crate) fn origin_mock(arguments: &Arguments) -> Result<(), Failure> {
         let said = say(&format!("http://{}", handle.addr()));
         while said.is_ok() {
             match signals.next().await {
-                Event::Drain | Event::Stop => break,
-                Event::Reload | Event::ReopenLogs => {}
+                // There is no file to read again, so a terminal that closes ends it.
+                Event::Drain | Event::Stop | Event::Reload => break,
+                Event::ReopenLogs => {}
             }
         }
         handle.shutdown().await;

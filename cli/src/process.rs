@@ -6,7 +6,7 @@
 //! say so and end; after the deadline, or a second signal, the process ends anyway.
 //! It knows no settings file: `run` and `up` do.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::Router;
 use edge::{
@@ -91,12 +91,6 @@ impl Running {
     }
 }
 
-/// What a running process may be told beside the signals that end it.
-pub(crate) enum Wish {
-    /// Read the settings again.
-    Reload,
-}
-
 impl Process {
     /// Starts everything, or nothing.
     pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
@@ -179,30 +173,33 @@ impl Process {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Runs until a signal ends it; `wish` is called for each reload that is asked for.
+    /// Runs until a signal ends it; `reload` is called when one is asked for, and where there is
+    /// nothing to read again it may end the process.
     pub(crate) fn run(
         mut self,
         mut changes: Changes,
-        mut wish: impl FnMut(&Wish, &[Running], &Log),
+        mut reload: impl FnMut(&[Running], &Log) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let Self { control, edges, signals, access_log, log, .. } = &mut self;
         control.block_on(async {
             loop {
-                let event = tokio::select! {
-                    event = signals.next() => event,
-                    () = changes.next() => {
-                        wish(&Wish::Reload, edges, log);
-                        continue;
-                    }
+                let next = tokio::select! {
+                    event = signals.next() => match event {
+                        Event::Reload => {
+                            // Whoever rotates logs sends this one by habit, and it costs nothing.
+                            access_log.reopen();
+                            reload(edges, log)
+                        }
+                        Event::ReopenLogs => {
+                            access_log.reopen();
+                            ControlFlow::Continue(())
+                        }
+                        Event::Drain | Event::Stop => ControlFlow::Break(()),
+                    },
+                    () = changes.next() => reload(edges, log),
                 };
-                match event {
-                    Event::Reload => {
-                        // Whoever rotates logs sends this one by habit, and it costs nothing.
-                        access_log.reopen();
-                        wish(&Wish::Reload, edges, log);
-                    }
-                    Event::ReopenLogs => access_log.reopen(),
-                    Event::Drain | Event::Stop => return,
+                if next.is_break() {
+                    return;
                 }
             }
         });
@@ -218,7 +215,7 @@ impl Process {
             drain.start();
             tokio::select! {
                 drained = drain.wait(deadline) => drained,
-                () = async { while signals.next().await != Event::Stop {} } => {
+                () = ending(&mut signals) => {
                     drain.stop();
                     drain.wait(Duration::ZERO).await
                 }
@@ -242,6 +239,11 @@ impl Process {
         control.shutdown_background();
         Ok(())
     }
+}
+
+/// The next signal that ends a process; while it drains already, there is nothing more to drain.
+async fn ending(signals: &mut Signals) {
+    while !matches!(signals.next().await, Event::Drain | Event::Stop) {}
 }
 
 /// Binds every edge's addresses, before anything answers.

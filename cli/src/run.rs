@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,7 @@ use nearcast_daemon::log::Log;
 
 use crate::{
     failure::Failure,
-    process::{EdgePlan, Plan, Process, Running, Wish, told},
+    process::{EdgePlan, Plan, Process, Running, told},
     reload::Changes,
     restart,
 };
@@ -38,7 +39,10 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     if let Some(address) = process.admin() {
         tracing::info!(listen = %address, "the admin listener answers");
     }
-    process.run(Changes::of(file), |Wish::Reload, edges, log| reload(file, &started, edges, log))
+    process.run(Changes::of(file), |edges, log| {
+        reload(file, &started, edges, log);
+        ControlFlow::Continue(())
+    })
 }
 
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {

@@ -7,6 +7,7 @@ use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -56,7 +57,7 @@ pub(crate) struct Arguments {
     admin_port: u16,
 }
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C, or until its terminal closes: there is no file to read again.
 pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     let data = arguments.data.clone().unwrap_or_else(default_data);
     fs::create_dir_all(&data).map_err(|error| {
@@ -74,7 +75,7 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
     let ended = match facts.write(&data).and_then(|()| say(&facts.text())) {
-        Ok(()) => process.run(Changes::none(), |_, _, _| {}),
+        Ok(()) => process.run(Changes::none(), |_, _| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
     };

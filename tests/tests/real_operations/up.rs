@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
 };
@@ -143,6 +143,19 @@ fn up_json_says_what_runs_where() {
     assert!(up.get("/never-stored.txt").unwrap().forwarded().is_some());
     assert!(!up.get("/never-stored.txt").unwrap().is_hit());
     up.interrupted().unwrap();
+}
+
+/// There is no file to read again: SIGHUP says that the terminal has closed.
+#[test]
+fn up_ends_with_its_terminal() {
+    let mut up = Up::start(&[]).unwrap();
+    let edges = up.edges();
+    up.process.signal(Signal::Hangup).unwrap();
+    assert_eq!(up.process.ended().unwrap().code(), Some(0));
+    assert!(!edges.is_empty());
+    for address in edges {
+        assert!(TcpStream::connect(address).is_err(), "{address} is still taken");
+    }
 }
 
 #[test]

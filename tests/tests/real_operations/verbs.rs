@@ -6,7 +6,11 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use nearcast_tests::real::{Tested, program};
+use nearcast_tests::real::{
+    Tested,
+    process::{Process, Signal},
+    program,
+};
 use serde_json::Value;
 
 fn nearcast(folder: &Path, arguments: &[&str]) -> Tested<Output> {
@@ -156,6 +160,23 @@ fn a_full_standard_output_is_a_failure_and_no_panic() {
         assert!(said.contains("nearcast: cannot write to standard output"), "{said}");
         assert!(!said.contains("panicked"), "{said}");
     }
+}
+
+/// A running origin and the line that says where.
+fn origin_mock(arguments: &[&str]) -> Tested<(Process, String)> {
+    let mut command = Command::new(program::nearcast()?);
+    let command = command.args(["origin-mock", "--listen", "127.0.0.1:0"]).args(arguments);
+    let process = Process::start(command)?;
+    let line = process.stdout_line(|line| Some(line.to_owned()))?;
+    Ok((process, line))
+}
+
+#[test]
+fn origin_mock_ends_with_its_terminal() {
+    let (mut process, line) = origin_mock(&[]).unwrap();
+    assert!(line.starts_with("http://127.0.0.1:"), "{line}");
+    process.signal(Signal::Hangup).unwrap();
+    assert_eq!(process.ended().unwrap().code(), Some(0));
 }
 
 #[test]
