@@ -2,7 +2,7 @@
 //! exit code.
 //!
 //! Always holds: results go to stdout, messages to stderr; exit 0 done, 1 refused or failed,
-//! 2 usage. Only `main` ends the process. What a verb does stands in the verb's own file.
+//! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none. Only `main` ends the process. What a verb does stands in the verb's own file.
 
 mod check;
 mod failure;

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Switches the control route /.mock/ off.
     #[arg(long)]
     no_control: bool,
+    /// Says where it listens as one line of JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The wall clock, for the Date of what the mock sends.
@@ -52,7 +55,11 @@ pub(crate) fn origin_mock(arguments: &Arguments) -> Result<(), Failure> {
         })?;
         let mut signals = Signals::install().map_err(|error| Failure::of(&error))?;
         let handle = origin.listen(listener).map_err(|error| Failure::of(&error))?;
-        let said = say(&format!("http://{}", handle.addr()));
+        let said = say(&if arguments.json {
+            serde_json::json!({ "listen": handle.addr() }).to_string()
+        } else {
+            format!("http://{}", handle.addr())
+        });
         while said.is_ok() {
             match signals.next().await {
                 // There is no file to read again, so a terminal that closes ends it.

@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// The port of the admin listener; 0 takes any free one.
     #[arg(long, default_value_t = 9090)]
     admin_port: u16,
+    /// Says what runs where as one line of JSON, which is what DATA/up.json holds.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs until Ctrl-C, or until its terminal closes: there is no file to read again.
@@ -74,7 +77,8 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let ports = (arguments.http_port, arguments.admin_port);
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
-    let ended = match facts.write(&data).and_then(|()| say(&facts.text())) {
+    let told = if arguments.json { facts.json() } else { Ok(facts.text()) };
+    let ended = match facts.write(&data).and(told).and_then(|told| say(&told)) {
         Ok(()) => process.run(Changes::none(), |_, _| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
@@ -188,9 +192,13 @@ impl Facts {
         Self { edges, admin, origin, root, access_log, process: std::process::id() }
     }
 
+    fn json(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::of(&error))
+    }
+
     fn write(&self, data: &Path) -> Result<(), Failure> {
         let path = data.join("up.json");
-        let text = serde_json::to_string_pretty(self).map_err(|error| Failure::of(&error))?;
+        let text = self.json()?;
         // Renamed into place, so that who waits for the file finds it whole.
         let new = data.join("up.json.new");
         fs::write(&new, text + "\n")

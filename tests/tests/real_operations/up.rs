@@ -29,7 +29,8 @@ impl Up {
         let mut command = Command::new(program::nearcast()?);
         command.args(["up", "--http-port", "0", "--admin-port", "0", "--data"]).arg(data.path());
         let process = Process::start(command.args(arguments))?;
-        process.stdout_line(|line| line.contains("Ctrl-C").then_some(()))?;
+        process
+            .stdout_line(|line| (line.contains("Ctrl-C") || line.starts_with('{')).then_some(()))?;
         let facts = serde_json::from_slice(&fs::read(data.path().join("up.json"))?)?;
         Ok(Self { process, facts, data })
     }
@@ -142,6 +143,16 @@ fn up_json_says_what_runs_where() {
     assert!(admin("/metrics").text().contains("node=\"sin\""));
     assert!(up.get("/never-stored.txt").unwrap().forwarded().is_some());
     assert!(!up.get("/never-stored.txt").unwrap().is_hit());
+    up.interrupted().unwrap();
+}
+
+#[test]
+fn with_json_it_says_what_stands_in_up_json() {
+    let up = Up::start(&["--json"]).unwrap();
+    let said = up.process.stdout();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(serde_json::from_str::<Value>(&said[0]).unwrap(), up.facts);
+    assert_eq!(up.edges().len(), 3);
     up.interrupted().unwrap();
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
 use nearcast_tests::real::{
     Tested,
+    http::Connection,
     process::{Process, Signal},
     program,
 };
@@ -169,6 +171,14 @@ fn origin_mock(arguments: &[&str]) -> Tested<(Process, String)> {
     let process = Process::start(command)?;
     let line = process.stdout_line(|line| Some(line.to_owned()))?;
     Ok((process, line))
+}
+
+#[test]
+fn origin_mock_says_where_it_listens_as_json() {
+    let (_process, line) = origin_mock(&["--json"]).unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let address: SocketAddr = said["listen"].as_str().unwrap().parse().unwrap();
+    assert_eq!(Connection::open(address).unwrap().get("/").unwrap().status, 200);
 }
 
 #[test]
