@@ -13,6 +13,7 @@ use std::{
 
 use clap::Args;
 use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_config::problem::Report;
 use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings};
 use origin_mock::{
     demo,
@@ -147,10 +148,20 @@ fn site(origin: &str) -> Result<SiteSettings, Failure> {
          [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [{}] }}\n",
         serde_json::Value::from(origin)
     );
-    let config = nearcast_config::parse(&text, "--origin")
-        .map_err(|report| Failure::usage(report.to_string()))?;
+    let config = nearcast_config::parse(&text, "up").map_err(|report| refused(origin, &report))?;
     let mut sites = config.sites;
     sites.pop().ok_or_else(|| Failure::usage("--origin: no site could be made of it"))
+}
+
+/// The URL is all of the text that the user wrote, so only what is wrong with it is told, without
+/// the places, keys and advice of a file that nobody sees.
+fn refused(origin: &str, report: &Report) -> Failure {
+    let Some(problem) = report.problems.first() else {
+        return Failure::usage(format!("--origin: {report}"));
+    };
+    let shown = problem.value.clone().unwrap_or_else(|| format!("{origin:?}"));
+    let allowed = problem.allowed.as_ref().map(|allowed| format!("; allowed: {allowed}"));
+    Failure::usage(format!("--origin {shown}: {}{}", problem.fault, allowed.unwrap_or_default()))
 }
 
 /// This machine's own addresses: whoever starts `up` runs the origin here as well.

@@ -115,13 +115,23 @@ fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
         let said = text(&output.stderr) + &text(&output.stdout);
         assert!(said.to_lowercase().contains(&word.to_lowercase()), "{arguments:?}: {said}");
     }
-    for origin in ["ftp://a.test", "a.test", "http://"] {
+    for (origin, fault) in [
+        ("ftp://a.test", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
+        ("a.test", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
+        ("http://", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
+        (
+            "http://169.254.1.1",
+            "a loopback or link-local address without permission; \
+             allowed: one within edge.origin_networks_allowed",
+        ),
+    ] {
         let data = folder.path().join("data");
         let output =
             nearcast(folder.path(), &["up", "--origin", origin, "--data", data.to_str().unwrap()]);
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(2), "{origin}: {output:?}");
-        assert!(text(&output.stderr).contains("--origin"), "{origin}: {output:?}");
+        let wanted = format!("nearcast: --origin \"{origin}\": {fault}\n");
+        assert_eq!(text(&output.stderr), wanted);
     }
 }
 
