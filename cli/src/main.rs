@@ -24,9 +24,13 @@ use self::failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What the help says of the environment.
+const ENVIRONMENT: &str = "Environment:\n  \
+    NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file";
+
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
-#[command(name = "nearcast", version, about, max_term_width = 100)]
+#[command(name = "nearcast", version, about, max_term_width = 100, after_help = ENVIRONMENT)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

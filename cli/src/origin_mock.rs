@@ -19,13 +19,13 @@ use crate::{failure::Failure, say::say};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Where to listen; port 0 takes any free one.
-    #[arg(long, default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
     /// The script, a JSON file; without one the demo site is served.
-    #[arg(long, conflicts_with = "root")]
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
     script: Option<PathBuf>,
     /// Serves the files below this folder, well-behaved.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Switches the control route /.mock/ off.
     #[arg(long)]

@@ -19,9 +19,10 @@ use crate::{
 
 /// The command line of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::ENVIRONMENT)]
 pub(crate) struct Arguments {
     /// The node file.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 

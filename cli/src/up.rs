@@ -40,21 +40,23 @@ const EDGES: [(&str, Ipv4Addr); 3] = [
 
 /// The command line of `up`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::ENVIRONMENT)]
 pub(crate) struct Arguments {
     /// The origin to pull from, as http://host[:port] or https://host[:port].
-    #[arg(long, conflicts_with = "root")]
+    #[arg(long, value_name = "URL", conflicts_with = "root")]
     origin: Option<String>,
     /// A folder whose files are the site.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Where up.json and the access log go.
-    #[arg(long)]
+    /// Where up.json and the access log go [default: $XDG_STATE_HOME/nearcast, else
+    /// ~/.local/state/nearcast, else nearcast in the folder for temporary files].
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The port of the three edges; 0 takes any free one.
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
     /// The port of the admin listener; 0 takes any free one.
-    #[arg(long, default_value_t = 9090)]
+    #[arg(long, value_name = "PORT", default_value_t = 9090)]
     admin_port: u16,
     /// Says what runs where as one line of JSON, which is what DATA/up.json holds.
     #[arg(long)]

@@ -200,6 +200,24 @@ fn origin_mock_ends_with_its_terminal() {
 }
 
 #[test]
+fn the_help_names_values_defaults_and_the_environment() {
+    let rows: [(&[&str], &[&str]); 4] = [
+        (&["--help"], &["NEARCAST_WORKERS"]),
+        (&["up", "--help"], &["--origin <URL>", "--root <DIR>", "--data <DIR>", "XDG_STATE_HOME"]),
+        (&["run", "--help"], &["--config <FILE>", "NEARCAST_WORKERS"]),
+        (&["origin-mock", "--help"], &["--script <FILE>", "--root <DIR>", "--listen <ADDRESS>"]),
+    ];
+    for (arguments, words) in rows {
+        let output = nearcast(&refused(), arguments).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        let said = text(&output.stdout);
+        for word in words {
+            assert!(said.contains(word), "{word} is not in {said}");
+        }
+    }
+}
+
+#[test]
 fn workers_that_are_no_number_are_usage() {
     for bad in ["0", "many", "-1", ""] {
         let mut command = Command::new(program::nearcast().unwrap());
