@@ -80,12 +80,14 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let ports = (arguments.http_port, arguments.admin_port);
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
+    let written = facts.write(&data);
     let told = if arguments.json { facts.json() } else { Ok(facts.text()) };
-    let ended = match facts.write(&data).and(told).and_then(|told| say(&told)) {
+    let ended = match written.and(told).and_then(|told| say(&told)) {
         Ok(()) => process.run(Changes::none(), |_, _| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
     };
+    facts.forget(&data);
     if let Some(handle) = origin {
         runtime.block_on(handle.shutdown());
     }
@@ -217,6 +219,16 @@ impl Facts {
         fs::write(&new, text + "\n")
             .and_then(|()| fs::rename(&new, &path))
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+    }
+
+    /// Takes the file away, so that nobody reads a dead process's ports; what another process wrote
+    /// since then stays. Nothing is lost if it cannot be taken away.
+    fn forget(&self, data: &Path) {
+        let path = data.join("up.json");
+        let ours = self.json().map(|text| text + "\n").unwrap_or_default();
+        if fs::read_to_string(&path).is_ok_and(|text| text == ours) {
+            fs::remove_file(&path).unwrap_or_default();
+        }
     }
 
     fn text(&self) -> String {

@@ -114,6 +114,7 @@ fn a_folder_is_served_and_the_second_curl_is_a_hit() {
     let data = up.interrupted().unwrap();
     let log = fs::read_to_string(data.path().join("access.log")).unwrap();
     assert_eq!(log.lines().count(), 7, "one line per request:\n{log}");
+    assert!(!data.path().join("up.json").exists(), "nothing runs any more");
 }
 
 #[test]
@@ -154,6 +155,16 @@ fn with_json_it_says_what_stands_in_up_json() {
     assert_eq!(serde_json::from_str::<Value>(&said[0]).unwrap(), up.facts);
     assert_eq!(up.edges().len(), 3);
     up.interrupted().unwrap();
+}
+
+/// Two that share a folder: the one that ends first takes only its own word back.
+#[test]
+fn up_json_of_another_process_stays() {
+    let up = Up::start(&[]).unwrap();
+    let path = up.data.path().join("up.json");
+    fs::write(&path, "another's").unwrap();
+    let data = up.interrupted().unwrap();
+    assert_eq!(fs::read_to_string(data.path().join("up.json")).unwrap(), "another's");
 }
 
 /// There is no file to read again: SIGHUP says that the terminal has closed.
