@@ -120,9 +120,9 @@ pub struct LogSettings {
     /// Access-log bytes that wait for a slow file or FIFO, at most; what does not fit is dropped and counted.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "64 KiB", "x-max" = "1 GiB"))]
     pub access_queue: ByteSize,
-    /// Longest time that a line rests in a worker's buffer.
+    /// Time after which a line in a worker's buffer is handed on even if the buffer is not full; workers look four times a second, so it may be a quarter of a second more.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "10s"))]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "250ms", "x-max" = "10s"))]
     pub access_delay: Duration,
 }
 
