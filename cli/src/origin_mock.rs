@@ -88,9 +88,11 @@ fn origin(arguments: &Arguments) -> Result<Origin, Failure> {
         Some(path) => {
             let text = fs::read(path).map_err(|error| {
                 Failure::new(format!("cannot read {}: {error}", path.display()))
+                    .advise("name a script that can be read with --script")
             })?;
             Script::parse(&text).map_err(|error| {
                 Failure::new(format!("{}: {}", path.display(), crate::failure::chain(&error)))
+                    .advise("origin-mock/examples/misbehaving.json shows what a script may say")
             })?
         }
         None => demo::script(),

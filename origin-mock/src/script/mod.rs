@@ -55,8 +55,13 @@ pub struct Route {
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
     /// It is not JSON, or not of the script's form.
-    #[error("the script does not parse")]
-    Json(#[from] serde_json::Error),
+    #[error("{place}: the script does not parse")]
+    Json {
+        /// The key path down to the fault, as `routes[0].steps[1].status`; `script` at the top.
+        place: String,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
     /// A route that cannot work.
     #[error("routes[{index}] ({path:?}): {why}")]
     Route {
@@ -115,7 +120,18 @@ impl Script {
     /// # Errors
     /// When it does not parse or [`Script::check`] refuses it.
     pub fn parse(json: &[u8]) -> Result<Self, ScriptError> {
-        let script: Self = serde_json::from_slice(json)?;
+        let mut parser = serde_json::Deserializer::from_slice(json);
+        let script: Self = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+            // `.` is the top, and a `?` what was not read far enough to have a name.
+            let path = error.path().to_string();
+            let place = match path.trim_end_matches(['.', '?']) {
+                "" => "script".to_owned(),
+                place => place.to_owned(),
+            };
+            ScriptError::Json { place, source: error.into_inner() }
+        })?;
+        let whole = parser.end();
+        whole.map_err(|source| ScriptError::Json { place: "script".to_owned(), source })?;
         script.check()?;
         Ok(script)
     }

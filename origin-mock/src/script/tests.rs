@@ -70,12 +70,30 @@ fn what_cannot_work_is_refused_and_named() {
         (r#"{"otherwise": [{"fields": [["a"]]}]}"#, "a field is [name, value]"),
         (r#"{"otherwise": [{"body": {"patern": {}}}]}"#, "unknown variant `patern`"),
         ("{", "EOF"),
+        ("{} {}", "trailing characters"),
     ];
     for (json, expected) in rows {
         let error = Script::parse(json.as_bytes()).unwrap_err();
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         let message = format!("{error}: {cause}");
         assert!(message.contains(expected), "{json}: {message}");
+    }
+}
+
+#[test]
+fn what_does_not_parse_is_told_with_its_place() {
+    let rows = [
+        ("{", "script"),
+        (r#"{"routes": 5}"#, "routes"),
+        (r#"{"otherwise": [{}, {"chunk_bytes": "many"}]}"#, "otherwise[1].chunk_bytes"),
+        (
+            r#"{"routes": [{"path": "/a", "steps": [{"stauts": 200}]}]}"#,
+            "routes[0].steps[0].stauts",
+        ),
+    ];
+    for (json, place) in rows {
+        let error = Script::parse(json.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), format!("{place}: the script does not parse"), "{json}");
     }
 }
 

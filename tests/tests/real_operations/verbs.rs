@@ -218,6 +218,22 @@ fn the_help_names_values_defaults_and_the_environment() {
 }
 
 #[test]
+fn a_script_that_does_not_parse_is_told_with_its_place_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"{"routes": [{"path": "/a", "steps": 5}]}"#;
+    fs::write(folder.path().join("s.json"), script).unwrap();
+    for (name, words) in [
+        ("s.json", ["s.json: routes[0].steps: ", "misbehaving.json"]),
+        ("not-there.json", ["cannot read not-there.json: ", "--script"]),
+    ] {
+        let output = nearcast(folder.path(), &["origin-mock", "--script", name]).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
+
+#[test]
 fn workers_that_are_no_number_are_usage() {
     for bad in ["0", "many", "-1", ""] {
         let mut command = Command::new(program::nearcast().unwrap());
