@@ -181,7 +181,8 @@ async fn a_fifo_whose_reader_stalls_is_waited_for_until_the_close_deadline_only(
     let offered = write_lines(&mut writer, 0, |n| n == 20_000);
     writer.flush();
     log.close(Duration::from_millis(100)).await;
-    assert_eq!(total(&log), offered);
+    // `close` gives up on a thread that was not scheduled in time; the thread still ends its work.
+    until("every line is accounted for", || total(&log) == offered).await;
     assert!(log.counts().written > 0 && log.counts().dropped > 0, "{:?}", log.counts());
     // The writer has gone, so that the reader finds an end: all that was counted, and one torn line.
     let mut text = Vec::new();
