@@ -7,7 +7,7 @@
 use std::{
     path::Path,
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -286,22 +286,33 @@ fn is_error_page(response: &Response, root: &Path) -> Tested<String> {
 /// Clients are in the middle of cold files when the origin dies: each gets the whole file, a break
 /// that it can see, or an error page; never wrong bytes that look whole.
 fn kill_half_way(world: &mut World, files: &[File]) -> Tested {
-    let done = AtomicUsize::new(0);
+    let (done, dead) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (right, broken, refused) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let World { node, nginx, .. } = world;
     let root = program::packages()?;
     let half = files.len() / 2;
+    // What is left for the time after the origin's end, however late the killer is.
+    let last_quarter = files.len() * 3 / 4;
     thread::scope(|scope| {
         let killer = scope.spawn(|| {
             wait_for("half of the files", || {
                 Ok((done.load(Ordering::Acquire) >= half).then_some(()))
             })?;
-            nginx.kill()
+            let killed = nginx.kill();
+            dead.store(true, Ordering::Release);
+            killed
         });
         let next = AtomicUsize::new(0);
         everywhere(|_| {
             let mut connection = node.connect()?;
-            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(at) else { return Ok(()) };
+                if at >= last_quarter {
+                    wait_for("the origin's end", || {
+                        Ok(dead.load(Ordering::Acquire).then_some(()))
+                    })?;
+                }
                 match connection.get(&file.target) {
                     Ok(response) if response.status == 200 => {
                         same(&file.target, &response.content, &file.content()?)?;
@@ -319,7 +330,6 @@ fn kill_half_way(world: &mut World, files: &[File]) -> Tested {
                 }
                 done.fetch_add(1, Ordering::Release);
             }
-            Ok(())
         })?;
         killer.join().unwrap_or_else(|_| Err("the killer panicked".into()))
     })?;

@@ -39,16 +39,12 @@ impl Nginx {
     /// When it does not start.
     pub fn serving(root: &Path, locations: &str) -> Tested<Self> {
         let folder = tempfile::tempdir()?;
-        let mut failure = None;
-        for _ in 0..TRIES {
+        let (address, process) = several_times(|| {
             let address = free_address()?;
             fs::write(folder.path().join("nginx.conf"), settings(root, address, locations))?;
-            match start(folder.path(), address) {
-                Ok(process) => return Ok(Self { address, process: Some(process), folder }),
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or_else(|| "nginx was not tried".into()))
+            Ok((address, start(folder.path(), address)?))
+        })?;
+        Ok(Self { address, process: Some(process), folder })
     }
 
     /// Ends it at once, connections and all.
@@ -67,14 +63,33 @@ impl Nginx {
     /// # Errors
     /// When it does not start.
     pub fn restart(&mut self) -> Tested {
-        self.process = Some(start(self.folder.path(), self.address)?);
+        self.process = Some(several_times(|| start(self.folder.path(), self.address))?);
         Ok(())
     }
 }
 
-/// nginx does not say which port it got for port 0, so a free one is looked for. The address is one
-/// that hardly anyone else on this machine uses, so that the port is still free a moment later.
-fn free_address() -> Tested<SocketAddr> {
+/// Tries what may find its address taken in the moment between the look and the use.
+///
+/// # Errors
+/// The last failure.
+pub fn several_times<T>(mut attempt: impl FnMut() -> Tested<T>) -> Tested<T> {
+    let mut result = attempt();
+    for _ in 1..TRIES {
+        if result.is_ok() {
+            break;
+        }
+        result = attempt();
+    }
+    result
+}
+
+/// For who must know the port before it is bound (nginx does not say which one it got for port 0).
+/// The address is one that hardly anyone else on this machine uses, so that the port is still free
+/// a moment later.
+///
+/// # Errors
+/// When nothing can be bound there.
+pub fn free_address() -> Tested<SocketAddr> {
     let octet = || rand::random_range(1..=254);
     let address = Ipv4Addr::new(127, octet(), octet(), octet());
     Ok(TcpListener::bind((address, 0))?.local_addr()?)
