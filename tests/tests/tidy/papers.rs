@@ -5,13 +5,14 @@
 //! What this deliberately does not know: prose.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use super::tree::Source;
+use super::tree::{self, Source};
 
 /// Two screens, generously.
 const ARCHITECTURE_LINES_MAX: usize = 250;
-/// Folders of one developer's machine, spelled so that this file does not find itself.
-const MACHINE_FOLDERS: &[&str] = &["work", "farm", "tmp/studio", "tmp/research", "tmp/bench"];
+/// Where people's own folders begin, spelled so that this file does not find itself.
+const HOMES: [&str; 2] = [concat!("/ho", "me/"), concat!("/Us", "ers/")];
 
 /// The documents whose citations are checked: ours, not what is generated or what tells of the past.
 fn is_checked(path: &str) -> bool {
@@ -92,9 +93,18 @@ fn dangling(files: &[Source]) -> Vec<String> {
     complaints
 }
 
+/// The folders that mean nothing on another machine: this checkout's, its owner's, anybody's home.
+fn machine_folders() -> Vec<String> {
+    let own = std::fs::canonicalize(tree::root()).ok();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    // `/` and the folders right below it are on every machine.
+    let deep = |path: &PathBuf| path.components().count() > 2;
+    let named = own.into_iter().chain(home).filter(deep).map(|path| path.display().to_string());
+    named.chain(HOMES.map(str::to_owned)).collect()
+}
+
 /// Paths that exist on the machine of whoever wrote the line.
-fn machine_paths(files: &[Source]) -> Vec<String> {
-    let folders: Vec<String> = MACHINE_FOLDERS.iter().map(|f| format!("/{f}/")).collect();
+fn machine_paths(files: &[Source], folders: &[String]) -> Vec<String> {
     let lines = files
         .iter()
         .filter(|f| !f.path.ends_with(".lock"))
@@ -116,7 +126,7 @@ fn long_architecture(files: &[Source]) -> Option<String> {
 
 mod tests {
     use super::super::tree::{self, list};
-    use super::{Source, dangling, long_architecture, machine_paths};
+    use super::{HOMES, Source, dangling, long_architecture, machine_folders, machine_paths};
 
     #[test]
     fn citations_resolve() -> std::io::Result<()> {
@@ -160,11 +170,16 @@ mod tests {
 
     #[test]
     fn no_file_names_a_machine() -> std::io::Result<()> {
-        let complaints = machine_paths(&tree::files()?);
+        let folders = machine_folders();
+        let complaints = machine_paths(&tree::files()?, &folders);
         assert!(complaints.is_empty(), "{}", list(&complaints));
-        let bad = Source::sample("docs/a.md", concat!("cd /wo", "rk/main\n"));
-        assert_eq!(machine_paths(&[bad]).len(), 1);
-        assert!(machine_paths(&[Source::sample("a.md", "network/workers\n")]).is_empty());
+        assert!(HOMES.iter().all(|home| folders.contains(&(*home).to_owned())), "{folders:?}");
+        for folder in &folders {
+            let bad = Source::sample("docs/a.md", &format!("cd {folder}/docs\n"));
+            assert_eq!(machine_paths(&[bad], &folders).len(), 1, "{folder}");
+        }
+        let good = Source::sample("a.md", "network/workers in /var/log and /etc\n");
+        assert!(machine_paths(&[good], &folders).is_empty());
         Ok(())
     }
 
