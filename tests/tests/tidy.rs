@@ -9,6 +9,7 @@
 mod tidy {
     pub(crate) mod floors;
     pub(crate) mod image;
+    pub(crate) mod needs;
     pub(crate) mod papers;
     pub(crate) mod sources;
     pub(crate) mod tree;
