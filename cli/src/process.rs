@@ -111,9 +111,8 @@ impl Process {
         };
         let (drain, _) = drain();
         let bound = bind(&plan)?;
-        let own: Vec<SocketAddr> =
+        let mut own: Vec<SocketAddr> =
             bound.iter().flat_map(|bound| bound.addresses.iter().copied()).collect();
-        let mut own = own;
         let admin = match plan.admin.listen {
             Some(address) => Some(Admin::bind(address, &plan.admin).map_err(|e| Failure::of(&e))?),
             None => None,
@@ -267,6 +266,7 @@ fn serve_admin(
     readiness: &Readiness,
 ) -> (SocketAddr, oneshot::Sender<()>) {
     let address = admin.address();
+    admin.register(metrics);
     let (end, ended) = oneshot::channel::<()>();
     let routes = admin::router(metrics, readiness, Router::new());
     control.spawn(async move {

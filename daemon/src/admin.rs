@@ -13,6 +13,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -117,6 +118,8 @@ pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     settings: AdminSettings,
+    /// How often all places were taken when the next connection was to be let in.
+    full: Arc<AtomicU64>,
 }
 
 impl Admin {
@@ -130,7 +133,8 @@ impl Admin {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, settings: settings.clone() })
+            let full = Arc::default();
+            Ok(Self { listener, address, settings: settings.clone(), full })
         };
         bind().map_err(|source| AdminError::Bind { address, source })
     }
@@ -139,6 +143,18 @@ impl Admin {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Puts how often its limits were reached on the metrics page.
+    pub fn register(&self, metrics: &Metrics) {
+        let full = Arc::clone(&self.full);
+        metrics.register(move |scrape| {
+            let mut family = scrape.counter(
+                "admin_limits_hit",
+                "Times that a limit of [admin] was reached, by name.",
+            )?;
+            family.sample(&[("limit", "connections_max")], full.load(Ordering::Relaxed))
+        });
     }
 
     /// Answers until `end` resolves, then gives answers under way a moment to finish.
@@ -162,7 +178,7 @@ impl Admin {
                 biased;
                 () = &mut end => break,
                 Some(ended) = connections.join_next() => report_panic(ended),
-                accepted = accept(&listener, &places) => match accepted {
+                accepted = accept(&listener, &places, &self.full) => match accepted {
                     Ok((stream, place)) => {
                         connections.spawn(service.clone().serve(stream, place));
                     }
@@ -190,11 +206,16 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// A connection, once there is a place for it; until then it waits in the kernel's backlog.
+/// A connection, once there is a place for it; until then it waits in the kernel's backlog, where
+/// nobody can count it, so `full` counts how often there was no place.
 async fn accept(
     listener: &tokio::net::TcpListener,
     places: &Arc<Semaphore>,
+    full: &AtomicU64,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    if places.available_permits() == 0 {
+        full.fetch_add(1, Ordering::Relaxed);
+    }
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))

@@ -29,6 +29,7 @@ struct Running {
     served: JoinHandle<Result<(), AdminError>>,
     /// Requests that reached /v1/counted.
     counted: Arc<AtomicUsize>,
+    metrics: Metrics,
 }
 
 fn start(settings: &AdminSettings) -> Running {
@@ -50,13 +51,14 @@ fn start(settings: &AdminSettings) -> Running {
         .route("/v1/never", get(std::future::pending::<&str>))
         .route("/v1/long", get(|| async { vec![b'x'; 64 << 20] }));
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), settings).unwrap();
+    admin.register(&metrics);
     let address = admin.address();
     let (end, ended) = oneshot::channel();
     let routes = admin::router(&metrics, &readiness, more);
     let served = tokio::spawn(admin.serve(routes, async {
         drop(ended.await);
     }));
-    Running { address, condition, end, served, counted }
+    Running { address, condition, end, served, counted, metrics }
 }
 
 struct Answer {
@@ -206,6 +208,9 @@ async fn connections_past_the_cap_wait_for_a_place() {
         within("the next answer", ask(&mut first)).await;
         assert_eq!(running.counted.load(Ordering::Relaxed), count, "one past the cap was served");
     }
+    let reached = "nearcast_admin_limits_hit_total{limit=\"connections_max\"} 1\n";
+    let page = running.metrics.encode().unwrap();
+    assert!(page.contains(reached), "{page}");
     drop(first);
     within("the second answer", second.read_exact(&mut [0])).await.unwrap();
     assert_eq!(running.counted.load(Ordering::Relaxed), 20);
