@@ -30,10 +30,10 @@ const CONTENT: &str = "first half, second half";
 
 /// A gate that the origin's answers wait at.
 #[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
+pub(crate) struct Gate(Mutex<bool>, Condvar);
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.lock() = true;
         self.1.notify_all();
     }
@@ -48,7 +48,7 @@ impl Gate {
 }
 
 /// `/head…` waits before its head, `/content…` in the middle of its content, all else not at all.
-fn gated(gate: &Arc<Gate>) -> Tested<Origin> {
+pub(crate) fn gated(gate: &Arc<Gate>) -> Tested<Origin> {
     let gate = Arc::clone(gate);
     Origin::start(move |target, stream| {
         if target.starts_with("/head") {
