@@ -23,11 +23,16 @@ pub(crate) fn check(arguments: &Arguments) -> Result<(), Failure> {
         (Ok(_), true) => {
             say(&serde_json::json!({ "file": arguments.file, "problems": [] }).to_string())
         }
-        (Err(report), false) => say(&report.to_string()).and(Err(Failure::new(""))),
+        (Err(report), false) => say(&report.to_string()).and_then(has_problems),
         (Err(report), true) => {
             let text =
                 serde_json::to_string_pretty(&report).map_err(|error| Failure::of(&error))?;
-            say(&text).and(Err(Failure::new("")))
+            say(&text).and_then(has_problems)
         }
     }
+}
+
+/// The report has said everything.
+fn has_problems((): ()) -> Result<(), Failure> {
+    Err(Failure::new(""))
 }

@@ -131,7 +131,7 @@ mod tests {
 
     /// The keys of a section of the schema, those of its tables included.
     fn keys(schema: &Value, section: &Value, path: &str, found: &mut Vec<String>) {
-        let reference = section["$ref"].as_str().or(section["anyOf"][0]["$ref"].as_str());
+        let reference = section["$ref"].as_str().or_else(|| section["anyOf"][0]["$ref"].as_str());
         let section = match reference {
             Some(name) => &schema["$defs"][name.trim_start_matches("#/$defs/")],
             None => section,

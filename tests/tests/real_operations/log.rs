@@ -106,7 +106,7 @@ fn after_rotation_lines_go_into_a_new_file() {
     node.connect().unwrap().host("www.test").get("/0").unwrap();
     assert_eq!(has(&path, "/0").unwrap(), 1);
     for (signal, target) in [(Signal::Hangup, "/1"), (Signal::User1, "/2")] {
-        let moved = folder.path().join(&target[1..]);
+        let moved = folder.path().join(format!("{signal:?}"));
         fs::rename(&path, &moved).unwrap();
         node.process.signal(signal).unwrap();
         wait_for("a new file", || Ok(path.exists().then_some(()))).unwrap();
