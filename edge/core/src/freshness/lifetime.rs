@@ -33,9 +33,11 @@ pub(super) fn lifetime(
     };
     let found = explicit.or_else(assigned);
     match (found, policy.min_ttl) {
-        (Some((lifetime, source)), min_ttl) => {
-            (bounded(lifetime.max(min_ttl.unwrap_or_default()), policy), source)
+        // What the rule has raised is the rule's word, no longer the origin's.
+        (Some((lifetime, _)), Some(min_ttl)) if lifetime < min_ttl => {
+            (bounded(min_ttl, policy), LifetimeSource::Rule)
         }
+        (Some((lifetime, source)), _) => (bounded(lifetime, policy), source),
         (None, Some(min_ttl)) if may_assign => (bounded(min_ttl, policy), LifetimeSource::Rule),
         (None, _) => (Duration::ZERO, LifetimeSource::None),
     }

@@ -302,6 +302,14 @@ const RULES: &[RuleRow] = &[
         &[("cache-control", "max-age=3")],
         |p| p.min_ttl = Some(s(9)),
         9,
+        LifetimeSource::Rule,
+    ),
+    (
+        "min_ttl_reached_is_the_origins_word",
+        200,
+        &[("cache-control", "max-age=9")],
+        |p| p.min_ttl = Some(s(9)),
+        9,
         LifetimeSource::MaxAge,
     ),
     (
@@ -320,7 +328,7 @@ const RULES: &[RuleRow] = &[
         &[("cache-control", "max-age=1")],
         |p| p.min_ttl = Some(s(9)),
         9,
-        LifetimeSource::MaxAge,
+        LifetimeSource::Rule,
     ),
     (
         "max_ttl_shortens",

@@ -208,6 +208,75 @@ const RESPONSES: &[ResponseRow] = &[
         None,
     ),
     (
+        "set_cookie_max_age_0",
+        200,
+        &[("cache-control", "max-age=0"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_max_age_malformed",
+        200,
+        &[("cache-control", "max-age=x"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_s_maxage_0",
+        200,
+        &[("cache-control", "s-maxage=0, max-age=1"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_max_age_passed",
+        200,
+        &[("cache-control", "max-age=1"), ("age", "1"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_expires_0",
+        200,
+        &[("expires", "0"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_expires_now",
+        200,
+        &[("expires", "Sun, 06 Nov 1994 08:49:37 GMT"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_expires_minus_1",
+        200,
+        &[("expires", "-1"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_targeted_0",
+        200,
+        &[
+            ("cdn-cache-control", "max-age=0"),
+            ("cache-control", "max-age=1"),
+            ("etag", "\"a\""),
+            ("set-cookie", "a=b"),
+        ],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_no_cache",
+        200,
+        &[("cache-control", "no-cache, max-age=1"), ("etag", "\"a\""), ("set-cookie", "a=b")],
+        Some(NotStored::SetCookie),
+    ),
+    (
+        "set_cookie_max_age_0_while_revalidate",
+        200,
+        &[
+            ("cache-control", "max-age=0, stale-while-revalidate=9"),
+            ("etag", "\"a\""),
+            ("set-cookie", "a=b"),
+        ],
+        Some(NotStored::SetCookie),
+    ),
+    (
         "set_cookie_heuristic",
         200,
         &[("last-modified", BEFORE), ("set-cookie", "a=b")],
@@ -472,6 +541,10 @@ fn rules_store_and_forbid() {
     let min = |p: &mut Policy| p.min_ttl = Some(std::time::Duration::from_secs(1));
     assert_eq!(with(min, 200, &[("set-cookie", "a=b")]), Some(NotStored::SetCookie));
     assert_eq!(with(min, 200, &[("cache-control", "no-cache")]), Some(NotStored::Useless));
+    let lifted = &[("cache-control", "max-age=0"), ("set-cookie", "a=b")];
+    assert_eq!(with(min, 200, lifted), Some(NotStored::SetCookie), "the lifetime is the rule's");
+    let enough = &[("cache-control", "max-age=1"), ("set-cookie", "a=b")];
+    assert_eq!(with(min, 200, enough), None);
     let never_stale = |p: &mut Policy| p.stale_on_failure = std::time::Duration::ZERO;
     let stale_at_once = &[("cache-control", "max-age=0")];
     assert_eq!(with(never_stale, 200, stale_at_once), Some(NotStored::Useless));

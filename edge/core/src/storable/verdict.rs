@@ -38,7 +38,7 @@ pub enum NotStored {
     Vary,
     /// Neither explicit freshness, nor public, nor a rule, nor a heuristically cacheable status.
     Unspecified,
-    /// Set-Cookie without explicit freshness.
+    /// Set-Cookie, and the origin does not say explicitly that it is fresh for all.
     SetCookie,
     /// It could be neither reused nor validated.
     Useless,
@@ -109,12 +109,13 @@ pub fn judge(exchange: &Exchange<'_>) -> Result<StoredHead, NotStored> {
     let vary =
         VaryKey::of(exchange.response_fields, exchange.request_fields).ok_or(NotStored::Vary)?;
     let fields = fields_to_store(exchange, &directives);
-    // A cookie is for one client unless the origin explicitly says how long it is for all.
-    if fields.contains_key(header::SET_COOKIE) && !freshness.source.is_explicit() {
+    let fresh = freshness.is_fresh(exchange.response_time) && !freshness.no_cache;
+    // A cookie is for one client unless the origin explicitly says that it is for all, for some
+    // time: "0", "-1" and no-cache are explicit as well, and say the opposite (RFC 9111 §7.3).
+    if fields.contains_key(header::SET_COOKIE) && !(fresh && freshness.source.is_explicit()) {
         return Err(NotStored::SetCookie);
     }
     let validators = Validators::of(&fields);
-    let fresh = freshness.is_fresh(exchange.response_time) && !freshness.no_cache;
     if validators.is_empty() && !fresh && !reuse::may_be_stale(&freshness, exchange.policy) {
         return Err(NotStored::Useless);
     }

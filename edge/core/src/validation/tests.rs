@@ -517,6 +517,11 @@ fn not_modified_that_forbids_storing_is_obeyed() {
     let got = freshened(&before, &asked, &[("etag", "\"a\"")]);
     assert_eq!(got.map(drop).map_err(|gone| gone.why), Err(NotStored::RequestNoStore), "§5.2.1.5");
 
+    let before = stored(&[("etag", "\"a\""), ("set-cookie", "a=b")]);
+    let said = [("etag", "\"a\""), ("cache-control", "max-age=0")];
+    let got = freshened(&before, &[], &said);
+    assert_eq!(got.map(drop).map_err(|gone| gone.why), Err(NotStored::SetCookie), "§7.3");
+
     // It still answers who asked.
     let mut before = stored(&[("etag", "\"a\""), ("content-length", "10"), ("x-kept", "1")]);
     before.stamp = 7;
