@@ -96,9 +96,11 @@ impl Nominated {
 /// The normalised value of a field, byte by byte; nothing if the field is absent.
 ///
 /// Several lines count as one list (RFC 9110 §5.3), and white space around a line says nothing.
-/// Where the field is known to be a list, so does white space around its members, and empty
-/// members go; where it is known to be case-insensitive, so does case. The order of members stays:
-/// clients hardly differ in it, and Accept-Language may mean it.
+/// Where the field is known to be a list, so does white space around its members and their
+/// parameters, and empty members go; where it is known to be case-insensitive, so does case. White
+/// space anywhere else makes a value malformed rather than another way to say the same: an origin
+/// may answer it otherwise. The order of members stays: clients hardly differ in it, and
+/// Accept-Language may mean it.
 pub(super) fn normal<'a>(
     name: &'a HeaderName,
     fields: &'a impl Fields,
@@ -110,8 +112,7 @@ pub(super) fn normal<'a>(
     let members = fields.lines(name).flat_map(move |line| form.members(line));
     Some(members.enumerate().flat_map(move |(index, member)| {
         let separator: &[u8] = if index == 0 { b"" } else { b", " };
-        let kept = member.iter().copied().filter(move |byte| form.keeps(*byte));
-        separator.iter().copied().chain(kept.map(move |byte| form.fold(byte)))
+        separator.iter().copied().chain(form.parts(member))
     }))
 }
 
@@ -120,7 +121,7 @@ pub(super) fn normal<'a>(
 enum Form {
     /// Nothing is known.
     Opaque,
-    /// A list of members without quoted strings, case and inner white space of no meaning.
+    /// A list of members with parameters but without quoted strings, whose case has no meaning.
     Tokens,
 }
 
@@ -141,11 +142,14 @@ impl Form {
             .filter(move |member| self == Self::Opaque || !member.is_empty())
     }
 
-    const fn keeps(self, byte: u8) -> bool {
-        match self {
-            Self::Opaque => true,
-            Self::Tokens => !matches!(byte, b' ' | b'\t'),
-        }
+    /// A member without the white space around its semicolons (RFC 9110 §12.4.2).
+    fn parts(self, member: &[u8]) -> impl Iterator<Item = u8> {
+        let parts = member.split(move |byte| self == Self::Tokens && *byte == b';');
+        parts.enumerate().flat_map(move |(index, part)| {
+            let separator: &[u8] = if index == 0 { b"" } else { b";" };
+            let part = part.trim_ascii().iter().map(move |byte| self.fold(*byte));
+            separator.iter().copied().chain(part)
+        })
     }
 
     const fn fold(self, byte: u8) -> u8 {
