@@ -232,14 +232,10 @@ fn join_cookies(fields: &mut HeaderMap) {
     if fields.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;
     }
-    let mut line = Vec::new();
-    for value in fields.get_all(header::COOKIE) {
-        if !line.is_empty() {
-            line.extend_from_slice(b"; ");
-        }
-        line.extend_from_slice(value.as_bytes());
-    }
-    if let Ok(value) = HeaderValue::from_bytes(&line) {
+    // Keyed as it is forwarded: `key::vary` joins the lines in the same way.
+    let lines: Vec<&[u8]> =
+        fields.get_all(header::COOKIE).iter().map(|line| line.as_bytes().trim_ascii()).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
         fields.insert(header::COOKIE, value);
     }
 }

@@ -564,6 +564,9 @@ fn rfc9113_8_2_3_split_cookies_become_one_line_in_their_order() {
     let fields = request_fields(&client, &peer("192.0.2.1"), "edge");
     let cookies: Vec<_> = fields.get_all(header::COOKIE).iter().collect();
     assert_eq!(cookies, ["a=1; b=2; c=3; d=4"]);
+    let client = map(&[("cookie", ""), ("cookie", "a=1")]);
+    let fields = request_fields(&client, &peer("192.0.2.1"), "edge");
+    assert_eq!(fields[header::COOKIE], "; a=1", "as it is keyed");
     let one = request_fields(&map(&[("cookie", "a=1")]), &peer("192.0.2.1"), "edge");
     assert_eq!(one.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=1"]);
     let none = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "edge");

@@ -312,6 +312,21 @@ const VARIES: &[VaryRow] = &[
         false,
     ),
     (
+        "rfc9113_8_2_3_lines_of_cookie_are_pairs",
+        &["cookie"],
+        &[("cookie", "a=1"), ("cookie", "b=2")],
+        &[("cookie", "a=1; b=2")],
+        true,
+    ),
+    (
+        "rfc9113_8_2_3_lines_of_cookie_are_no_list",
+        &["cookie"],
+        &[("cookie", "a=1"), ("cookie", "b=2")],
+        &[("cookie", "a=1, b=2")],
+        false,
+    ),
+    ("rfc6265_4_2_case_of_cookies", &["cookie"], &[("cookie", "a=B")], &[("cookie", "a=b")], false),
+    (
         "rfc9110_12_5_2_case",
         &["accept-charset"],
         &[("accept-charset", "UTF-8")],

@@ -111,7 +111,7 @@ pub(super) fn normal<'a>(
     }
     let members = fields.lines(name).flat_map(move |line| form.members(line));
     Some(members.enumerate().flat_map(move |(index, member)| {
-        let separator: &[u8] = if index == 0 { b"" } else { b", " };
+        let separator = if index == 0 { b"" } else { form.separator() };
         separator.iter().copied().chain(form.parts(member))
     }))
 }
@@ -123,6 +123,8 @@ enum Form {
     Opaque,
     /// A list of members with parameters but without quoted strings, whose case has no meaning.
     Tokens,
+    /// Several lines are one of pairs, forwarded as such (RFC 9113 §8.2.3).
+    Cookie,
 }
 
 impl Form {
@@ -132,14 +134,23 @@ impl Form {
             header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE | header::ACCEPT_CHARSET => {
                 Self::Tokens
             }
+            header::COOKIE => Self::Cookie,
             _ => Self::Opaque,
+        }
+    }
+
+    /// What stands between two members, or between two lines where members are not known.
+    const fn separator(self) -> &'static [u8] {
+        match self {
+            Self::Opaque | Self::Tokens => b", ",
+            Self::Cookie => b"; ",
         }
     }
 
     fn members(self, line: &[u8]) -> impl Iterator<Item = &[u8]> {
         line.split(move |byte| self == Self::Tokens && *byte == b',')
             .map(<[u8]>::trim_ascii)
-            .filter(move |member| self == Self::Opaque || !member.is_empty())
+            .filter(move |member| self != Self::Tokens || !member.is_empty())
     }
 
     /// A member without the white space around its semicolons (RFC 9110 §12.4.2).
@@ -154,7 +165,7 @@ impl Form {
 
     const fn fold(self, byte: u8) -> u8 {
         match self {
-            Self::Opaque => byte,
+            Self::Opaque | Self::Cookie => byte,
             Self::Tokens => byte.to_ascii_lowercase(),
         }
     }
