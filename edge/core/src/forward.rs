@@ -95,7 +95,7 @@ pub fn request_fields(client: &HeaderMap, peer: &Peer<'_>, node: &str) -> Header
         fields.remove(header::EXPECT);
     }
     // RFC 9110 §10.1.4: what TE says is for the next hop, so we say it ourselves.
-    if members(client, &header::TE).any(|member| member.eq_ignore_ascii_case("trailers")) {
+    if members(client, &header::TE).any(|member| member.eq_ignore_ascii_case(b"trailers")) {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
         fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
@@ -212,11 +212,11 @@ pub fn allowed_trailer(name: &HeaderName) -> bool {
 /// the origin made for another (RFC 9110 §7.6.1).
 pub fn drop_nominated(fields: &mut HeaderMap) {
     // What every client nominates says nothing about a response.
-    const PLAIN: [&str; 4] = ["close", "keep-alive", "te", "upgrade"];
+    const PLAIN: [&[u8]; 4] = [b"close", b"keep-alive", b"te", b"upgrade"];
     let mut nominated: Vec<HeaderName> = Vec::new();
     for member in members(fields, &header::CONNECTION) {
         if !PLAIN.iter().any(|plain| member.eq_ignore_ascii_case(plain))
-            && let Ok(name) = HeaderName::from_bytes(member.as_bytes())
+            && let Ok(name) = HeaderName::from_bytes(member)
             && name != header::HOST
         {
             nominated.push(name);
@@ -249,19 +249,21 @@ pub(crate) fn end_to_end(received: &HeaderMap) -> HeaderMap {
         }
     }
     for nominated in members(received, &header::CONNECTION) {
-        fields.remove(nominated);
+        if let Ok(name) = HeaderName::from_bytes(nominated) {
+            fields.remove(name);
+        }
     }
     fields
 }
 
-/// The members of a list field that are text; empty ones are ignored (RFC 9110 §5.6.1.2).
-fn members<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// The members of a list field; empty ones are ignored (RFC 9110 §5.6.1.2). One that is no text
+/// must not hide the others.
+fn members<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     fields
         .get_all(name)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|member| member.trim_matches([' ', '\t']))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
 }
 

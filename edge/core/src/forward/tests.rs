@@ -68,6 +68,11 @@ fn fields_of_one_connection_stop_here_both_ways() {
             &["x-c: 3"],
         ),
         (
+            "RFC 9110 §7.6.1 nominated beside what is no token",
+            &[("connection", "é, x-a, a b, x-b"), ("x-a", "1"), ("x-b", "2"), ("x-c", "3")],
+            &["x-c: 3"],
+        ),
+        (
             "RFC 9110 §7.6.1 nominated over several lines",
             &[
                 ("connection", "x-a"),
