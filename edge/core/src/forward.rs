@@ -60,6 +60,10 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HTTP2_SETTINGS,
 ];
 
+/// Fields that no nomination takes away: Host, which routes, and what shows a loop. RFC 8586 §2
+/// forbids to let CDN-Loop be removed; Via serves the same end (RFC 9110 §7.6.3).
+const NEVER_NOMINATED: [HeaderName; 3] = [header::HOST, header::VIA, CDN_LOOP];
+
 /// Whether a request may pass, and how many hops OPTIONS may still make after this one
 /// (RFC 8586 §3, RFC 9110 §7.6.2, §9.3, §10.1.1). With none left, this node answers; else the
 /// forward says one less.
@@ -215,11 +219,8 @@ pub fn drop_nominated(fields: &mut HeaderMap) {
     const PLAIN: [&[u8]; 4] = [b"close", b"keep-alive", b"te", b"upgrade"];
     let mut nominated: Vec<HeaderName> = Vec::new();
     for member in members(fields, &header::CONNECTION) {
-        if !PLAIN.iter().any(|plain| member.eq_ignore_ascii_case(plain))
-            && let Ok(name) = HeaderName::from_bytes(member)
-            && name != header::HOST
-        {
-            nominated.push(name);
+        if !PLAIN.iter().any(|plain| member.eq_ignore_ascii_case(plain)) {
+            nominated.extend(nominated_name(member));
         }
     }
     for name in nominated {
@@ -248,12 +249,15 @@ pub(crate) fn end_to_end(received: &HeaderMap) -> HeaderMap {
             fields.append(name.clone(), value.clone());
         }
     }
-    for nominated in members(received, &header::CONNECTION) {
-        if let Ok(name) = HeaderName::from_bytes(nominated) {
-            fields.remove(name);
-        }
+    for name in members(received, &header::CONNECTION).filter_map(nominated_name) {
+        fields.remove(name);
     }
     fields
+}
+
+/// The field that a member of Connection takes away, if it may.
+fn nominated_name(member: &[u8]) -> Option<HeaderName> {
+    HeaderName::from_bytes(member).ok().filter(|name| !NEVER_NOMINATED.contains(name))
 }
 
 /// The members of a list field; empty ones are ignored (RFC 9110 §5.6.1.2). One that is no text

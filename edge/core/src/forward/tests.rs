@@ -549,10 +549,14 @@ fn rfc9110_7_6_1_what_connection_nominates_is_gone_before_it_tells_anything_apar
 
 #[test]
 fn rfc9110_7_6_1_host_and_what_every_client_nominates_stay() {
-    for nominated in ["host", "TE", "Keep-Alive", "upgrade", "close", "", "a b", ","] {
+    for nominated in
+        ["host", "TE", "Keep-Alive", "upgrade", "close", "", "a b", ",", "cdn-loop, VIA"]
+    {
         let mut fields = map(&[
             ("connection", nominated),
             ("host", "a.example"),
+            ("cdn-loop", "other"),
+            ("via", "1.1 other"),
             ("te", "trailers"),
             ("keep-alive", "timeout=5"),
             ("upgrade", "h2c"),
@@ -561,6 +565,19 @@ fn rfc9110_7_6_1_host_and_what_every_client_nominates_stay() {
         drop_nominated(&mut fields);
         assert_eq!(lines(&fields), before, "{nominated:?}");
     }
+}
+
+#[test]
+fn rfc8586_2_what_shows_a_loop_cannot_be_nominated() {
+    let fields = sent(&[
+        ("connection", "CDN-Loop, via, x-a"),
+        ("cdn-loop", "other"),
+        ("via", "1.1 other"),
+        ("x-a", "1"),
+    ]);
+    assert_eq!(fields[CDN_LOOP], "other, edge");
+    assert_eq!(fields[VIA], "1.1 other, 1.1 edge");
+    assert!(!fields.contains_key("x-a"));
 }
 
 #[test]
