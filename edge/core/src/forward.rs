@@ -141,10 +141,27 @@ pub fn for_range_filling(mut fields: HeaderMap) -> HeaderMap {
     fields
 }
 
-/// The fields of a response that is passed on or stored.
+/// The fields of a response that is passed on or stored. What restricts its reuse is never one
+/// connection's, whatever Connection nominates (RFC 9110 §7.6.1 names Cache-Control): a private
+/// response would lose its restriction before anybody read it. `targeted` are the fields that
+/// carry directives beside Cache-Control.
 #[must_use]
-pub fn response_fields(origin: &HeaderMap, version: Version, node: &str) -> HeaderMap {
+pub fn response_fields(
+    origin: &HeaderMap,
+    version: Version,
+    node: &str,
+    targeted: &[HeaderName],
+) -> HeaderMap {
+    const RESTRICTING: [HeaderName; 5] =
+        [header::AGE, header::CACHE_CONTROL, header::DATE, header::EXPIRES, header::VARY];
     let mut fields = end_to_end(origin);
+    for name in RESTRICTING.iter().chain(targeted).filter(|name| !HOP_BY_HOP.contains(name)) {
+        if !fields.contains_key(name) {
+            for value in origin.get_all(name) {
+                fields.append(name.clone(), value.clone());
+            }
+        }
+    }
     append_via(&mut fields, version, node);
     fields
 }

@@ -92,7 +92,8 @@ pub async fn run(
     let (head, body) = response.into_parts();
     // A failed attempt before is no delay of this response (RFC 9111 §4.2.3).
     let times = (room.clock.at(body.sent()), room.clock.now());
-    let fields = forward::response_fields(&head.headers, head.version, &room.node);
+    let targeted = &plan.policy().targeted_fields;
+    let fields = forward::response_fields(&head.headers, head.version, &room.node, targeted);
     if head.status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
         let stage = match freshen(&room, &filling, &plan, &fields, times) {
             Some(fresh) => Stage::Fresh(fresh),

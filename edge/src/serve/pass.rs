@@ -167,7 +167,9 @@ async fn send(
         };
         let sent = sent.map(|response| {
             let (mut head, body) = response.into_parts();
-            head.headers = forward::response_fields(&head.headers, head.version, &hall.node);
+            let targeted = &asked.policy().targeted_fields;
+            head.headers =
+                forward::response_fields(&head.headers, head.version, &hall.node, targeted);
             let overtaken = hall.room.is_dead(asked.key.as_bytes(), stamp);
             invalidate(&hall, &asked, &head);
             Sent { head, body, overtaken }

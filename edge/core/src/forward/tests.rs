@@ -102,17 +102,38 @@ fn fields_of_one_connection_stop_here_both_ways() {
         let mut request = sent(received);
         ours.iter().for_each(|name| drop(request.remove(name)));
         assert_eq!(lines(&request), *expected, "{name}: request");
-        let mut response = response_fields(&map(received), Version::HTTP_11, "edge");
+        let mut response = response_fields(&map(received), Version::HTTP_11, "edge", &[]);
         assert_eq!(response.remove(VIA).unwrap(), "1.1 edge", "{name}");
         assert_eq!(lines(&response), *expected, "{name}: response");
         assert_eq!(lines(&end_to_end(&map(received))), *expected, "{name}");
     }
-    let kept: Vec<_> = response_fields(&map(&[("a", "2"), ("a", "1")]), Version::HTTP_11, "edge")
-        .get_all("a")
-        .iter()
-        .cloned()
-        .collect();
+    let kept: Vec<_> =
+        response_fields(&map(&[("a", "2"), ("a", "1")]), Version::HTTP_11, "edge", &[])
+            .get_all("a")
+            .iter()
+            .cloned()
+            .collect();
     assert_eq!(kept, ["2", "1"], "RFC 9110 §5.3");
+}
+
+#[test]
+fn rfc9110_7_6_1_what_restricts_reuse_cannot_be_nominated() {
+    let targeted =
+        [HeaderName::from_static("surrogate-control"), header::CACHE_CONTROL, CONNECTION];
+    let said = [
+        ("age", "1"),
+        ("cache-control", "private"),
+        ("cache-control", "no-cache"),
+        ("date", "x"),
+        ("expires", "0"),
+        ("surrogate-control", "no-store"),
+        ("vary", "*"),
+    ];
+    let nominated = ("connection", "age, cache-control, date, expires, surrogate-control, vary, x");
+    let origin = map(&[&said[..], &[nominated, ("x", "1")]].concat());
+    let mut fields = response_fields(&origin, Version::HTTP_11, "edge", &targeted);
+    fields.remove(VIA);
+    assert_eq!(lines(&fields), lines(&map(&said)));
 }
 
 #[test]
@@ -165,17 +186,18 @@ fn via_names_the_version_received_and_us_last() {
     for (version, via) in rows {
         let peer = Peer { version, ..peer("192.0.2.1") };
         assert_eq!(request_fields(&HeaderMap::new(), &peer, "edge")[VIA], via, "RFC 9110 §7.6.3");
-        assert_eq!(response_fields(&HeaderMap::new(), version, "edge")[VIA], via);
+        assert_eq!(response_fields(&HeaderMap::new(), version, "edge", &[])[VIA], via);
     }
     let fields = response_fields(
         &map(&[("via", "1.0 fred"), ("via", ""), ("via", "1.1 p.example (x)")]),
         Version::HTTP_11,
         "edge",
+        &[],
     );
     assert_eq!(lines(&fields), ["via: 1.0 fred, 1.1 p.example (x), 1.1 edge"]);
-    let odd = response_fields(&HeaderMap::new(), Version::HTTP_11, "n\u{f6}de 1\"");
+    let odd = response_fields(&HeaderMap::new(), Version::HTTP_11, "n\u{f6}de 1\"", &[]);
     assert_eq!(odd[VIA], "1.1 n-de-1-", "RFC 9110 §5.6.2 token");
-    assert_eq!(response_fields(&HeaderMap::new(), Version::HTTP_11, "")[VIA], "1.1 -");
+    assert_eq!(response_fields(&HeaderMap::new(), Version::HTTP_11, "", &[])[VIA], "1.1 -");
 }
 
 #[test]
