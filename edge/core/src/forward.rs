@@ -10,9 +10,12 @@
 //! RFC 9110 §6.5, §7.6, §10.1; RFC 7239; RFC 8586.
 
 mod cdn_loop;
+mod claims;
 mod forwarded;
 #[cfg(test)]
 mod tests;
+
+pub use self::claims::{drop_claims, is_claim};
 
 use std::net::IpAddr;
 
@@ -225,7 +228,7 @@ pub fn allowed_trailer(name: &HeaderName) -> bool {
         header::WWW_AUTHENTICATE,
         CDN_LOOP,
     ];
-    !BARRED.contains(name) && !HOP_BY_HOP.contains(name)
+    !BARRED.contains(name) && !HOP_BY_HOP.contains(name) && !is_claim(name)
 }
 
 /// Takes away what Connection nominates, before anything looks at the fields: what is not
@@ -304,15 +307,13 @@ fn append_via(fields: &mut HeaderMap, version: Version, node: &str) {
 fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     // A field whose quoting is broken would swallow what is added to it.
     let sound = fields.get_all(header::FORWARDED).iter().all(|v| forwarded::is_list(v.as_bytes()));
-    if !peer.trusted || !sound {
+    if !sound {
         fields.remove(header::FORWARDED);
     }
-    if !peer.trusted {
-        let claimed = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
-        let claims: Vec<HeaderName> = fields.keys().filter(claimed).cloned().collect();
-        for name in claims {
-            fields.remove(name);
-        }
+    if peer.trusted {
+        claims::drop_misspelt(fields);
+    } else {
+        drop_claims(fields);
     }
     let (address, scheme) = (peer.address.to_canonical(), scheme_name(peer.scheme));
     append_member(fields, &header::FORWARDED, &forwarded::element(address, peer.host, scheme));

@@ -269,6 +269,8 @@ fn claims_about_the_client_are_replaced_unless_the_peer_is_trusted() {
         ("x-forwarded-host", "evil.example"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-port", "8443"),
+        ("x_forwarded_for", "10.0.0.1"),
+        ("x-forwarded_proto", "https"),
         ("x-forwardedness", "kept"),
     ]);
     let said = |trusted| {
@@ -491,6 +493,9 @@ fn trailers_keep_only_what_may_come_late() {
         "content-location",
         "accept-ranges",
         "accept-encoding",
+        "forwarded",
+        "x-forwarded-for",
+        "x_forwarded_proto",
     ];
     for name in barred {
         assert!(!allowed_trailer(&HeaderName::from_static(name)), "RFC 9110 §6.5.1 {name}");
