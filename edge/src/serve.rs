@@ -215,6 +215,9 @@ impl Hall {
         if parts.headers.contains_key(header::CONNECTION) {
             forward::drop_nominated(&mut parts.headers);
         }
+        if !snapshot.edge.trusts(connection.client.ip()) {
+            forward::drop_claims(&mut parts.headers);
+        }
         let head = Head::of(&parts);
         let arrival = match self.arrive(&snapshot, &head, content.size_hint().lower()) {
             Ok(arrival) => arrival,

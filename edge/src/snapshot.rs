@@ -5,7 +5,7 @@
 //! the old one in place; what a reload does not change (a site's key space, its counters, the
 //! connections to its origin) goes on. It reads no file: `config` does.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use edge_core::{
     settings::{EdgeSettings, LimitSettings, SiteSettings},
@@ -57,7 +57,7 @@ pub struct EdgeView {
     /// Whether Cache-Status says the key.
     pub cache_status_key: bool,
     /// Whose Forwarded fields are believed.
-    pub trusted_peers: Vec<ipnet::IpNet>,
+    trusted_peers: Vec<ipnet::IpNet>,
 }
 
 /// Gives out site ids; an id is never given to another site.
@@ -183,5 +183,12 @@ impl EdgeView {
             cache_status_key: edge.cache_status_key,
             trusted_peers: edge.trusted_peers.clone(),
         }
+    }
+
+    /// Whether what a peer at `address` says about its own clients is believed.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_peers.iter().any(|net| net.contains(&address))
     }
 }

@@ -15,7 +15,7 @@ mod forwarded;
 #[cfg(test)]
 mod tests;
 
-pub use self::claims::{drop_claims, is_claim};
+pub use self::claims::{Believed, drop_claims, is_claim, is_of_peer};
 
 use std::net::IpAddr;
 

@@ -316,7 +316,8 @@ pub struct RuleSettings {
     pub honour_client_reload: bool,
     /// Which query parameters tell responses apart.
     pub query: QuerySettings,
-    /// Request fields that tell responses apart, beside Vary.
+    /// Request fields that tell responses apart, beside Vary; not Forwarded, X-Forwarded-For or
+    /// Via, which the edge writes for each client.
     #[schemars(extend("x-kind" = "field-name"))]
     pub key_fields: Vec<String>,
 }

@@ -14,7 +14,7 @@ use crate::fetch::pool::OnInterim;
 /// What goes to the origin of the client's fields, and our own.
 pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
     let address = ask.client.ip().to_canonical();
-    let trusted = ask.snapshot.edge.trusted_peers.iter().any(|net| net.contains(&address));
+    let trusted = ask.snapshot.edge.trusts(address);
     let peer =
         Peer { address, trusted, version: ask.head.version, scheme: Scheme::Http, host: &ask.host };
     let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node);

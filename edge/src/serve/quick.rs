@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use edge_core::{
     fields::Fields,
+    forward::Believed,
     key::CacheKey,
     outcome::Outcome,
     respond::{self, Answer},
@@ -56,6 +57,7 @@ impl wire::Quick for Desk {
         let started = Instant::now();
         let now = self.hall.room.clock.at(started);
         let snapshot = self.hall.snapshot.load();
+        let trusted = snapshot.edge.trusts(self.connection.client.ip());
         let method = if raw.is_head { Method::HEAD } else { Method::GET };
         let head = Head {
             method: &method,
@@ -63,7 +65,7 @@ impl wire::Quick for Desk {
             authority: None,
             path: raw.target.split('?').next().unwrap_or_default(),
             target: raw.target,
-            fields: raw,
+            fields: &Believed { fields: raw, trusted },
         };
         let arrival = self.hall.arrive(&snapshot, &head, 0).ok()?;
         let mut key = KEY.take();

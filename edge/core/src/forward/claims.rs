@@ -1,15 +1,39 @@
 //! What a request claims about the client behind its sender: Forwarded, X-Forwarded-*.
 //!
 //! In: fields, and whether their sender is trusted. Out: the fields as far as they are believed.
-//! Always holds: a claim that is not believed does not reach the origin, however it is spelt.
+//! Always holds: a claim that is not believed, however it is spelt, is not there: it neither tells
+//! responses apart nor reaches the origin.
 //! It deliberately does not know who is trusted.
 //!
-//! RFC 7239 §8.1.
+//! RFC 7239 §8.1. Hot path: [`Believed`] allocates nothing.
 
 use http::{HeaderMap, HeaderName, header};
 
+use super::X_FORWARDED_FOR;
+use crate::fields::Fields;
+
 /// How the names of most claims begin.
 const PREFIX: &[u8] = b"x-forwarded-";
+
+/// The fields of a request, without the claims of a sender who is not trusted.
+#[derive(Clone, Copy, Debug)]
+pub struct Believed<'a, F> {
+    /// All of them.
+    pub fields: &'a F,
+    /// Whether the sender is trusted.
+    pub trusted: bool,
+}
+
+impl<F: Fields> Fields for Believed<'_, F> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let believed = self.trusted || !is_claim(name);
+        self.fields.lines(name).filter(move |_| believed)
+    }
+
+    fn count(&self) -> usize {
+        self.fields.count()
+    }
+}
 
 /// Takes away what a sender who is not trusted claims, before anything looks at the fields.
 pub fn drop_claims(fields: &mut HeaderMap) {
@@ -21,6 +45,14 @@ pub fn drop_claims(fields: &mut HeaderMap) {
 #[must_use]
 pub fn is_claim(name: &HeaderName) -> bool {
     *name == header::FORWARDED || prefix(name).is_some()
+}
+
+/// Whether what the origin reads in a field depends on more than the key and the request's own
+/// field: on who the peer is, or on the connection that it came by. Such a field tells no
+/// responses apart: what answers one request would answer others that the origin saw differently.
+#[must_use]
+pub fn is_of_peer(name: &HeaderName) -> bool {
+    [header::FORWARDED, X_FORWARDED_FOR, header::VIA].contains(name)
 }
 
 /// Takes away what only resembles our own fields: no trusted peer writes them so, it merely passes

@@ -9,7 +9,11 @@ use super::{
     CacheKey, KeyParts, NamePattern, Parameters, QueryPlan, Scheme, VaryKey, forward_target,
     uri_part, write_key,
 };
-use crate::site::SiteId;
+use crate::{
+    fields::Fields,
+    forward::{Believed, drop_claims},
+    site::SiteId,
+};
 
 const FOO: HeaderName = HeaderName::from_static("foo");
 const BAR: HeaderName = HeaderName::from_static("bar");
@@ -360,6 +364,34 @@ fn rfc9111_4_1_star_and_what_is_no_name_match_nothing() {
         let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
         assert_eq!(VaryKey::of(&fields(&lines), &HeaderMap::new()), None, "{lines:?}");
     }
+}
+
+#[test]
+fn rfc9111_4_1_what_we_write_of_the_peer_matches_nothing() {
+    for line in ["X-Forwarded-For", "foo, forwarded", "via"] {
+        assert_eq!(VaryKey::of(&fields(&[("vary", line)]), &HeaderMap::new()), None, "{line}");
+    }
+    // What follows from the key, or is the trusted peer's own word.
+    let response = fields(&[("vary", "X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port")]);
+    assert!(VaryKey::of(&response, &HeaderMap::new()).is_some());
+}
+
+#[test]
+fn rfc7239_8_1_claims_of_a_stranger_tell_nothing_apart() {
+    let secure = fields(&[("x-forwarded-proto", "https"), ("foo", "1")]);
+    let plain = fields(&[("foo", "1")]);
+    let response = fields(&[("vary", "x-forwarded-proto, foo")]);
+    let [secure_only, plain_only] =
+        [&secure, &plain].map(|request| VaryKey::of(&response, request).unwrap());
+    for (trusted, https, http) in [(true, true, false), (false, false, true)] {
+        let believed = Believed { fields: &secure, trusted };
+        assert_eq!(secure_only.matches(&believed), https, "{trusted}");
+        assert_eq!(plain_only.matches(&believed), http, "{trusted}");
+        assert_eq!(believed.count(), 2);
+    }
+    let mut dropped = secure;
+    drop_claims(&mut dropped);
+    assert_eq!(dropped, plain);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::fields::Fields;
+use crate::{fields::Fields, forward};
 
 /// The nominated fields and their values in the request that a response was stored for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,8 @@ struct Nominated {
 
 impl VaryKey {
     /// What a response to a request with `request_fields` answers. Nothing for `Vary: *`, which
-    /// no request matches, and for a Vary that does not follow the grammar.
+    /// no request matches, for a Vary that does not follow the grammar, and for one that names what
+    /// the origin reads there as ours: the client's own field does not tell these requests apart.
     #[must_use]
     pub fn of(response_fields: &HeaderMap, request_fields: &HeaderMap) -> Option<Self> {
         let mut names = Vec::new();
@@ -34,7 +35,8 @@ impl VaryKey {
                     return None;
                 }
                 if !member.is_empty() {
-                    names.push(HeaderName::from_bytes(member).ok()?);
+                    let name = HeaderName::from_bytes(member).ok()?;
+                    names.push(Some(name).filter(|name| !forward::is_of_peer(name))?);
                 }
             }
         }

@@ -13,6 +13,7 @@ use super::{
     Site, SiteId,
 };
 use crate::{
+    forward::is_of_peer,
     key::{NamePattern, Parameters, QueryPlan},
     settings::{
         EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
@@ -253,9 +254,17 @@ fn negative_ttl(rule: &RuleSettings, at: &str, faults: &mut Faults) -> Vec<(Stat
 fn key_fields(names: &[String], at: &str, faults: &mut Faults) -> Vec<HeaderName> {
     let mut fields = Vec::new();
     for (index, name) in names.iter().enumerate() {
+        let at = format!("{at}.key_fields[{index}]");
         match name.parse() {
+            Ok(field) if is_of_peer(&field) => {
+                faults.add(
+                    at,
+                    name,
+                    "a field that clients set: the edge writes it for each of them",
+                );
+            }
             Ok(field) => fields.push(field),
-            Err(_) => faults.add(format!("{at}.key_fields[{index}]"), name, "a field name"),
+            Err(_) => faults.add(at, name, "a field name"),
         }
     }
     fields

@@ -398,7 +398,9 @@ fn every_problem_of_a_site_is_reported_at_once() {
                 ("600".to_owned(), "1s".to_owned()),
                 ("x".to_owned(), "1s".to_owned()),
             ]),
-            key_fields: vec!["ok".to_owned(), "a b".to_owned()],
+            key_fields: ["ok", "a b", "X-Forwarded-For", "X-Forwarded-Proto"]
+                .map(str::to_owned)
+                .to_vec(),
             ..RuleSettings::default()
         },
     ];
@@ -416,6 +418,7 @@ fn every_problem_of_a_site_is_reported_at_once() {
         "rule[1].negative_ttl.600: \"600\" is not an error status from 400 to 599",
         "rule[1].negative_ttl.x: \"x\" is not an error status from 400 to 599",
         "rule[1].key_fields[1]: \"a b\" is not a field name",
+        "rule[1].key_fields[2]: \"X-Forwarded-For\" is not a field that clients set: the edge writes it for each of them",
         "rule[1].path: \"img\" is not a path from / on, or *",
     ];
     assert_eq!(printed, expected);
