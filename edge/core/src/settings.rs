@@ -307,7 +307,7 @@ pub struct RuleSettings {
     #[serde(with = "humantime_serde")]
     pub stale_if_error: Option<Duration>,
     /// Stale responses are served for this long when the origin is unreachable or fails a
-    /// validation (RFC 9111 §4.2.4).
+    /// validation (RFC 9111 §4.2.4), and no longer than its own stale-if-error says.
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year"))]
     #[serde(with = "humantime_serde")]
     pub stale_on_failure: Duration,

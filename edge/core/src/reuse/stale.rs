@@ -1,7 +1,7 @@
 //! Reusing stale responses (RFC 9111 §4.2.4, RFC 5861).
 //!
-//! Always holds: a window of length zero allows nothing; a window that the origin states replaces
-//! the rule's; s-maxage (as proxy-revalidate, §5.2.2.10) forbids everything but what the origin's
+//! Always holds: a window of length zero allows nothing; nothing outlasts a window that the origin
+//! states for its kind, be it the rule's, the client's or `stale_on_failure`; s-maxage (as proxy-revalidate, §5.2.2.10) forbids everything but what the origin's
 //! own stale-* directive allows.
 
 use http::StatusCode;
@@ -46,7 +46,8 @@ impl Failure {
 /// Whether `stored` answers the request after the forward failed.
 ///
 /// The origin's stale-if-error, else the rule's or the client's, allow it for their errors; the
-/// rule's `stale_on_failure` allows it for every 5xx. A stale 5xx is no better than the failure.
+/// rule's `stale_on_failure` allows it for every 5xx, but no longer than the origin's
+/// stale-if-error. A stale 5xx is no better than the failure.
 #[must_use]
 pub fn stale_after_failure(
     stored: &StoredHead,
@@ -68,16 +69,14 @@ pub fn stale_after_failure(
     }
     let staleness = freshness.staleness(now);
     let within = |window| staleness < window;
-    if failure.is_error() && freshness.stale_if_error.is_some_and(within) {
-        return true;
+    let on_failure = may_be_assigned(freshness) && within(policy.stale_on_failure);
+    if let Some(window) = freshness.stale_if_error {
+        return within(window) && (failure.is_error() || on_failure);
     }
-    if !may_be_assigned(freshness) {
-        return false;
-    }
-    let rule = policy.stale_if_error.filter(|_| freshness.stale_if_error.is_none());
-    let if_error =
-        rule.is_some_and(within) || request.directives.stale_if_error.is_some_and(within);
-    (failure.is_error() && if_error) || within(policy.stale_on_failure)
+    let if_error = may_be_assigned(freshness)
+        && (policy.stale_if_error.is_some_and(within)
+            || request.directives.stale_if_error.is_some_and(within));
+    (failure.is_error() && if_error) || on_failure
 }
 
 /// Whether stale-while-revalidate allows it: the origin's, else the rule's.
@@ -106,13 +105,17 @@ pub(super) fn client_accepts(
 
 /// Whether anything but a client's max-stale could ever let the response be reused stale.
 pub(crate) fn may_be_stale(freshness: &Freshness, policy: &Policy) -> bool {
-    let any = |windows: [Option<std::time::Duration>; 3]| {
+    let any = |windows: &[Option<std::time::Duration>]| {
         windows.iter().flatten().any(|window| !window.is_zero())
     };
-    let own = [freshness.stale_while_revalidate, freshness.stale_if_error, None];
-    let rules =
-        [policy.stale_while_revalidate, policy.stale_if_error, Some(policy.stale_on_failure)];
-    !is_forbidden(freshness) && (any(own) || (may_be_assigned(freshness) && any(rules)))
+    let (revalidate, error) = (freshness.stale_while_revalidate, freshness.stale_if_error);
+    let rules = [
+        policy.stale_while_revalidate.filter(|_| revalidate.is_none()),
+        policy.stale_if_error.filter(|_| error.is_none()),
+        Some(policy.stale_on_failure).filter(|_| error.is_none()),
+    ];
+    !is_forbidden(freshness)
+        && (any(&[revalidate, error]) || (may_be_assigned(freshness) && any(&rules)))
 }
 
 /// What forbids all stale reuse, whoever asks for it.
