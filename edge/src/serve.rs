@@ -291,15 +291,10 @@ impl Hall {
         key::write_key(key, &parts);
         let view =
             RequestView { method: head.method, fields: head.fields, directives: &directives };
-        // RFC 9110 §9.3.1: content of GET has no defined meaning, but an origin may act on it, so
-        // its response may not be told to others.
         let judged = if has_no_content {
             self.judge(key, &view, policy, now)
         } else {
-            Judged::nothing(Verdict::Forward(match *view.method {
-                Method::GET | Method::HEAD => ForwardReason::Bypass,
-                _ => ForwardReason::Method,
-            }))
+            Judged::nothing(reuse::with_content(&view))
         };
         Found { target, directives, judged }
     }

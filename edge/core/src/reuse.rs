@@ -90,6 +90,18 @@ pub fn without_stored<F>(request: &RequestView<'_, F>, policy: &Policy) -> Verdi
     forward(request, not_for_cache(request, policy).unwrap_or(ForwardReason::UriMiss))
 }
 
+/// What to do with a request that has content, whatever is stored: content of GET has no defined
+/// meaning, but an origin may act on it, so its response may not be told to others
+/// (RFC 9110 §9.3.1).
+#[must_use]
+pub fn with_content<F>(request: &RequestView<'_, F>) -> Verdict {
+    let reason = match *request.method {
+        Method::GET | Method::HEAD => ForwardReason::Bypass,
+        _ => ForwardReason::Method,
+    };
+    forward(request, reason)
+}
+
 /// Why no stored response may answer the request, whatever is stored.
 fn not_for_cache<F>(request: &RequestView<'_, F>, policy: &Policy) -> Option<ForwardReason> {
     if !matches!(*request.method, Method::GET | Method::HEAD) {

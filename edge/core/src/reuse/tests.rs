@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{
     Failure, RequestView, Selection, judge, may_be_stale, select, stale_after_failure,
-    without_stored,
+    with_content, without_stored,
 };
 use crate::{
     directives::RequestDirectives,
@@ -352,6 +352,22 @@ fn methods_and_bypass_go_before_what_is_stored() {
         let judged = view(method, &only, |view| judge(&stored, view, policy, now));
         assert_eq!(judged, if *with == HIT { HIT } else { REFUSED }, "{method}");
         assert_eq!(view(method, &only, |view| without_stored(view, policy)), REFUSED, "{method}");
+    }
+}
+
+#[test]
+fn rfc9110_9_3_1_a_request_with_content_is_for_the_origin() {
+    let only = [("cache-control", "only-if-cached")];
+    let rows = [
+        (Method::GET, ForwardReason::Bypass),
+        (Method::HEAD, ForwardReason::Bypass),
+        (Method::POST, ForwardReason::Method),
+        (Method::DELETE, ForwardReason::Method),
+    ];
+    for (method, reason) in rows {
+        let judged = view(&method, &[], with_content);
+        assert_eq!(judged, Verdict::Forward(reason), "{method}");
+        assert_eq!(view(&method, &only, with_content), REFUSED, "RFC 9111 §5.2.1.7 {method}");
     }
 }
 
