@@ -54,11 +54,11 @@ pub struct Freshness {
     pub source: LifetimeSource,
     /// `no-cache` without field names: validated before every reuse.
     pub no_cache: bool,
-    /// `must-revalidate`: never reused stale.
+    /// Never reused stale: `must-revalidate`, or what says the same to a shared cache:
+    /// `proxy-revalidate`, and `s-maxage` that no stale-* of the origin lifts (RFC 9111 §5.2.2.8,
+    /// §5.2.2.10).
     pub must_revalidate: bool,
-    /// `proxy-revalidate`: never reused stale by a shared cache.
-    pub proxy_revalidate: bool,
-    /// `s-maxage` was there: as `proxy-revalidate`, unless an explicit stale-* allows it.
+    /// `s-maxage` was there: nobody but the origin's own stale-* allows reuse when stale.
     pub s_maxage: bool,
     /// `immutable` (RFC 8246).
     pub immutable: bool,
@@ -91,15 +91,18 @@ pub fn compute(
     response_time: Timestamp,
 ) -> Freshness {
     let (lifetime, source) = lifetime::lifetime(status, fields, directives, policy, response_time);
+    let s_maxage = directives.s_maxage.is_some();
+    let lifted = directives.stale_while_revalidate.is_some() || directives.stale_if_error.is_some();
     Freshness {
         response_time,
         corrected_initial_age: age::corrected_initial_age(fields, request_time, response_time),
         lifetime,
         source,
         no_cache: directives.no_cache.is_whole(),
-        must_revalidate: directives.must_revalidate,
-        proxy_revalidate: directives.proxy_revalidate,
-        s_maxage: directives.s_maxage.is_some(),
+        must_revalidate: directives.must_revalidate
+            || directives.proxy_revalidate
+            || (s_maxage && !lifted),
+        s_maxage,
         immutable: directives.immutable,
         stale_while_revalidate: directives.stale_while_revalidate,
         stale_if_error: directives.stale_if_error,

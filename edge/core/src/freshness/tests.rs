@@ -538,11 +538,28 @@ fn facts_that_reuse_asks_for_are_kept() {
          stale-while-revalidate=2, stale-if-error=3");
     assert!(all.no_cache && !nothing.no_cache && !of("no-cache=\"x\"").no_cache);
     assert!(all.must_revalidate && !nothing.must_revalidate);
-    assert!(all.proxy_revalidate && !nothing.proxy_revalidate);
     assert!(all.s_maxage && !nothing.s_maxage && !of("max-age=1").s_maxage);
     assert!(all.immutable && !nothing.immutable);
     assert_eq!((all.stale_while_revalidate, nothing.stale_while_revalidate), (Some(s(2)), None));
     assert_eq!((all.stale_if_error, nothing.stale_if_error), (Some(s(3)), None));
+}
+
+#[test]
+fn what_forbids_stale_reuse_is_one_fact() {
+    let rows = [
+        ("rfc9111_5_2_2_2", "must-revalidate", true),
+        ("rfc9111_5_2_2_8", "proxy-revalidate", true),
+        ("rfc9111_5_2_2_10", "s-maxage=1", true),
+        ("rfc9111_5_2_2_1_max_age", "max-age=1", false),
+        ("rfc5861_3_lifts_s_maxage", "s-maxage=1, stale-while-revalidate=2", false),
+        ("rfc5861_4_lifts_s_maxage", "s-maxage=1, stale-if-error=3", false),
+        ("rfc5861_4_lifts_no_other", "proxy-revalidate, s-maxage=1, stale-if-error=3", true),
+    ];
+    for (name, said, expected) in rows {
+        let list = [("cache-control", said)];
+        let facts = freshness(200, &list, &Policy::default(), at(NOW), at(NOW));
+        assert_eq!(facts.must_revalidate, expected, "{name}");
+    }
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub(crate) fn may_be_stale(freshness: &Freshness, policy: &Policy) -> bool {
 
 /// What forbids all stale reuse, whoever asks for it.
 const fn is_forbidden(freshness: &Freshness) -> bool {
-    freshness.no_cache || freshness.must_revalidate || freshness.proxy_revalidate
+    freshness.no_cache || freshness.must_revalidate
 }
 
 /// Whether somebody other than the origin may allow stale reuse: not against s-maxage, and not
