@@ -268,7 +268,9 @@ impl OriginSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSettings {
-    /// The paths: exact, or with `*` for any run of characters.
+    /// The paths: exact, or with `*` for any run of characters. A path that an origin may read as
+    /// one under another rule (`%2F` or `//` in it), or that has dot segments, is not cached; what
+    /// ends like a static file may still be anything, so give lifetimes to folders, not to endings.
     #[schemars(extend("x-kind" = "path-pattern"))]
     pub path: String,
     /// Whether responses may be stored and reused at all.

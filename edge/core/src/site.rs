@@ -5,11 +5,12 @@
 //! Always holds: what is built needs no further check; no host belongs to two sites.
 //! It deliberately does not know files, defaults of files, or how a server is reached.
 //!
-//! RFC 9110 §4.2, §7.2. Hot path: [`SiteTable::find`], [`Site::policy`] and [`Host::parse`] of a
-//! normal host allocate nothing.
+//! RFC 9110 §4.2, §7.2. Hot path: [`SiteTable::find`], [`Site::policy`] of a normal path and
+//! [`Host::parse`] of a normal host allocate nothing.
 
 mod build;
 mod host;
+mod path;
 mod pattern;
 mod table;
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub struct Site {
     pub rules: Vec<Rule>,
     /// The policy of paths that no rule matches.
     pub fallback: Policy,
+    /// The policy of paths that may be read as another than they seem: nothing is stored.
+    pub ambiguous: Policy,
 }
 
 /// A rule: a policy for a part of a site's paths.
@@ -54,6 +57,8 @@ pub struct Site {
 pub struct Rule {
     /// The paths.
     pub pattern: PathPattern,
+    /// The same for paths as an origin may resolve them.
+    pub resolved: PathPattern,
     /// The policy.
     pub policy: Policy,
 }

@@ -3,14 +3,14 @@
 //! In: [`SiteSettings`] and [`EdgeSettings`]. Out: a site, or all [`Problem`]s. Bounds of numbers
 //! are the schema's business; what is checked here is what a value cannot be built without.
 
-use std::{net::Ipv6Addr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::Ipv6Addr, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use humantime_serde::re::humantime;
 
 use super::{
     Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule, ServerAddress,
-    Site, SiteId,
+    Site, SiteId, path,
 };
 use crate::{
     forward::is_of_peer,
@@ -43,9 +43,10 @@ impl Site {
         for (index, rule) in settings.rules.iter().enumerate() {
             let at = format!("rule[{index}]");
             let policy = policy(rule, &targeted, &at, &mut faults);
-            match PathPattern::parse(&rule.path) {
-                Some(pattern) => rules.push(Rule { pattern, policy }),
-                None => faults.add(format!("{at}.path"), &rule.path, "a path from / on, or *"),
+            let path = path::normal(&rule.path);
+            match (PathPattern::parse(&path), PathPattern::parse(&path::resolved(&path))) {
+                (Some(pattern), Some(resolved)) => rules.push(Rule { pattern, resolved, policy }),
+                _ => faults.add(format!("{at}.path"), &rule.path, "a path from / on, or *"),
             }
         }
         if !faults.0.is_empty() {
@@ -57,15 +58,46 @@ impl Site {
             hosts,
             origin: Arc::new(origin),
             rules,
+            ambiguous: Policy {
+                cache: false,
+                targeted_fields: Arc::clone(&targeted),
+                ..Policy::default()
+            },
             fallback: Policy { targeted_fields: targeted, ..Policy::default() },
         })
     }
 
     /// The policy of a path: that of the first rule whose pattern matches.
+    ///
+    /// Many origins decode and resolve a path before they route, so that it leaves the rule it
+    /// seems to be under: `/static/..%2Faccount` would store an account by the rule for `/static/*`
+    /// (RFC 3986 §6.2.2, §6.2.3). A path is therefore looked at in both readings. Where they fall
+    /// under different rules, or where a dot segment says to go elsewhere, which no client leaves
+    /// in a path, nothing is stored.
     #[must_use]
     pub fn policy(&self, path: &str) -> &Policy {
-        let rule = self.rules.iter().find(|rule| rule.pattern.matches(path));
-        rule.map_or(&self.fallback, |rule| &rule.policy)
+        if self.rules.is_empty() || path::is_plain(path) {
+            return self.policy_of(self.rule(|rule| rule.pattern.matches(path)));
+        }
+        let normal = path::normal(path);
+        let resolved = path::resolved(&normal);
+        if path::has_dot_segment(&resolved) {
+            return &self.ambiguous;
+        }
+        let as_it_came = self.rule(|rule| rule.pattern.matches(&normal));
+        let as_resolved = match &resolved {
+            Cow::Borrowed(_) => as_it_came,
+            Cow::Owned(path) => self.rule(|rule| rule.resolved.matches(path)),
+        };
+        if as_it_came == as_resolved { self.policy_of(as_it_came) } else { &self.ambiguous }
+    }
+
+    fn rule(&self, matches: impl Fn(&Rule) -> bool) -> Option<usize> {
+        self.rules.iter().position(matches)
+    }
+
+    fn policy_of(&self, rule: Option<usize>) -> &Policy {
+        rule.and_then(|index| self.rules.get(index)).map_or(&self.fallback, |rule| &rule.policy)
     }
 }
 

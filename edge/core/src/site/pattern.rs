@@ -1,7 +1,7 @@
 //! Path patterns: exact, or with `*` for any run of characters.
 //!
-//! In: text, and paths as they were received (neither decoded nor resolved). Always holds:
-//! matching takes time in proportion to the path, whatever the pattern.
+//! In: text and paths, both in the same reading (see [`super::path`]). Always holds: matching takes
+//! time in proportion to the path, whatever the pattern.
 
 /// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

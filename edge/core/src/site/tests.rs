@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     Host, HostChoice, HostPattern, PathPattern, Policy, Problem, ServerAddress, Site, SiteId,
-    SiteTable,
+    SiteTable, path,
 };
 use crate::{
     key::{NamePattern, Parameters, QueryPlan},
@@ -362,6 +362,103 @@ fn rules_become_policies() {
     assert!(std::ptr::eq(site.policy("/js/b"), &raw const site.fallback));
 }
 
+/// A path, and the name of the rule that it is under: none is the fallback.
+const READINGS: &[(&str, &str)] = &[
+    ("/static/a", "static"),
+    ("/account/a", "account"),
+    ("/", ""),
+    ("*", ""),
+    ("", ""),
+    // RFC 3986 §6.2.2.2: the same path.
+    ("/%73tatic/a", "static"),
+    ("/%61ccount/a", "account"),
+    ("/%41ccount/a", ""),
+    ("/%7euser/a", "user"),
+    ("/~user/a", "user"),
+    // RFC 3986 §6.2.2.1: capitals or not.
+    ("/caf%c3%a9/a", "café"),
+    ("/caf%C3%A9/a", "café"),
+    ("/caf%C3%a9/a", "café"),
+    ("/caf%C3/a", ""),
+    // No escapes at all.
+    ("/static/%", "static"),
+    ("/static/%7", "static"),
+    ("/static/%+7", "static"),
+    ("/static/%zz", "static"),
+    // Dot segments, in whatever dress.
+    ("/static/../account/a", "ambiguous"),
+    ("/static/./a", "ambiguous"),
+    ("/static/..", "ambiguous"),
+    ("/static/.", "ambiguous"),
+    ("/static/%2e%2E/account/a", "ambiguous"),
+    ("/static/..%2Faccount/a", "ambiguous"),
+    ("/static/%2e%2e%2faccount", "ambiguous"),
+    ("/static/..%5caccount", "ambiguous"),
+    ("/static/..\\account", "ambiguous"),
+    ("/static/..;/account", "ambiguous"),
+    ("/other/../a", "ambiguous"),
+    ("/static/.../a", "static"),
+    ("/static/..a", "static"),
+    ("/static/a..", "static"),
+    ("/static/.well-known", "static"),
+    // Other slashes: under one rule in both readings, or under two.
+    ("/static/a%2Fb", "static"),
+    ("/static/a%5cb", "static"),
+    ("/static/a//b", "static"),
+    ("/static/https://a.example/b", "static"),
+    ("/other/a%2fb", ""),
+    ("/other//b", ""),
+    ("/x//y", ""),
+    ("//account/a", "ambiguous"),
+    ("/account%2Fa", "ambiguous"),
+    ("/account\\a", "ambiguous"),
+    ("/static%2fa", "ambiguous"),
+    ("//", ""),
+    // A rule may itself speak of encoded slashes.
+    ("/pkg/@a%2Fb/c", "package"),
+    ("/pkg/@a%2fb/c", "package"),
+    ("/pkg/@a/b/c", ""),
+];
+
+#[test]
+fn rfc3986_6_2_a_path_that_may_be_under_two_rules_is_not_stored() {
+    let rules = [
+        ("static", "/static/*", true),
+        ("account", "/account/*", false),
+        ("user", "/%7Euser/*", true),
+        ("café", "/caf%c3%A9/*", true),
+        ("package", "/pkg/@*%2f*", true),
+    ];
+    let mut settings = settings(GOOD);
+    settings.rules = rules
+        .map(|(_, path, cache)| RuleSettings {
+            path: path.to_owned(),
+            cache,
+            default_ttl: Some(Duration::from_secs(60)),
+            ..RuleSettings::default()
+        })
+        .to_vec();
+    let site = build(&settings).unwrap();
+    let name = |path: &str| {
+        let policy = site.policy(path);
+        let is = |of: &Policy| std::ptr::eq(policy, of);
+        let rule = site.rules.iter().zip(rules).find(|(rule, _)| is(&rule.policy));
+        match rule {
+            Some((_, (name, ..))) => name,
+            None if is(&site.ambiguous) => "ambiguous",
+            None => "",
+        }
+    };
+    for (path, expected) in READINGS {
+        assert_eq!(name(path), *expected, "{path}");
+    }
+    assert!(!site.ambiguous.cache);
+    assert_eq!(site.ambiguous.targeted_fields, site.fallback.targeted_fields);
+    // Without rules there is nothing to walk out of.
+    let plain = build(&self::settings(GOOD)).unwrap();
+    assert!(std::ptr::eq(plain.policy("/a/../b"), &raw const plain.fallback));
+}
+
 #[test]
 fn query_settings_become_plans() {
     let plan = |mode| {
@@ -538,6 +635,18 @@ proptest! {
         let parsed = PathPattern::parse(&pattern).unwrap();
         let expected = matches_plainly(pattern.as_bytes(), path.as_bytes());
         prop_assert_eq!(parsed.matches(&path), expected);
+    }
+
+    #[test]
+    fn reading_a_path_twice_changes_nothing(path in "/([a./;%\\\\25FfCceE]|%2F|%2e|%5c|//){0,12}") {
+        let normal = path::normal(&path);
+        let resolved = path::resolved(&normal);
+        prop_assert_eq!(path::resolved(&resolved), resolved.clone());
+        prop_assert!(!resolved.contains("//") && !resolved.contains('\\'));
+        if path::is_plain(&path) {
+            prop_assert_eq!(&resolved, &path);
+            prop_assert!(!path::has_dot_segment(&path));
+        }
     }
 
     #[test]
