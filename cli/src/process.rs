@@ -6,7 +6,14 @@
 //! say so and end; after the deadline, or a second signal, the process ends anyway.
 //! It knows no settings file: `run` and `up` do.
 
-use std::{net::SocketAddr, num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use edge::{
@@ -55,6 +62,8 @@ pub(crate) struct Plan {
 pub(crate) struct EdgePlan {
     /// Its node's name.
     pub(crate) name: String,
+    /// Its node's name in CDN-Loop.
+    pub(crate) cdn_id: String,
     /// `[edge]`
     pub(crate) settings: EdgeSettings,
     /// `[[site]]`
@@ -122,6 +131,7 @@ impl Process {
         for (plan_of, bound) in plan.edges.into_iter().zip(bound) {
             let world = World {
                 node: Arc::from(plan_of.name.as_str()),
+                cdn_id: Arc::from(plan_of.cdn_id),
                 clock: Clock::system(),
                 fills: fills.handle().clone(),
                 connector: Arc::new(Tcp),
@@ -279,6 +289,14 @@ fn serve_admin(
         }
     });
     (address, end)
+}
+
+/// A cdn-id that no other process has, for a node whose name many have: two CDNs that call
+/// themselves the same would refuse each other's requests as loops (RFC 8586 §2). The machine's
+/// name would do, but it is nobody's business.
+pub(crate) fn unique(name: &str) -> String {
+    // Its keys are random: enough to be told apart, which is all that it is for.
+    format!("{name}-{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Problems that only building an edge can find, one a line.

@@ -8,11 +8,11 @@ use std::{
 
 use clap::Args;
 use nearcast_config::NodeConfig;
-use nearcast_daemon::log::Log;
+use nearcast_daemon::{log::Log, settings::NodeSettings};
 
 use crate::{
     failure::Failure,
-    process::{EdgePlan, Plan, Process, Running, told},
+    process::{EdgePlan, Plan, Process, Running, told, unique},
     reload::Changes,
     restart,
 };
@@ -49,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
     let name = config.node.name.clone();
     let sites = config.sites;
-    let edges = config.edge.map(|settings| EdgePlan { name, settings, sites });
+    let cdn_id = cdn_id(&config.node);
+    let edges = config.edge.map(|settings| EdgePlan { name, cdn_id, settings, sites });
     Plan {
         node: config.node,
         admin: config.admin,
@@ -57,6 +58,11 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
         edges: edges.into_iter().collect(),
         workers,
     }
+}
+
+/// The operator's own name for the node; the default one is everybody's.
+fn cdn_id(node: &NodeSettings) -> String {
+    if node.name == NodeSettings::default().name { unique(&node.name) } else { node.name.clone() }
 }
 
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
@@ -80,4 +86,18 @@ fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
     }
     log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc8586_2_no_two_nodes_of_the_default_name_share_a_cdn_id() {
+        let default = NodeSettings::default();
+        assert_ne!(cdn_id(&default), default.name);
+        assert_ne!(cdn_id(&default), cdn_id(&default));
+        let named = NodeSettings { name: "fra-1".to_owned(), ..NodeSettings::default() };
+        assert_eq!(cdn_id(&named), "fra-1");
+    }
 }

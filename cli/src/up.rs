@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 use crate::{
     failure::Failure,
     origin_mock::{files, wall_clock},
-    process::{EdgePlan, Plan, Process},
+    process::{EdgePlan, Plan, Process, unique},
     reload::Changes,
     say::say,
 };
@@ -118,6 +118,7 @@ fn start(
     let site = site(origin)?;
     let edges = EDGES.into_iter().map(|(name, address)| EdgePlan {
         name: name.to_owned(),
+        cdn_id: unique(name),
         settings: EdgeSettings {
             listen: vec![SocketAddr::from((address, http_port))],
             origin_networks_allowed: local_networks(),

@@ -21,7 +21,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeSettings {
-    /// Name of this node; it stands in Via, Cache-Status, logs and metrics.
+    /// Name of this node; it stands in Via, Cache-Status, logs and metrics. It stands in CDN-Loop
+    /// too, where no other CDN may use it; the default gets a random part there at each start.
     #[schemars(extend("x-kind" = "name"))]
     pub name: String,
     /// Name of the PoP that this node belongs to.

@@ -72,6 +72,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub struct World {
     /// The node's name.
     pub node: Arc<str>,
+    /// The node's cdn-id (RFC 8586 §2): a name that no other CDN has.
+    pub cdn_id: Arc<str>,
     /// The clock of the law.
     pub clock: Clock,
     /// The runtime of fillings and origin connections.
@@ -130,6 +132,7 @@ impl Edge {
         let hall = Arc::new(Hall {
             room: Arc::new(room(settings, &world)),
             node: world.node,
+            cdn_id: world.cdn_id,
             snapshot: ArcSwap::from_pointee(snapshot),
             fills: world.fills,
             nowhere: Arc::new(SiteMetrics::new(Arc::from("-"), count)),

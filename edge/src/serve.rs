@@ -53,8 +53,10 @@ use crate::{
 
 /// What every request of a node shares.
 pub struct Hall {
-    /// The node's name, in Cache-Status, Via and CDN-Loop.
+    /// The node's name, in Cache-Status and Via.
     pub node: Arc<str>,
+    /// The node's cdn-id, in CDN-Loop.
+    pub cdn_id: Arc<str>,
     /// The settings in force.
     pub snapshot: ArcSwap<Snapshot>,
     /// The store and the fillings.
@@ -337,7 +339,7 @@ impl Hall {
         if content_bytes > limits.body_bytes_max.as_u64() {
             return Err(Refusal::ContentTooLarge);
         }
-        let max_forwards = forward::check(head.method, head.fields, &self.node)?;
+        let max_forwards = forward::check(head.method, head.fields, &self.cdn_id)?;
         let host = asked_host(head).ok_or(Refusal::BadRequest)?;
         let entry = snapshot
             .table

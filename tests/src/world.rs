@@ -201,6 +201,7 @@ impl World {
         let (drain, draining) = drain();
         let surroundings = edge::World {
             node: Arc::from("edge"),
+            cdn_id: Arc::from("edge"),
             clock: Clock::anchored_at(opening()),
             fills: tokio::runtime::Handle::current(),
             connector,

@@ -73,11 +73,11 @@ const NEVER_NOMINATED: [HeaderName; 3] = [header::HOST, header::VIA, CDN_LOOP];
 ///
 /// # Errors
 /// Why it goes no further.
-pub fn check(method: &Method, fields: &impl Fields, node: &str) -> Result<Option<u64>, Refusal> {
+pub fn check(method: &Method, fields: &impl Fields, cdn_id: &str) -> Result<Option<u64>, Refusal> {
     if *method == Method::TRACE || *method == Method::CONNECT {
         return Err(Refusal::MethodNotAllowed);
     }
-    if fields.lines(&CDN_LOOP).any(|value| cdn_loop::names(value, node)) {
+    if fields.lines(&CDN_LOOP).any(|value| cdn_loop::names(value, cdn_id)) {
         return Err(Refusal::Loop);
     }
     if fields.lines(&header::EXPECT).any(|value| !is_100_continue(value)) {
@@ -90,9 +90,10 @@ pub fn check(method: &Method, fields: &impl Fields, node: &str) -> Result<Option
     Ok(fields.only(&header::MAX_FORWARDS).and_then(number))
 }
 
-/// The fields of a forward; the caller sets Host.
+/// The fields of a forward, with this node's name in Via and its cdn-id in CDN-Loop; the caller
+/// sets Host.
 #[must_use]
-pub fn request_fields(client: &HeaderMap, peer: &Peer<'_>, node: &str) -> HeaderMap {
+pub fn request_fields(client: &HeaderMap, peer: &Peer<'_>, node: &str, cdn_id: &str) -> HeaderMap {
     let mut fields = end_to_end(client);
     fields.remove(header::HOST);
     fields.remove(PROXY);
@@ -108,7 +109,7 @@ pub fn request_fields(client: &HeaderMap, peer: &Peer<'_>, node: &str) -> Header
     }
     append_via(&mut fields, peer.version, node);
     name_client(&mut fields, peer);
-    append_member(&mut fields, &CDN_LOOP, &token(node));
+    append_member(&mut fields, &CDN_LOOP, &token(cdn_id));
     fields
 }
 

@@ -17,7 +17,7 @@ pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
     let trusted = ask.snapshot.edge.trusts(address);
     let peer =
         Peer { address, trusted, version: ask.head.version, scheme: Scheme::Http, host: &ask.host };
-    let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node);
+    let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node, &hall.cdn_id);
     if let Some(left) = ask.max_forwards {
         fields.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }

@@ -45,6 +45,7 @@ fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Serve, String> {
     let (drain, draining) = drain();
     let world = World {
         node: Arc::from(NODE),
+        cdn_id: Arc::from(NODE),
         clock: Clock::anchored_at(paused::opening()),
         fills: tokio::runtime::Handle::current(),
         connector: Arc::new(ThroughPipes(pipes)),

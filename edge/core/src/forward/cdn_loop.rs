@@ -1,12 +1,12 @@
 //! CDN-Loop: whether a request has been here before (RFC 8586 §2).
 //!
-//! In: a field value and this node's name. Out: whether one of its members names it.
+//! In: a field value and this node's cdn-id. Out: whether one of its members is that.
 //! Always holds: a value that does not follow the grammar cannot hide a name: then every word of
 //! it counts, for the cost of a loop is far greater than that of one refused odd request.
 
-/// Whether `value` names `node`: cdn-id, before any parameters.
-pub(super) fn names(value: &[u8], node: &str) -> bool {
-    let ours = super::token(node);
+/// Whether `value` names `cdn_id`, before any parameters.
+pub(super) fn names(value: &[u8], cdn_id: &str) -> bool {
+    let ours = super::token(cdn_id);
     let is_ours = |id: &[u8]| id.eq_ignore_ascii_case(ours.as_bytes());
     match ids(value) {
         Some(ids) => ids.into_iter().any(is_ours),

@@ -40,7 +40,7 @@ fn peer(address: &str) -> Peer<'static> {
 }
 
 fn sent(pairs: &[(&str, &str)]) -> HeaderMap {
-    request_fields(&map(pairs), &peer("192.0.2.1"), "edge")
+    request_fields(&map(pairs), &peer("192.0.2.1"), "edge", "edge")
 }
 
 #[test]
@@ -57,6 +57,15 @@ fn forward_carries_our_own_fields() {
             "x-forwarded-proto: http",
         ]
     );
+}
+
+#[test]
+fn rfc8586_2_a_loop_is_told_by_the_cdn_id_and_not_by_the_name() {
+    let fields = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "edge", "edge-1");
+    assert_eq!(fields[VIA], "1.1 edge");
+    assert_eq!(fields[CDN_LOOP], "edge-1");
+    assert_eq!(check(&Method::GET, &fields, "edge-1"), Err(Refusal::Loop));
+    assert_eq!(check(&Method::GET, &fields, "edge"), Ok(None));
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn request_loses_what_is_for_this_hop_only() {
         (Version::HTTP_2, true),
     ] {
         let peer = Peer { version, ..peer("192.0.2.1") };
-        let fields = request_fields(&map(&[("expect", "100-continue")]), &peer, "edge");
+        let fields = request_fields(&map(&[("expect", "100-continue")]), &peer, "edge", "edge");
         assert_eq!(fields.contains_key(header::EXPECT), kept, "RFC 9110 §10.1.1 {version:?}");
     }
 }
@@ -185,7 +194,11 @@ fn via_names_the_version_received_and_us_last() {
     ];
     for (version, via) in rows {
         let peer = Peer { version, ..peer("192.0.2.1") };
-        assert_eq!(request_fields(&HeaderMap::new(), &peer, "edge")[VIA], via, "RFC 9110 §7.6.3");
+        assert_eq!(
+            request_fields(&HeaderMap::new(), &peer, "edge", "edge")[VIA],
+            via,
+            "RFC 9110 §7.6.3"
+        );
         assert_eq!(response_fields(&HeaderMap::new(), version, "edge", &[])[VIA], via);
     }
     let fields = response_fields(
@@ -249,13 +262,13 @@ fn forwarded_is_quoted_as_its_grammar_wants() {
     ];
     for (name, address, host, forwarded, x_forwarded_for) in rows {
         let peer = Peer { host, ..peer(address) };
-        let fields = request_fields(&HeaderMap::new(), &peer, "edge");
+        let fields = request_fields(&HeaderMap::new(), &peer, "edge", "edge");
         assert_eq!(fields[FORWARDED], forwarded, "{name}");
         assert_eq!(fields[X_FORWARDED_FOR], x_forwarded_for, "{name}");
         assert_eq!(fields.contains_key(X_FORWARDED_HOST), !host.is_empty(), "{name}");
     }
     let peer = Peer { scheme: Scheme::Https, ..peer("192.0.2.1") };
-    let fields = request_fields(&HeaderMap::new(), &peer, "edge");
+    let fields = request_fields(&HeaderMap::new(), &peer, "edge", "edge");
     assert_eq!(fields[FORWARDED], "for=192.0.2.1;host=a.example;proto=https");
     assert_eq!(fields[X_FORWARDED_PROTO], "https");
 }
@@ -274,7 +287,8 @@ fn claims_about_the_client_are_replaced_unless_the_peer_is_trusted() {
         ("x-forwardedness", "kept"),
     ]);
     let said = |trusted| {
-        let mut fields = request_fields(&claims, &Peer { trusted, ..peer("192.0.2.1") }, "edge");
+        let mut fields =
+            request_fields(&claims, &Peer { trusted, ..peer("192.0.2.1") }, "edge", "edge");
         fields.remove(VIA);
         fields.remove(CDN_LOOP);
         lines(&fields)
@@ -326,7 +340,7 @@ fn forwarded_list_is_extended_only_when_it_is_one() {
     for (name, value, is_list) in rows {
         assert_eq!(forwarded::is_list(value.as_bytes()), *is_list, "{name}: {value}");
         let peer = Peer { trusted: true, ..peer("192.0.2.1") };
-        let fields = request_fields(&map(&[("forwarded", value)]), &peer, "edge");
+        let fields = request_fields(&map(&[("forwarded", value)]), &peer, "edge", "edge");
         let extended = fields[FORWARDED].as_bytes().starts_with(value.as_bytes());
         assert_eq!(extended, *is_list, "{name}: {value}");
     }
@@ -367,7 +381,7 @@ fn loop_is_noticed_whatever_surrounds_our_name() {
     }
     let fields = sent(&[("cdn-loop", "a"), ("cdn-loop", "b;c=d")]);
     assert_eq!(fields[CDN_LOOP], "a, b;c=d, edge", "RFC 8586 §3 kept and extended");
-    let odd = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "my edge");
+    let odd = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "my edge", "my edge");
     assert_eq!(check(&Method::GET, &odd, "my edge"), Err(Refusal::Loop));
 }
 
@@ -523,7 +537,7 @@ proptest! {
         for line in &lines {
             client.append(CDN_LOOP, HeaderValue::from_str(line).unwrap());
         }
-        let fields = request_fields(&client, &peer("192.0.2.1"), &node);
+        let fields = request_fields(&client, &peer("192.0.2.1"), &node, &node);
         prop_assert_eq!(check(&Method::GET, &fields, &node), Err(Refusal::Loop));
     }
 
@@ -533,7 +547,7 @@ proptest! {
     ) {
         let peer = Peer { trusted: true, host: &host, ..peer("2001:db8::1") };
         let client = map(&[("forwarded", &line)]);
-        let fields = request_fields(&client, &peer, "edge");
+        let fields = request_fields(&client, &peer, "edge", "edge");
         let all = fields[FORWARDED].as_bytes();
         let ours = forwarded::element(peer.address, &host, "http");
         prop_assert!(forwarded::is_list(all));
@@ -553,7 +567,7 @@ proptest! {
                 client.insert(name, value.clone());
             }
             let _verdict = check(&Method::OPTIONS, &client, "edge");
-            let _fields = request_fields(&client, &peer("::1"), "edge");
+            let _fields = request_fields(&client, &peer("::1"), "edge", "edge");
             let _fields = trailer_fields(&client);
         }
     }
@@ -610,15 +624,15 @@ fn rfc8586_2_what_shows_a_loop_cannot_be_nominated() {
 #[test]
 fn rfc9113_8_2_3_split_cookies_become_one_line_in_their_order() {
     let client = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3; d=4")]);
-    let fields = request_fields(&client, &peer("192.0.2.1"), "edge");
+    let fields = request_fields(&client, &peer("192.0.2.1"), "edge", "edge");
     let cookies: Vec<_> = fields.get_all(header::COOKIE).iter().collect();
     assert_eq!(cookies, ["a=1; b=2; c=3; d=4"]);
     let client = map(&[("cookie", ""), ("cookie", "a=1")]);
-    let fields = request_fields(&client, &peer("192.0.2.1"), "edge");
+    let fields = request_fields(&client, &peer("192.0.2.1"), "edge", "edge");
     assert_eq!(fields[header::COOKIE], "; a=1", "as it is keyed");
-    let one = request_fields(&map(&[("cookie", "a=1")]), &peer("192.0.2.1"), "edge");
+    let one = request_fields(&map(&[("cookie", "a=1")]), &peer("192.0.2.1"), "edge", "edge");
     assert_eq!(one.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=1"]);
-    let none = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "edge");
+    let none = request_fields(&HeaderMap::new(), &peer("192.0.2.1"), "edge", "edge");
     assert!(!none.contains_key(header::COOKIE));
 }
 
