@@ -9,6 +9,7 @@ pub mod connect;
 pub mod content;
 pub mod filling;
 mod freshen;
+mod link;
 pub mod pool;
 pub mod response;
 pub mod retry;

@@ -34,7 +34,7 @@ pub struct ClientContent {
 /// What became of a client's content.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// 0 untouched, 1 begun, 2 finished, 3 broken off, 4 too large.
+    /// 0 untouched, 1 begun, 2 read to its end, 3 broken off, 4 too large, 5 left unread.
     state: AtomicU32,
     done: Notify,
 }
@@ -52,6 +52,11 @@ impl Watch {
         if self.state.load(Ordering::Acquire) < 2 {
             done.await;
         }
+    }
+
+    /// Whether all of it was read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.state.load(Ordering::Acquire) == 2
     }
 
     pub(super) fn failure(&self) -> Option<FetchError> {
@@ -136,7 +141,8 @@ impl Body for ClientContent {
             return Poll::Ready(this.watch.failure().map(Err));
         };
         this.left = left;
-        if incoming.is_end_stream() {
+        // hyper asks no further once it has all that was announced.
+        if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             this.watch.set(2);
         }
         Poll::Ready(Some(Ok(frame)))
@@ -155,7 +161,7 @@ impl Drop for ClientContent {
     fn drop(&mut self) {
         // A response may come before the content is read to its end; nobody waits for more then.
         if self.watch.state.load(Ordering::Acquire) < 2 {
-            self.watch.set(2);
+            self.watch.set(5);
         }
     }
 }

@@ -13,32 +13,30 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use edge_core::site::{HostChoice, OriginPlan};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 use super::{
     FetchError, chain,
     connect::{AddressPolicy, Connect, TlsPlan},
     content::ClientContent,
+    link::Link,
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::Server,
 };
 
-/// The largest read buffer of an origin connection.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
-
-/// The largest response head.
-const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
+/// How long a kept connection may take to be ready for the next request: hyper may need a moment
+/// more than the response's last byte, but a server that does not read must not hold anybody up.
+const READY_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Called with each interim response (1xx) that the origin sends.
 pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
@@ -233,16 +231,12 @@ impl Pool {
         let mut message = message;
         let mut fresh_only = false;
         loop {
-            let idle = if fresh_only { None } else { server.checkout(self.plan.keep_alive) };
-            let reused = idle.is_some();
-            let mut sender = match idle {
-                // A connection is given back with the last byte; hyper may need a moment more.
-                Some(mut sender) => match sender.ready().await {
-                    Ok(()) => sender,
-                    Err(_closed) => continue,
-                },
+            let kept = if fresh_only { None } else { self.kept(server).await };
+            let reused = kept.is_some();
+            let mut link = match kept {
+                Some(link) => link,
                 None => match self.open(server).await {
-                    Ok(sender) => sender,
+                    Ok(link) => link,
                     Err(error) => return Err(Failed::unsent(error, message)),
                 },
             };
@@ -251,7 +245,7 @@ impl Pool {
             let wait = watch.clone();
             server.counts.requests.fetch_add(1, Ordering::Relaxed);
             let answer = {
-                let send = pin!(sender.try_send_request(message));
+                let send = pin!(link.sender().try_send_request(message));
                 tokio::select! {
                     answer = send => answer,
                     () = async {
@@ -267,7 +261,7 @@ impl Pool {
             };
             match answer {
                 Ok(response) => {
-                    let lease = Lease { server: Arc::clone(server), sender: Some(sender), permit };
+                    let lease = Lease { server: Arc::clone(server), link, permit, watch };
                     return finish(response, lease, sent, self.plan.idle_timeout)
                         .map_err(Failed::sent);
                 }
@@ -297,12 +291,20 @@ impl Pool {
         }
     }
 
+    /// A kept connection that is ready for a request, if there is one.
+    async fn kept(&self, server: &Server) -> Option<Link> {
+        let patience = Instant::now() + READY_PATIENCE;
+        // One that is not ready in time is dropped, which closes it.
+        while let Some(mut link) = server.checkout(self.plan.keep_alive) {
+            if let Ok(Ok(())) = timeout_at(patience, link.sender().ready()).await {
+                return Some(link);
+            }
+        }
+        None
+    }
+
     /// A new connection; made on the fills runtime, which drives it from then on.
-    async fn open(&self, server: &Arc<Server>) -> Result<SendRequest<ClientContent>, FetchError> {
-        let broken = |reason: String| FetchError::Connect {
-            server: server.address.authority.clone(),
-            reason,
-        };
+    async fn open(&self, server: &Arc<Server>) -> Result<Link, FetchError> {
         let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
         let limit = self.plan.connect_timeout;
         let opening = async move {
@@ -316,20 +318,11 @@ impl Pool {
         let stream = timeout(limit, opening).await.map_err(|_elapsed| {
             FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
         })??;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER_BYTES)
-            .max_headers(RESPONSE_HEAD_FIELDS_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broken(chain(&error)))?;
+        let link = Link::over(stream, &self.world.fills).await.map_err(|error| {
+            FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
+        })?;
         server.counts.connections.fetch_add(1, Ordering::Relaxed);
-        // Ends when the connection closes or its last sender and body are dropped.
-        self.world.fills.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %chain(&error), "an origin connection ended");
-            }
-        });
-        Ok(sender)
+        Ok(link)
     }
 }
 

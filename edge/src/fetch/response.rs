@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{FetchError, chain, content::ClientContent, server::Server};
+use super::{FetchError, chain, content::Watch, link::Link, server::Server};
 
 /// Checks what hyper leaves to us and hands the body its connection.
 pub(super) fn finish(
@@ -79,8 +79,10 @@ fn check_framing<B>(response: &mut Response<B>) -> Result<(), &'static str> {
 /// The connection that a response body is read from, and its place under `connections_max`.
 pub(super) struct Lease {
     pub(super) server: Arc<Server>,
-    pub(super) sender: Option<SendRequest<ClientContent>>,
+    pub(super) link: Link,
     pub(super) permit: OwnedSemaphorePermit,
+    /// What becomes of the request's content.
+    pub(super) watch: Arc<Watch>,
 }
 
 /// An origin's response content; at its end the connection is free for the next request.
@@ -100,10 +102,13 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        if let Some(Lease { server, sender: Some(sender), permit }) = self.lease.take() {
-            server.put_back(sender);
-            drop(permit);
+        let Some(Lease { server, link, permit, watch }) = self.lease.take() else { return };
+        // A response may come before the request's content has gone out (a 401, a 413). The next
+        // request would wait for the rest of it, so this connection ends here.
+        if watch.is_whole() {
+            server.put_back(link);
         }
+        drop(permit);
     }
 }
 

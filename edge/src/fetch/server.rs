@@ -13,14 +13,13 @@ use std::{
 
 use edge_core::site::{OriginPlan, ServerAddress};
 use http::HeaderValue;
-use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
-use super::{FetchError, content::ClientContent};
+use super::{FetchError, link::Link};
 
 /// One server and what is known of it.
 pub struct Server {
@@ -48,7 +47,7 @@ pub struct ServerCounts {
 }
 
 struct Idle {
-    sender: SendRequest<ClientContent>,
+    link: Link,
     since: Instant,
 }
 
@@ -111,27 +110,25 @@ impl Server {
         }
     }
 
-    pub(super) fn checkout(&self, keep_alive: Duration) -> Option<SendRequest<ClientContent>> {
+    pub(super) fn checkout(&self, keep_alive: Duration) -> Option<Link> {
         let mut idle = self.idle.lock();
         // The most recently used one is the least likely to be closed by the server just now.
         while let Some(candidate) = idle.pop() {
-            if !candidate.sender.is_closed() && candidate.since.elapsed() < keep_alive {
-                return Some(candidate.sender);
+            if !candidate.link.is_closed() && candidate.since.elapsed() < keep_alive {
+                return Some(candidate.link);
             }
         }
         None
     }
 
-    pub(super) fn put_back(&self, sender: SendRequest<ClientContent>) {
-        if !sender.is_closed() {
-            self.idle.lock().push(Idle { sender, since: Instant::now() });
+    pub(super) fn put_back(&self, link: Link) {
+        if !link.is_closed() {
+            self.idle.lock().push(Idle { link, since: Instant::now() });
         }
     }
 
     pub(super) fn sweep(&self, keep_alive: Duration) {
-        self.idle
-            .lock()
-            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < keep_alive);
+        self.idle.lock().retain(|idle| !idle.link.is_closed() && idle.since.elapsed() < keep_alive);
     }
 
     pub(super) fn succeeded(&self) {

@@ -1,11 +1,14 @@
 //! Request content on its way to the origin: streamed, slowed, bounded.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
 use nearcast_tests::world::{caller::Caller, rest, until};
 use origin_mock::script::{Hold, Pace, RequestContent, Script, Step};
+use tokio::time::Instant;
 
-use super::stage::{HOST, run, stage, stage_with};
+use super::stage::{HOST, run, stage, stage_with, unstorable};
 
 /// Writes content until the edge takes no more for a while, or `most` octets; how much it took.
 async fn push(caller: &mut Caller, most: usize) -> usize {
@@ -45,7 +48,7 @@ fn an_origin_that_does_not_read_stops_the_client() {
 #[test]
 fn a_slow_origin_gets_all_content() {
     run(async {
-        let pace = Some(Pace { bytes: 10_000, every: std::time::Duration::from_millis(50) });
+        let pace = Some(Pace { bytes: 10_000, every: Duration::from_millis(50) });
         let slow = Step { request_pace: pace, ..Step::text("taken") };
         let stage = stage(vec![Script::new().route("/*", [slow])], "");
         let mut caller = stage.caller();
@@ -118,5 +121,26 @@ fn a_client_that_leaves_in_its_content_ends_the_forward() {
         drop(caller);
         assert!(until(|| stage.world.serving() == 0 && stage.world.wires.open() == 0).await);
         assert!(!stage.origin(0).recorder().requests()[0].complete);
+    });
+}
+
+#[test]
+fn an_answer_ahead_of_the_content_leaves_its_connection_to_no_other_request() {
+    run(async {
+        let early = Step { request_content: RequestContent::After, ..Step::status(401) };
+        let script =
+            Script::new().route_for("POST", "/*", [early]).route("/*", [unstorable("fine")]);
+        let stage = stage(vec![script], "");
+        assert_eq!(stage.get("/warm").await.status(), 200);
+        let mut caller = stage.caller();
+        let head = format!("POST /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\nx");
+        caller.send("POST", head.as_bytes()).await;
+        assert!(until(|| stage.asked(0) == 2).await);
+        rest().await;
+        let before = Instant::now();
+        assert_eq!(stage.get("/innocent").await.status(), 200);
+        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+        assert_eq!(stage.world.wires.open(), 1, "the connection of the refused request is closed");
+        assert_eq!(caller.answer().await.status(), 401);
     });
 }
