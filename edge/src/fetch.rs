@@ -90,6 +90,14 @@ pub enum FetchError {
         /// The setting.
         limit: Duration,
     },
+    /// The server took nothing of the request for `idle_timeout`.
+    #[error("{server} took nothing of the request for {limit:?}")]
+    RequestStalled {
+        /// The server.
+        server: String,
+        /// The setting.
+        limit: Duration,
+    },
     /// The connection broke, or what came was no HTTP response.
     #[error("no valid response from {server}: {reason}")]
     Broken {
@@ -121,9 +129,9 @@ impl FetchError {
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::ConnectTimeout { .. }
+            | Self::FirstByteTimeout { .. }
+            | Self::RequestStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Memory => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -138,6 +146,7 @@ impl FetchError {
         match self {
             Self::ConnectTimeout { .. } => Some("connect_timeout"),
             Self::FirstByteTimeout { .. } => Some("first_byte_timeout"),
+            Self::RequestStalled { .. } => Some("idle_timeout"),
             Self::QueueFull { .. } => Some("queue_max"),
             Self::QueueTimeout { .. } => Some("queue_timeout"),
             Self::RequestContent { too_large: true, .. } => Some("body_bytes_max"),
@@ -160,6 +169,7 @@ impl FetchError {
             | Self::Tls { .. }
             | Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
+            | Self::RequestStalled { .. }
             | Self::Broken { .. } => true,
             Self::NotAllowed { .. }
             | Self::QueueFull { .. }
@@ -181,6 +191,7 @@ impl FetchError {
             Self::QueueFull { .. } => "queue-full",
             Self::QueueTimeout { .. } => "queue-timeout",
             Self::FirstByteTimeout { .. } => "first-byte-timeout",
+            Self::RequestStalled { .. } => "request-stalled",
             Self::Broken { .. } => "broken",
             Self::RequestContent { .. } => "request-content",
             Self::Memory => "memory",

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, Sleep, sleep_until},
@@ -36,7 +37,20 @@ pub struct ClientContent {
 pub(super) struct Watch {
     /// 0 untouched, 1 begun, 2 read to its end, 3 broken off, 4 too large, 5 left unread.
     state: AtomicU32,
+    turn: Mutex<Turn>,
     done: Notify,
+}
+
+/// Whose the next step of the content is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Turn {
+    /// The origin's, since the request was sent.
+    #[default]
+    First,
+    /// The client's: its next piece is awaited, and its own deadline runs.
+    Client,
+    /// The origin's: it was handed a piece at this moment.
+    Origin(Instant),
 }
 
 impl Watch {
@@ -45,6 +59,20 @@ impl Watch {
         if state >= 2 {
             self.done.notify_waiters();
         }
+    }
+
+    /// Since when the origin has had something to take of a request that went out at `sent`; none
+    /// while the client is awaited.
+    pub(super) fn origin_since(&self, sent: Instant) -> Option<Instant> {
+        match *self.turn.lock() {
+            Turn::First => Some(sent),
+            Turn::Client => None,
+            Turn::Origin(since) => Some(since),
+        }
+    }
+
+    fn turn(&self, turn: Turn) {
+        *self.turn.lock() = turn;
     }
 
     pub(super) async fn finished(&self) {
@@ -118,6 +146,7 @@ impl Body for ClientContent {
             this.watch.set(1);
         }
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            this.watch.turn(Turn::Client);
             let patience = this.patience;
             let deadline = this
                 .deadline
@@ -127,6 +156,7 @@ impl Body for ClientContent {
             return Poll::Ready(this.watch.failure().map(Err));
         };
         this.deadline = None;
+        this.watch.turn(Turn::Origin(Instant::now()));
         let Some(frame) = frame else {
             this.watch.set(2);
             return Poll::Ready(None);

@@ -1,13 +1,30 @@
 //! One connection to an origin server, for as long as it is of use.
 //!
-//! In: a byte stream to the server. Out: a way to send requests on it one after the other.
+//! In: a byte stream to the server. Out: a way to send requests on it one after the other, and when
+//! the server last took something.
 //! Always holds: a link that drops closes its connection at once, whatever is still under way on
 //! it: hyper alone would go on sending a client's content over a connection that nobody counts any
 //! more. It knows no server, no queue and no deadline.
 
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Handle,
+    task::AbortHandle,
+    time::Instant,
+};
 
 use super::{chain, connect::BoxedIo, content::ClientContent};
 
@@ -21,11 +38,14 @@ const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
 pub(super) struct Link {
     sender: SendRequest<ClientContent>,
     driver: AbortHandle,
+    taken: Arc<Taken>,
 }
 
 impl Link {
     /// Speaks HTTP/1.1 over `stream`; `fills` drives the connection from then on.
     pub(super) async fn over(stream: BoxedIo, fills: &Handle) -> hyper::Result<Self> {
+        let taken = Arc::new(Taken { began: Instant::now(), millis: AtomicU64::new(0) });
+        let stream = Watched { stream, taken: Arc::clone(&taken) };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER_BYTES)
             .max_headers(RESPONSE_HEAD_FIELDS_MAX)
@@ -37,7 +57,7 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle() })
+        Ok(Self { sender, driver: driver.abort_handle(), taken })
     }
 
     /// What requests are sent by.
@@ -49,10 +69,85 @@ impl Link {
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
+
+    /// When the server last took bytes.
+    pub(super) fn taken(&self) -> Arc<Taken> {
+        Arc::clone(&self.taken)
+    }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
+    }
+}
+
+/// When a server last took bytes of what is sent to it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    began: Instant,
+    /// Since `began`.
+    millis: AtomicU64,
+}
+
+impl Taken {
+    /// The moment, or that when the connection was made.
+    pub(super) fn last(&self) -> Instant {
+        self.began + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes when bytes were taken.
+struct Watched {
+    stream: BoxedIo,
+    taken: Arc<Taken>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.taken.now();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        self.taken.now();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -27,8 +27,8 @@ use tokio::{
 use super::{
     FetchError, chain,
     connect::{AddressPolicy, Connect, TlsPlan},
-    content::ClientContent,
-    link::Link,
+    content::{ClientContent, Watch},
+    link::{Link, Taken},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::Server,
@@ -242,20 +242,14 @@ impl Pool {
             };
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
-            let wait = watch.clone();
+            let taken = link.taken();
             server.counts.requests.fetch_add(1, Ordering::Relaxed);
             let answer = {
                 let send = pin!(link.sender().try_send_request(message));
                 tokio::select! {
                     answer = send => answer,
-                    () = async {
-                        wait.finished().await;
-                        sleep_until(Instant::now() + self.plan.first_byte_timeout).await;
-                    } => {
-                        return Err(Failed::sent(FetchError::FirstByteTimeout {
-                            server: server.address.authority.clone(),
-                            limit: self.plan.first_byte_timeout,
-                        }));
+                    error = self.overdue(server, sent, (&watch, &taken)) => {
+                        return Err(Failed::sent(error));
                     }
                 }
             };
@@ -289,6 +283,35 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Ends when a request has been left to stand: its content not taken for `idle_timeout`, or not
+    /// answered for `first_byte_timeout` once all of it is out.
+    ///
+    /// The content has no deadline of its own for this: hyper does not ask it for more, nor learn
+    /// that its client has gone, while the server takes nothing.
+    async fn overdue(
+        &self,
+        server: &Server,
+        sent: Instant,
+        (watch, taken): (&Watch, &Taken),
+    ) -> FetchError {
+        let server = server.address.authority.clone();
+        let (idle, first_byte) = (self.plan.idle_timeout, self.plan.first_byte_timeout);
+        loop {
+            let now = Instant::now();
+            let since = watch.origin_since(sent).map_or(now, |since| since.max(taken.last()));
+            if since + idle <= now {
+                return FetchError::RequestStalled { server, limit: idle };
+            }
+            tokio::select! {
+                biased;
+                () = watch.finished() => break,
+                () = sleep_until(since + idle) => {}
+            }
+        }
+        sleep_until(Instant::now() + first_byte).await;
+        FetchError::FirstByteTimeout { server, limit: first_byte }
     }
 
     /// A kept connection that is ready for a request, if there is one.

@@ -321,7 +321,9 @@ pub(super) fn passed_on(
 /// What a failure is called in Cache-Status.
 pub(super) fn detail_of(error: &FetchError) -> Detail {
     match error {
-        FetchError::ConnectTimeout { .. } | FetchError::FirstByteTimeout { .. } => Detail::Timeout,
+        FetchError::ConnectTimeout { .. }
+        | FetchError::FirstByteTimeout { .. }
+        | FetchError::RequestStalled { .. } => Detail::Timeout,
         FetchError::QueueFull { .. } | FetchError::QueueTimeout { .. } => Detail::Queue,
         FetchError::Memory => Detail::Memory,
         FetchError::Resolve { .. }

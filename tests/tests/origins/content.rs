@@ -6,9 +6,11 @@ use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
 use nearcast_tests::world::{caller::Caller, rest, until};
 use origin_mock::script::{Hold, Pace, RequestContent, Script, Step};
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
-use super::stage::{HOST, run, stage, stage_with, unstorable};
+use super::stage::{HOST, Stage, run, stage, stage_with, unstorable};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Writes content until the edge takes no more for a while, or `most` octets; how much it took.
 async fn push(caller: &mut Caller, most: usize) -> usize {
@@ -27,21 +29,69 @@ async fn push(caller: &mut Caller, most: usize) -> usize {
     pushed
 }
 
+/// An origin that does not read the content of a PUT, and has one connection for everybody.
+fn unread() -> Stage {
+    let holds = Step {
+        request_content: RequestContent::After,
+        hold: Some(Hold::Release),
+        ..Step::text("taken")
+    };
+    let script = Script::new().route_for("PUT", "/*", [holds]).route("/*", [unstorable("fine")]);
+    let settings = "idle_timeout = \"6s\"\nconnections_max = 1\nqueue_timeout = \"10ms\"";
+    stage(vec![script], settings)
+}
+
+/// A client that sends it as much as it takes.
+async fn uploading(stage: &Stage) -> Caller {
+    let mut caller = stage.caller();
+    let head = format!("PUT /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 50000000\r\n\r\n");
+    caller.send("PUT", head.as_bytes()).await;
+    let pushed = push(&mut caller, 50_000_000).await;
+    assert!(pushed < 1_000_000, "{pushed} octets were taken for an origin that reads none");
+    caller
+}
+
 #[test]
-fn an_origin_that_does_not_read_stops_the_client() {
+fn an_origin_that_does_not_read_stops_the_client_and_is_left_in_time() {
     run(async {
-        let holds = Step {
-            request_content: RequestContent::After,
-            hold: Some(Hold::Release),
-            ..Step::text("taken")
-        };
-        let stage = stage(vec![Script::new().route("/*", [holds])], "");
+        let stage = unread();
+        let before = Instant::now();
+        let mut caller = uploading(&stage).await;
+        assert_eq!(caller.answer().await.status(), 504);
+        let waited = before.elapsed();
+        assert!((6 * SECOND..7 * SECOND).contains(&waited), "{waited:?}");
+        assert_eq!(stage.get("/other").await.status(), 200, "its connection is free again");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_its_content_to_an_origin_that_does_not_read_is_forgotten_in_time() {
+    run(async {
+        let stage = unread();
+        drop(uploading(&stage).await);
+        rest().await;
+        assert_eq!(stage.get("/other").await.status(), 503);
+        advance(7 * SECOND).await;
+        assert!(until(|| stage.world.serving() == 0).await);
+        assert_eq!(stage.get("/other").await.status(), 200);
+    });
+}
+
+#[test]
+fn a_client_that_pauses_is_not_the_origins_fault() {
+    run(async {
+        let script = Script::new().route("/*", [Step::text("taken")]);
+        let stage = stage(vec![script], "idle_timeout = \"2s\"");
         let mut caller = stage.caller();
-        let head = format!("PUT /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 50000000\r\n\r\n");
-        caller.send("PUT", head.as_bytes()).await;
-        let pushed = push(&mut caller, 50_000_000).await;
-        assert!(pushed < 1_000_000, "{pushed} octets were taken for an origin that reads none");
-        assert_eq!(stage.asked(0), 1);
+        let head = format!("POST /up HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 3\r\n\r\na");
+        caller.send("POST", head.as_bytes()).await;
+        for piece in [b"b", b"c"] {
+            rest().await;
+            advance(5 * SECOND).await;
+            rest().await;
+            caller.more(piece).await;
+        }
+        assert_eq!(caller.answer().await.status(), 200);
     });
 }
 
@@ -139,7 +189,7 @@ fn an_answer_ahead_of_the_content_leaves_its_connection_to_no_other_request() {
         rest().await;
         let before = Instant::now();
         assert_eq!(stage.get("/innocent").await.status(), 200);
-        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+        assert!(before.elapsed() < SECOND, "{:?}", before.elapsed());
         assert_eq!(stage.world.wires.open(), 1, "the connection of the refused request is closed");
         assert_eq!(caller.answer().await.status(), 401);
     });
