@@ -160,19 +160,19 @@ impl FetchError {
         }
     }
 
-    /// Whether the server is to blame, which counts towards its ejection.
+    /// Whether the server, or where its name leads, is to blame, which counts towards its ejection.
     #[must_use]
     pub fn blames_server(&self) -> bool {
         match self {
             Self::Resolve { .. }
+            | Self::NotAllowed { .. }
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
             | Self::RequestStalled { .. }
             | Self::Broken { .. } => true,
-            Self::NotAllowed { .. }
-            | Self::QueueFull { .. }
+            Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::RequestContent { .. }
             | Self::Memory => false,

@@ -185,3 +185,24 @@ fn our_own_listeners_are_refused_even_in_an_allowed_network() {
         assert_eq!(get(&named, vec![address], &servers).await.status(), 200);
     });
 }
+
+#[test]
+fn a_server_at_a_forbidden_address_is_passed_over_and_left_out() {
+    run(async {
+        let (ours, _own, loops) = plain().await;
+        let (address, _handle, origin) = plain().await;
+        let text = format!(
+            "name = \"www\"\nhosts = [\"*\"]\n[origin]\nservers = [\"http://{ours}\", \
+             \"http://{address}\"]\nejection_failures = 2\n"
+        );
+        let world = World::over_sockets(&permitting(), &[site(&text).unwrap()], vec![ours]);
+        let world = world.unwrap();
+        for number in 0..20 {
+            let target = format!("/{number}");
+            let answer = Caller::on(world.connect()).ask("GET", "www.example", &target, "").await;
+            assert_eq!(answer.body, b"local", "{number}");
+        }
+        assert_eq!(loops.recorder().stats().connections_opened, 0);
+        assert_eq!(origin.recorder().stats().requests, 20);
+    });
+}
