@@ -161,10 +161,7 @@ impl Pool {
                 });
             }
             match self.exchange(server, message).await {
-                Ok(response) => {
-                    server.succeeded();
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(response),
                 Err(Failed { error, unsent, kept_connection }) => {
                     if error.blames_server() {
                         server.failed(&self.plan);
@@ -255,9 +252,9 @@ impl Pool {
             };
             match answer {
                 Ok(response) => {
-                    let lease = Lease { server: Arc::clone(server), link, permit, watch };
-                    return finish(response, lease, sent, self.plan.idle_timeout)
-                        .map_err(Failed::sent);
+                    let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
+                    let lease = Lease { server, plan, link, permit, watch };
+                    return finish(response, lease, sent).map_err(Failed::sent);
                 }
                 Err(mut failure) => {
                     let unsent = failure.take_message();

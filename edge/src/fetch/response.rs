@@ -3,12 +3,13 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use edge_core::site::OriginPlan;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -24,7 +25,6 @@ pub(super) fn finish(
     mut response: Response<Incoming>,
     lease: Lease,
     sent: Instant,
-    idle_timeout: Duration,
 ) -> Result<Response<OriginBody>, FetchError> {
     if let Err(reason) = check_framing(&mut response) {
         let server = lease.server.address.authority.clone();
@@ -32,8 +32,9 @@ pub(super) fn finish(
     }
     Ok(response.map(|incoming| {
         let ended = incoming.is_end_stream();
-        let mut body =
-            OriginBody { incoming, sent, lease: Some(lease), idle_timeout, deadline: None };
+        let idle_timeout = lease.plan.idle_timeout;
+        let lease = Some(lease);
+        let mut body = OriginBody { incoming, sent, lease, idle_timeout, deadline: None };
         if ended {
             body.give_back();
         }
@@ -79,6 +80,7 @@ fn check_framing<B>(response: &mut Response<B>) -> Result<(), &'static str> {
 /// The connection that a response body is read from, and its place under `connections_max`.
 pub(super) struct Lease {
     pub(super) server: Arc<Server>,
+    pub(super) plan: Arc<OriginPlan>,
     pub(super) link: Link,
     pub(super) permit: OwnedSemaphorePermit,
     /// What becomes of the request's content.
@@ -102,7 +104,8 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        let Some(Lease { server, link, permit, watch }) = self.lease.take() else { return };
+        let Some(Lease { server, link, permit, watch, .. }) = self.lease.take() else { return };
+        server.succeeded(self.sent);
         // A response may come before the request's content has gone out (a 401, a 413). The next
         // request would wait for the rest of it, so this connection ends here.
         if watch.is_whole() {
@@ -156,13 +159,11 @@ impl Body for OriginBody {
 
 impl OriginBody {
     fn broken(&mut self, reason: String) -> FetchError {
-        let server = self.lease.take().map(|lease| lease.server);
-        if let Some(server) = &server {
-            server.counts.failures.fetch_add(1, Ordering::Relaxed);
+        let mut server = String::new();
+        if let Some(lease) = self.lease.take() {
+            lease.server.failed(&lease.plan);
+            server.clone_from(&lease.server.address.authority);
         }
-        FetchError::Broken {
-            server: server.map_or_else(String::new, |server| server.address.authority.clone()),
-            reason,
-        }
+        FetchError::Broken { server, reason }
     }
 }

@@ -26,10 +26,10 @@ pub struct Server {
     pub(super) address: ServerAddress,
     pub(super) authority: HeaderValue,
     idle: Mutex<Vec<Idle>>,
-    pub(super) permits: Arc<Semaphore>,
-    pub(super) waiting: AtomicUsize,
-    pub(super) failures: AtomicU32,
-    pub(super) ejected_until: Mutex<Option<Instant>>,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    failures: AtomicU32,
+    ejection: Mutex<Option<Ejection>>,
     pub(super) counts: ServerCounts,
 }
 
@@ -44,6 +44,13 @@ pub struct ServerCounts {
     pub failures: AtomicU64,
     /// Times it was left out.
     pub ejections: AtomicU64,
+}
+
+/// For how long a server is left out.
+#[derive(Clone, Copy)]
+struct Ejection {
+    since: Instant,
+    until: Instant,
 }
 
 struct Idle {
@@ -64,7 +71,7 @@ impl Server {
             )),
             waiting: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
-            ejected_until: Mutex::new(None),
+            ejection: Mutex::new(None),
             counts: ServerCounts::default(),
         })
     }
@@ -86,7 +93,7 @@ impl Server {
 
     /// Whether it is left out now.
     pub fn is_ejected(&self) -> bool {
-        self.ejected_until.lock().is_some_and(|until| Instant::now() < until)
+        self.ejection.lock().is_some_and(|ejection| Instant::now() < ejection.until)
     }
 
     pub(super) async fn admit(
@@ -131,15 +138,20 @@ impl Server {
         self.idle.lock().retain(|idle| !idle.link.is_closed() && idle.since.elapsed() < keep_alive);
     }
 
-    pub(super) fn succeeded(&self) {
+    /// A response came to its end whose request went out at `sent`.
+    pub(super) fn succeeded(&self, sent: Instant) {
         self.failures.store(0, Ordering::Relaxed);
         // While all servers are left out all are tried; the first that answers is back at once.
-        let mut until = self.ejected_until.lock();
-        if until.take_if(|until| Instant::now() < *until).is_some() {
+        // What was sent before it began to fail says nothing of how it is now.
+        let mut ejection = self.ejection.lock();
+        let now = Instant::now();
+        if ejection.take_if(|ejection| ejection.since <= sent && now < ejection.until).is_some() {
             tracing::info!(server = %self.address.authority, "an origin server answers again");
         }
     }
 
+    /// It gave no response, or a broken one. A response is one whatever its status says: else a
+    /// client that knows a URL that is answered 503 could have the server left out for all.
     pub(super) fn failed(&self, plan: &OriginPlan) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -147,15 +159,15 @@ impl Server {
             return;
         }
         self.failures.store(0, Ordering::Relaxed);
-        let mut until = self.ejected_until.lock();
+        let mut ejection = self.ejection.lock();
         let now = Instant::now();
-        if until.is_none_or(|until| until <= now) {
+        if ejection.is_none_or(|ejection| ejection.until <= now) {
             self.counts.ejections.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 server = %self.address.authority, failures, for_ = ?plan.ejection_time,
                 "an origin server keeps failing; it is left out while others answer"
             );
-            *until = Some(now + plan.ejection_time);
+            *ejection = Some(Ejection { since: now, until: now + plan.ejection_time });
         }
     }
 }

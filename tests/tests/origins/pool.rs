@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nearcast_tests::world::{Reach, rest, until};
-use origin_mock::script::{Hold, Pace, Script, Step};
+use origin_mock::script::{Framing, Hold, Pace, Script, Step};
 use tokio::time::{Instant, advance};
 
 use super::stage::{HOST, cacheable, closes, run, stage, unstorable};
@@ -77,6 +77,49 @@ fn a_collapsed_crowd_at_a_failing_server_stays_within_the_retry_budget() {
             assert_eq!(answer.status(), 502);
         }
         assert!(stage.asked(0) <= 103, "{} requests", stage.asked(0));
+    });
+}
+
+/// A response that promises more than it brings.
+fn truncates() -> Script {
+    let framing = Framing::WrongLength(200);
+    Script::new().route("/*", [Step { framing, close: true, ..unstorable("a part") }])
+}
+
+#[test]
+fn a_server_whose_responses_break_off_is_left_out() {
+    run(async {
+        let stage = stage(vec![truncates(), open_door()], "ejection_failures = 5");
+        let mut broken = 0;
+        for number in 0..40 {
+            broken += usize::from(!stage.get(&format!("/{number}")).await.whole());
+        }
+        assert_eq!((broken, stage.asked(0)), (5, 5), "left out after five in a row");
+    });
+}
+
+#[test]
+fn a_server_is_left_out_however_an_old_response_of_it_ends() {
+    run(async {
+        let pace = Some(Pace { bytes: 4, every: 2 * SECOND });
+        let script = Script::new()
+            .route("/old", [Step { pace, ..unstorable("abcdefgh") }])
+            .route("/*", [unstorable("here")]);
+        let settings = "ejection_failures = 5\nejection_time = \"60s\"";
+        let stage = stage(vec![script, open_door()], settings);
+        let mut old = stage.crowd(std::iter::once("/old".to_owned()));
+        assert!(until(|| stage.asked(0) == 1).await);
+        rest().await;
+        stage.world.wires.reach("a:80", Reach::Refuses);
+        for number in 0..20 {
+            stage.get(&format!("/{number}")).await;
+        }
+        let tried = stage.world.wires.tried("a:80");
+        assert_eq!(old.join_next().await.unwrap().unwrap().body, b"abcdefgh");
+        for number in 0..20 {
+            stage.get(&format!("/more/{number}")).await;
+        }
+        assert_eq!(stage.world.wires.tried("a:80"), tried, "still left out");
     });
 }
 
