@@ -268,6 +268,7 @@ impl Pool {
                             server.counts.requests.fetch_sub(1, Ordering::Relaxed);
                             message = unsent;
                             fresh_only = true;
+                            server.drop_idle();
                         }
                         unsent => {
                             let error = FetchError::Broken {

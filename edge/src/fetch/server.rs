@@ -138,6 +138,12 @@ impl Server {
         self.idle.lock().retain(|idle| !idle.link.is_closed() && idle.since.elapsed() < keep_alive);
     }
 
+    /// Closes all kept connections: a server that has closed one has probably closed the others,
+    /// and beside a new one they would be too many.
+    pub(super) fn drop_idle(&self) {
+        self.idle.lock().clear();
+    }
+
     /// A response came to its end whose request went out at `sent`.
     pub(super) fn succeeded(&self, sent: Instant) {
         self.failures.store(0, Ordering::Relaxed);
@@ -190,5 +196,51 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edge_core::site::HostChoice;
+    use tokio::io::{AsyncReadExt as _, duplex};
+
+    use super::*;
+
+    fn plan() -> OriginPlan {
+        OriginPlan {
+            servers: Vec::new(),
+            host: HostChoice::Server,
+            sni: None,
+            ca: None,
+            connections_max: 4,
+            queue_max: 4,
+            queue_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            first_byte_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(1),
+            ejection_failures: 5,
+            ejection_time: Duration::from_secs(1),
+            retry_percent: 10,
+        }
+    }
+
+    #[tokio::test]
+    async fn dropped_idle_connections_are_closed() {
+        let address =
+            ServerAddress { host: "a".into(), port: 80, tls: false, authority: "a:80".into() };
+        let server = Server::new(&address, &plan());
+        let mut far_ends = Vec::new();
+        for _ in 0..2 {
+            let (near, far) = duplex(64);
+            let link = Link::over(Box::new(near), &tokio::runtime::Handle::current()).await;
+            server.put_back(link.unwrap());
+            far_ends.push(far);
+        }
+        server.drop_idle();
+        assert!(server.checkout(Duration::from_secs(1)).is_none());
+        for far in &mut far_ends {
+            assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+        }
     }
 }
