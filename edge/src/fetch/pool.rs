@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body::Body as _;
 use tokio::{
     runtime::Handle,
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
@@ -137,49 +138,45 @@ impl Pool {
     pub async fn send(&self, request: OriginRequest) -> Result<Response<OriginBody>, FetchError> {
         self.budget.deposit();
         let mut tried: Vec<usize> = Vec::new();
+        let mut patience = self.plan.queue_timeout;
         let replayable = request.content.is_none() && is_idempotent(&request.method);
-        let OriginRequest { method, target, fields, client_host, content, interim } = request;
-        let mut content = content;
+        let mut request = request;
         loop {
             let index = self.pick(&tried);
             let Some(server) = self.servers.get(index) else {
                 return Err(FetchError::Resolve {
-                    host: client_host,
+                    host: request.client_host,
                     reason: "the site has no server".to_owned(),
                 });
             };
-            let mut message = Request::new(content.take().unwrap_or_else(ClientContent::none));
-            *message.method_mut() = method.clone();
-            *message.uri_mut() = target.clone();
-            *message.headers_mut() = fields.clone();
-            message.headers_mut().insert(header::HOST, self.host(server, &client_host)?);
-            frame(&mut message);
-            if let Some(interim) = &interim {
-                let interim = Arc::clone(interim);
-                hyper::ext::on_informational(&mut message, move |response| {
-                    interim(response.status(), response.headers());
-                });
-            }
-            match self.exchange(server, message).await {
+            tried.push(index);
+            let permit = match server.admit(&self.plan, &mut patience).await {
+                Ok(permit) => permit,
+                // Nothing was sent, so another server has no more to do than if it had had the
+                // turn: this is no retry.
+                Err(_) if self.untried(&tried) => continue,
+                Err(error) => return Err(error),
+            };
+            let message = self.message(server, &mut request)?;
+            match self.exchange(server, permit, message).await {
                 Ok(response) => return Ok(response),
                 Err(Failed { error, unsent, kept_connection }) => {
                     if error.blames_server() {
                         server.failed(&self.plan);
                     }
-                    tried.push(index);
                     // An unsent message may go elsewhere whatever its method; its content, if it
                     // has any, is still whole.
                     let again = match unsent {
                         Some(message) => {
                             let whole = message.body().untouched();
-                            content = message.into_body().into_some();
+                            request.content = message.into_body().into_some();
                             whole
                         }
                         None => replayable,
                     };
                     // The same server is asked again only where its closing of a kept connection
                     // may have crossed our request (RFC 9112 §9.3.1).
-                    let elsewhere = tried.len() < self.servers.len()
+                    let elsewhere = self.untried(&tried)
                         || kept_connection && tried.len() == self.servers.len();
                     if !(again && elsewhere && error.blames_server() && self.budget.withdraw()) {
                         return Err(error);
@@ -190,17 +187,53 @@ impl Pool {
         }
     }
 
+    /// Whether there is a server that has not had its try.
+    fn untried(&self, tried: &[usize]) -> bool {
+        tried.len() < self.servers.len()
+    }
+
+    /// The message for `server`; the request's content goes with it.
+    fn message(
+        &self,
+        server: &Server,
+        request: &mut OriginRequest,
+    ) -> Result<Request<ClientContent>, FetchError> {
+        let content = request.content.take();
+        let mut message = Request::new(content.unwrap_or_else(ClientContent::none));
+        *message.method_mut() = request.method.clone();
+        *message.uri_mut() = request.target.clone();
+        *message.headers_mut() = request.fields.clone();
+        let host = self.host(server, &request.client_host)?;
+        message.headers_mut().insert(header::HOST, host);
+        frame(&mut message);
+        if let Some(interim) = request.interim.clone() {
+            hyper::ext::on_informational(&mut message, move |response| {
+                interim(response.status(), response.headers());
+            });
+        }
+        Ok(message)
+    }
+
     /// The next server in turn: not tried yet and not left out, else not tried yet, else any.
+    ///
+    /// Of those that are alike in this, one with a free connection goes before one that has a
+    /// queue, and the shorter queue before the longer: a server that hangs keeps its requests for
+    /// `first_byte_timeout` and would else be given a share of the others all the while.
     fn pick(&self, tried: &[usize]) -> usize {
         let count = self.servers.len().max(1);
         // A further try takes no turn of its own: with two servers the failing one would else be
         // the first for every request, its neighbour always being the second.
         let start = self.next.fetch_add(usize::from(tried.is_empty()), Ordering::Relaxed);
         let turn = |skip_ejected: bool, skip_tried: bool| {
-            (0..count).map(|step| start.wrapping_add(step) % count).find(|index| {
-                let ejected = self.servers.get(*index).is_some_and(|server| server.is_ejected());
-                !(skip_ejected && ejected || skip_tried && tried.contains(index))
-            })
+            (0..count)
+                .map(|step| start.wrapping_add(step) % count)
+                .filter_map(|index| Some((index, self.servers.get(index)?)))
+                .filter(|(index, server)| {
+                    !(skip_ejected && server.is_ejected() || skip_tried && tried.contains(index))
+                })
+                // The first of the least.
+                .min_by_key(|(_, server)| (!server.is_free(), server.waiting()))
+                .map(|(index, _)| index)
         };
         let any = start % count;
         turn(true, true).or_else(|| turn(false, true)).or_else(|| turn(true, false)).unwrap_or(any)
@@ -219,12 +252,9 @@ impl Pool {
     async fn exchange(
         &self,
         server: &Arc<Server>,
+        permit: OwnedSemaphorePermit,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let permit = match server.admit(&self.plan).await {
-            Ok(permit) => permit,
-            Err(error) => return Err(Failed::unsent(error, message)),
-        };
         let mut message = message;
         let mut fresh_only = false;
         loop {

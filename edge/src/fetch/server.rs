@@ -96,9 +96,16 @@ impl Server {
         self.ejection.lock().is_some_and(|ejection| Instant::now() < ejection.until)
     }
 
+    /// Whether a request would have a connection at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.permits.available_permits() > 0
+    }
+
+    /// Waits for a connection to be free, no longer than `patience` is left, which it uses up.
     pub(super) async fn admit(
         self: &Arc<Self>,
         plan: &OriginPlan,
+        patience: &mut Duration,
     ) -> Result<OwnedSemaphorePermit, FetchError> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
@@ -110,7 +117,10 @@ impl Server {
             server: self.address.authority.clone(),
             limit: plan.queue_timeout,
         };
-        match timeout(plan.queue_timeout, Arc::clone(&self.permits).acquire_owned()).await {
+        let before = Instant::now();
+        let waited = timeout(*patience, Arc::clone(&self.permits).acquire_owned()).await;
+        *patience = patience.saturating_sub(before.elapsed());
+        match waited {
             Ok(Ok(permit)) => Ok(permit),
             // The semaphore is never closed; a closed one would be as good as a full one.
             Ok(Err(_)) | Err(_) => Err(queue_timeout()),

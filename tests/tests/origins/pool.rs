@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use nearcast_tests::world::{Reach, rest, until};
+use nearcast_tests::{
+    message::Answer,
+    world::{Reach, rest, until},
+};
 use origin_mock::script::{Framing, Hold, Pace, Script, Step};
 use tokio::time::{Instant, advance};
 
@@ -120,6 +123,38 @@ fn a_server_is_left_out_however_an_old_response_of_it_ends() {
             stage.get(&format!("/more/{number}")).await;
         }
         assert_eq!(stage.world.wires.tried("a:80"), tried, "still left out");
+    });
+}
+
+#[test]
+fn what_a_hanging_server_cannot_take_its_neighbour_does() {
+    run(async {
+        let never = Step { never: true, ..Step::default() };
+        let settings = "connections_max = 4\nqueue_max = 4\nqueue_timeout = \"1s\"\n\
+            first_byte_timeout = \"60s\"\nretry_percent = 0";
+        let stage = stage(vec![Script::new().route("/*", [never]), open_door()], settings);
+        // Eight connections and eight places in the queues.
+        let crowd = stage.crowd((0..16).map(|number| format!("/{number}")));
+        let mut statuses: Vec<_> = crowd.join_all().await.iter().map(Answer::status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [[200; 4], [200; 4], [200; 4], [504; 4]].concat());
+    });
+}
+
+#[test]
+fn a_server_with_a_free_connection_goes_before_one_with_a_queue() {
+    run(async {
+        let never = Step { never: true, ..Step::default() };
+        let settings = "connections_max = 2\nfirst_byte_timeout = \"60s\"\nretry_percent = 0";
+        let stage = stage(vec![Script::new().route("/*", [never]), open_door()], settings);
+        let lost = stage.crowd((0..4).map(|number| format!("/{number}")));
+        assert!(until(|| stage.asked(0) == 2).await);
+        for number in 0..20 {
+            let before = Instant::now();
+            assert_eq!(stage.get(&format!("/more/{number}")).await.status(), 200);
+            assert!(before.elapsed() < SECOND, "{:?}", before.elapsed());
+        }
+        drop(lost);
     });
 }
 
