@@ -60,26 +60,29 @@ fn a_failing_server_is_left_out_and_comes_back() {
 }
 
 #[test]
-fn a_thousand_requests_at_a_failing_server_make_at_most_103_extra() {
+fn a_thousand_requests_at_failing_servers_make_at_most_103_extra() {
     run(async {
-        let stage = stage(vec![closed_door()], "");
+        let stage = stage(vec![closed_door(), closed_door()], "");
         for number in 0..1000 {
             assert_eq!(stage.get(&format!("/{number}")).await.status(), 502);
         }
-        let asked = stage.asked(0);
-        assert!((1000..=1103).contains(&asked), "{asked} requests");
+        let asked = stage.asked(0) + stage.asked(1);
+        assert!(asked > 1000, "{asked} requests: none was tried again");
+        assert!(asked <= 1103, "{asked} requests");
     });
 }
 
 #[test]
-fn a_collapsed_crowd_at_a_failing_server_stays_within_the_retry_budget() {
+fn a_collapsed_crowd_at_failing_servers_stays_within_the_retry_budget() {
     run(async {
-        let stage = stage(vec![closed_door()], "");
+        let stage = stage(vec![closed_door(), closed_door()], "");
         let crowd = stage.crowd((0..1000).map(|_| "/one".to_owned()));
         for answer in crowd.join_all().await {
             assert_eq!(answer.status(), 502);
         }
-        assert!(stage.asked(0) <= 103, "{} requests", stage.asked(0));
+        let asked = stage.asked(0) + stage.asked(1);
+        // More than the rounds of its clients alone.
+        assert!((5..=103).contains(&asked), "{asked} requests");
     });
 }
 
