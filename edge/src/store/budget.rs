@@ -1,23 +1,32 @@
 //! The one byte budget: what is stored, being filled, or held by a slow reader.
 //!
-//! In: a wish for bytes. Out: a [`Charge`] that gives them back when it drops, or nothing.
-//! Always holds: the sum of live charges never exceeds the limit. It knows nothing of keys,
-//! eviction or HTTP; who is refused decides what to do.
+//! In: a wish for bytes. Out: a [`Charge`] that gives them back when it drops, or nothing; or a
+//! [`Purse`], bytes taken ahead for copies that follow one another.
+//! Always holds: the sum of live charges never exceeds the limit; a copy is charged until its last
+//! reference drops. It knows nothing of keys, eviction or HTTP; who is refused decides what to do.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use tokio::{sync::Notify, time::timeout};
 
-/// Bytes that each charged copy costs beside its content: the `Bytes` owner, its count, the charge
-/// and the allocator's rounding.
-const COPY_OVERHEAD_BYTES: usize = 96;
+/// Bytes that each charged copy costs beside its content: the `Bytes` owner with its count and
+/// charge (64), its place in a queue that has doubled (80), the allocator's rounding.
+///
+/// An origin that flushes byte by byte makes as many copies as bytes.
+pub const COPY_OVERHEAD_BYTES: usize = 160;
+
+/// Content on its way is cut into pieces that cost no more than 16 KiB, so that even the smallest
+/// window holds several: one being written, one waiting, one coming.
+pub const PIECE_BYTES: usize = 16 * 1024 - COPY_OVERHEAD_BYTES;
 
 /// A limit on bytes, shared by all who hold some.
 #[derive(Debug)]
@@ -80,8 +89,8 @@ impl Budget {
     /// a budget that counts slices counts too little.
     #[must_use]
     pub fn copy(self: &Arc<Self>, content: &[u8]) -> Option<Bytes> {
-        let charge = self.reserve(content.len().saturating_add(COPY_OVERHEAD_BYTES))?;
-        Some(Bytes::from_owner(Charged { content: content.into(), _charge: charge }))
+        let charge = self.reserve(cost(content))?;
+        Some(Bytes::from_owner(Charged { content: content.into(), _held: Held::Own(charge) }))
     }
 
     /// One charged piece out of several: the parts' bytes in one exact-size allocation.
@@ -93,7 +102,8 @@ impl Budget {
         for part in parts {
             content.extend_from_slice(part);
         }
-        Some(Bytes::from_owner(Charged { content: content.into_boxed_slice(), _charge: charge }))
+        let content = content.into_boxed_slice();
+        Some(Bytes::from_owner(Charged { content, _held: Held::Own(charge) }))
     }
 
     /// Bytes in use now.
@@ -137,10 +147,85 @@ impl Drop for Charge {
     }
 }
 
+/// What a copy of `content` costs.
+#[must_use]
+pub fn cost(content: &[u8]) -> usize {
+    content.len().saturating_add(COPY_OVERHEAD_BYTES)
+}
+
+/// Bytes taken from a [`Budget`] ahead: copies are paid out of it and pay it back when their last
+/// reference drops. All of it returns to the budget after the last copy.
+#[derive(Debug)]
+pub struct Purse {
+    charge: Charge,
+    used: AtomicUsize,
+    /// Who waits for bytes to come back.
+    waiting: AtomicWaker,
+}
+
+impl Purse {
+    /// A purse with the bytes of `charge`.
+    #[must_use]
+    pub fn new(charge: Charge) -> Arc<Self> {
+        Arc::new(Self { charge, used: AtomicUsize::new(0), waiting: AtomicWaker::new() })
+    }
+
+    /// How many bytes are or were in it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.charge.bytes
+    }
+
+    /// An exact-size copy of `content`, if enough is left for it.
+    #[must_use]
+    pub fn copy(self: &Arc<Self>, content: &[u8]) -> Option<Bytes> {
+        let bytes = cost(content);
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= self.charge.bytes)
+        });
+        taken.ok()?;
+        let share = Share { purse: Arc::clone(self), bytes };
+        Some(Bytes::from_owner(Charged { content: content.into(), _held: Held::Of(share) }))
+    }
+
+    /// Waits until a copy of `length` bytes can be paid; one task at a time may wait.
+    pub fn poll_room(&self, length: usize, cx: &Context<'_>) -> Poll<()> {
+        let has = || {
+            let sum = self.used.load(Ordering::Acquire).saturating_add(length);
+            sum.saturating_add(COPY_OVERHEAD_BYTES) <= self.charge.bytes
+        };
+        if has() {
+            return Poll::Ready(());
+        }
+        self.waiting.register(cx.waker());
+        // What came back before the waker stood there woke nobody.
+        if has() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// What a copy has taken out of a [`Purse`].
+struct Share {
+    purse: Arc<Purse>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.purse.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.purse.waiting.wake();
+    }
+}
+
+/// What a copy is paid with.
+enum Held {
+    Own(#[expect(dead_code, reason = "held for its drop")] Charge),
+    Of(#[expect(dead_code, reason = "held for its drop")] Share),
+}
+
 /// Owned content with its charge: what a charged `Bytes` keeps alive.
 struct Charged {
     content: Box<[u8]>,
-    _charge: Charge,
+    _held: Held,
 }
 
 impl AsRef<[u8]> for Charged {
@@ -175,6 +260,22 @@ mod tests {
         assert!(budget.reserve(1000).is_some());
         assert!(budget.reserve(1001).is_none());
         assert!(budget.reserve(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_purse_pays_for_copies_and_is_paid_back_with_the_last() {
+        let budget = Budget::new(1000);
+        let purse = Purse::new(budget.reserve(2 * COPY_OVERHEAD_BYTES + 100).unwrap());
+        let first = purse.copy(&[7; 60]).unwrap();
+        assert!(purse.copy(&[7; 60]).is_none(), "40 bytes are left");
+        let second = purse.copy(&[7; 40]).unwrap();
+        assert!(purse.copy(&[]).is_none(), "a copy costs something even without content");
+        drop(first);
+        let third = purse.copy(&[7; 60]).unwrap();
+        drop((purse, second));
+        assert_eq!(budget.used(), 2 * COPY_OVERHEAD_BYTES + 100);
+        drop(third);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

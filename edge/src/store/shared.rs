@@ -3,9 +3,11 @@
 //! In: chunks from the origin, in order, then an end. Out: the same chunks to every reader, woken
 //! when there are more, never polled by time.
 //! Always holds: every chunk is charged to the byte budget until its last reference drops; a
-//! kept body holds all its chunks until its end; a windowed one at most `window` bytes (or one
-//! chunk) that its slowest reader has not taken, and its writer waits meanwhile; a body that was
+//! kept body holds all its chunks until its end; a windowed one costs at most `window` bytes (or one
+//! chunk) that its slowest reader has not let go of, and its writer waits meanwhile; a body that was
 //! broken off is never complete.
+//! What a reader has been given counts until it is dropped, not until it is given: it may stand in
+//! a connection's queue for as long as its client likes.
 //! It knows nothing of HTTP, keys or storing.
 
 use std::{
@@ -21,7 +23,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::{Budget, Charge};
+use super::budget::{Budget, COPY_OVERHEAD_BYTES, Charge, PIECE_BYTES, Purse, cost};
 
 /// How long a windowed body waits for its slowest reader once another one has nothing left to
 /// read, before the slow one is cut.
@@ -57,22 +59,31 @@ struct State {
     chunks: VecDeque<(u64, Bytes)>,
     /// Offset of the first chunk that is still held.
     base: u64,
+    /// What the chunks cost.
+    held: usize,
     /// Bytes appended so far.
     length: u64,
-    /// `None` keeps everything; otherwise the most bytes to hold for the slowest reader.
+    /// `None` keeps everything; otherwise what the chunks may cost that the slowest reader holds up.
     window: Option<usize>,
-    /// What the window's bytes are charged to.
-    window_charge: Option<Charge>,
+    /// What the window's chunks are paid with first. A reader that was cut may keep some of them
+    /// for a while; others are then charged by themselves.
+    purse: Option<Arc<Purse>>,
     end: Option<Result<(), Broken>>,
     /// Readers that are on their way; nothing is dropped before they are here.
     expected: usize,
     readers: Slab<ReaderState>,
+    /// Readers so far; each is known by its number, as slots are used again.
+    readers_seen: u64,
     writer: Option<Waker>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ReaderState {
+    number: u64,
+    /// Up to where it was given chunks.
     offset: u64,
+    /// Up to where it has let go of them.
+    released: u64,
     waker: Option<Waker>,
     cut: bool,
 }
@@ -86,23 +97,25 @@ impl SharedBody {
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 base: 0,
+                held: 0,
                 length: 0,
                 window: None,
-                window_charge: None,
+                purse: None,
                 end: None,
                 expected: 0,
                 readers: Slab::new(),
+                readers_seen: 0,
                 writer: None,
             }),
         })
     }
 
-    /// Turns the body into a window as large as `charge`: from now on what all have read is
-    /// dropped, and what is appended lives in that charge.
+    /// Turns the body into a window as large as `charge`: from now on what all have let go of is
+    /// dropped, and what is appended is paid out of that charge.
     pub fn narrow(&self, charge: Charge) {
         let mut state = self.state.lock();
         state.window = Some(charge.bytes());
-        state.window_charge = Some(charge);
+        state.purse = Some(Purse::new(charge));
         state.drop_read_by_all();
     }
 
@@ -139,8 +152,8 @@ impl SharedBody {
         self.state.lock().length
     }
 
-    /// Appends an exact copy of `content` and wakes the readers. It is charged by itself, or lives
-    /// in the charge of the window.
+    /// Appends an exact copy of `content` and wakes the readers. It is paid out of the window's
+    /// charge while that lasts, else charged by itself.
     ///
     /// # Errors
     /// [`Broken::Memory`] when the budget has no room; nothing was appended then.
@@ -148,15 +161,13 @@ impl SharedBody {
         if content.is_empty() {
             return Ok(());
         }
-        let windowed = self.state.lock().window.is_some();
-        let chunk = if windowed {
-            Bytes::copy_from_slice(content)
-        } else {
-            self.budget.copy(content).ok_or(Broken::Memory)?
-        };
+        let purse = self.state.lock().purse.clone();
+        let paid = purse.and_then(|purse| purse.copy(content));
+        let chunk = paid.or_else(|| self.budget.copy(content)).ok_or(Broken::Memory)?;
         let wakers = {
             let mut state = self.state.lock();
             let start = state.length;
+            state.held = state.held.saturating_add(cost(&chunk));
             state.length = start.saturating_add(chunk.len() as u64);
             state.chunks.push_back((start, chunk));
             state.reader_wakers()
@@ -191,8 +202,9 @@ impl SharedBody {
         let mut state = self.state.lock();
         let Some(window) = state.window else { return Poll::Ready(()) };
         let nobody = state.readers.is_empty() && state.expected == 0;
-        // The last piece may overshoot: a window of 64 KiB takes pieces of up to 64 KiB.
-        if state.held() < window.max(1) as u64 || nobody {
+        // A whole piece fits, or it is the only one.
+        let fits = state.held.saturating_add(PIECE_BYTES + COPY_OVERHEAD_BYTES) <= window;
+        if fits || state.chunks.is_empty() || nobody {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());
@@ -248,40 +260,70 @@ impl SharedBody {
         if offset < state.base || (state.window.is_some() && offset > state.base) {
             return None;
         }
-        let slot = state.readers.insert(ReaderState { offset, waker: None, cut: false });
+        let number = state.readers_seen;
+        state.readers_seen += 1;
+        let reader = ReaderState { number, offset, released: offset, waker: None, cut: false };
+        let slot = state.readers.insert(reader);
         drop(state);
         Some(Reader { body: Arc::clone(self), slot })
     }
 }
 
 impl State {
-    fn held(&self) -> u64 {
-        self.length.saturating_sub(self.base)
+    fn uncut(&self) -> impl Iterator<Item = &ReaderState> {
+        self.readers.iter().map(|(_, reader)| reader).filter(|reader| !reader.cut)
+    }
+
+    /// The least offset behind which chunks of no more than `bytes` stand.
+    fn offset_behind(&self, bytes: usize) -> u64 {
+        let mut left = bytes;
+        let fits = |(_, chunk): &&(u64, Bytes)| match left.checked_sub(cost(chunk)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        let last = self.chunks.iter().rev().take_while(fits).last();
+        last.map_or(self.length, |(start, _)| *start)
+    }
+
+    /// A reader has let go of `bytes` more.
+    fn release(&self, (slot, number): (usize, u64), bytes: usize) {
+        let mut state = self.state.lock();
+        let Some(reader) = state.readers.get_mut(slot).filter(|reader| reader.number == number)
+        else {
+            return;
+        };
+        reader.released = reader.released.saturating_add(bytes as u64);
+        state.drop_read_by_all();
     }
 
     fn reader_wakers(&mut self) -> Vec<Waker> {
         self.readers.iter_mut().filter_map(|(_, reader)| reader.waker.take()).collect()
     }
 
-    /// Drops the chunks of a windowed body that every reader has taken, and wakes the writer.
+    /// Drops the chunks of a windowed body that every reader has let go of, and wakes the writer.
     fn drop_read_by_all(&mut self) {
         if self.window.is_none() || self.expected > 0 {
             return;
         }
-        let slowest =
-            self.readers.iter().filter(|(_, reader)| !reader.cut).map(|(_, r)| r.offset).min();
-        let slowest = slowest.unwrap_or(self.length);
+        let before = self.base;
         while let Some((start, chunk)) = self.chunks.front() {
             let end = start.saturating_add(chunk.len() as u64);
-            if end > slowest {
+            // Not the minimum over all readers: the first that still holds it is enough.
+            if self.uncut().any(|reader| reader.released < end) {
                 break;
             }
             self.base = end;
             self.chunks.pop_front();
         }
-        if let Some(writer) = self.writer.take() {
+        if (self.base > before || self.readers.is_empty())
+            && let Some(writer) = self.writer.take()
+        {
             writer.wake();
         }
+            self.held = self.held.saturating_sub(cost(chunk));
     }
 
     /// The chunk at `offset`, from there to its end.
@@ -319,15 +361,22 @@ impl Reader {
         }
         let offset = reader.offset;
         if offset < state.length {
-            let chunk = state.chunk_at(offset);
-            let Some(chunk) = chunk else {
+            let Some(chunk) = state.chunk_at(offset) else {
                 return Poll::Ready(Some(Err(Broken::Laggard)));
             };
-            if let Some(reader) = state.readers.get_mut(self.slot) {
-                reader.offset = offset.saturating_add(chunk.len() as u64);
+            let windowed = state.window.is_some();
+            let Some(reader) = state.readers.get_mut(self.slot) else {
+                return Poll::Ready(Some(Err(Broken::Laggard)));
+            };
+            reader.offset = offset.saturating_add(chunk.len() as u64);
+            if !windowed {
+                // Nothing waits for it, and it is charged by itself.
+                reader.released = reader.offset;
+                return Poll::Ready(Some(Ok(chunk)));
             }
-            state.drop_read_by_all();
-            return Poll::Ready(Some(Ok(chunk)));
+            let reader = (self.slot, reader.number);
+            let body = Arc::clone(&self.body);
+            return Poll::Ready(Some(Ok(Bytes::from_owner(Given { chunk, body, reader }))));
         }
         match state.end {
             Some(Ok(())) => Poll::Ready(None),
@@ -351,6 +400,25 @@ impl Drop for Reader {
         state.readers.remove(self.slot);
         state.drop_read_by_all();
         // An orphaned filling must notice that it is one, even while it waits for room.
+/// A chunk of a windowed body in a reader's hands.
+struct Given {
+    chunk: Bytes,
+    body: Arc<SharedBody>,
+    reader: (usize, u64),
+}
+
+impl AsRef<[u8]> for Given {
+    fn as_ref(&self) -> &[u8] {
+        &self.chunk
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.body.release(self.reader, self.chunk.len());
+    }
+}
+
         if let Some(writer) = state.writer.take() {
             writer.wake();
         }
