@@ -178,8 +178,8 @@ impl SharedBody {
 
     /// Waits until a windowed body has room for more; a kept one always has.
     ///
-    /// A reader that holds the window full while another has read everything is cut after
-    /// [`LAGGARD_PATIENCE`], so that one slow client does not slow the rest for ever.
+    /// Readers that hold the window full while another has read everything are cut after
+    /// [`LAGGARD_PATIENCE`], so that slow clients do not slow the rest for ever.
     pub async fn room(&self) {
         let patience = sleep_until(Instant::now() + LAGGARD_PATIENCE);
         tokio::pin!(patience);
@@ -211,17 +211,23 @@ impl SharedBody {
         Poll::Pending
     }
 
+    /// Cuts the slowest readers, and with them all that are more than half a window behind: in all
+    /// this time they have not read the other half. One after the other they would each cost the
+    /// prompt ones their whole patience.
     fn cut_laggards(&self) {
         let wakers = {
             let mut state = self.state.lock();
             let length = state.length;
-            if !state.readers.iter().any(|(_, reader)| reader.offset == length) {
+            let prompt = |(_, reader): (_, &ReaderState)| !reader.cut && reader.released == length;
+            if !state.readers.iter().any(prompt) {
                 return;
             }
-            let slowest = state.readers.iter().map(|(_, reader)| reader.offset).min();
+            let half = state.offset_behind(state.window.unwrap_or(0) / 2);
+            let slowest = state.uncut().map(|reader| reader.released).min().unwrap_or(length);
             let mut wakers = Vec::new();
             for (_, reader) in &mut state.readers {
-                if Some(reader.offset) == slowest && reader.offset < length {
+                let behind = reader.released <= slowest || reader.released < half;
+                if behind && !reader.cut && reader.released < length {
                     reader.cut = true;
                     wakers.extend(reader.waker.take());
                 }
@@ -267,6 +273,17 @@ impl SharedBody {
         drop(state);
         Some(Reader { body: Arc::clone(self), slot })
     }
+
+    /// A reader has let go of `bytes` more.
+    fn release(&self, (slot, number): (usize, u64), bytes: usize) {
+        let mut state = self.state.lock();
+        let Some(reader) = state.readers.get_mut(slot).filter(|reader| reader.number == number)
+        else {
+            return;
+        };
+        reader.released = reader.released.saturating_add(bytes as u64);
+        state.drop_read_by_all();
+    }
 }
 
 impl State {
@@ -288,17 +305,6 @@ impl State {
         last.map_or(self.length, |(start, _)| *start)
     }
 
-    /// A reader has let go of `bytes` more.
-    fn release(&self, (slot, number): (usize, u64), bytes: usize) {
-        let mut state = self.state.lock();
-        let Some(reader) = state.readers.get_mut(slot).filter(|reader| reader.number == number)
-        else {
-            return;
-        };
-        reader.released = reader.released.saturating_add(bytes as u64);
-        state.drop_read_by_all();
-    }
-
     fn reader_wakers(&mut self) -> Vec<Waker> {
         self.readers.iter_mut().filter_map(|(_, reader)| reader.waker.take()).collect()
     }
@@ -315,6 +321,7 @@ impl State {
             if self.uncut().any(|reader| reader.released < end) {
                 break;
             }
+            self.held = self.held.saturating_sub(cost(chunk));
             self.base = end;
             self.chunks.pop_front();
         }
@@ -323,7 +330,6 @@ impl State {
         {
             writer.wake();
         }
-            self.held = self.held.saturating_sub(cost(chunk));
     }
 
     /// The chunk at `offset`, from there to its end.
@@ -394,12 +400,6 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut state = self.body.state.lock();
-        state.readers.remove(self.slot);
-        state.drop_read_by_all();
-        // An orphaned filling must notice that it is one, even while it waits for room.
 /// A chunk of a windowed body in a reader's hands.
 struct Given {
     chunk: Bytes,
@@ -419,6 +419,12 @@ impl Drop for Given {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.body.state.lock();
+        state.readers.remove(self.slot);
+        state.drop_read_by_all();
+        // An orphaned filling must notice that it is one, even while it waits for room.
         if let Some(writer) = state.writer.take() {
             writer.wake();
         }

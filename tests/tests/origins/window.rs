@@ -107,6 +107,41 @@ fn a_laggard_is_cut_and_the_others_go_on() {
 }
 
 #[test]
+fn laggards_at_different_offsets_are_cut_together() {
+    run(async {
+        let step = Step { hold: Some(Hold::Release), ..large(8_000_000) };
+        let stage = stage_with(&narrow(), vec![Script::new().route("/*", [step])], "");
+        let mut laggards: Vec<_> = (0..4).map(|_| stage.caller()).collect();
+        for laggard in &mut laggards {
+            laggard.send("GET", &get("/large")).await;
+        }
+        assert!(until(|| stage.asked(0) == 1).await);
+        let mut prompt = stage.crowd((0..3).map(|_| "/large".to_owned()));
+        rest().await;
+        stage.origin(0).release(None);
+        // Each has read further than the one before, then no more.
+        for (laggard, most) in laggards.iter_mut().zip([0, 20_000, 40_000, 60_000]) {
+            let mut read = 0;
+            while read < most {
+                read += laggard.read(4_000).await;
+            }
+        }
+        let before = Instant::now();
+        let expected = octets(8_000_000);
+        while let Some(answer) = prompt.join_next().await {
+            assert!(answer.unwrap().body == expected);
+        }
+        // Two rounds of patience at most, not one for each of them.
+        assert!(before.elapsed() < Duration::from_secs(11), "{:?}", before.elapsed());
+        for laggard in &mut laggards {
+            let answer = laggard.answer().await;
+            assert!(!answer.whole() && expected.starts_with(&answer.body));
+        }
+        assert_eq!(stage.asked(0), 1, "all of them shared one forward");
+    });
+}
+
+#[test]
 fn who_comes_late_to_a_window_goes_alone() {
     run(async {
         let script = Script::new().route("/*", [large(4_000_000)]);
