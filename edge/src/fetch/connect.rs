@@ -11,20 +11,32 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use edge_core::site::ServerAddress;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    future::BoxFuture,
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use ipnet::IpNet;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
+    time::sleep,
 };
 use tokio_rustls::TlsConnector;
 
 use super::{FetchError, chain, io_reason};
+
+/// How long an address is tried alone before the next is tried beside it (RFC 8305 §5): one that
+/// drops packets must not use up the time for all.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Addresses of a name that one connection tries.
+const ADDRESSES_MAX: usize = 16;
 
 /// A byte stream, whatever carries it.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -118,39 +130,62 @@ impl Connect for Tcp {
             let addresses = lookup_host((host, server.port)).await.map_err(|error| {
                 FetchError::Resolve { host: server.host.clone(), reason: io_reason(&error) }
             })?;
-            let mut failure =
-                FetchError::Resolve { host: server.host.clone(), reason: "no address".to_owned() };
-            for address in addresses {
-                if !policy.allows(address) {
-                    failure =
-                        FetchError::NotAllowed { host: server.host.clone(), address: address.ip() };
-                    continue;
-                }
-                match TcpStream::connect(address).await {
-                    Ok(stream) if home(&stream, policy) => {
-                        failure = FetchError::NotAllowed {
-                            host: server.host.clone(),
-                            address: address.ip(),
-                        };
-                    }
-                    Ok(stream) => {
-                        // Small requests must not wait for acknowledgements.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%error, %address, "TCP_NODELAY could not be set");
-                        }
-                        return Ok(Box::new(stream) as BoxedIo);
-                    }
-                    Err(error) => {
-                        failure = FetchError::Connect {
-                            server: format!("{} ({address})", server.authority),
-                            reason: io_reason(&error),
-                        };
-                    }
-                }
-            }
-            Err(failure)
+            let none = || FetchError::Resolve {
+                host: server.host.clone(),
+                reason: "no address".to_owned(),
+            };
+            first_of(addresses.take(ADDRESSES_MAX), |address| open(address, server, policy))
+                .await
+                .map_err(|failure| failure.unwrap_or_else(none))
         })
     }
+}
+
+/// Tries one address after the other: the next as soon as one has failed, and beside the others if
+/// none has answered in [`ATTEMPT_DELAY`]. The first connection counts; else the last failure.
+async fn first_of<T, A: Future<Output = Result<T, FetchError>>>(
+    mut addresses: impl Iterator<Item = SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> A,
+) -> Result<T, Option<FetchError>> {
+    let mut failure = None;
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        attempts.extend(next.map(&attempt));
+        tokio::select! {
+            ended = attempts.next() => match ended {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => failure = Some(error),
+                None => return Err(failure),
+            },
+            () = sleep(ATTEMPT_DELAY), if more => {}
+        }
+    }
+}
+
+/// A connection to one address, if it is allowed.
+async fn open(
+    address: SocketAddr,
+    server: &ServerAddress,
+    policy: &AddressPolicy,
+) -> Result<BoxedIo, FetchError> {
+    let refused = || FetchError::NotAllowed { host: server.host.clone(), address: address.ip() };
+    if !policy.allows(address) {
+        return Err(refused());
+    }
+    let stream = TcpStream::connect(address).await.map_err(|error| FetchError::Connect {
+        server: format!("{} ({address})", server.authority),
+        reason: io_reason(&error),
+    })?;
+    if home(&stream, policy) {
+        return Err(refused());
+    }
+    // Small requests must not wait for acknowledgements.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %address, "TCP_NODELAY could not be set");
+    }
+    Ok(Box::new(stream))
 }
 
 fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {
@@ -277,5 +312,30 @@ mod tests {
         assert!(net.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
         assert!(!net.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
         assert!(!net.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
+    }
+
+    /// What comes of addresses whose last number says what each does: 1 answers, 2 refuses, 3 never
+    /// answers.
+    async fn reached(addresses: &[&str]) -> Result<String, Option<FetchError>> {
+        let addresses: Vec<_> = addresses.iter().map(|text| address(text)).collect();
+        first_of(addresses.into_iter(), async |address: SocketAddr| match address.ip() {
+            IpAddr::V4(ip) if ip.octets()[3] == 1 => Ok(address.to_string()),
+            IpAddr::V4(ip) if ip.octets()[3] == 2 => {
+                Err(FetchError::Connect { server: address.to_string(), reason: "no".to_owned() })
+            }
+            _ => std::future::pending().await,
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_never_answers_does_not_keep_the_next_from_its_try() {
+        let before = tokio::time::Instant::now();
+        let one = reached(&["192.0.2.2:80", "192.0.2.3:80", "192.0.2.1:80"]).await;
+        assert_eq!(one.unwrap(), "192.0.2.1:80");
+        assert_eq!(before.elapsed(), ATTEMPT_DELAY, "the refusal cost nothing");
+        let none = reached(&["192.0.2.2:80", "198.51.100.2:80"]).await.unwrap_err();
+        assert!(none.unwrap().to_string().contains("198.51.100.2"));
+        assert!(reached(&[]).await.unwrap_err().is_none());
     }
 }
