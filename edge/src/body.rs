@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,7 +22,7 @@ use crate::{
     record::Record,
     store::{
         BodyReader,
-        budget::Charge,
+        budget::{Charge, PIECE_BYTES, Purse},
         shared::{Broken, Reader},
     },
 };
@@ -106,17 +107,34 @@ impl Following {
     }
 }
 
-/// An origin's body and the memory that passing it on may take.
+/// An origin's body, copied piece by piece out of a purse that bounds what the client's connection
+/// has queued of it.
 pub struct Passing {
     body: OriginBody,
-    _charge: Charge,
+    purse: Arc<Purse>,
+    /// What is left of the origin's last frame.
+    rest: Bytes,
 }
 
 impl Passing {
-    /// Passes `body` on under `charge`.
+    /// Passes `body` on within `charge`.
     #[must_use]
     pub fn new(body: OriginBody, charge: Charge) -> Self {
-        Self { body, _charge: charge }
+        Self { body, purse: Purse::new(charge), rest: Bytes::new() }
+    }
+
+    fn is_end(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size(&self) -> SizeHint {
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut size = SizeHint::new();
+        size.set_lower(hint.lower().saturating_add(rest));
+        if let Some(upper) = hint.upper() {
+            size.set_upper(upper.saturating_add(rest));
+        }
+        size
     }
 }
 
@@ -165,7 +183,7 @@ impl Content {
             Self::Stored(reader) => reader.left() == 0,
             Self::Parts(parts) => parts.left == 0,
             Self::Following(following) => following.left == Some(0),
-            Self::Passing(passing) => passing.body.is_end_stream(),
+            Self::Passing(passing) => passing.is_end(),
         }
     }
 
@@ -178,7 +196,7 @@ impl Content {
             Self::Following(following) => {
                 following.left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
-            Self::Passing(passing) => passing.body.size_hint(),
+            Self::Passing(passing) => passing.size(),
         }
     }
 }
@@ -225,14 +243,25 @@ impl Following {
 
 impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame?;
-            Ok(match frame.into_trailers() {
-                Ok(trailers) => Frame::trailers(forward::trailer_fields(&trailers)),
-                Err(frame) => frame,
-            })
-        }))
+        // While the client takes nothing, nothing is asked of the origin either.
+        ready!(self.purse.poll_room(PIECE_BYTES, cx));
+        while self.rest.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+                return Poll::Ready(None);
+            };
+            match frame?.into_data() {
+                Ok(content) => self.rest = content,
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    let trailers = forward::trailer_fields(&trailers);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        // There was room for a piece, and nobody else takes from the purse.
+        let copy = self.purse.copy(&piece).ok_or(FetchError::Memory);
+        Poll::Ready(Some(copy.map(Frame::data).map_err(BodyError::from)))
     }
 }
 

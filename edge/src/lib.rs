@@ -53,7 +53,7 @@ use self::{
     record::{SiteMetrics, Tally, Worker},
     serve::Hall,
     snapshot::{SiteIds, Snapshot},
-    store::{budget::Budget, memory::MemoryTier, stamps::Stamps},
+    store::{Memory, budget::Budget, memory::MemoryTier, stamps::Stamps},
     wire::Deadlines,
 };
 
@@ -122,15 +122,17 @@ impl Edge {
     ) -> Result<Self, Vec<Problem>> {
         let mut ids = SiteIds::default();
         let policy = policy(settings, &world.own_addresses);
+        let room = Arc::new(room(settings, &world));
         let origin = OriginWorld {
             connector: Arc::clone(&world.connector),
             policy,
             fills: world.fills.clone(),
+            memory: memory(&room),
         };
         let count = world.workers.max(1);
         let snapshot = Snapshot::build(settings, sites, &mut ids, None, &origin, count)?;
         let hall = Arc::new(Hall {
-            room: Arc::new(room(settings, &world)),
+            room,
             node: world.node,
             cdn_id: world.cdn_id,
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -175,6 +177,7 @@ impl Edge {
             connector: Arc::clone(&inner.connector),
             policy: policy(settings, &inner.own_addresses),
             fills: inner.hall.fills.clone(),
+            memory: memory(&inner.hall.room),
         };
         let count = inner.workers.len();
         let new = Snapshot::build(settings, sites, &mut ids, Some(&old), &origin, count)?;
@@ -274,6 +277,10 @@ impl WorkerState {
 
 fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
     Arc::new(AddressPolicy { allowed: settings.origin_networks_allowed.clone(), own: own.to_vec() })
+}
+
+fn memory(room: &FillRoom) -> Memory {
+    Memory { budget: Arc::clone(&room.budget), tier: Arc::clone(&room.tier) }
 }
 
 fn room(settings: &EdgeSettings, world: &World) -> FillRoom {

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use edge_core::{key::CacheKey, range::Span, storable::StoredHead};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use self::budget::Charge;
+use self::budget::{Budget, COPY_OVERHEAD_BYTES, Charge};
 
 /// Chunks of a stored body are joined up to this size, so that a hit takes few steps.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
@@ -215,6 +215,26 @@ pub trait Tier: Send + Sync {
 /// What a tier keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+/// The node's memory: the byte budget, and the tier that gives bytes back to it when it must.
+#[derive(Clone)]
+pub struct Memory {
+    /// The budget.
+    pub budget: Arc<Budget>,
+    /// The tier.
+    pub tier: Arc<dyn Tier>,
+}
+
+impl Memory {
+    /// Takes bytes from the budget, evicting what waits to be evicted if it must.
+    #[must_use]
+    pub fn reserve(&self, bytes: usize) -> Option<Charge> {
+        self.budget.reserve(bytes).or_else(|| {
+            self.tier.settle();
+            self.budget.reserve(bytes)
+        })
+    }
+}
+
     /// Cache keys with at least one stored response.
     pub keys: u64,
     /// Bytes of heads, content and index.

@@ -10,6 +10,7 @@ mod origins {
     mod content;
     mod faults;
     mod filling;
+    mod memory;
     mod pool;
     mod sockets;
     mod stage;

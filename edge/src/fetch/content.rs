@@ -123,6 +123,10 @@ impl ClientContent {
         }
     }
 
+    pub(super) fn is_none(&self) -> bool {
+        self.incoming.is_none()
+    }
+
     pub(super) fn untouched(&self) -> bool {
         self.incoming.is_none() || self.watch.state.load(Ordering::Acquire) == 0
     }
@@ -175,7 +179,8 @@ impl Body for ClientContent {
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             this.watch.set(2);
         }
-        Poll::Ready(Some(Ok(frame)))
+        // An exact copy: a piece of a few bytes would keep a whole read buffer in the queue.
+        Poll::Ready(Some(Ok(frame.map_data(|data| Bytes::copy_from_slice(&data)))))
     }
 
     fn is_end_stream(&self) -> bool {

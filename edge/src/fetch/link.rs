@@ -20,16 +20,22 @@ use std::{
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take},
     runtime::Handle,
     task::AbortHandle,
     time::Instant,
 };
 
 use super::{chain, connect::BoxedIo, content::ClientContent};
+use crate::store::budget::{Charge, PIECE_BYTES};
 
-/// The largest read buffer of an origin connection.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// The largest buffer of an origin connection: for a response head that comes in many reads, and
+/// for what is queued for the server.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// What an idle connection holds: hyper's read buffer, its task and its head's fields.
+const LINK_BYTES: usize = 16 * 1024;
+/// What TLS holds beside it: a record each way, and what it has decrypted.
+const TLS_BYTES: usize = 48 * 1024;
 
 /// The largest response head.
 const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
@@ -39,15 +45,25 @@ pub(super) struct Link {
     sender: SendRequest<ClientContent>,
     driver: AbortHandle,
     taken: Arc<Taken>,
+    _charge: Charge,
 }
 
 impl Link {
+    /// What the budget is charged for a connection, with TLS or without.
+    pub(super) fn cost(tls: bool) -> usize {
+        if tls { LINK_BYTES + TLS_BYTES } else { LINK_BYTES }
+    }
+
     /// Speaks HTTP/1.1 over `stream`; `fills` drives the connection from then on.
-    pub(super) async fn over(stream: BoxedIo, fills: &Handle) -> hyper::Result<Self> {
+    pub(super) async fn over(
+        stream: BoxedIo,
+        fills: &Handle,
+        charge: Charge,
+    ) -> hyper::Result<Self> {
         let taken = Arc::new(Taken { began: Instant::now(), millis: AtomicU64::new(0) });
-        let stream = Watched { stream, taken: Arc::clone(&taken) };
+        let stream = Watched { stream: stream.take(0), taken: Arc::clone(&taken) };
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER_BYTES)
+            .max_buf_size(BUFFER_BYTES)
             .max_headers(RESPONSE_HEAD_FIELDS_MAX)
             .handshake(TokioIo::new(stream))
             .await?;
@@ -57,7 +73,7 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle(), taken })
+        Ok(Self { sender, driver: driver.abort_handle(), taken, _charge: charge })
     }
 
     /// What requests are sent by.
@@ -102,9 +118,12 @@ impl Taken {
     }
 }
 
-/// A stream that notes when bytes were taken.
+/// A stream that notes when bytes were taken, and gives no more than a piece at a time.
+///
+/// hyper doubles its read buffer, to 64 KiB, whenever a read has filled it; a content that nobody
+/// reads would hold three such buffers. A read that leaves a little room in 16 KiB keeps it there.
 struct Watched {
-    stream: BoxedIo,
+    stream: Take<BoxedIo>,
     taken: Arc<Taken>,
 }
 
@@ -114,6 +133,7 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.stream.set_limit(PIECE_BYTES as u64);
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -124,7 +144,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        let written = ready!(Pin::new(self.stream.get_mut()).poll_write(cx, buf));
         self.taken.now();
         Poll::Ready(written)
     }
@@ -134,20 +154,20 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        let written = ready!(Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs));
         self.taken.now();
         Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(self.stream.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 }

@@ -34,6 +34,15 @@ use super::{
     retry::RetryBudget,
     server::Server,
 };
+use crate::store::Memory;
+
+/// What a response on its way holds beside what is copied of it: a piece in hyper's read buffer, one
+/// that hyper has read ahead, one in hand.
+const EXCHANGE_BYTES: usize = 48 * 1024;
+
+/// What a request's content holds on its way: the queue of the server's connection, and the read
+/// buffer of the client's with a piece in hand.
+const CONTENT_BYTES: usize = 192 * 1024;
 
 /// How long a kept connection may take to be ready for the next request: hyper may need a moment
 /// more than the response's last byte, but a server that does not read must not hold anybody up.
@@ -77,6 +86,8 @@ pub struct OriginWorld {
     pub policy: Arc<AddressPolicy>,
     /// The runtime that owns the connections.
     pub fills: Handle,
+    /// What connections and what is on its way over them are charged to.
+    pub memory: Memory,
 }
 
 impl Pool {
@@ -255,6 +266,11 @@ impl Pool {
         permit: OwnedSemaphorePermit,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
+        let bytes =
+            if message.body().is_none() { EXCHANGE_BYTES } else { EXCHANGE_BYTES + CONTENT_BYTES };
+        let Some(charge) = self.world.memory.reserve(bytes) else {
+            return Err(Failed::unsent(FetchError::Memory, message));
+        };
         let mut message = message;
         let mut fresh_only = false;
         loop {
@@ -283,7 +299,7 @@ impl Pool {
             match answer {
                 Ok(response) => {
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
-                    let lease = Lease { server, plan, link, permit, watch };
+                    let lease = Lease { server, plan, link, permit, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::sent);
                 }
                 Err(mut failure) => {
@@ -358,6 +374,8 @@ impl Pool {
     async fn open(&self, server: &Arc<Server>) -> Result<Link, FetchError> {
         let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
         let limit = self.plan.connect_timeout;
+        let charge = self.world.memory.reserve(Link::cost(address.tls));
+        let charge = charge.ok_or(FetchError::Memory)?;
         let opening = async move {
             let stream = world.connector.connect(&address, &world.policy).await?;
             match tls.filter(|_| address.tls) {
@@ -369,7 +387,7 @@ impl Pool {
         let stream = timeout(limit, opening).await.map_err(|_elapsed| {
             FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
         })??;
-        let link = Link::over(stream, &self.world.fills).await.map_err(|error| {
+        let link = Link::over(stream, &self.world.fills, charge).await.map_err(|error| {
             FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
         })?;
         server.counts.connections.fetch_add(1, Ordering::Relaxed);

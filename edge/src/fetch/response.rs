@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{FetchError, chain, content::Watch, link::Link, server::Server};
+use crate::store::budget::Charge;
 
 /// Checks what hyper leaves to us and hands the body its connection.
 pub(super) fn finish(
@@ -85,6 +86,8 @@ pub(super) struct Lease {
     pub(super) permit: OwnedSemaphorePermit,
     /// What becomes of the request's content.
     pub(super) watch: Arc<Watch>,
+    /// The memory that the exchange may take.
+    pub(super) _charge: Charge,
 }
 
 /// An origin's response content; at its end the connection is free for the next request.

@@ -93,9 +93,16 @@ impl FillRoom {
     }
 
     /// The charge of a window of `bytes`, or of the smallest one.
+    ///
+    /// Wide windows may take half of what the stored leave; after that all are small, so that a
+    /// crowd of slow readers finds place rather than a few of them comfort.
     #[must_use]
     pub fn window(&self, bytes: usize) -> Option<Charge> {
-        let bytes = bytes.max(WINDOW_BYTES_MIN);
+        let stored = usize::try_from(self.tier.usage().bytes).unwrap_or(usize::MAX);
+        let room = self.budget.limit().saturating_sub(stored);
+        let taken = self.budget.used().saturating_sub(stored);
+        let wide = Some(bytes).filter(|bytes| taken.saturating_add(*bytes) <= room / 2);
+        let bytes = wide.unwrap_or(0).max(WINDOW_BYTES_MIN);
         self.budget.reserve(bytes).or_else(|| self.reserve(WINDOW_BYTES_MIN))
     }
 

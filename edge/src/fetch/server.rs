@@ -212,9 +212,13 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use edge_core::site::HostChoice;
-    use tokio::io::{AsyncReadExt as _, duplex};
+    use tokio::{
+        io::{AsyncReadExt as _, duplex},
+        runtime::Handle,
+    };
 
     use super::*;
+    use crate::store::budget::Budget;
 
     fn plan() -> OriginPlan {
         OriginPlan {
@@ -243,7 +247,8 @@ mod tests {
         let mut far_ends = Vec::new();
         for _ in 0..2 {
             let (near, far) = duplex(64);
-            let link = Link::over(Box::new(near), &tokio::runtime::Handle::current()).await;
+            let charge = Budget::new(1).reserve(1).unwrap();
+            let link = Link::over(Box::new(near), &Handle::current(), charge).await;
             server.put_back(link.unwrap());
             far_ends.push(far);
         }

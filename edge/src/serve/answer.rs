@@ -27,9 +27,8 @@ use crate::{
     store::{CACHE_STATUS, StoredBody, StoredResponse, shared::SharedBody},
 };
 
-/// What passing a response on may hold: a read buffer of the origin's connection and the queue of
-/// the client's.
-const PASSING_BYTES: usize = 2 * WINDOW_BYTES_MIN;
+/// What passing a response on may have queued for the client.
+const PASSING_BYTES: usize = WINDOW_BYTES_MIN;
 
 /// A stored response that answers.
 pub(super) struct Stored<'a> {

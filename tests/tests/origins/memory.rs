@@ -1,0 +1,90 @@
+//! What the budget says is what the process holds: live bytes of the heap beside charged bytes.
+//!
+//! In: origins that pour, clients that take nothing. Out: bytes per client, allocated and charged.
+//! Always holds: both are slopes between two crowds, so that what a node holds without clients is
+//! not in them; all runs on this test's one thread, whose allocations alone are counted.
+//! It deliberately does not know the resident size of a process: `tests/bench/memory.py` does.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use bytesize::ByteSize;
+use edge_core::settings::EdgeSettings;
+use nearcast_daemon::access_log::AccessLog;
+use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use super::stage::{HOST, run};
+
+/// What stands around the edge for each client and is no part of it, and what a connection costs
+/// without content: two pipes of 16 KiB both ways, hyper's buffers and tasks on the client's side.
+const THEATRE_BYTES: f64 = 96.0 * 1024.0;
+
+/// A server that answers with `head` and then pours `piece` for ever.
+fn pours(head: &'static str, piece: &'static [u8]) -> Server {
+    Arc::new(move |mut io: DuplexStream| {
+        Box::pin(async move {
+            let mut asked = [0; 1024];
+            if !matches!(io.read(&mut asked).await, Ok(1..)) {
+                return;
+            }
+            if io.write_all(head.as_bytes()).await.is_ok() {
+                while io.write_all(piece).await.is_ok() {}
+            }
+        })
+    })
+}
+
+/// Bytes that were live at most, and charged in the end, with so many clients that take nothing.
+fn crowd(clients: usize, settings: &EdgeSettings, server: &Server) -> (f64, f64) {
+    let mut charged = 0;
+    let live = measure(|| {
+        run(async {
+            let wires = Arc::new(Wires::default());
+            wires.put("a:80", Arc::clone(server));
+            let text = "name = \"www\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }\n";
+            let sites = [site(text).unwrap()];
+            let world = World::new(settings, &sites, wires, AccessLog::off()).unwrap();
+            let mut callers = Vec::new();
+            for number in 0..clients {
+                let mut caller = Caller::on(world.connect());
+                let request = format!("GET /{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+                caller.send("GET", request.as_bytes()).await;
+                callers.push(caller);
+            }
+            for _ in 0..40 {
+                rest().await;
+            }
+            charged = world.edge.hall().room.budget.used();
+        });
+    });
+    #[expect(clippy::cast_precision_loss, reason = "some millions")]
+    (live.bytes_max as f64, charged as f64)
+}
+
+/// Bytes live and charged for each client more.
+fn slopes(settings: &EdgeSettings, server: &Server) -> (f64, f64) {
+    let (few, many) = (crowd(10, settings, server), crowd(30, settings, server));
+    ((many.0 - few.0) / 20.0, (many.1 - few.1) / 20.0)
+}
+
+#[test]
+fn what_slow_clients_hold_is_charged() {
+    let large = "HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\nCache-Control: ";
+    let stored: &str = Box::leak(format!("{large}max-age=60\r\n\r\n").into_boxed_str());
+    let passed: &str = Box::leak(format!("{large}no-store\r\n\r\n").into_boxed_str());
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
+    let octets: &[u8] = Box::leak(vec![b'x'; 65_536].into_boxed_slice());
+    let flushed: &[u8] = Box::leak(b"1\r\na\r\n".repeat(1000).into_boxed_slice());
+    let rows = [
+        ("a window", pours(stored, octets)),
+        ("passed on", pours(passed, octets)),
+        ("byte by byte", pours(chunked, flushed)),
+    ];
+    let settings = EdgeSettings { object_bytes_max: ByteSize::kib(1), ..EdgeSettings::default() };
+    for (what, server) in rows {
+        let (live, charged) = slopes(&settings, &server);
+        assert!(live <= charged + THEATRE_BYTES, "{what}: {live:.0} live, {charged:.0} charged");
+    }
+}
