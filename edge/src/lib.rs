@@ -288,11 +288,12 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
     let stored = memory / 100 * STORED_PERCENT;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);
+    let budget = Budget::new(size(memory));
     FillRoom {
         node: Arc::clone(&world.node),
         clock: world.clock,
-        tier: Arc::new(MemoryTier::new(size(stored), variants_max)),
-        budget: Budget::new(size(memory)),
+        tier: Arc::new(MemoryTier::new(size(stored), variants_max, Arc::clone(&budget))),
+        budget,
         stamps: Stamps::new(INVALIDATIONS_MAX),
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(UNCACHEABLE_MAX),

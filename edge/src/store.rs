@@ -146,7 +146,8 @@ impl StoredBody {
     /// What the content weighs in the budget.
     #[must_use]
     pub fn weight(&self) -> usize {
-        usize::try_from(self.length).unwrap_or(usize::MAX)
+        let content = usize::try_from(self.length).unwrap_or(usize::MAX);
+        content.saturating_add(self.chunks.len().saturating_mul(COPY_OVERHEAD_BYTES))
     }
 }
 
@@ -194,6 +195,8 @@ impl BodyReader {
 pub struct Variants {
     /// Newest first.
     pub responses: Vec<Arc<StoredResponse>>,
+    /// What their place in the index is charged with.
+    pub(crate) place: Option<Arc<Charge>>,
 }
 
 /// A place where stored responses are kept.
@@ -212,9 +215,6 @@ pub trait Tier: Send + Sync {
     fn usage(&self) -> Usage;
 }
 
-/// What a tier keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
 /// The node's memory: the byte budget, and the tier that gives bytes back to it when it must.
 #[derive(Clone)]
 pub struct Memory {
@@ -235,6 +235,9 @@ impl Memory {
     }
 }
 
+/// What a tier keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
     /// Cache keys with at least one stored response.
     pub keys: u64,
     /// Bytes of heads, content and index.

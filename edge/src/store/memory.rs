@@ -4,15 +4,19 @@
 //! lookup is one probe; entries never weigh more than the share of the budget given here.
 //! LRU rather than TinyLFU: admission by frequency weighs one large newcomer against the sum of
 //! the many small entries that it would displace, and so keeps out what has just become popular
-//! (docs/decisions/0002). It knows nothing of the byte budget: bytes are given back when the last
-//! reference to a response drops, which may be later than its eviction.
+//! (docs/decisions/0002). An entry's place in the index is charged to the byte budget as its
+//! responses are; all is given back when the last reference drops, which may be later than the
+//! eviction.
 
 use std::sync::Arc;
 
 use edge_core::key::CacheKey;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use super::{StoredResponse, Tier, Usage, Variants};
+use super::{
+    StoredResponse, Tier, Usage, Variants,
+    budget::{Budget, Charge},
+};
 
 /// Weights are counted in units of this many bytes, because moka's are 32 bits wide.
 const UNIT_BYTES: u64 = 64;
@@ -25,19 +29,33 @@ const ENTRY_OVERHEAD_BYTES: usize = 320;
 pub struct MemoryTier {
     cache: Cache<CacheKey, Arc<Variants>, foldhash::quality::RandomState>,
     variants_max: usize,
+    budget: Arc<Budget>,
 }
 
 impl MemoryTier {
-    /// A tier for `bytes` bytes and at most `variants_max` responses under one key.
+    /// A tier for `bytes` bytes of `budget` and at most `variants_max` responses under one key.
     #[must_use]
-    pub fn new(bytes: usize, variants_max: usize) -> Self {
+    pub fn new(bytes: usize, variants_max: usize, budget: Arc<Budget>) -> Self {
         let cache = Cache::builder()
             .max_capacity(bytes as u64 / UNIT_BYTES)
             .weigher(|key: &CacheKey, variants: &Arc<Variants>| weigh(key, variants))
             .eviction_policy(EvictionPolicy::lru())
             .build_with_hasher(foldhash::quality::RandomState::default());
-        Self { cache, variants_max: variants_max.max(1) }
+        Self { cache, variants_max: variants_max.max(1), budget }
     }
+
+    /// What an entry's place in the index is charged with.
+    fn place(&self, key: &CacheKey) -> Option<Charge> {
+        let bytes = place_bytes(key);
+        self.budget.reserve(bytes).or_else(|| {
+            self.settle();
+            self.budget.reserve(bytes)
+        })
+    }
+}
+
+fn place_bytes(key: &CacheKey) -> usize {
+    ENTRY_OVERHEAD_BYTES.saturating_add(2 * key.as_bytes().len())
 }
 
 fn weigh(key: &CacheKey, variants: &Variants) -> u32 {
@@ -46,7 +64,7 @@ fn weigh(key: &CacheKey, variants: &Variants) -> u32 {
         .iter()
         .map(|response| response.charge.bytes().saturating_add(response.body.weight()))
         .sum();
-    let bytes = responses.saturating_add(ENTRY_OVERHEAD_BYTES + 2 * key.as_bytes().len());
+    let bytes = responses.saturating_add(place_bytes(key));
     u32::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
@@ -57,6 +75,7 @@ impl Tier for MemoryTier {
 
     fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) {
         let max = self.variants_max;
+        let Some(place) = self.place(key).map(Arc::new) else { return };
         self.cache.entry_by_ref(key).and_upsert_with(|old| {
             let mut responses = Vec::with_capacity(1);
             responses.push(Arc::clone(&response));
@@ -64,7 +83,7 @@ impl Tier for MemoryTier {
                 let kept = old.value().responses.iter().filter(|old| !replaces(&response, old));
                 responses.extend(kept.take(max - 1).cloned());
             }
-            Arc::new(Variants { responses })
+            Arc::new(Variants { responses, place: Some(place) })
         });
     }
 
@@ -75,7 +94,7 @@ impl Tier for MemoryTier {
             match responses.iter_mut().find(|kept| Arc::ptr_eq(kept, old)) {
                 Some(kept) => {
                     *kept = new;
-                    Op::Put(Arc::new(Variants { responses }))
+                    Op::Put(Arc::new(Variants { responses, place: entry.value().place.clone() }))
                 }
                 None => Op::Nop,
             }
@@ -90,7 +109,7 @@ impl Tier for MemoryTier {
             if responses.is_empty() {
                 Op::Remove
             } else {
-                Op::Put(Arc::new(Variants { responses }))
+                Op::Put(Arc::new(Variants { responses, place: old.value().place.clone() }))
             }
         });
     }

@@ -14,7 +14,7 @@ use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use super::stage::{HOST, run};
+use super::stage::{HOST, cacheable, run, stage};
 
 /// What stands around the edge for each client and is no part of it, and what a connection costs
 /// without content: two pipes of 16 KiB both ways, hyper's buffers and tasks on the client's side.
@@ -87,4 +87,21 @@ fn what_slow_clients_hold_is_charged() {
         let (live, charged) = slopes(&settings, &server);
         assert!(live <= charged + THEATRE_BYTES, "{what}: {live:.0} live, {charged:.0} charged");
     }
+}
+
+#[test]
+fn the_index_is_charged() {
+    run(async {
+        let script = origin_mock::script::Script::new().route("/*", [cacheable("small")]);
+        let stage = stage(vec![script], "");
+        for number in 0..200 {
+            stage.get(&format!("/{number}")).await;
+        }
+        let room = &stage.world.edge.hall().room;
+        room.tier.settle();
+        let weighed = usize::try_from(room.tier.usage().bytes).unwrap();
+        // What is weighed counts in units of 64 bytes, rounded up.
+        let (charged, rounding) = (room.budget.used(), 200 * 64);
+        assert!(charged + rounding >= weighed, "{charged} charged, {weighed} weighed");
+    });
 }
