@@ -194,7 +194,7 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_queue_max")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub queue_max: u32,
-    /// Time that a request may wait for a connection.
+    /// Time that a request may wait for a connection, at all servers together.
     #[serde(default = "OriginSettings::default_queue_timeout", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "10m"))]
     pub queue_timeout: Duration,
@@ -206,7 +206,7 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_first_byte_timeout", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "1h"))]
     pub first_byte_timeout: Duration,
-    /// Time between two reads of response content.
+    /// Time between two reads of response content, and that a server may take nothing of a request.
     #[serde(default = "OriginSettings::default_idle_timeout", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "1h"))]
     pub idle_timeout: Duration,
@@ -214,7 +214,8 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_keep_alive", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
     pub keep_alive: Duration,
-    /// Failures in a row after which a server is left out for `ejection_time`.
+    /// Failures in a row after which a server is left out for `ejection_time`: no connection, no
+    /// valid response in time, content that breaks off; a response of any status is none.
     #[serde(default = "OriginSettings::default_ejection_failures")]
     #[schemars(range(min = 1, max = 1000))]
     pub ejection_failures: u32,
