@@ -61,8 +61,12 @@ use self::{
 const STORED_PERCENT: u64 = 80;
 /// Invalidated keys of one site that are remembered one by one.
 const INVALIDATIONS_MAX: usize = 10_000;
-/// Keys that are remembered as uncacheable, and as refreshed.
-const UNCACHEABLE_MAX: u64 = 50_000;
+/// Keys that are remembered as uncacheable, and as refreshed, at most and at least. Any client fills
+/// these tables by asking, and each of their entries takes some 250 bytes that nothing is charged
+/// for: with one for [`REMEMBERED_BYTES`] of the memory both together are a sixtieth of it.
+const REMEMBERED: (u64, u64) = (1_000, 50_000);
+/// See [`REMEMBERED`].
+const REMEMBERED_BYTES: u64 = 32 * 1024;
 /// How often a worker looks at its deadlines and its log buffer.
 const TICK: Duration = Duration::from_millis(250);
 /// How often idle origin connections are looked at.
@@ -288,6 +292,7 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
     let stored = memory / 100 * STORED_PERCENT;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);
+    let remembered = (memory / REMEMBERED_BYTES).clamp(REMEMBERED.0, REMEMBERED.1);
     let budget = Budget::new(size(memory));
     FillRoom {
         node: Arc::clone(&world.node),
@@ -296,8 +301,8 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
         budget,
         stamps: Stamps::new(INVALIDATIONS_MAX),
         table: FillingTable::default(),
-        uncacheable: moka::sync::Cache::new(UNCACHEABLE_MAX),
-        refreshed: moka::sync::Cache::new(UNCACHEABLE_MAX),
+        uncacheable: moka::sync::Cache::new(remembered),
+        refreshed: moka::sync::Cache::new(remembered),
         hasher: foldhash::quality::RandomState::default(),
         counts: FillCounts::default(),
     }
