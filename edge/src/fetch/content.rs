@@ -123,10 +123,6 @@ impl ClientContent {
         }
     }
 
-    pub(super) fn is_none(&self) -> bool {
-        self.incoming.is_none()
-    }
-
     pub(super) fn untouched(&self) -> bool {
         self.incoming.is_none() || self.watch.state.load(Ordering::Acquire) == 0
     }

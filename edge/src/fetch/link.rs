@@ -34,8 +34,8 @@ use crate::store::budget::{Charge, PIECE_BYTES};
 const BUFFER_BYTES: usize = 64 * 1024;
 /// What an idle connection holds: hyper's read buffer, its task and its head's fields.
 const LINK_BYTES: usize = 16 * 1024;
-/// What TLS holds beside it: a record each way, and what it has decrypted.
-const TLS_BYTES: usize = 48 * 1024;
+/// What an idle TLS session holds beside it.
+const TLS_BYTES: usize = 8 * 1024;
 
 /// The largest response head.
 const RESPONSE_HEAD_FIELDS_MAX: usize = 200;

@@ -34,15 +34,18 @@ use super::{
     retry::RetryBudget,
     server::Server,
 };
-use crate::store::Memory;
+use crate::store::{Memory, budget::Charge};
 
 /// What a response on its way holds beside what is copied of it: a piece in hyper's read buffer, one
 /// that hyper has read ahead, one in hand.
 const EXCHANGE_BYTES: usize = 48 * 1024;
 
-/// What a request's content holds on its way: the queue of the server's connection, and the read
-/// buffer of the client's with a piece in hand.
-const CONTENT_BYTES: usize = 192 * 1024;
+/// What TLS holds beside it: a record each way, and what it has decrypted.
+const TLS_BYTES: usize = 40 * 1024;
+
+/// What a request's content holds on its way at most: the queue of the server's connection, and the
+/// read buffer of the client's with a piece in hand.
+const CONTENT_BYTES: u64 = 192 * 1024;
 
 /// How long a kept connection may take to be ready for the next request: hyper may need a moment
 /// more than the response's last byte, but a server that does not read must not hold anybody up.
@@ -266,10 +269,12 @@ impl Pool {
         permit: OwnedSemaphorePermit,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let bytes =
-            if message.body().is_none() { EXCHANGE_BYTES } else { EXCHANGE_BYTES + CONTENT_BYTES };
-        let Some(charge) = self.world.memory.reserve(bytes) else {
-            return Err(Failed::unsent(FetchError::Memory, message));
+        let content = message.body().size_hint().upper().unwrap_or(CONTENT_BYTES);
+        let content = usize::try_from(content.min(CONTENT_BYTES)).unwrap_or(usize::MAX);
+        let tls = if server.address.tls { TLS_BYTES } else { 0 };
+        let charge = match self.reserve(EXCHANGE_BYTES.saturating_add(content + tls)) {
+            Ok(charge) => charge,
+            Err(error) => return Err(Failed::unsent(error, message)),
         };
         let mut message = message;
         let mut fresh_only = false;
@@ -329,6 +334,16 @@ impl Pool {
         }
     }
 
+    /// Takes bytes from the budget, closing connections that are kept for later if it must.
+    fn reserve(&self, bytes: usize) -> Result<Charge, FetchError> {
+        let memory = &self.world.memory;
+        let charge = memory.reserve(bytes).or_else(|| {
+            self.servers.iter().for_each(|server| server.drop_idle());
+            memory.reserve(bytes)
+        });
+        charge.ok_or(FetchError::Memory)
+    }
+
     /// Ends when a request has been left to stand: its content not taken for `idle_timeout`, or not
     /// answered for `first_byte_timeout` once all of it is out.
     ///
@@ -374,8 +389,7 @@ impl Pool {
     async fn open(&self, server: &Arc<Server>) -> Result<Link, FetchError> {
         let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
         let limit = self.plan.connect_timeout;
-        let charge = self.world.memory.reserve(Link::cost(address.tls));
-        let charge = charge.ok_or(FetchError::Memory)?;
+        let charge = self.reserve(Link::cost(address.tls))?;
         let opening = async move {
             let stream = world.connector.connect(&address, &world.policy).await?;
             match tls.filter(|_| address.tls) {
