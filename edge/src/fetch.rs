@@ -15,6 +15,7 @@ pub mod response;
 pub mod retry;
 pub mod room;
 pub mod server;
+pub mod sharing;
 pub mod slot;
 pub mod table;
 

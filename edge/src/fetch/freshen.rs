@@ -9,11 +9,7 @@ use std::sync::Arc;
 use edge_core::{storable::StoredHead, time::Timestamp, validation};
 use http::HeaderMap;
 
-use super::{
-    filling::{FillPlan, head_bytes},
-    room::FillRoom,
-    table::Filling,
-};
+use super::{filling::FillPlan, room::FillRoom, sharing::head_bytes, table::Filling};
 use crate::store::StoredResponse;
 
 /// A 304: the stored responses that it selects get its fields (RFC 9111 §4.3.4).

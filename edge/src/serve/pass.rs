@@ -28,9 +28,10 @@ use crate::{
     fetch::{
         FetchError,
         content::ClientContent,
-        filling::{self, FillPlan},
+        filling::FillPlan,
         pool::OriginRequest,
         response::OriginBody,
+        sharing,
         table::{Stage, Want},
     },
     record::Record,
@@ -318,7 +319,7 @@ async fn store_post(
     };
     let status = stored.status;
     let (room, filling) = (Arc::clone(&hall.room), Arc::clone(ticket.filling()));
-    hall.fills.spawn(async move { filling::share(&room, &filling, &plan, stored, body).await });
+    hall.fills.spawn(async move { sharing::share(&room, &filling, &plan, stored, body).await });
     let mut watch = ticket.filling().watch();
     let stage = watch.wait_for(|stage| !matches!(stage, Stage::Waiting)).await.map(|s| s.clone());
     let mut record = Some(record);

@@ -1,0 +1,236 @@
+//! A response that may be shared: its content streamed to whoever follows, and stored at its end.
+//!
+//! In: a judged head and the origin's body. Out: a [`SharedBody`] to read from, and a stored
+//! response if all of it found room.
+//! Always holds: a broken body is never stored; content that finds no room goes on as a window of
+//! bounded size; whatever ends the writer, its readers see an end.
+//! It deliberately knows no law: the head was judged before it gets here.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use edge_core::storable::StoredHead;
+use http_body_util::BodyExt as _;
+
+use super::{
+    FetchError,
+    filling::FillPlan,
+    response::OriginBody,
+    room::{FillRoom, WINDOW_BYTES_MIN},
+    table::{Filling, Stage},
+};
+use crate::store::{
+    CHUNK_BYTES, StoredBody, StoredResponse,
+    budget::{Budget, Charge},
+    shared::{Broken, SharedBody},
+};
+
+/// How long a response that has begun waits for memory before it is broken off.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a stored head costs beside its fields.
+const HEAD_OVERHEAD_BYTES: usize = 768;
+
+/// What each field of a stored head costs beside its bytes.
+const FIELD_OVERHEAD_BYTES: usize = 128;
+
+/// The response may be shared: streams it to whoever follows and stores it at its end.
+pub async fn share(
+    room: &Arc<FillRoom>,
+    filling: &Arc<Filling>,
+    plan: &FillPlan,
+    head: StoredHead,
+    body: OriginBody,
+) {
+    let length = head.content_length;
+    let weight = head_bytes(&head);
+    let mut charge = room.reserve(weight);
+    let fits = length.is_none_or(|length| length <= plan.limits.object_bytes_max);
+    let shared = SharedBody::new(Arc::clone(&room.budget));
+    let _ends = Unended(&shared);
+    // What will not find memory is better streamed from the start than broken off later.
+    let room_for_all = room.has_room(length.unwrap_or(0));
+    let stored = fits && charge.is_some() && room_for_all;
+    if !stored {
+        charge = None;
+        let Some(window) = room.window(plan.limits.window_bytes) else {
+            // Not even the smallest window free: say so while a status can still be sent.
+            room.table.announce(filling, Stage::Failed(Arc::new(FetchError::Memory)), false);
+            return;
+        };
+        shared.narrow(window);
+    }
+    let head = Arc::new(head);
+    let stage = Stage::Shared { head: Arc::clone(&head), body: Arc::clone(&shared), stored };
+    room.table.announce(filling, stage, stored);
+    let expected = head.range.map(|range| range.span().length()).or(length);
+    let end = pump(room, filling, plan, &shared, body, expected).await;
+    if end.is_ok()
+        && let Some(charge) = charge
+    {
+        store(room, filling, &head, &shared, charge);
+    }
+    room.table.close(filling);
+    match end {
+        Ok(()) => {}
+        Err(Broken::Orphaned) => count(&room.counts.orphaned),
+        Err(_) => count(&room.counts.broken),
+    }
+    shared.finish(end);
+}
+
+/// Whatever ends the writer of a body, its readers see an end.
+struct Unended<'a>(&'a SharedBody);
+
+impl Drop for Unended<'_> {
+    fn drop(&mut self) {
+        // It changes nothing where the body has ended.
+        self.0.finish(Err(Broken::Origin));
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Moves the content from the origin to the shared body.
+async fn pump(
+    room: &FillRoom,
+    filling: &Arc<Filling>,
+    plan: &FillPlan,
+    shared: &SharedBody,
+    mut body: OriginBody,
+    length: Option<u64>,
+) -> Result<(), Broken> {
+    let mut orphan_bytes: u64 = 0;
+    loop {
+        shared.room().await;
+        let Some(frame) = body.frame().await else { break };
+        let frame = frame.map_err(|error| {
+            tracing::debug!(target_uri = %plan.target, %error, "a response broke off");
+            Broken::Origin
+        })?;
+        // Trailers end here: they may be dropped (RFC 9110 §6.5.1) and a later reader has none.
+        let Ok(content) = frame.into_data() else { continue };
+        let windowed = !shared.is_whole();
+        if filling.interest() == 0 && (windowed || !plan.background) {
+            orphan_bytes = orphan_bytes.saturating_add(content.len() as u64);
+            let left = length.map_or(orphan_bytes, |length| length.saturating_sub(shared.length()));
+            if windowed || left > plan.limits.orphan_bytes_max {
+                return Err(Broken::Orphaned);
+            }
+        }
+        let grown = shared.length().saturating_add(content.len() as u64);
+        if !windowed && grown > plan.limits.object_bytes_max {
+            give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
+        }
+        append(room, filling, plan, shared, &content).await?;
+    }
+    // A length that was announced and not met is a truncated response (RFC 9112 §8).
+    match length {
+        Some(length) if length != shared.length() => Err(Broken::Origin),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Appends in pieces; what finds no memory stops being stored and goes on as a window.
+async fn append(
+    room: &FillRoom,
+    filling: &Arc<Filling>,
+    plan: &FillPlan,
+    shared: &SharedBody,
+    content: &Bytes,
+) -> Result<(), Broken> {
+    for piece in content.chunks(WINDOW_BYTES_MIN) {
+        if shared.append(piece).is_ok() {
+            continue;
+        }
+        room.tier.settle();
+        if shared.append(piece).is_ok() {
+            continue;
+        }
+        count(&room.counts.unstored_for_memory);
+        give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
+        shared.append(piece)?;
+    }
+    Ok(())
+}
+
+/// From here on the content streams through a window; what came so far is let go as it is read.
+async fn give_up_storing(
+    room: &FillRoom,
+    filling: &Arc<Filling>,
+    shared: &SharedBody,
+    window_bytes: usize,
+) -> Result<(), Broken> {
+    room.table.close(filling);
+    if let Some(window) = room.window(window_bytes) {
+        shared.narrow(window);
+        shared.room().await;
+        return Ok(());
+    }
+    // Only readers can free memory now: all that came is read before the window opens.
+    shared.squeeze();
+    shared.room().await;
+    let window = room.budget.reserve_within(WINDOW_BYTES_MIN, MEMORY_PATIENCE).await;
+    shared.narrow(window.ok_or(Broken::Memory)?);
+    Ok(())
+}
+
+fn store(
+    room: &FillRoom,
+    filling: &Filling,
+    head: &StoredHead,
+    shared: &SharedBody,
+    charge: Charge,
+) {
+    let Some(chunks) = shared.chunks_so_far() else { return };
+    let body = StoredBody::new(joined(&room.budget, chunks));
+    let mut head = head.clone();
+    head.content_length = Some(body.length());
+    let response = Arc::new(StoredResponse::new(head, body, charge));
+    room.tier.insert(&filling.key, response);
+    room.uncacheable.invalidate(&room.fingerprint(&filling.key));
+    count(&room.counts.stored);
+}
+
+/// Joins small chunks, so that a hit takes few steps; without memory they stay as they are.
+fn joined(budget: &Arc<Budget>, chunks: Vec<Bytes>) -> Vec<Bytes> {
+    if chunks.len() < 2 {
+        return chunks;
+    }
+    let mut result = Vec::new();
+    let mut run: Vec<Bytes> = Vec::new();
+    let mut run_bytes: usize = 0;
+    let mut flush = |run: &mut Vec<Bytes>| match budget.join(run) {
+        Some(piece) => {
+            run.clear();
+            result.push(piece);
+        }
+        None => result.append(run),
+    };
+    for chunk in chunks {
+        if run_bytes.saturating_add(chunk.len()) > CHUNK_BYTES {
+            flush(&mut run);
+            run_bytes = 0;
+        }
+        run_bytes = run_bytes.saturating_add(chunk.len());
+        run.push(chunk);
+    }
+    flush(&mut run);
+    result
+}
+
+/// What a stored head weighs: its fields and what the law keeps beside them.
+pub(super) fn head_bytes(head: &StoredHead) -> usize {
+    head.fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
+        .fold(HEAD_OVERHEAD_BYTES, usize::saturating_add)
+}
