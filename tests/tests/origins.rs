@@ -12,6 +12,7 @@ mod origins {
     mod filling;
     mod memory;
     mod pool;
+    mod sharing;
     mod sockets;
     mod stage;
     mod window;

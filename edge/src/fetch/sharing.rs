@@ -2,7 +2,8 @@
 //!
 //! In: a judged head and the origin's body. Out: a [`SharedBody`] to read from, and a stored
 //! response if all of it found room.
-//! Always holds: a broken body is never stored; content that finds no room goes on as a window of
+//! Always holds: a broken body is never stored; whoever has all that was announced finds it stored,
+//! if it is stored at all; content that finds no room goes on as a window of
 //! bounded size; whatever ends the writer, its readers see an end.
 //! It deliberately knows no law: the head was judged before it gets here.
 
@@ -16,12 +17,12 @@ use std::{
 
 use bytes::Bytes;
 use edge_core::storable::StoredHead;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 
 use super::{
     FetchError,
     filling::FillPlan,
-    response::OriginBody,
     room::{FillRoom, WINDOW_BYTES_MIN},
     table::{Filling, Stage},
 };
@@ -41,12 +42,12 @@ const HEAD_OVERHEAD_BYTES: usize = 768;
 const FIELD_OVERHEAD_BYTES: usize = 128;
 
 /// The response may be shared: streams it to whoever follows and stores it at its end.
-pub async fn share(
+pub async fn share<B: Content>(
     room: &Arc<FillRoom>,
     filling: &Arc<Filling>,
     plan: &FillPlan,
     head: StoredHead,
-    body: OriginBody,
+    body: B,
 ) {
     let length = head.content_length;
     let weight = head_bytes(&head);
@@ -67,14 +68,16 @@ pub async fn share(
         shared.narrow(window);
     }
     let head = Arc::new(head);
-    let stage = Stage::Shared { head: Arc::clone(&head), body: Arc::clone(&shared), stored };
-    room.table.announce(filling, stage, stored);
     let expected = head.range.map(|range| range.span().length()).or(length);
+    if expected == Some(0) {
+        // Its head is all of it, so it is stored before anybody has that.
+        keep(room, filling, &head, &shared, charge.take());
+    }
+    let stage = Stage::Shared { head: Arc::clone(&head), body: Arc::clone(&shared), stored };
+    room.table.announce(filling, stage, stored && expected != Some(0));
     let end = pump(room, filling, plan, &shared, body, expected).await;
-    if end.is_ok()
-        && let Some(charge) = charge
-    {
-        store(room, filling, &head, &shared, charge);
+    if end.is_ok() {
+        keep(room, filling, &head, &shared, charge);
     }
     room.table.close(filling);
     match end {
@@ -84,6 +87,10 @@ pub async fn share(
     }
     shared.finish(end);
 }
+
+/// Where content comes from: an origin's response.
+pub trait Content: Body<Data = Bytes, Error = FetchError> + Unpin {}
+impl<B: Body<Data = Bytes, Error = FetchError> + Unpin> Content for B {}
 
 /// Whatever ends the writer of a body, its readers see an end.
 struct Unended<'a>(&'a SharedBody);
@@ -100,16 +107,16 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Moves the content from the origin to the shared body.
-async fn pump(
+async fn pump<B: Content>(
     room: &FillRoom,
     filling: &Arc<Filling>,
     plan: &FillPlan,
     shared: &SharedBody,
-    mut body: OriginBody,
+    mut body: B,
     length: Option<u64>,
 ) -> Result<(), Broken> {
     let mut orphan_bytes: u64 = 0;
-    loop {
+    while !body.is_end_stream() {
         shared.room().await;
         let Some(frame) = body.frame().await else { break };
         let frame = frame.map_err(|error| {
@@ -127,10 +134,14 @@ async fn pump(
             }
         }
         let grown = shared.length().saturating_add(content.len() as u64);
+        if length.is_some_and(|length| grown > length) {
+            // A part that is longer than its Content-Range says.
+            return Err(Broken::Origin);
+        }
         if !windowed && grown > plan.limits.object_bytes_max {
             give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
         }
-        append(room, filling, plan, shared, &content).await?;
+        append(room, filling, plan, shared, (&content, length)).await?;
     }
     // A length that was announced and not met is a truncated response (RFC 9112 §8).
     match length {
@@ -145,19 +156,28 @@ async fn append(
     filling: &Arc<Filling>,
     plan: &FillPlan,
     shared: &SharedBody,
-    content: &Bytes,
+    (content, length): (&Bytes, Option<u64>),
 ) -> Result<(), Broken> {
     for piece in content.chunks(WINDOW_BYTES_MIN) {
-        if shared.append(piece).is_ok() {
+        let grown = shared.length().saturating_add(piece.len() as u64);
+        let append = |piece| {
+            // What is kept is stored before anybody has its last octet.
+            if length == Some(grown) && shared.is_whole() {
+                shared.append_last(piece)
+            } else {
+                shared.append(piece)
+            }
+        };
+        if append(piece).is_ok() {
             continue;
         }
         room.tier.settle();
-        if shared.append(piece).is_ok() {
+        if append(piece).is_ok() {
             continue;
         }
         count(&room.counts.unstored_for_memory);
         give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
-        shared.append(piece)?;
+        append(piece)?;
     }
     Ok(())
 }
@@ -183,14 +203,15 @@ async fn give_up_storing(
     Ok(())
 }
 
-fn store(
+/// Stores what has come, if all of it was kept.
+fn keep(
     room: &FillRoom,
     filling: &Filling,
     head: &StoredHead,
     shared: &SharedBody,
-    charge: Charge,
+    charge: Option<Charge>,
 ) {
-    let Some(chunks) = shared.chunks_so_far() else { return };
+    let (Some(charge), Some(chunks)) = (charge, shared.chunks_so_far()) else { return };
     let body = StoredBody::new(joined(&room.budget, chunks));
     let mut head = head.clone();
     head.content_length = Some(body.length());

@@ -5,7 +5,8 @@
 //! Always holds: every chunk is charged to the byte budget until its last reference drops; a
 //! kept body holds all its chunks until its end; a windowed one costs at most `window` bytes (or one
 //! chunk) that its slowest reader has not let go of, and its writer waits meanwhile; a body that was
-//! broken off is never complete.
+//! broken off is never complete; of a body whose end is known nobody has the last octet before
+//! [`SharedBody::finish`].
 //! What a reader has been given counts until it is dropped, not until it is given: it may stand in
 //! a connection's queue for as long as its client likes.
 //! It knows nothing of HTTP, keys or storing.
@@ -68,6 +69,8 @@ struct State {
     /// What the window's chunks are paid with first. A reader that was cut may keep some of them
     /// for a while; others are then charged by themselves.
     purse: Option<Arc<Purse>>,
+    /// The last piece, kept back until the end.
+    last: Option<Bytes>,
     end: Option<Result<(), Broken>>,
     /// Readers that are on their way; nothing is dropped before they are here.
     expected: usize,
@@ -101,6 +104,7 @@ impl SharedBody {
                 length: 0,
                 window: None,
                 purse: None,
+                last: None,
                 end: None,
                 expected: 0,
                 readers: Slab::new(),
@@ -146,10 +150,11 @@ impl SharedBody {
         state.window.is_none() && state.base == 0
     }
 
-    /// Bytes appended so far.
+    /// Bytes appended so far, the last piece among them.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.state.lock().length
+        let state = self.state.lock();
+        state.length.saturating_add(state.last.as_ref().map_or(0, |last| last.len() as u64))
     }
 
     /// Appends an exact copy of `content` and wakes the readers. It is paid out of the window's
@@ -166,13 +171,21 @@ impl SharedBody {
         let chunk = paid.or_else(|| self.budget.copy(content)).ok_or(Broken::Memory)?;
         let wakers = {
             let mut state = self.state.lock();
-            let start = state.length;
-            state.held = state.held.saturating_add(cost(&chunk));
-            state.length = start.saturating_add(chunk.len() as u64);
-            state.chunks.push_back((start, chunk));
+            state.push(chunk);
             state.reader_wakers()
         };
         wake(wakers);
+        Ok(())
+    }
+
+    /// Appends the last piece of a kept body, which readers get with the end: who has all that was
+    /// announced asks again at once, and must then find it stored.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_last(&self, content: &[u8]) -> Result<(), Broken> {
+        let chunk = self.budget.copy(content).ok_or(Broken::Memory)?;
+        self.state.lock().last = Some(chunk);
         Ok(())
     }
 
@@ -245,18 +258,22 @@ impl SharedBody {
             if state.end.is_some() {
                 return;
             }
+            if let Some(last) = state.last.take().filter(|_| how.is_ok()) {
+                state.push(last);
+            }
             state.end = Some(how);
             state.reader_wakers()
         };
         wake(wakers);
     }
 
-    /// All chunks of a kept body, as far as it has come.
+    /// All chunks of a kept body as far as it has come, the last piece among them.
     #[must_use]
     pub fn chunks_so_far(&self) -> Option<Vec<Bytes>> {
         let state = self.state.lock();
         let whole = state.window.is_none() && state.base == 0;
-        whole.then(|| state.chunks.iter().map(|(_, chunk)| chunk.clone()).collect())
+        let chunks = state.chunks.iter().map(|(_, chunk)| chunk);
+        whole.then(|| chunks.chain(&state.last).cloned().collect())
     }
 
     /// A reader from `offset` on; `None` when that is no longer held.
@@ -303,6 +320,13 @@ impl State {
         };
         let last = self.chunks.iter().rev().take_while(fits).last();
         last.map_or(self.length, |(start, _)| *start)
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        let start = self.length;
+        self.held = self.held.saturating_add(cost(&chunk));
+        self.length = start.saturating_add(chunk.len() as u64);
+        self.chunks.push_back((start, chunk));
     }
 
     fn reader_wakers(&mut self) -> Vec<Waker> {
