@@ -15,6 +15,7 @@ mod miss;
 mod outward;
 mod pass;
 mod quick;
+mod step;
 
 pub use self::quick::{Desk, Hit};
 

@@ -3,15 +3,15 @@
 //! In: a request, why it goes forward, what is stored. Out: an answer.
 //! Always holds: whoever waits is woken by the filling, never by time; a filling that does not
 //! suit (another variant, a response for its leader alone, a failure) sends each follower on its
-//! own way, at most [`ROUNDS_MAX`] times, the last time alone; stale content stands in for a
-//! failure only where the law allows it.
+//! own way, at most [`ROUNDS_MAX`] times, the last time alone.
+//! What one filling brought is [`step`]'s to answer.
 
 use std::sync::Arc;
 
 use edge_core::{
     forward,
     key::VaryKey,
-    outcome::{Detail, ForwardReason, Outcome, Verdict},
+    outcome::{ForwardReason, Outcome, Verdict},
     range,
     reuse::{self, Failure},
     storable::StoredHead,
@@ -19,7 +19,10 @@ use edge_core::{
 };
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Ask, Hall, Judged, answer, outward};
+use super::{
+    Ask, Hall, Judged, answer, outward,
+    step::{self, Step},
+};
 use crate::{
     body::ServeBody,
     fetch::{
@@ -27,10 +30,10 @@ use crate::{
         filling::{self, FillPlan},
         pool::OriginRequest,
         slot::PrivateSlot,
-        table::{Place, Stage, Ticket, Unshared, Want},
+        table::{Place, Stage, Ticket, Want},
     },
     record::Record,
-    store::{StoredResponse, shared::SharedBody},
+    store::StoredResponse,
 };
 
 /// Fillings that one request leads or joins before it is answered one way or the other.
@@ -57,7 +60,7 @@ pub(super) async fn get(
         record.outcome = Outcome { hit: true, ..Outcome::default() };
     }
     if ask.entry.pool.is_down()
-        && let Some(response) = stale(hall, &ask, &judged, Failure::Unreachable, &mut record)
+        && let Some(response) = step::stale(hall, &ask, &judged, Failure::Unreachable, &mut record)
     {
         // Every server has just failed: nobody waits for the next failure, one look is enough.
         refresh(hall, &ask, &judged);
@@ -78,18 +81,18 @@ pub(super) async fn get(
             Stage::Waiting => Step::Again,
             Stage::Shared { head, body, stored } => {
                 let told = (&*head, &body, stored, &*slot);
-                share(hall, &ask, told, ticket, &mut round, &mut record)
+                step::share(hall, &ask, told, ticket, &mut round, &mut record)
             }
             Stage::Stored(response) => {
                 let first = left + 1 == ROUNDS_MAX;
-                stored(hall, &ask, (&response, first), &mut round, &mut record)
+                step::stored(hall, &ask, (&response, first), &mut round, &mut record)
             }
-            Stage::Fresh(response) => fresh(hall, &ask, &response, &mut round, &mut record),
+            Stage::Fresh(response) => step::fresh(hall, &ask, &response, &mut round, &mut record),
             Stage::Private { status, why } => {
-                private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
+                step::private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
             }
             Stage::Failed(error) => {
-                failed(hall, &ask, (&error, left), &judged, &round, &mut record)
+                step::failed(hall, &ask, (&error, left), &judged, &round, &mut record)
             }
         };
         match step {
@@ -101,30 +104,19 @@ pub(super) async fn get(
 }
 
 /// What one request may do in its next round.
-struct Round {
+pub(super) struct Round {
     /// It leads a filling that nobody joins.
-    alone: bool,
+    pub(super) alone: bool,
     /// It forwards the client's own conditions and ranges as they are.
-    as_asked: bool,
+    pub(super) as_asked: bool,
     /// It validates what is stored.
-    validating: bool,
+    pub(super) validating: bool,
     /// It led the filling of this round.
-    led: bool,
+    pub(super) led: bool,
     /// Some round of it has asked the origin.
-    forwarded: bool,
+    pub(super) forwarded: bool,
     /// The variant that it will probably get, by the Vary of one that did not suit.
-    presumed: Option<VaryKey>,
-}
-
-enum Step {
-    Done(Box<Response<ServeBody>>),
-    Again,
-}
-
-impl Step {
-    fn done(response: Response<ServeBody>) -> Self {
-        Self::Done(Box::new(response))
-    }
+    pub(super) presumed: Option<VaryKey>,
 }
 
 /// Refreshes a stale response in the background, unless somebody does already.
@@ -305,169 +297,6 @@ async fn settled(ticket: &Ticket) -> Stage {
         // The filling holds its own sender; it cannot be gone while we hold the filling.
         Err(_closed) => Stage::Waiting,
     }
-}
-
-fn share(
-    hall: &Hall,
-    ask: &Ask,
-    (head, body, stored, slot): (&StoredHead, &Arc<SharedBody>, bool, &PrivateSlot),
-    ticket: Ticket,
-    round: &mut Round,
-    record: &mut Option<Box<Record>>,
-) -> Step {
-    if !round.led && !head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(head.vary.for_request(&ask.head.headers));
-        return Step::Again;
-    }
-    if let Some(record) = record {
-        record.outcome.forward_status = Some(head.status);
-        record.outcome.stored = stored && round.led;
-        record.outcome.ttl = Some(head.freshness.ttl(record.now));
-        record.outcome.detail = (!stored).then_some(Detail::Window);
-    }
-    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let from = (head, body, ticket);
-    match answer::following(hall, &ask.snapshot, &ask.head, from, (key, record)) {
-        Some(mut response) => {
-            slot.add_withheld(response.headers_mut());
-            Step::done(response)
-        }
-        None => {
-            // A window has moved on: its start is gone for us.
-            round.alone = true;
-            Step::Again
-        }
-    }
-}
-
-/// What was stored between this request's look into the store and its place in the table.
-fn stored(
-    hall: &Hall,
-    ask: &Ask,
-    (response, first): (&Arc<StoredResponse>, bool),
-    round: &mut Round,
-    record: &mut Option<Box<Record>>,
-) -> Step {
-    if !response.head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
-        return Step::Again;
-    }
-    let Some(mut record) = record.take() else { return Step::Again };
-    // RFC 9211 §2.1: a hit is a request that was not forwarded. One that waited for somebody else's
-    // forward in an earlier round was collapsed with it, whatever came of that.
-    record.outcome.hit = first;
-    record.outcome.collapsed = !first && !round.forwarded;
-    if first {
-        record.outcome.forward = None;
-    }
-    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
-    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let from = answer::Stored { response, part: None, key };
-    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
-}
-
-fn fresh(
-    hall: &Hall,
-    ask: &Ask,
-    response: &Arc<StoredResponse>,
-    round: &mut Round,
-    record: &mut Option<Box<Record>>,
-) -> Step {
-    if !round.led && !response.head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
-        return Step::Again;
-    }
-    let Some(mut record) = record.take() else { return Step::Again };
-    record.outcome.forward_status = Some(StatusCode::NOT_MODIFIED);
-    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
-    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let from = answer::Stored { response, part: None, key };
-    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
-}
-
-fn private(
-    hall: &Hall,
-    ask: &Ask,
-    (status, why, slot): (StatusCode, Unshared, &PrivateSlot),
-    judged: &Judged,
-    round: &mut Round,
-    record: &mut Option<Box<Record>>,
-) -> Step {
-    if why == Unshared::FailedValidation
-        && let Some(response) = stale(hall, ask, judged, Failure::Status(status), record)
-    {
-        return Step::done(response);
-    }
-    if why == Unshared::NothingToFreshen {
-        round.validating = false;
-        return Step::Again;
-    }
-    if let Some(validated) = slot.take_validated() {
-        return fresh(hall, ask, &validated, round, record);
-    }
-    let Some(response) = slot.take() else {
-        // Not ours to have: go alone, at once, if the next one would be for its leader as well.
-        round.alone |= why.of_response();
-        return Step::Again;
-    };
-    let Some(mut record) = record.take() else { return Step::Again };
-    record.outcome.forward_status = Some(status);
-    record.outcome.detail = why.of_response().then_some(Detail::Uncacheable);
-    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    Step::done(answer::passed_on(hall, response, (key, record)))
-}
-
-fn failed(
-    hall: &Hall,
-    ask: &Ask,
-    (error, left): (&FetchError, u32),
-    judged: &Judged,
-    round: &Round,
-    record: &mut Option<Box<Record>>,
-) -> Step {
-    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, record) {
-        return Step::done(response);
-    }
-    // A failed filling hands over to the next follower, whose own first try this is; the others
-    // follow that one.
-    if !round.led && left > 1 && error.blames_server() {
-        return Step::Again;
-    }
-    let Some(mut record) = record.take() else { return Step::Again };
-    let bound = |stored: &Arc<StoredResponse>| stored.head.freshness.must_revalidate;
-    record.outcome.detail = Some(if judged.selected.as_ref().is_some_and(bound) {
-        Detail::MustRevalidate
-    } else {
-        answer::detail_of(error)
-    });
-    Step::done(answer::failed(hall, record, error))
-}
-
-/// What is stored, stale, in place of a failure, where the law allows it.
-pub(super) fn stale(
-    hall: &Hall,
-    ask: &Ask,
-    judged: &Judged,
-    failure: Failure,
-    record: &mut Option<Box<Record>>,
-) -> Option<Response<ServeBody>> {
-    let stored = judged.selected.as_ref()?;
-    let now = record.as_ref()?.now;
-    if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
-        || !reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), now)
-    {
-        return None;
-    }
-    let mut record = record.take()?;
-    record.outcome.forward_status = match failure {
-        Failure::Status(status) => Some(status),
-        Failure::Unreachable => None,
-    };
-    record.outcome.ttl = Some(stored.head.freshness.ttl(now));
-    record.outcome.detail = Some(Detail::StaleOnFailure);
-    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let from = answer::Stored { response: stored, part: judged.part, key };
-    Some(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
 }
 
 fn give_up(hall: &Hall, record: Option<Box<Record>>) -> Response<ServeBody> {

@@ -22,7 +22,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use super::{Ask, Hall, Judged, answer, miss, outward};
+use super::{Ask, Hall, Judged, answer, miss, outward, step};
 use crate::{
     body::{Content, ServeBody},
     fetch::{
@@ -62,7 +62,7 @@ pub(super) async fn pass(
             let mut record = Some(record);
             if ask.head.method == Method::HEAD
                 && let Some(response) =
-                    miss::stale(hall, &ask, judged, Failure::Unreachable, &mut record)
+                    step::stale(hall, &ask, judged, Failure::Unreachable, &mut record)
             {
                 return response;
             }

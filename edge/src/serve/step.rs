@@ -1,0 +1,208 @@
+//! What one filling brought: an answer, or another round.
+//!
+//! In: a request that led a filling or waited for it, and the stage that it came to. Out: a [`Step`].
+//! Always holds: stale content stands in for a failure only where the law allows it; a response for
+//! its leader alone goes to nobody else.
+//! It knows neither the table of fillings nor how a forward is sent.
+
+use std::sync::Arc;
+
+use edge_core::{
+    outcome::Detail,
+    reuse::{self, Failure},
+    storable::StoredHead,
+};
+use http::{Response, StatusCode};
+
+use super::{Ask, Hall, Judged, answer, miss::Round};
+use crate::{
+    body::ServeBody,
+    fetch::{
+        FetchError,
+        slot::PrivateSlot,
+        table::{Ticket, Unshared},
+    },
+    record::Record,
+    store::{StoredResponse, shared::SharedBody},
+};
+
+/// What becomes of a request after a round.
+pub(super) enum Step {
+    /// It is answered.
+    Done(Box<Response<ServeBody>>),
+    /// It leads or joins another filling.
+    Again,
+}
+
+impl Step {
+    fn done(response: Response<ServeBody>) -> Self {
+        Self::Done(Box::new(response))
+    }
+}
+
+/// A response that others may have comes in: it is streamed on.
+pub(super) fn share(
+    hall: &Hall,
+    ask: &Ask,
+    (head, body, stored, slot): (&StoredHead, &Arc<SharedBody>, bool, &PrivateSlot),
+    ticket: Ticket,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !round.led && !head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    if let Some(record) = record {
+        record.outcome.forward_status = Some(head.status);
+        record.outcome.stored = stored && round.led;
+        record.outcome.ttl = Some(head.freshness.ttl(record.now));
+        record.outcome.detail = (!stored).then_some(Detail::Window);
+    }
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = (head, body, ticket);
+    match answer::following(hall, &ask.snapshot, &ask.head, from, (key, record)) {
+        Some(mut response) => {
+            slot.add_withheld(response.headers_mut());
+            Step::done(response)
+        }
+        None => {
+            // A window has moved on: its start is gone for us.
+            round.alone = true;
+            Step::Again
+        }
+    }
+}
+
+/// What was stored between this request's look into the store and its place in the table.
+pub(super) fn stored(
+    hall: &Hall,
+    ask: &Ask,
+    (response, first): (&Arc<StoredResponse>, bool),
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !response.head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    // RFC 9211 §2.1: a hit is a request that was not forwarded. One that waited for somebody else's
+    // forward in an earlier round was collapsed with it, whatever came of that.
+    record.outcome.hit = first;
+    record.outcome.collapsed = !first && !round.forwarded;
+    if first {
+        record.outcome.forward = None;
+    }
+    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response, part: None, key };
+    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
+
+/// A validation has succeeded.
+pub(super) fn fresh(
+    hall: &Hall,
+    ask: &Ask,
+    response: &Arc<StoredResponse>,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if !round.led && !response.head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    record.outcome.forward_status = Some(StatusCode::NOT_MODIFIED);
+    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response, part: None, key };
+    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
+
+/// A response is for its leader alone.
+pub(super) fn private(
+    hall: &Hall,
+    ask: &Ask,
+    (status, why, slot): (StatusCode, Unshared, &PrivateSlot),
+    judged: &Judged,
+    round: &mut Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if why == Unshared::FailedValidation
+        && let Some(response) = stale(hall, ask, judged, Failure::Status(status), record)
+    {
+        return Step::done(response);
+    }
+    if why == Unshared::NothingToFreshen {
+        round.validating = false;
+        return Step::Again;
+    }
+    if let Some(validated) = slot.take_validated() {
+        return fresh(hall, ask, &validated, round, record);
+    }
+    let Some(response) = slot.take() else {
+        // Not ours to have: go alone, at once, if the next one would be for its leader as well.
+        round.alone |= why.of_response();
+        return Step::Again;
+    };
+    let Some(mut record) = record.take() else { return Step::Again };
+    record.outcome.forward_status = Some(status);
+    record.outcome.detail = why.of_response().then_some(Detail::Uncacheable);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    Step::done(answer::passed_on(hall, response, (key, record)))
+}
+
+/// The forward has failed.
+pub(super) fn failed(
+    hall: &Hall,
+    ask: &Ask,
+    (error, left): (&FetchError, u32),
+    judged: &Judged,
+    round: &Round,
+    record: &mut Option<Box<Record>>,
+) -> Step {
+    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, record) {
+        return Step::done(response);
+    }
+    // A failed filling hands over to the next follower, whose own first try this is; the others
+    // follow that one.
+    if !round.led && left > 1 && error.blames_server() {
+        return Step::Again;
+    }
+    let Some(mut record) = record.take() else { return Step::Again };
+    let bound = |stored: &Arc<StoredResponse>| stored.head.freshness.must_revalidate;
+    record.outcome.detail = Some(if judged.selected.as_ref().is_some_and(bound) {
+        Detail::MustRevalidate
+    } else {
+        answer::detail_of(error)
+    });
+    Step::done(answer::failed(hall, record, error))
+}
+
+/// What is stored, stale, in place of a failure, where the law allows it.
+pub(super) fn stale(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    failure: Failure,
+    record: &mut Option<Box<Record>>,
+) -> Option<Response<ServeBody>> {
+    let stored = judged.selected.as_ref()?;
+    let now = record.as_ref()?.now;
+    if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
+        || !reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), now)
+    {
+        return None;
+    }
+    let mut record = record.take()?;
+    record.outcome.forward_status = match failure {
+        Failure::Status(status) => Some(status),
+        Failure::Unreachable => None,
+    };
+    record.outcome.ttl = Some(stored.head.freshness.ttl(now));
+    record.outcome.detail = Some(Detail::StaleOnFailure);
+    let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
+    let from = answer::Stored { response: stored, part: judged.part, key };
+    Some(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+}
