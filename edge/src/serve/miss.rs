@@ -48,7 +48,7 @@ pub(super) async fn get(
     record: Box<Record>,
 ) -> Response<ServeBody> {
     let mut round = Round {
-        alone: is_private(&ask) || hall.room.is_uncacheable(&ask.key),
+        alone: is_private(&ask) || hall.room.is_uncacheable(&ask.key) || is_for_one(&judged),
         as_asked: hall.room.is_uncacheable(&ask.key),
         validating: validates(reason, &judged),
         led: false,
@@ -148,6 +148,12 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
 /// RFC 9111 §3.5 and §5.2.1.5: responses to such requests are not shared while they come.
 pub(super) fn is_private(ask: &Ask) -> bool {
     ask.directives.no_store || ask.head.headers.contains_key(header::AUTHORIZATION)
+}
+
+/// Whether each request has to validate what is stored for itself (RFC 9111 §5.2.2.4): nobody then
+/// waits for a validation whose answer it may not have.
+fn is_for_one(judged: &Judged) -> bool {
+    judged.selected.as_ref().is_some_and(|stored| stored.head.freshness.no_cache)
 }
 
 /// Whether what is stored is validated rather than fetched anew.

@@ -2,13 +2,14 @@
 //!
 //! In: a request that led a filling or waited for it, and the stage that it came to. Out: a [`Step`].
 //! Always holds: stale content stands in for a failure only where the law allows it; a response for
-//! its leader alone goes to nobody else.
+//! its leader alone goes to nobody else; whoever did not lead gets only what it might be given had
+//! it been stored before (RFC 9111 §4).
 //! It knows neither the table of fillings nor how a forward is sent.
 
 use std::sync::Arc;
 
 use edge_core::{
-    outcome::Detail,
+    outcome::{Detail, Verdict},
     reuse::{self, Failure},
     storable::StoredHead,
 };
@@ -49,8 +50,7 @@ pub(super) fn share(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !round.led && !head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(head.vary.for_request(&ask.head.headers));
+    if !may_have(ask, head, round, record) {
         return Step::Again;
     }
     if let Some(record) = record {
@@ -74,6 +74,27 @@ pub(super) fn share(
     }
 }
 
+/// Whether the request may be answered by what came; if not, how it goes on.
+///
+/// Who led asked the origin for it. Who only waited was not forwarded: RFC 9111 §4 lets requests
+/// collapse only where the response may be reused for them, which no-cache and a response that is
+/// stale when it arrives forbid (§4.2.4, §5.2.2.4). The next one would be no better, so it goes
+/// alone.
+fn may_have(ask: &Ask, head: &StoredHead, round: &mut Round, record: &Option<Box<Record>>) -> bool {
+    if round.led {
+        return true;
+    }
+    if !head.vary.matches(&ask.head.headers) {
+        round.presumed = Some(head.vary.for_request(&ask.head.headers));
+        return false;
+    }
+    let now = record.as_ref().map_or(ask.now, |record| record.now);
+    let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
+    let reusable = matches!(verdict, Verdict::Hit | Verdict::HitStale { .. });
+    round.alone |= !reusable;
+    reusable
+}
+
 /// What was stored between this request's look into the store and its place in the table.
 pub(super) fn stored(
     hall: &Hall,
@@ -82,8 +103,7 @@ pub(super) fn stored(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !response.head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+    if !may_have(ask, &response.head, round, record) {
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };
@@ -108,8 +128,7 @@ pub(super) fn fresh(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !round.led && !response.head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(response.head.vary.for_request(&ask.head.headers));
+    if !may_have(ask, &response.head, round, record) {
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };

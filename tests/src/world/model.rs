@@ -385,8 +385,10 @@ impl Library {
         identity: &Identity,
         reply: &mut Reply,
     ) {
+        // What is never fresh is never shared: each request has to ask for itself.
         let own = asked.method == "GET"
             && class(&asked.target).stored
+            && class(&asked.target).fresh > 0
             && !asked.target.starts_with("/b")
             && asked.field("range").is_none()
             && asked.field("authorization").is_none()
@@ -413,6 +415,10 @@ impl Library {
                 let (etag, past) = (identity.etag(), now.duration_since(twin.since));
                 let first = &twin.client;
                 self.uncollapsed.lock().push(format!("{etag} by {client}, {past:?} after {first}"));
+            }
+            if reply.delay >= fresh {
+                // Stale when it arrives: who waits for it then asks for itself.
+                page.trouble = page.trouble.max(Some(now + reply.delay));
             }
             page.flights.push(Flight { number, variant, since: now, until, client });
         });

@@ -10,8 +10,6 @@ use nearcast_tests::world::model::{self, Class, Identity, Library, STALE_ON_FAIL
 
 /// Dates are whole seconds, and so are lifetimes.
 const ROUNDING: Duration = Duration::from_secs(1);
-/// A joined response may have been on its way this long before the request came.
-const HEAD_DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// What must not be served any more: the version that an unsafe request has left behind.
 #[derive(Default)]
@@ -193,11 +191,11 @@ fn allowance(visit: &Visit, class: &Class, said: &Said) -> Duration {
         Some("stale-on-failure") => {
             fresh + seconds(class.failing.max(STALE_ON_FAILURE.min(class.failing)))
         }
-        _ if said.hit && said.ttl.is_some_and(|ttl| ttl < 0) => {
+        // Who waited for another's forward gets only what might be reused for it.
+        _ if (said.hit || said.collapsed) && said.ttl.is_some_and(|ttl| ttl < 0) => {
             fresh + seconds(class.refreshing) + if may_stale { max_stale } else { Duration::ZERO }
         }
-        _ if said.hit => fresh,
-        _ if said.collapsed => fresh + HEAD_DELAY_MAX,
+        _ if said.hit || said.collapsed => fresh,
         _ => Duration::ZERO,
     }
 }
