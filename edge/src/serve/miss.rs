@@ -47,9 +47,11 @@ pub(super) async fn get(
     judged: Judged,
     record: Box<Record>,
 ) -> Response<ServeBody> {
+    // Asked once: it may change at any moment, and who forwards its own conditions must be alone.
+    let uncacheable = hall.room.is_uncacheable(&ask.key);
     let mut round = Round {
-        alone: is_private(&ask) || hall.room.is_uncacheable(&ask.key) || is_for_one(&judged),
-        as_asked: hall.room.is_uncacheable(&ask.key),
+        alone: uncacheable || is_private(&ask) || is_for_one(&judged),
+        as_asked: uncacheable,
         validating: validates(reason, &judged),
         led: false,
         forwarded: false,
