@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 
 use super::{
     FetchError,
-    freshen::freshen,
+    freshen::{freshen, retire},
     pool::{OriginRequest, Pool},
     response::OriginBody,
     room::{FillLimits, FillRoom},
@@ -166,6 +166,11 @@ fn keep_private(
     (mut head, fields): (response::Parts, HeaderMap),
     body: OriginBody,
 ) {
+    // An error is no word on what is stored (RFC 9111 §4.3.3); nor is an answer that is kept out of
+    // the store for the sake of this request.
+    if why.of_response() && !head.status.is_server_error() {
+        retire(room, filling, plan);
+    }
     if why.of_response() && filling.range.is_none() {
         let until = room.clock.now().plus(plan.limits.uncacheable_remembered);
         room.uncacheable.insert(room.fingerprint(&filling.key), until);

@@ -1,5 +1,5 @@
-//! A validation that succeeded: the stored responses that a 304 selects get its fields
-//! (RFC 9111 §4.3.4).
+//! What the answer to a validation does to what is stored: a 304 updates the stored responses that
+//! it selects (RFC 9111 §4.3.4), a full one shows that none of them is suitable (§4.3.3).
 //!
 //! Always holds: a 304 never revives what was invalidated, and never displaces what has been stored
 //! since the validation began.
@@ -53,6 +53,16 @@ pub(super) fn freshen(
         newest.get_or_insert(fresh);
     }
     newest
+}
+
+/// A full answer that is not stored in their place: what was validated is not to be used any more,
+/// stale or not, as far as it would have answered the same request (RFC 9111 §4.3.3).
+pub(super) fn retire(room: &FillRoom, filling: &Filling, plan: &FillPlan) {
+    for stored in &plan.validating {
+        if stored.head.vary.matches(&plan.client_fields) {
+            room.tier.remove(&filling.key, stored);
+        }
+    }
 }
 
 /// The content of `stored` under another head.

@@ -23,6 +23,7 @@ use http_body_util::BodyExt as _;
 use super::{
     FetchError,
     filling::FillPlan,
+    freshen::retire,
     room::{FillRoom, WINDOW_BYTES_MIN},
     table::{Filling, Stage},
 };
@@ -66,6 +67,7 @@ pub async fn share<B: Content>(
             return;
         };
         shared.narrow(window);
+        retire(room, filling, plan);
     }
     let head = Arc::new(head);
     let expected = head.range.map(|range| range.span().length()).or(length);
@@ -139,7 +141,7 @@ async fn pump<B: Content>(
             return Err(Broken::Origin);
         }
         if !windowed && grown > plan.limits.object_bytes_max {
-            give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
+            give_up_storing(room, filling, plan, shared).await?;
         }
         append(room, filling, plan, shared, (&content, length)).await?;
     }
@@ -176,7 +178,7 @@ async fn append(
             continue;
         }
         count(&room.counts.unstored_for_memory);
-        give_up_storing(room, filling, shared, plan.limits.window_bytes).await?;
+        give_up_storing(room, filling, plan, shared).await?;
         append(piece)?;
     }
     Ok(())
@@ -186,11 +188,12 @@ async fn append(
 async fn give_up_storing(
     room: &FillRoom,
     filling: &Arc<Filling>,
+    plan: &FillPlan,
     shared: &SharedBody,
-    window_bytes: usize,
 ) -> Result<(), Broken> {
     room.table.close(filling);
-    if let Some(window) = room.window(window_bytes) {
+    retire(room, filling, plan);
+    if let Some(window) = room.window(plan.limits.window_bytes) {
         shared.narrow(window);
         shared.room().await;
         return Ok(());
