@@ -62,12 +62,14 @@ pub(super) fn from_stored(
     record: Box<Record>,
 ) -> Response<ServeBody> {
     let (stored, body) = (&response.head, &response.body);
-    if let (Some(span), Some(held)) = (part, stored.range) {
-        return part_of_part(hall, stored, body, (span, held), (key, record));
-    }
     let ranges_max = snapshot.edge.ranges_max;
     let answer =
         respond::decide(&head.method, &head.headers, stored, Some(body.length()), ranges_max);
+    // The conditions come first, for a part as well (RFC 9110 §13.2.2); the ranges of its
+    // representation are not `decide`'s, which leaves a stored part as it is.
+    if let (Some(span), Some(held), Answer::Whole) = (part, stored.range, &answer) {
+        return part_of_part(hall, stored, body, (span, held), (key, record));
+    }
     let (status, mut fields) = if record.outcome.hit {
         respond::head(stored, &answer, record.now, &head.method)
     } else {
