@@ -11,6 +11,7 @@
 //! record, the fields of the answer and the value of Cache-Status (held by `tests/allocation`).
 
 mod answer;
+mod look;
 mod miss;
 mod outward;
 mod pass;
@@ -19,20 +20,20 @@ mod step;
 
 pub use self::quick::{Desk, Hit};
 
-use std::{borrow::Cow, cell::RefCell, net::SocketAddr, sync::Arc};
+use self::look::{Found, Judged};
+
+use std::{cell::RefCell, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use edge_core::{
     directives::RequestDirectives,
     fields::Fields,
     forward,
-    key::{self, CacheKey, KeyParts, Scheme},
+    key::CacheKey,
     outcome::{ForwardReason, Outcome, Refusal, Verdict},
-    range::{self, Span},
-    reuse::{self, RequestView, Selection},
+    reuse::RequestView,
     site::{Host, Policy},
     time::Timestamp,
-    validation,
 };
 use futures_util::future::BoxFuture;
 use http::{
@@ -48,7 +49,6 @@ use crate::{
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
-    store::{StoredResponse, Variants},
     wire::{Handle, Interim},
 };
 
@@ -163,41 +163,6 @@ struct Arrival<'h, 's> {
     max_forwards: Option<u64>,
 }
 
-/// What the hallway knows once it has looked into the store; the key stands in the caller's buffer.
-struct Found<'h> {
-    /// The target as it is keyed and forwarded.
-    target: Cow<'h, str>,
-    directives: RequestDirectives,
-    judged: Judged,
-}
-
-/// What the store holds for a request, and what the law says to it.
-struct Judged {
-    verdict: Verdict,
-    /// The response that the verdict speaks of.
-    selected: Option<Arc<StoredResponse>>,
-    /// Which part of it answers, if it is itself only a part.
-    part: Option<Span>,
-    /// Every whole response under the key, for a validation to select from.
-    all: Vec<Arc<StoredResponse>>,
-}
-
-impl Judged {
-    /// The stored response that answers, and whether it is to be refreshed.
-    fn hit(&self) -> Option<(&Arc<StoredResponse>, bool)> {
-        let refresh = match self.verdict {
-            Verdict::Hit | Verdict::HitStale { refresh: false } => false,
-            Verdict::HitStale { refresh: true } => true,
-            Verdict::Forward(_) | Verdict::Refuse(_) => return None,
-        };
-        self.selected.as_ref().map(|stored| (stored, refresh))
-    }
-
-    fn nothing(verdict: Verdict) -> Self {
-        Self { verdict, selected: None, part: None, all: Vec::new() }
-    }
-}
-
 thread_local! {
     /// The key is built here, so that a hit allocates none.
     static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -270,38 +235,6 @@ impl Hall {
         Answered::Later(Box::pin(Arc::clone(self).forward(ask, judged, content, record)))
     }
 
-    /// Keys the request, looks into the store, and asks the law.
-    fn look<'h, F: Fields>(
-        &self,
-        head: &Head<'h, F>,
-        arrival: &Arrival<'_, '_>,
-        has_no_content: bool,
-        key: &mut Vec<u8>,
-        now: Timestamp,
-    ) -> Found<'h> {
-        let policy = arrival.policy;
-        let target = key::forward_target(head.target, &policy.query);
-        let directives = RequestDirectives::parse(head.fields);
-        key.clear();
-        let parts = KeyParts {
-            scheme: Scheme::Http,
-            site: arrival.entry.site.id,
-            host: arrival.host.as_str(),
-            target: &target,
-            key_fields: &policy.key_fields,
-            fields: head.fields,
-        };
-        key::write_key(key, &parts);
-        let view =
-            RequestView { method: head.method, fields: head.fields, directives: &directives };
-        let judged = if has_no_content {
-            self.judge(key, &view, policy, now)
-        } else {
-            Judged::nothing(reuse::with_content(&view))
-        };
-        Found { target, directives, judged }
-    }
-
     /// Everything that is not answered from the store at once.
     async fn forward(
         self: Arc<Self>,
@@ -348,74 +281,6 @@ impl Hall {
             .and_then(|site| snapshot.sites.get(&site.id))
             .ok_or(Refusal::MisdirectedHost)?;
         Ok(Arrival { host, entry, policy: entry.site.policy(head.path), max_forwards })
-    }
-
-    /// Looks the key up and asks the law.
-    fn judge<F: Fields>(
-        &self,
-        key: &[u8],
-        request: &RequestView<'_, F>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Judged {
-        let without = reuse::without_stored(request, policy);
-        if matches!(without, Verdict::Forward(ForwardReason::Method | ForwardReason::Bypass)) {
-            return Judged::nothing(without);
-        }
-        let Some(variants) = self.room.tier.lookup(key) else { return Judged::nothing(without) };
-        let alive = |stored: &&Arc<StoredResponse>| !self.room.is_dead(key, stored.head.stamp);
-        let wholes = || variants.responses.iter().filter(alive).filter(|s| s.head.range.is_none());
-        let selection = reuse::select(wholes().map(|stored| &stored.head), request.fields);
-        if let Selection::Found(head) = selection {
-            let selected =
-                wholes().find(|stored| std::ptr::eq(&raw const stored.head, head)).cloned();
-            let verdict = reuse::judge(head, request, policy, now);
-            let forwards =
-                matches!(verdict, Verdict::Forward(_) | Verdict::HitStale { refresh: true });
-            let all = if forwards { wholes().cloned().collect() } else { Vec::new() };
-            return Judged { verdict, selected, part: None, all };
-        }
-        let mut judged = Judged::nothing(without);
-        let vary_miss = matches!(selection, Selection::VaryMiss);
-        if vary_miss && without == Verdict::Forward(ForwardReason::UriMiss) {
-            judged.verdict = Verdict::Forward(ForwardReason::VaryMiss);
-            judged.all = wholes().cloned().collect();
-        }
-        self.consider_parts(judged, &variants, key, request, (policy, now))
-    }
-
-    /// A stored part answers a range that it covers (RFC 9111 §3.3, RFC 9110 §14.2).
-    fn consider_parts<F: Fields>(
-        &self,
-        mut judged: Judged,
-        variants: &Variants,
-        key: &[u8],
-        request: &RequestView<'_, F>,
-        (policy, now): (&Policy, Timestamp),
-    ) -> Judged {
-        let parts = variants.responses.iter().filter(|stored| {
-            stored.head.range.is_some()
-                && stored.head.vary.matches(request.fields)
-                && !self.room.is_dead(key, stored.head.stamp)
-        });
-        for stored in parts {
-            let covered = match (&stored.head.range, range::of(request.fields)) {
-                (Some(part), Some(wanted)) if *request.method == Method::GET => {
-                    range::covers(part, wanted)
-                }
-                _ => None,
-            };
-            let applies = validation::range_applies(request.fields, &stored.head.validators);
-            let verdict = reuse::judge(&stored.head, request, policy, now);
-            if let (Some(span), true, Verdict::Hit) = (covered, applies, verdict) {
-                let selected = Some(Arc::clone(stored));
-                return Judged { verdict, selected, part: Some(span), all: Vec::new() };
-            }
-            if matches!(judged.verdict, Verdict::Forward(_)) {
-                judged.verdict = Verdict::Forward(ForwardReason::Partial);
-            }
-        }
-        judged
     }
 }
 
