@@ -61,7 +61,7 @@ use self::{
 const STORED_PERCENT: u64 = 80;
 /// Invalidated keys of one site that are remembered one by one.
 const INVALIDATIONS_MAX: usize = 10_000;
-/// Keys that are remembered as uncacheable, and as refreshed, at most and at least. Any client fills
+/// Keys that are remembered as uncacheable, and as asked about, at most and at least. Any client fills
 /// these tables by asking, and each of their entries takes some 250 bytes that nothing is charged
 /// for: with one for [`REMEMBERED_BYTES`] of the memory both together are a sixtieth of it.
 const REMEMBERED: (u64, u64) = (1_000, 50_000);
@@ -302,7 +302,7 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
         stamps: Stamps::new(INVALIDATIONS_MAX),
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(remembered),
-        refreshed: moka::sync::Cache::new(remembered),
+        asked: moka::sync::Cache::new(remembered),
         hasher: foldhash::quality::RandomState::default(),
         counts: FillCounts::default(),
     }

@@ -173,7 +173,7 @@ fn keep_private(
     }
     if why.of_response() && filling.range.is_none() {
         let until = room.clock.now().plus(plan.limits.uncacheable_remembered);
-        room.uncacheable.insert(room.fingerprint(&filling.key), until);
+        room.uncacheable.insert(room.fingerprint(filling.key.as_bytes()), until);
     }
     let status = head.status;
     head.headers = fields;

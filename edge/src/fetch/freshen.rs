@@ -93,5 +93,5 @@ fn keep_fresh(
         }
         room.tier.insert(&filling.key, Arc::clone(fresh));
     }
-    room.uncacheable.invalidate(&room.fingerprint(&filling.key));
+    room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
 }

@@ -21,8 +21,9 @@ use crate::{
 /// The smallest window that content streams through.
 pub const WINDOW_BYTES_MIN: usize = 64 * 1024;
 
-/// The least time between two refreshes of a key in the background.
-const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+/// The least time between two questions about a key that is stored: refreshes in the background,
+/// and reloads that a rule honours.
+const ASK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all fillings of a node share.
 pub struct FillRoom {
@@ -43,8 +44,8 @@ pub struct FillRoom {
     /// By [`FillRoom::fingerprint`]: keys may be kilobytes long, and two that share one are
     /// forwarded alone a little more often, which is never wrong.
     pub uncacheable: moka::sync::Cache<u64, Timestamp>,
-    /// When a key was last refreshed in the background, by its fingerprint.
-    pub refreshed: moka::sync::Cache<u64, Timestamp>,
+    /// When the origin was last asked about a key of which something is stored, by its fingerprint.
+    pub asked: moka::sync::Cache<u64, Timestamp>,
     /// Makes fingerprints that nobody outside can foresee.
     pub hasher: foldhash::quality::RandomState,
     /// What went on, counted.
@@ -115,26 +116,37 @@ impl FillRoom {
 
     /// A short stand-in for a key.
     #[must_use]
-    pub fn fingerprint(&self, key: &CacheKey) -> u64 {
+    pub fn fingerprint(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
+    }
+
+    /// Whether the origin was asked about `key` a moment ago.
+    #[must_use]
+    pub fn was_asked(&self, key: &[u8], now: Timestamp) -> bool {
+        self.asked.get(&self.fingerprint(key)).is_some_and(|at| now.since(at) < ASK_PAUSE)
+    }
+
+    /// The origin is asked about `key` now.
+    pub fn note_asked(&self, key: &[u8], now: Timestamp) {
+        self.asked.insert(self.fingerprint(key), now);
     }
 
     /// Whether `key` may be refreshed in the background now: at most once a second, so that stale
     /// hits on a failing origin do not become as many forwards.
     #[must_use]
-    pub fn may_refresh(&self, key: &CacheKey, now: Timestamp) -> bool {
-        let key = self.fingerprint(key);
-        let recent = |at: Timestamp| now.since(at) < REFRESH_PAUSE;
-        if self.refreshed.get(&key).is_some_and(recent) {
-            return false;
+    pub fn may_refresh(&self, key: &[u8], now: Timestamp) -> bool {
+        let may = !self.was_asked(key, now);
+        if may {
+            self.note_asked(key, now);
         }
-        self.refreshed.insert(key, now);
-        true
+        may
     }
 
     /// Whether `key` is remembered as uncacheable.
     #[must_use]
     pub fn is_uncacheable(&self, key: &CacheKey) -> bool {
-        self.uncacheable.get(&self.fingerprint(key)).is_some_and(|until| self.clock.now() < until)
+        self.uncacheable
+            .get(&self.fingerprint(key.as_bytes()))
+            .is_some_and(|until| self.clock.now() < until)
     }
 }

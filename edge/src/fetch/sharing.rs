@@ -220,7 +220,7 @@ fn keep(
     head.content_length = Some(body.length());
     let response = Arc::new(StoredResponse::new(head, body, charge));
     room.tier.insert(&filling.key, response);
-    room.uncacheable.invalidate(&room.fingerprint(&filling.key));
+    room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
     count(&room.counts.stored);
 }
 

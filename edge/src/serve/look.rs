@@ -18,6 +18,7 @@ use edge_core::{
     range::{self, Span},
     reuse::{self, RequestView, Selection},
     site::Policy,
+    storable::StoredHead,
     time::Timestamp,
     validation,
 };
@@ -113,7 +114,7 @@ impl Hall {
         if let Selection::Found(head) = selection {
             let selected =
                 wholes().find(|stored| std::ptr::eq(&raw const stored.head, head)).cloned();
-            let verdict = reuse::judge(head, request, policy, now);
+            let verdict = self.verdict(head, request, policy, (key, now));
             let forwards =
                 matches!(verdict, Verdict::Forward(_) | Verdict::HitStale { refresh: true });
             let all = if forwards { wholes().cloned().collect() } else { Vec::new() };
@@ -126,6 +127,26 @@ impl Hall {
             judged.all = wholes().cloned().collect();
         }
         self.consider_parts(judged, &variants, key, request, (policy, now))
+    }
+
+    /// The law's verdict. A reload that a rule honours counts at most once a second for a key: the
+    /// law goes by when what is stored was last validated, which a failed validation, or one on
+    /// behalf of a request that gives no leave to store, does not change.
+    fn verdict<F: Fields>(
+        &self,
+        stored: &StoredHead,
+        request: &RequestView<'_, F>,
+        policy: &Policy,
+        (key, now): (&[u8], Timestamp),
+    ) -> Verdict {
+        let verdict = reuse::judge(stored, request, policy, now);
+        let asks = request.directives;
+        let reload = policy.honour_client_reload && (asks.no_cache || asks.max_age.is_some());
+        if !(reload && matches!(verdict, Verdict::Forward(_)) && self.room.was_asked(key, now)) {
+            return verdict;
+        }
+        let calm = RequestDirectives { no_cache: false, max_age: None, ..asks.clone() };
+        reuse::judge(stored, &RequestView { directives: &calm, ..*request }, policy, now)
     }
 
     /// A stored part answers a range that it covers (RFC 9111 §3.3, RFC 9110 §14.2).

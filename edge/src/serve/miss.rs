@@ -124,7 +124,7 @@ pub(super) struct Round {
 /// Refreshes a stale response in the background, unless somebody does already.
 pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
     // Nobody may join what a private request leads; the next one that is none refreshes it.
-    if is_private(ask) || !hall.room.may_refresh(&ask.key, hall.room.clock.now()) {
+    if is_private(ask) || !hall.room.may_refresh(ask.key.as_bytes(), hall.room.clock.now()) {
         return;
     }
     let want = Want {
@@ -264,6 +264,9 @@ fn start(
                 fields.insert(name, value.clone());
             }
         }
+    }
+    if judged.selected.is_some() {
+        hall.room.note_asked(ask.key.as_bytes(), hall.room.clock.now());
     }
     let stale_on_error = judged.selected.as_ref().is_some_and(|stored| {
         let failure = Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
