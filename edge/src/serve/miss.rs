@@ -6,9 +6,10 @@
 //! own way, at most [`ROUNDS_MAX`] times, the last time alone.
 //! What one filling brought is [`step`]'s to answer.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use edge_core::{
+    directives::{RequestDirectives, ResponseDirectives},
     forward,
     key::VaryKey,
     outcome::{ForwardReason, Outcome, Verdict},
@@ -122,10 +123,24 @@ pub(super) struct Round {
 }
 
 /// Refreshes a stale response in the background, unless somebody does already.
+///
+/// The request that goes out is our own: the client's no-store is no word on it. Its Authorization
+/// is, for without it the origin would answer something else: nobody joins such a refresh, and it
+/// goes out only where its response might be stored (RFC 9111 §3.5), or it would take the place of
+/// one that helps.
 pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
-    // Nobody may join what a private request leads; the next one that is none refreshes it.
-    if is_private(ask) || !hall.room.may_refresh(ask.key.as_bytes(), hall.room.clock.now()) {
+    let authorized = ask.head.headers.contains_key(header::AUTHORIZATION);
+    if authorized && !judged.selected.as_ref().is_some_and(|stored| is_for_all(ask, stored)) {
         return;
+    }
+    if !hall.room.may_refresh(ask.key.as_bytes(), hall.room.clock.now()) {
+        return;
+    }
+    let mut ask = Cow::Borrowed(ask);
+    if ask.directives.no_store {
+        let own = ask.to_mut();
+        own.head.headers.remove(header::CACHE_CONTROL);
+        own.directives = RequestDirectives::NONE;
     }
     let want = Want {
         key: &ask.key,
@@ -134,17 +149,30 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         presumed: None,
         usable: &|_| true,
     };
-    if let Place::Lead(ticket) = hall.room.table.join_or_lead(want, &hall.room.stamps) {
+    let (table, stamps) = (&hall.room.table, &hall.room.stamps);
+    let place = if authorized {
+        Place::Lead(table.lead_alone(want, stamps))
+    } else {
+        table.join_or_lead(want, stamps)
+    };
+    if let Place::Lead(ticket) = place {
         let round = Round {
-            alone: false,
+            alone: authorized,
             as_asked: false,
             validating: true,
             led: true,
             forwarded: false,
             presumed: None,
         };
-        start(hall, ask, ticket.filling(), &round, judged, None);
+        start(hall, &ask, ticket.filling(), &round, judged, None);
     }
+}
+
+/// Whether a response like the stored one may be stored on the account of a request with
+/// Authorization (RFC 9111 §3.5).
+fn is_for_all(ask: &Ask, stored: &StoredResponse) -> bool {
+    let directives = ResponseDirectives::parse(&stored.head.fields, &ask.policy().targeted_fields);
+    directives.public || directives.must_revalidate || directives.s_maxage.is_some()
 }
 
 /// RFC 9111 §3.5 and §5.2.1.5: responses to such requests are not shared while they come.
