@@ -247,10 +247,8 @@ impl Hall {
             Verdict::Forward(reason) => reason,
             Verdict::Hit | Verdict::HitStale { .. } | Verdict::Refuse(_) => ForwardReason::Miss,
         };
-        let direct = matches!(reason, ForwardReason::Method | ForwardReason::Bypass)
-            || ask.head.method != Method::GET;
-        if direct {
-            return pass::pass(&self, ask, reason, &judged, content, record).await;
+        if matches!(reason, ForwardReason::Method | ForwardReason::Bypass) {
+            return pass::pass(&self, ask, reason, content, record).await;
         }
         miss::get(&self, ask, reason, judged, record).await
     }

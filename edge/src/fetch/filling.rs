@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 
 use super::{
     FetchError,
-    freshen::{freshen, retire},
+    freshen::{freshen, freshen_by_head, retire},
     pool::{OriginRequest, Pool},
     response::OriginBody,
     room::{FillLimits, FillRoom},
@@ -74,9 +74,13 @@ pub async fn run(
     let times = (room.clock.at(body.sent()), room.clock.now());
     let targeted = &plan.policy().targeted_fields;
     let fields = forward::response_fields(&head.headers, head.version, &room.node, targeted);
+    if filling.head {
+        end_of_head(&room, &filling, &plan, (head, fields), body, times);
+        return;
+    }
     if head.status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
         let stage = match freshen(&room, &filling, &plan, &fields, times) {
-            Some(fresh) => Stage::Fresh(fresh),
+            Some(fresh) => Stage::Fresh(fresh, head.status),
             None if plan.private.validated.lock().is_some() => {
                 Stage::Private { status: head.status, why: Unshared::Withdrawn }
             }
@@ -95,6 +99,35 @@ pub async fn run(
         }
         Err(why) => keep_private(&room, &filling, &plan, why, (head, fields), body),
     }
+}
+
+/// The answer to HEAD is in: it freshens what is stored, retires it, or is for the leader alone.
+fn end_of_head(
+    room: &FillRoom,
+    filling: &Arc<Filling>,
+    plan: &FillPlan,
+    (head, fields): (response::Parts, HeaderMap),
+    body: OriginBody,
+    times: (Timestamp, Timestamp),
+) {
+    let status = head.status;
+    if let Some(fresh) = freshen_by_head(room, filling, plan, (status, &fields), times) {
+        room.table.announce(filling, Stage::Fresh(fresh, status), false);
+        return;
+    }
+    let why = if status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
+        Unshared::NothingToFreshen
+    } else if status.is_server_error() && plan.stale_on_error {
+        Unshared::FailedValidation
+    } else {
+        Unshared::Head
+    };
+    // What a GET's answer would say of what is stored, a HEAD's says as well (RFC 9111 §4.3.3).
+    let judged = judge(room, filling, plan, &head, &fields, times);
+    if judged.map_or_else(Unshared::of_response, |_| true) && !status.is_server_error() {
+        retire(room, filling, plan);
+    }
+    keep_private(room, filling, plan, why, (head, fields), body);
 }
 
 /// Whatever ends a filling, a panic included, nobody waits for it for ever.

@@ -6,8 +6,12 @@
 
 use std::sync::Arc;
 
-use edge_core::{storable::StoredHead, time::Timestamp, validation};
-use http::HeaderMap;
+use edge_core::{
+    storable::StoredHead,
+    time::Timestamp,
+    validation::{self, HeadFreshen},
+};
+use http::{HeaderMap, StatusCode};
 
 use super::{filling::FillPlan, room::FillRoom, sharing::head_bytes, table::Filling};
 use crate::store::StoredResponse;
@@ -51,6 +55,36 @@ pub(super) fn freshen(
             }
         }
         newest.get_or_insert(fresh);
+    }
+    newest
+}
+
+/// The answer to a HEAD: what is stored for the same request is freshened, or shown to be out of date
+/// (RFC 9111 §4.3.5).
+pub(super) fn freshen_by_head(
+    room: &FillRoom,
+    filling: &Filling,
+    plan: &FillPlan,
+    answer: (StatusCode, &HeaderMap),
+    times: (Timestamp, Timestamp),
+) -> Option<Arc<StoredResponse>> {
+    let mut newest = None;
+    for stored in &plan.validating {
+        if room.is_dead(filling.key.as_bytes(), stored.head.stamp)
+            || !stored.head.vary.matches(&plan.client_fields)
+        {
+            continue;
+        }
+        let (head, fields) = (&stored.head, &plan.client_fields);
+        match validation::freshen_by_head(head, answer, times, fields, plan.policy()) {
+            HeadFreshen::Update(head) => {
+                let Some(fresh) = with_head(room, stored, *head) else { continue };
+                keep_fresh(room, filling, stored, &fresh);
+                newest.get_or_insert(fresh);
+            }
+            HeadFreshen::Invalidate => room.tier.remove(&filling.key, stored),
+            HeadFreshen::Ignore => {}
+        }
     }
     newest
 }

@@ -43,8 +43,8 @@ pub enum Stage {
     },
     /// Nothing had to be asked: this had been stored a moment before.
     Stored(Arc<StoredResponse>),
-    /// A validation succeeded: this stored response is fresh again.
-    Fresh(Arc<StoredResponse>),
+    /// A validation succeeded, by an answer of this status: this stored response is fresh again.
+    Fresh(Arc<StoredResponse>, StatusCode),
     /// The response is for its leader alone.
     Private {
         /// Its status.
@@ -71,6 +71,8 @@ pub enum Unshared {
     Withdrawn,
     /// It is a 304 that no stored response answers to any more.
     NothingToFreshen,
+    /// It answers HEAD, and not in the words of what is stored.
+    Head,
 }
 
 impl Unshared {
@@ -84,7 +86,8 @@ impl Unshared {
             | Self::Invalidated
             | Self::BadPart
             | Self::Withdrawn
-            | Self::NothingToFreshen => false,
+            | Self::NothingToFreshen
+            | Self::Head => false,
         }
     }
 }
@@ -97,6 +100,8 @@ pub struct Filling {
     pub stamp: u64,
     /// The Range that was forwarded, if any.
     pub range: Option<HeaderValue>,
+    /// Whether it was forwarded as HEAD: it freshens what is stored and brings no content.
+    pub head: bool,
     /// The variant that it will probably be, by what the key's responses varied on before.
     presumed: Option<VaryKey>,
     stage: watch::Sender<Stage>,
@@ -177,6 +182,8 @@ pub struct Want<'a> {
     pub fields: &'a HeaderMap,
     /// The Range that it would forward; `None` when it wants the whole.
     pub range: Option<&'a HeaderValue>,
+    /// Whether it wants a head only.
+    pub head: bool,
     /// The variant that it will probably get.
     pub presumed: Option<VaryKey>,
     /// Whether a response whose head has come already may answer it.
@@ -278,6 +285,7 @@ fn new_filling(want: Want<'_>, stamps: &Stamps) -> Arc<Filling> {
         key: want.key.clone(),
         stamp: stamps.now(),
         range: want.range.cloned(),
+        head: want.head,
         presumed: want.presumed,
         stage: watch::Sender::new(Stage::Waiting),
         interest: AtomicUsize::new(0),
@@ -299,6 +307,10 @@ impl Filling {
         if self.range.is_some() && self.range.as_ref() != want.range {
             return false;
         }
+        // Whoever brings content brings a head as well, but not the other way round.
+        if self.head && !want.head {
+            return false;
+        }
         match &*self.stage.borrow() {
             Stage::Waiting => {
                 self.presumed.as_ref().is_none_or(|presumed| presumed.matches(want.fields))
@@ -306,7 +318,7 @@ impl Filling {
             // Who comes after the head is not collapsed with its request: the response is then as
             // good as stored, and the law of reuse decides.
             Stage::Shared { head, .. } => head.vary.matches(want.fields) && (want.usable)(head),
-            Stage::Stored(_) | Stage::Fresh(_) | Stage::Private { .. } | Stage::Failed(_) => false,
+            Stage::Stored(_) | Stage::Fresh(..) | Stage::Private { .. } | Stage::Failed(_) => false,
         }
     }
 }

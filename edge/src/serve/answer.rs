@@ -150,6 +150,7 @@ pub(super) fn following(
     };
     let (status, fields) = respond::head_from_origin(stored, &answer, record.now, &head.method);
     let content = match answer {
+        _ if head.method == Method::HEAD => Content::Empty,
         Answer::Whole => {
             let reader = body.reader(0)?;
             ticket.settle();
@@ -310,11 +311,14 @@ pub(super) fn passed_on(
     response: Response<OriginBody>,
     told: (Option<&CacheKey>, Box<Record>),
 ) -> Response<ServeBody> {
+    let (mut head, body) = response.into_parts();
+    date(&mut head.headers, told.1.now);
+    if told.1.asked.method == Method::HEAD {
+        return finish(hall, head.status, head.headers, Content::Empty, told);
+    }
     let Some(charge) = hall.room.reserve(PASSING_BYTES) else {
         return failed(hall, told.1, &FetchError::Memory);
     };
-    let (mut head, body) = response.into_parts();
-    date(&mut head.headers, told.1.now);
     let content = Content::Passing(Box::new(Passing::new(body, charge)));
     finish(hall, head.status, head.headers, content, told)
 }

@@ -1,4 +1,5 @@
-//! GET that the store cannot answer: lead a filling or join one, and answer from what it brings.
+//! GET or HEAD that the store cannot answer: lead a filling or join one, and answer from what it
+//! brings.
 //!
 //! In: a request, why it goes forward, what is stored. Out: an answer.
 //! Always holds: whoever waits is woken by the filling, never by time; a filling that does not
@@ -40,7 +41,7 @@ use crate::{
 /// Fillings that one request leads or joins before it is answered one way or the other.
 const ROUNDS_MAX: u32 = 4;
 
-/// Answers a GET by way of a filling.
+/// Answers a GET or HEAD by way of a filling.
 pub(super) async fn get(
     hall: &Arc<Hall>,
     ask: Ask,
@@ -49,11 +50,12 @@ pub(super) async fn get(
     record: Box<Record>,
 ) -> Response<ServeBody> {
     // Asked once: it may change at any moment, and who forwards its own conditions must be alone.
+    let validating = validates(reason, &judged);
     let uncacheable = hall.room.is_uncacheable(&ask.key);
     let mut round = Round {
-        alone: uncacheable || is_private(&ask) || is_for_one(&judged),
-        as_asked: uncacheable,
-        validating: validates(reason, &judged),
+        alone: uncacheable || is_private(&ask) || is_for_one(&ask, &judged),
+        as_asked: uncacheable || is_head(&ask) && !validating,
+        validating,
         led: false,
         forwarded: false,
         presumed: None,
@@ -90,7 +92,9 @@ pub(super) async fn get(
                 let first = left + 1 == ROUNDS_MAX;
                 step::stored(hall, &ask, (&response, first), &mut round, &mut record)
             }
-            Stage::Fresh(response) => step::fresh(hall, &ask, &response, &mut round, &mut record),
+            Stage::Fresh(response, status) => {
+                step::fresh(hall, &ask, (&response, status), &mut round, &mut record)
+            }
             Stage::Private { status, why } => {
                 step::private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
             }
@@ -146,6 +150,7 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
+        head: false,
         presumed: None,
         usable: &|_| true,
     };
@@ -176,18 +181,26 @@ fn is_for_all(ask: &Ask, stored: &StoredResponse) -> bool {
 }
 
 /// RFC 9111 §3.5 and §5.2.1.5: responses to such requests are not shared while they come.
-pub(super) fn is_private(ask: &Ask) -> bool {
+fn is_private(ask: &Ask) -> bool {
     ask.directives.no_store || ask.head.headers.contains_key(header::AUTHORIZATION)
 }
 
-/// Whether each request has to validate what is stored for itself (RFC 9111 §5.2.2.4): nobody then
-/// waits for a validation whose answer it may not have.
-fn is_for_one(judged: &Judged) -> bool {
-    judged.selected.as_ref().is_some_and(|stored| stored.head.freshness.no_cache)
+/// Whether nobody else may have what this request brings, so that nobody should wait for it: each
+/// request has to validate what is stored for itself (RFC 9111 §5.2.2.4), or nothing is stored that
+/// a HEAD could freshen.
+fn is_for_one(ask: &Ask, judged: &Judged) -> bool {
+    match &judged.selected {
+        Some(stored) => stored.head.freshness.no_cache,
+        None => is_head(ask),
+    }
+}
+
+fn is_head(ask: &Ask) -> bool {
+    ask.head.method == Method::HEAD
 }
 
 /// Whether what is stored is validated rather than fetched anew.
-pub(super) fn validates(reason: ForwardReason, judged: &Judged) -> bool {
+fn validates(reason: ForwardReason, judged: &Judged) -> bool {
     match reason {
         ForwardReason::Stale | ForwardReason::Request | ForwardReason::VaryMiss => {
             !judged.all.is_empty()
@@ -216,7 +229,14 @@ fn enter(
         let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
         matches!(verdict, Verdict::Hit | Verdict::HitStale { .. })
     };
-    let want = Want { key: &ask.key, fields: &ask.head.headers, range, presumed, usable: &usable };
+    let want = Want {
+        key: &ask.key,
+        fields: &ask.head.headers,
+        range,
+        head: is_head(ask),
+        presumed,
+        usable: &usable,
+    };
     let table = &hall.room.table;
     let place = if round.alone {
         Place::Lead(table.lead_alone(want, &hall.room.stamps))
@@ -257,7 +277,8 @@ fn just_stored(hall: &Hall, ask: &Ask, round: &Round) -> Option<Arc<StoredRespon
 
 /// The Range that a miss forwards; a validation asks for the whole.
 fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&'a HeaderValue> {
-    if round.validating || judged.selected.is_some() {
+    // Range is defined for GET alone (RFC 9110 §14.2).
+    if round.validating || judged.selected.is_some() || is_head(ask) {
         return None;
     }
     // If-Range speaks of a representation that we do not have: the whole answers it either way.
@@ -313,9 +334,9 @@ fn start(
         limits: ask.snapshot.edge.fill,
     };
     let request = OriginRequest {
-        // Whatever the client's method: a refresh may be led by HEAD, and it is a GET's response
-        // that is stored.
-        method: Method::GET,
+        // Not always the client's: HEAD may lead a refresh, and it is a GET's response that is
+        // stored.
+        method: if filling.head { Method::HEAD } else { Method::GET },
         target: outward::origin_target(ask),
         fields,
         client_host: ask.host.clone(),

@@ -1,10 +1,10 @@
-//! Requests that go to the origin as they are: other methods than GET, HEAD, and rules that do
-//! not cache.
+//! Requests that go to the origin as they are: other methods than GET and HEAD, rules that do not
+//! cache, and what comes with content.
 //!
 //! In: a request with its content. Out: the origin's answer, streamed with backpressure.
 //! Always holds: content is bounded and never kept; a non-error answer to an unsafe or unknown
-//! method invalidates what RFC 9111 §4.4 names before the client sees the answer; a HEAD response
-//! freshens what is stored (§4.3.5); a POST response that may serve later GETs is stored.
+//! method invalidates what RFC 9111 §4.4 names before the client sees the answer; a POST response
+//! that may serve later GETs is stored.
 
 use std::sync::Arc;
 
@@ -12,19 +12,17 @@ use edge_core::{
     forward, invalidation,
     key::{self, KeyParts, Scheme},
     outcome::{Detail, ForwardReason, Outcome},
-    reuse::Failure,
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
-    validation::{self, HeadFreshen},
 };
 use http::{HeaderMap, Method, Response, StatusCode, header, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use super::{Ask, Hall, Judged, answer, miss, outward, step};
+use super::{Ask, Hall, answer, outward};
 use crate::{
-    body::{Content, ServeBody},
+    body::ServeBody,
     fetch::{
         FetchError,
         content::ClientContent,
@@ -35,7 +33,6 @@ use crate::{
         table::{Stage, Want},
     },
     record::Record,
-    store::StoredResponse,
 };
 
 /// Forwards a request and passes the answer on.
@@ -43,7 +40,6 @@ pub(super) async fn pass(
     hall: &Arc<Hall>,
     ask: Ask,
     reason: ForwardReason,
-    judged: &Judged,
     content: Incoming,
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
@@ -52,71 +48,22 @@ pub(super) async fn pass(
     // What began before this fetch was invalidated is not made good by its own answer.
     let stamp = hall.room.stamps.now();
     let ask = Arc::new(ask);
-    let sent = ask_origin(hall, &ask, (reason, judged), content, (stamp, request_time)).await;
+    let sent = send(hall, &ask, content, stamp).await;
     record.now = hall.room.clock.now();
     let times = (request_time, record.now);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let response = match sent {
-        Ok(response) => response,
+    let Sent { head, body, overtaken } = match sent {
+        Ok(sent) => sent,
         Err(error) => {
-            let mut record = Some(record);
-            if ask.head.method == Method::HEAD
-                && let Some(response) =
-                    step::stale(hall, &ask, judged, Failure::Unreachable, &mut record)
-            {
-                return response;
-            }
-            return match record {
-                Some(mut record) => {
-                    record.outcome.detail = Some(answer::detail_of(&error));
-                    answer::failed(hall, record, &error)
-                }
-                None => Response::new(ServeBody::ended()),
-            };
+            record.outcome.detail = Some(answer::detail_of(&error));
+            return answer::failed(hall, record, &error);
         }
     };
-    let Sent { mut head, body, overtaken } = response;
     record.outcome.forward_status = Some(head.status);
-    if ask.head.method == Method::HEAD {
-        let fresh = freshen(hall, &ask, judged, &head, times);
-        if let (Some(fresh), StatusCode::NOT_MODIFIED, false) =
-            (&fresh, head.status, is_conditional(&ask.head.headers))
-        {
-            // The origin says that what is stored is what it would have described.
-            let from = answer::Stored { response: fresh, part: None, key };
-            return answer::from_stored(hall, &ask.snapshot, &ask.head, from, record);
-        }
-        answer::date(&mut head.headers, record.now);
-        return answer::finish(hall, head.status, head.headers, Content::Empty, (key, record));
-    }
     match storable_post(hall, &ask, &head, times).filter(|_| !overtaken) {
         Some(stored) => store_post(hall, &ask, stored, body, record).await,
         None => answer::passed_on(hall, Response::from_parts(head, body), (key, record)),
     }
-}
-
-/// Sends the request. HEAD may validate what is stored as well (RFC 9111 §4.3.1); a 304 that
-/// freshens nothing then speaks of conditions that the client never made, so it is asked again.
-async fn ask_origin(
-    hall: &Arc<Hall>,
-    ask: &Arc<Ask>,
-    (reason, judged): (ForwardReason, &Judged),
-    content: Incoming,
-    (stamp, request_time): (u64, Timestamp),
-) -> Result<Sent, FetchError> {
-    let validates = ask.head.method == Method::HEAD
-        && miss::validates(reason, judged)
-        && !miss::is_private(ask)
-        && !is_conditional(&ask.head.headers);
-    let validating: &[_] = if validates { &judged.all } else { &[] };
-    let sent = send(hall, ask, (Some(content), validating), stamp).await?;
-    if validates && sent.head.status == StatusCode::NOT_MODIFIED {
-        let times = (request_time, hall.room.clock.now());
-        if freshen(hall, ask, judged, &sent.head, times).is_none() {
-            return send(hall, ask, (None, &[]), stamp).await;
-        }
-    }
-    Ok(sent)
 }
 
 /// An origin's answer, after what it invalidates is invalidated.
@@ -132,24 +79,17 @@ struct Sent {
 async fn send(
     hall: &Arc<Hall>,
     ask: &Arc<Ask>,
-    (content, validating): (Option<Incoming>, &[Arc<StoredResponse>]),
+    content: Incoming,
     stamp: u64,
 ) -> Result<Sent, FetchError> {
-    let mut fields = outward::forwarded_fields(hall, ask);
-    let heads: Vec<_> = validating.iter().map(|stored| &stored.head).collect();
-    for (name, value) in &validation::conditional_forward(&ask.head.headers, &heads) {
-        fields.insert(name, value.clone());
-    }
     let limits = &ask.snapshot.edge.limits;
     let (max, patience) = (limits.body_bytes_max.as_u64(), limits.body_timeout);
     let request = OriginRequest {
         method: ask.head.method.clone(),
         target: outward::origin_target(ask),
-        fields,
+        fields: outward::forwarded_fields(hall, ask),
         client_host: ask.host.clone(),
-        content: content
-            .filter(|content| !content.is_end_stream())
-            .map(|content| ClientContent::new(content, max, patience)),
+        content: (!content.is_end_stream()).then(|| ClientContent::new(content, max, patience)),
         interim: outward::on_interim(ask),
     };
     let (mut answer, answered) = oneshot::channel();
@@ -211,55 +151,6 @@ fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
     }
 }
 
-/// RFC 9111 §4.3.5.
-fn freshen(
-    hall: &Hall,
-    ask: &Ask,
-    judged: &Judged,
-    head: &response::Parts,
-    times: (Timestamp, Timestamp),
-) -> Option<Arc<StoredResponse>> {
-    let mut newest = None;
-    for stored in &judged.all {
-        if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
-            || !stored.head.vary.matches(&ask.head.headers)
-        {
-            continue;
-        }
-        let answer = (head.status, &head.headers);
-        match validation::freshen_by_head(
-            &stored.head,
-            answer,
-            times,
-            &ask.head.headers,
-            ask.policy(),
-        ) {
-            HeadFreshen::Update(fresh) => {
-                let fresh = StoredHead { stamp: stored.head.stamp, ..*fresh };
-                let Some(charge) = hall.room.reserve(stored.charge.bytes()) else { continue };
-                let body = stored.body.clone();
-                let response = Arc::new(StoredResponse::new(fresh, body, charge));
-                hall.room.tier.replace(&ask.key, stored, Arc::clone(&response));
-                newest.get_or_insert(response);
-            }
-            HeadFreshen::Invalidate => hall.room.tier.remove(&ask.key, stored),
-            HeadFreshen::Ignore => {}
-        }
-    }
-    newest
-}
-
-/// Whether the client itself asked for a 304 or a 412.
-fn is_conditional(fields: &HeaderMap) -> bool {
-    let conditions = [
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-    ];
-    conditions.iter().any(|name| fields.contains_key(name))
-}
-
 /// RFC 9110 §9.3.3: a POST response with explicit freshness and a Content-Location equal to the
 /// target serves later GETs.
 fn storable_post(
@@ -301,6 +192,7 @@ async fn store_post(
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
+        head: false,
         presumed: None,
         usable: &|_| true,
     };

@@ -124,7 +124,7 @@ pub(super) fn stored(
 pub(super) fn fresh(
     hall: &Hall,
     ask: &Ask,
-    response: &Arc<StoredResponse>,
+    (response, status): (&Arc<StoredResponse>, StatusCode),
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
@@ -132,7 +132,7 @@ pub(super) fn fresh(
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };
-    record.outcome.forward_status = Some(StatusCode::NOT_MODIFIED);
+    record.outcome.forward_status = Some(status);
     record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response, part: None, key };
@@ -158,11 +158,11 @@ pub(super) fn private(
         return Step::Again;
     }
     if let Some(validated) = slot.take_validated() {
-        return fresh(hall, ask, &validated, round, record);
+        return fresh(hall, ask, (&validated, status), round, record);
     }
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
-        round.alone |= why.of_response();
+        round.alone |= why.of_response() || why == Unshared::Head;
         return Step::Again;
     };
     let Some(mut record) = record.take() else { return Step::Again };
