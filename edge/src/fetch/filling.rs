@@ -24,7 +24,7 @@ use super::{
     response::OriginBody,
     room::{FillLimits, FillRoom},
     sharing::share,
-    slot::{PrivateSlot, withheld},
+    slot::PrivateSlot,
     table::{Filling, Stage, Unshared},
 };
 use crate::store::StoredResponse;
@@ -80,7 +80,10 @@ pub async fn run(
     }
     if head.status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
         let stage = match freshen(&room, &filling, &plan, &fields, times) {
-            Some(fresh) => Stage::Fresh(fresh, head.status),
+            Some(fresh) => {
+                plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
+                Stage::Fresh(fresh, head.status)
+            }
             None if plan.private.validated.lock().is_some() => {
                 Stage::Private { status: head.status, why: Unshared::Withdrawn }
             }
@@ -94,11 +97,23 @@ pub async fn run(
         Ok(mut stored) => {
             // Trailers end here, so what announces them would announce nothing.
             stored.fields.remove(header::TRAILER);
-            *plan.private.withheld.lock() = withheld(&fields, &stored.fields);
+            plan.private.withhold(&fields, &stored.fields);
             share(&room, &filling, &plan, stored, body).await;
         }
         Err(why) => keep_private(&room, &filling, &plan, why, (head, fields), body),
     }
+}
+
+/// Runs a filling whose response is here already: a POST's, which serves later GETs.
+pub async fn pass_on(
+    room: Arc<FillRoom>,
+    filling: Arc<Filling>,
+    plan: FillPlan,
+    head: StoredHead,
+    body: OriginBody,
+) {
+    let _guard = Unfinished { room: Arc::clone(&room), filling: Arc::clone(&filling) };
+    share(&room, &filling, &plan, head, body).await;
 }
 
 /// The answer to HEAD is in: it freshens what is stored, retires it, or is for the leader alone.
@@ -112,6 +127,7 @@ fn end_of_head(
 ) {
     let status = head.status;
     if let Some(fresh) = freshen_by_head(room, filling, plan, (status, &fields), times) {
+        plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
         room.table.announce(filling, Stage::Fresh(fresh, status), false);
         return;
     }

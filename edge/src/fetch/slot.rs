@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use edge_core::{directives::ResponseDirectives, site::Policy};
 use http::{HeaderMap, Response, header};
 use parking_lot::Mutex;
 
@@ -13,7 +14,7 @@ use crate::store::StoredResponse;
 pub struct PrivateSlot {
     pub(super) response: Mutex<Option<Response<OriginBody>>>,
     pub(super) validated: Mutex<Option<Arc<StoredResponse>>>,
-    pub(super) withheld: Mutex<HeaderMap>,
+    withheld: Mutex<HeaderMap>,
 }
 
 impl PrivateSlot {
@@ -27,6 +28,28 @@ impl PrivateSlot {
         self.validated.lock().take()
     }
 
+    /// Keeps for the leader the fields of a response that its stored head does not have.
+    pub fn withhold(&self, fields: &HeaderMap, stored: &HeaderMap) {
+        let mut withheld = self.withheld.lock();
+        for (name, value) in fields {
+            if !stored.contains_key(name) && *name != header::AGE && *name != header::TRAILER {
+                withheld.append(name, value.clone());
+            }
+        }
+    }
+
+    /// The same for the answer to a validation and what it has freshened: the fields that it has for this request alone.
+    /// Its others speak of the stored content, or of itself.
+    pub fn withhold_of_validation(&self, fields: &HeaderMap, fresh: &HeaderMap, policy: &Policy) {
+        let directives = ResponseDirectives::parse(fresh, &policy.targeted_fields);
+        let mut withheld = self.withheld.lock();
+        for name in directives.no_cache.fields().iter().chain(directives.private.fields()) {
+            for value in fields.get_all(name) {
+                withheld.append(name, value.clone());
+            }
+        }
+    }
+
     /// Adds the fields that the response had for the leader alone: a qualified `no-cache` or
     /// `private` keeps them out of what is stored, not from who asked (RFC 9111 §5.2.2.4, §5.2.2.7).
     pub fn add_withheld(&self, fields: &mut HeaderMap) {
@@ -38,15 +61,4 @@ impl PrivateSlot {
             }
         }
     }
-}
-
-/// Fields of a response that its stored head does not have.
-pub(super) fn withheld(fields: &HeaderMap, stored: &HeaderMap) -> HeaderMap {
-    let mut withheld = HeaderMap::new();
-    for (name, value) in fields {
-        if !stored.contains_key(name) && *name != header::AGE && *name != header::TRAILER {
-            withheld.append(name, value.clone());
-        }
-    }
-    withheld
 }

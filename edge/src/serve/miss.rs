@@ -93,7 +93,7 @@ pub(super) async fn get(
                 step::stored(hall, &ask, (&response, first), &mut round, &mut record)
             }
             Stage::Fresh(response, status) => {
-                step::fresh(hall, &ask, (&response, status), &mut round, &mut record)
+                step::fresh(hall, &ask, (&response, status, &slot), &mut round, &mut record)
             }
             Stage::Private { status, why } => {
                 step::private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
@@ -350,7 +350,7 @@ fn start(
 }
 
 /// Waits until the filling has a head, or will have none.
-async fn settled(ticket: &Ticket) -> Stage {
+pub(super) async fn settled(ticket: &Ticket) -> Stage {
     let mut watch = ticket.filling().watch();
     match watch.wait_for(|stage| !matches!(stage, Stage::Waiting)).await {
         Ok(stage) => stage.clone(),

@@ -20,16 +20,16 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use super::{Ask, Hall, answer, outward};
+use super::{Ask, Hall, answer, miss, outward};
 use crate::{
     body::ServeBody,
     fetch::{
         FetchError,
         content::ClientContent,
-        filling::FillPlan,
+        filling::{self, FillPlan},
         pool::OriginRequest,
         response::OriginBody,
-        sharing,
+        slot::PrivateSlot,
         table::{Stage, Want},
     },
     record::Record,
@@ -61,7 +61,7 @@ pub(super) async fn pass(
     };
     record.outcome.forward_status = Some(head.status);
     match storable_post(hall, &ask, &head, times).filter(|_| !overtaken) {
-        Some(stored) => store_post(hall, &ask, stored, body, record).await,
+        Some(stored) => store_post(hall, &ask, (stored, &head.headers), body, record).await,
         None => answer::passed_on(hall, Response::from_parts(head, body), (key, record)),
     }
 }
@@ -183,11 +183,13 @@ fn storable_post(
 async fn store_post(
     hall: &Arc<Hall>,
     ask: &Ask,
-    mut stored: StoredHead,
+    (mut stored, fields): (StoredHead, &HeaderMap),
     body: OriginBody,
     record: Box<Record>,
 ) -> Response<ServeBody> {
     stored.fields.remove(header::TRAILER);
+    let slot = Arc::new(PrivateSlot::default());
+    slot.withhold(fields, &stored.fields);
     let want = Want {
         key: &ask.key,
         fields: &ask.head.headers,
@@ -206,36 +208,46 @@ async fn store_post(
         validating: Vec::new(),
         stale_on_error: false,
         background: false,
-        private: Arc::default(),
+        private: Arc::clone(&slot),
         limits: ask.snapshot.edge.fill,
     };
     let status = stored.status;
     let (room, filling) = (Arc::clone(&hall.room), Arc::clone(ticket.filling()));
-    hall.fills.spawn(async move { sharing::share(&room, &filling, &plan, stored, body).await });
-    let mut watch = ticket.filling().watch();
-    let stage = watch.wait_for(|stage| !matches!(stage, Stage::Waiting)).await.map(|s| s.clone());
+    hall.fills.spawn(filling::pass_on(room, filling, plan, stored, body));
+    let stage = miss::settled(&ticket).await;
     let mut record = Some(record);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    if let Ok(Stage::Shared { head, body, stored }) = stage {
-        if let Some(record) = &mut record {
-            record.outcome.stored = stored;
-            record.outcome.detail = (!stored).then_some(Detail::Window);
+    let error = match stage {
+        Stage::Shared { head, body, stored } => {
+            if let Some(record) = &mut record {
+                record.outcome.stored = stored;
+                record.outcome.detail = (!stored).then_some(Detail::Window);
+            }
+            // The client asked by POST: neither its conditions nor its ranges speak of this content.
+            let mut asked = ask.head.clone();
+            asked.headers = HeaderMap::new();
+            let from = (head.as_ref(), &body, ticket);
+            let told = (key, &mut record);
+            if let Some(mut response) = answer::following(hall, &ask.snapshot, &asked, from, told) {
+                slot.add_withheld(response.headers_mut());
+                return response;
+            }
+            cannot_pass(ask, status)
         }
-        // The client asked by POST: neither its conditions nor its ranges speak of this content.
-        let mut asked = ask.head.clone();
-        asked.headers = HeaderMap::new();
-        let from = (head.as_ref(), &body, ticket);
-        let told = (key, &mut record);
-        if let Some(response) = answer::following(hall, &ask.snapshot, &asked, from, told) {
-            return response;
+        Stage::Failed(error) => FetchError::clone(&error),
+        Stage::Waiting | Stage::Stored(_) | Stage::Fresh(..) | Stage::Private { .. } => {
+            cannot_pass(ask, status)
         }
-    }
-    let error = FetchError::Broken {
-        server: ask.entry.site.name.to_string(),
-        reason: format!("a {} response could not be passed on", StatusCode::as_u16(&status)),
     };
     match record {
         Some(record) => answer::failed(hall, record, &error),
         None => Response::new(ServeBody::ended()),
+    }
+}
+
+fn cannot_pass(ask: &Ask, status: StatusCode) -> FetchError {
+    FetchError::Broken {
+        server: ask.entry.site.name.to_string(),
+        reason: format!("a {} response could not be passed on", status.as_u16()),
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn stored(
 pub(super) fn fresh(
     hall: &Hall,
     ask: &Ask,
-    (response, status): (&Arc<StoredResponse>, StatusCode),
+    (response, status, slot): (&Arc<StoredResponse>, StatusCode, &PrivateSlot),
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
@@ -136,7 +136,9 @@ pub(super) fn fresh(
     record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response, part: None, key };
-    Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
+    let mut answered = answer::from_stored(hall, &ask.snapshot, &ask.head, from, record);
+    slot.add_withheld(answered.headers_mut());
+    Step::done(answered)
 }
 
 /// A response is for its leader alone.
@@ -158,7 +160,7 @@ pub(super) fn private(
         return Step::Again;
     }
     if let Some(validated) = slot.take_validated() {
-        return fresh(hall, ask, (&validated, status), round, record);
+        return fresh(hall, ask, (&validated, status, slot), round, record);
     }
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
