@@ -37,7 +37,7 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Version, header, request,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header, request,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
@@ -110,6 +110,8 @@ struct Ask {
     host: String,
     /// The target as it is keyed and forwarded.
     target: String,
+    /// The same, as it is sent.
+    origin_target: Uri,
     key: CacheKey,
     interim: Option<Interim>,
     client: SocketAddr,
@@ -186,6 +188,9 @@ impl Hall {
         if !snapshot.edge.trusts(connection.client.ip()) {
             forward::drop_claims(&mut parts.headers);
         }
+        if let Some(uri) = outward::with_path(&parts.uri) {
+            parts.uri = uri;
+        }
         let head = Head::of(&parts);
         let arrival = match self.arrive(&snapshot, &head, content.size_hint().lower()) {
             Ok(arrival) => arrival,
@@ -212,10 +217,15 @@ impl Hall {
             return Answered::now(answer::refused(self, record, refusal));
         }
         let Found { target, directives, judged } = found;
+        let Ok(origin_target) = Uri::try_from(&*target) else {
+            KEY.set(key);
+            return Answered::now(answer::refused(self, record, Refusal::BadRequest));
+        };
         let ask = Ask {
             key: CacheKey::from(key.as_slice()),
             host: arrival.host.as_str().to_owned(),
             target: target.into_owned(),
+            origin_target,
             entry: arrival.entry.clone(),
             snapshot: Arc::clone(&snapshot),
             now,

@@ -337,7 +337,7 @@ fn start(
         // Not always the client's: HEAD may lead a refresh, and it is a GET's response that is
         // stored.
         method: if filling.head { Method::HEAD } else { Method::GET },
-        target: outward::origin_target(ask),
+        target: ask.origin_target.clone(),
         fields,
         client_host: ask.host.clone(),
         content: None,

@@ -6,7 +6,7 @@ use edge_core::{
     forward::{self, Peer},
     key::Scheme,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 
 use super::{Ask, Hall};
 use crate::fetch::pool::OnInterim;
@@ -29,10 +29,13 @@ pub(super) fn target_uri(ask: &Ask) -> String {
     format!("http://{}{}", ask.host, ask.target)
 }
 
-/// The target in origin form.
-pub(super) fn origin_target(ask: &Ask) -> Uri {
-    // What came in was a valid target, and dropping parameters keeps it one.
-    Uri::try_from(ask.target.as_str()).unwrap_or_default()
+/// An absolute-form target without a path, its query set behind the path that it means
+/// (RFC 9110 §4.2.3): what is keyed is what is forwarded.
+pub(super) fn with_path(uri: &Uri) -> Option<Uri> {
+    let query = uri.path_and_query().map(PathAndQuery::as_str).filter(|of| of.starts_with('?'))?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(format!("/{query}")).ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// Passes interim responses on to the leader's client.

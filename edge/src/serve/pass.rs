@@ -86,7 +86,7 @@ async fn send(
     let (max, patience) = (limits.body_bytes_max.as_u64(), limits.body_timeout);
     let request = OriginRequest {
         method: ask.head.method.clone(),
-        target: outward::origin_target(ask),
+        target: ask.origin_target.clone(),
         fields: outward::forwarded_fields(hall, ask),
         client_host: ask.host.clone(),
         content: (!content.is_end_stream()).then(|| ClientContent::new(content, max, patience)),
