@@ -6,7 +6,10 @@ use edge_core::{
     forward::{self, Peer},
     key::Scheme,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery},
+};
 
 use super::{Ask, Hall};
 use crate::fetch::pool::OnInterim;
@@ -24,9 +27,17 @@ pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
     fields
 }
 
+/// The authority as the client wrote it, port included: what an origin says of its own URIs is
+/// compared with it.
+pub(super) fn authority(ask: &Ask) -> &str {
+    let host = ask.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = ask.head.uri.authority().map(Authority::as_str).or(host);
+    authority.unwrap_or(&ask.host)
+}
+
 /// The effective target URI, after the rule's query plan.
 pub(super) fn target_uri(ask: &Ask) -> String {
-    format!("http://{}{}", ask.host, ask.target)
+    format!("http://{}{}", authority(ask), ask.target)
 }
 
 /// An absolute-form target without a path, its query set behind the path that it means

@@ -128,10 +128,7 @@ async fn send(
 
 /// RFC 9111 §4.4: what a non-error answer to an unsafe or unknown method makes unusable.
 fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
-    // As the client wrote it, port included: Location and Content-Location are compared with it.
-    let host = ask.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = ask.head.uri.authority().map(http::uri::Authority::as_str).or(host);
-    let target = (Scheme::Http, authority.unwrap_or(&ask.host), ask.target.as_str());
+    let target = (Scheme::Http, outward::authority(ask), ask.target.as_str());
     for uri in invalidation::targets(&ask.head.method, head.status, target, &head.headers) {
         let policy = ask.entry.site.policy(uri.split('?').next().unwrap_or(&uri));
         let target = key::forward_target(&uri, &policy.query);
