@@ -191,10 +191,11 @@ pub fn trailer_fields(trailers: &HeaderMap) -> HeaderMap {
 }
 
 /// Whether a field may stand in a trailer section: not what frames, routes, modifies,
-/// authenticates, or says how to process or cache the content (RFC 9110 §6.5.1).
+/// authenticates, or says how to process or cache the content (RFC 9110 §6.5.1), nor what says who
+/// the client is, which we say ourselves.
 #[must_use]
 pub fn allowed_trailer(name: &HeaderName) -> bool {
-    const BARRED: [HeaderName; 33] = [
+    const BARRED: [HeaderName; 34] = [
         header::ACCEPT_ENCODING,
         header::ACCEPT_RANGES,
         header::AGE,
@@ -209,6 +210,7 @@ pub fn allowed_trailer(name: &HeaderName) -> bool {
         header::DATE,
         header::EXPECT,
         header::EXPIRES,
+        header::FORWARDED,
         header::HOST,
         header::IF_MATCH,
         header::IF_MODIFIED_SINCE,

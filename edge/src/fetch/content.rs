@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use edge_core::forward;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -175,8 +176,13 @@ impl Body for ClientContent {
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             this.watch.set(2);
         }
-        // An exact copy: a piece of a few bytes would keep a whole read buffer in the queue.
-        Poll::Ready(Some(Ok(frame.map_data(|data| Bytes::copy_from_slice(&data)))))
+        // Behind the content nobody may say what the head was not allowed to (RFC 9110 §6.5.1).
+        let frame = match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(forward::trailer_fields(&trailers)),
+            // An exact copy: a piece of a few bytes would keep a whole read buffer in the queue.
+            Err(frame) => frame.map_data(|data| Bytes::copy_from_slice(&data)),
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

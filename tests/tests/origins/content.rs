@@ -194,3 +194,21 @@ fn an_answer_ahead_of_the_content_leaves_its_connection_to_no_other_request() {
         assert_eq!(caller.answer().await.status(), 401);
     });
 }
+
+#[test]
+fn trailers_say_nothing_that_a_head_may_not() {
+    run(async {
+        let stage = stage(vec![Script::new().route("/*", [Step::text("taken")])], "");
+        let mut caller = stage.caller();
+        let names = "X-Sum, X-Forwarded-For, CDN-Loop";
+        let request = format!(
+            "POST /up HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\nTrailer: {names}\r\n\r\n\
+             2\r\nhi\r\n0\r\nX-Sum: 1\r\nX-Forwarded-For: 192.0.2.6\r\nCDN-Loop: x\r\n\r\n"
+        );
+        caller.send("POST", request.as_bytes()).await;
+        assert_eq!(caller.answer().await.body, b"taken");
+        let seen = stage.origin(0).recorder().requests();
+        let names = seen[0].trailers.iter().map(|(name, _)| name.to_text().to_lowercase());
+        assert_eq!(names.collect::<Vec<_>>(), ["x-sum"]);
+    });
+}

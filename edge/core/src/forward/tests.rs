@@ -510,6 +510,7 @@ fn trailers_keep_only_what_may_come_late() {
         "forwarded",
         "x-forwarded-for",
         "x_forwarded_proto",
+        "x-forwarded-proto",
     ];
     for name in barred {
         assert!(!allowed_trailer(&HeaderName::from_static(name)), "RFC 9110 §6.5.1 {name}");
