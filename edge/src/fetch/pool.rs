@@ -155,6 +155,7 @@ impl Pool {
         let mut patience = self.plan.queue_timeout;
         let replayable = request.content.is_none() && is_idempotent(&request.method);
         let mut request = request;
+        let conditional = is_conditional(&request.fields);
         loop {
             let index = self.pick(&tried);
             let Some(server) = self.servers.get(index) else {
@@ -173,7 +174,7 @@ impl Pool {
             };
             let message = self.message(server, &mut request)?;
             match self.exchange(server, permit, message).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return expected(response, conditional, server),
                 Err(Failed { error, unsent, kept_connection }) => {
                     if error.blames_server() {
                         server.failed(&self.plan);
@@ -407,6 +408,33 @@ impl Pool {
         server.counts.connections.fetch_add(1, Ordering::Relaxed);
         Ok(link)
     }
+}
+
+/// A 304 answers conditions only (RFC 9110 §15.4.5): to a request without any it is no response, and
+/// a client that has made none could do nothing with it.
+fn expected(
+    response: Response<OriginBody>,
+    conditional: bool,
+    server: &Server,
+) -> Result<Response<OriginBody>, FetchError> {
+    if response.status() != StatusCode::NOT_MODIFIED || conditional {
+        return Ok(response);
+    }
+    Err(FetchError::Broken {
+        server: server.address.authority.clone(),
+        reason: "a 304 to a request without conditions".to_owned(),
+    })
+}
+
+/// Whether a request asks for a 304 or a 412.
+fn is_conditional(fields: &HeaderMap) -> bool {
+    let conditions = [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ];
+    conditions.iter().any(|name| fields.contains_key(name))
 }
 
 /// Says the length of the content that is really sent, whatever the client's fields say: a length
