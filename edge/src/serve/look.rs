@@ -44,6 +44,8 @@ pub(super) struct Judged {
     pub(super) part: Option<Span>,
     /// Every whole response under the key, for a validation to select from.
     pub(super) all: Vec<Arc<StoredResponse>>,
+    /// Whether one would have been selected, had it not been invalidated.
+    pub(super) invalidated: bool,
 }
 
 impl Judged {
@@ -58,7 +60,7 @@ impl Judged {
     }
 
     fn nothing(verdict: Verdict) -> Self {
-        Self { verdict, selected: None, part: None, all: Vec::new() }
+        Self { verdict, selected: None, part: None, all: Vec::new(), invalidated: false }
     }
 }
 
@@ -118,9 +120,12 @@ impl Hall {
             let forwards =
                 matches!(verdict, Verdict::Forward(_) | Verdict::HitStale { refresh: true });
             let all = if forwards { wholes().cloned().collect() } else { Vec::new() };
-            return Judged { verdict, selected, part: None, all };
+            return Judged { verdict, selected, part: None, all, invalidated: false };
         }
         let mut judged = Judged::nothing(without);
+        judged.invalidated = variants.responses.iter().any(|stored| {
+            self.room.is_dead(key, stored.head.stamp) && stored.head.vary.matches(request.fields)
+        });
         let vary_miss = matches!(selection, Selection::VaryMiss);
         if vary_miss && without == Verdict::Forward(ForwardReason::UriMiss) {
             judged.verdict = Verdict::Forward(ForwardReason::VaryMiss);
@@ -174,7 +179,7 @@ impl Hall {
             let verdict = reuse::judge(&stored.head, request, policy, now);
             if let (Some(span), true, Verdict::Hit) = (covered, applies, verdict) {
                 let selected = Some(Arc::clone(stored));
-                return Judged { verdict, selected, part: Some(span), all: Vec::new() };
+                return Judged { selected, part: Some(span), ..Judged::nothing(verdict) };
             }
             if matches!(judged.verdict, Verdict::Forward(_)) {
                 judged.verdict = Verdict::Forward(ForwardReason::Partial);

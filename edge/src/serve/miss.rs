@@ -13,7 +13,7 @@ use edge_core::{
     directives::{RequestDirectives, ResponseDirectives},
     forward,
     key::VaryKey,
-    outcome::{ForwardReason, Outcome, Verdict},
+    outcome::{Detail, ForwardReason, Outcome, Verdict},
     range,
     reuse::{self, Failure},
     storable::StoredHead,
@@ -80,8 +80,12 @@ pub(super) async fn get(
         let now = hall.room.clock.now();
         let Some(held) = record.as_mut() else { break };
         held.now = now;
-        held.outcome =
-            Outcome { forward: Some(reason), collapsed: !round.led, ..Outcome::default() };
+        held.outcome = Outcome {
+            forward: Some(reason),
+            collapsed: !round.led,
+            detail: judged.invalidated.then_some(Detail::Invalidated),
+            ..Outcome::default()
+        };
         let step = match stage {
             Stage::Waiting => Step::Again,
             Stage::Shared { head, body, stored } => {

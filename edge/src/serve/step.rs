@@ -57,7 +57,7 @@ pub(super) fn share(
         record.outcome.forward_status = Some(head.status);
         record.outcome.stored = stored && round.led;
         record.outcome.ttl = Some(head.freshness.ttl(record.now));
-        record.outcome.detail = (!stored).then_some(Detail::Window);
+        record.outcome.detail = (!stored).then_some(Detail::Window).or(record.outcome.detail);
     }
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = (head, body, ticket);
@@ -113,6 +113,7 @@ pub(super) fn stored(
     record.outcome.collapsed = !first && !round.forwarded;
     if first {
         record.outcome.forward = None;
+        record.outcome.detail = None;
     }
     record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
@@ -169,7 +170,8 @@ pub(super) fn private(
     };
     let Some(mut record) = record.take() else { return Step::Again };
     record.outcome.forward_status = Some(status);
-    record.outcome.detail = why.of_response().then_some(Detail::Uncacheable);
+    let uncacheable = why.of_response().then_some(Detail::Uncacheable);
+    record.outcome.detail = uncacheable.or(record.outcome.detail);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     Step::done(answer::passed_on(hall, response, (key, record)))
 }

@@ -115,7 +115,8 @@ fn consistent(visit: &Visit, said: &Said, library: &Library) -> Result<(), Strin
     if said.hit && saw > 0 && !refreshes {
         return Err(format!("a hit that asked the origin {saw} times"));
     }
-    let answered = matches!(visit.answer.status(), 200 | 206 | 304) && said.detail.is_none();
+    let plain = said.detail.as_deref().is_none_or(|detail| detail == "invalidated");
+    let answered = matches!(visit.answer.status(), 200 | 206 | 304) && plain;
     if said.forward && !said.collapsed && answered && saw == 0 {
         return Err("a forward that the origin never saw".to_owned());
     }
