@@ -1,8 +1,11 @@
 //! The answer's head and content, out of what the hallway decided.
 //!
 //! In: a stored response, a filling's head, an error. Out: a response for hyper.
-//! Always holds: every answer carries one Cache-Status member of ours (RFC 9211), written from the
-//! outcome that is logged and counted; an error says a status and a request id and nothing internal.
+//! Always holds: every answer out of a stored or forwarded response carries one Cache-Status member
+//! of ours, written from the outcome that is logged and counted; an answer of our own making carries
+//! none (RFC 9211 §2 lets a cache speak of those only that are based upon a stored response), but is
+//! logged and counted with its outcome all the same; an error says a status and a request id and
+//! nothing internal.
 //! It decides nothing about caching.
 
 use std::{collections::VecDeque, sync::Arc};
