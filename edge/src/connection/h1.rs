@@ -1,0 +1,115 @@
+//! HTTP/1.1 through hyper, over our own I/O.
+//!
+//! In: the I/O, and what answers. Out: nothing; what ended it is counted.
+//! Always holds: no timer of hyper's runs, `wire` holds every deadline.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use nearcast_daemon::drain::Draining;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::streams::Stream;
+use crate::{
+    body::ServeBody,
+    serve::{Answered, Connection, Desk, Hall},
+    wire,
+};
+
+/// Bytes that hyper queues for one HTTP/1.1 connection before it waits for the socket.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Fields of a head that hyper has room for without asking the heap.
+const HYPER_FIELDS_MAX: usize = 100;
+
+/// Serves HTTP/1.1 to the connection's end.
+pub(super) async fn serve<S>(
+    (hall, connection): (Arc<Hall>, Arc<Connection>),
+    io: wire::Io<S, Desk>,
+    grip: wire::Handle,
+    draining: Draining,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = connection.client;
+    let tally = Arc::clone(&hall);
+    let (head_bytes, fields_max) = {
+        let snapshot = hall.snapshot.load();
+        (snapshot.edge.wire.header_bytes_max, snapshot.edge.wire.header_count_max)
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        Pending::of(hall.serve(&connection, request), None)
+    });
+    // No timer: hyper would arm one per request head; `wire` holds the deadlines.
+    let mut builder = http1::Builder::new();
+    builder.half_close(false).auto_date_header(false).max_buf_size(head_bytes.max(BUFFER_BYTES));
+    if fields_max > HYPER_FIELDS_MAX {
+        builder.max_headers(fields_max);
+    }
+    let mut serving = pin!(builder.serve_connection(io, service));
+    let mut drain = pin!(draining.started());
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = &mut drain => {
+            serving.as_mut().graceful_shutdown();
+            grip.close_after_current();
+            serving.await
+        }
+    };
+    let refusal = grip.stats().refusal().map(wire::Refusal::as_str);
+    let timeout = grip.stats().timeout().map(wire::Timeout::as_str);
+    // A deadline that was told the client in a 408 is one hit, not two.
+    for limit in refusal.into_iter().chain(timeout.filter(|timeout| Some(*timeout) != refusal)) {
+        tally.limits.hit(limit);
+        tracing::debug!(%client, limit, "a connection was refused or ran out of time");
+    }
+    if let Err(error) = ended {
+        tracing::debug!(%client, %error, "an HTTP/1.1 connection ended early");
+    }
+}
+
+/// An answer on its way to hyper.
+pub(super) struct Pending {
+    answered: Option<Answered>,
+    stream: Option<Stream>,
+}
+
+impl Pending {
+    pub(super) fn of(answered: Answered, stream: Option<Stream>) -> Self {
+        Self { answered: Some(answered), stream }
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Response<ServeBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = match self.answered.take() {
+            Some(Answered::Now(response)) => *response,
+            Some(Answered::Later(mut later)) => match poll_boxed(&mut later, cx) {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    self.answered = Some(Answered::Later(later));
+                    return Poll::Pending;
+                }
+            },
+            None => return Poll::Pending,
+        };
+        if let Some(mut stream) = self.stream.take() {
+            stream.answered = true;
+            response.body_mut().attach(stream);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+fn poll_boxed<T>(future: &mut BoxFuture<'static, T>, cx: &mut Context<'_>) -> Poll<T> {
+    future.as_mut().poll(cx)
+}
