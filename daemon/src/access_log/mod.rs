@@ -4,7 +4,8 @@
 //! written by one dedicated thread, and counts of what was written and dropped.
 //! Always: a worker never waits and never does I/O here; what does not fit into the bounded queue is
 //! dropped by whole lines and counted; lines offered = written + dropped + still on the way; at most
-//! `access_queue` bytes wait.
+//! `access_queue` bytes of memory wait, however long the lines are (a single buffer that is larger
+//! waits alone).
 //! Does not know: what a line says; `json` helps to write one.
 //! Hot path: no allocation and no system call per line, no lock waited for; a full buffer costs one
 //! queue operation. Clause: issue 2 *Operations* (JSON access log, FIFO that nobody reads).
@@ -17,7 +18,7 @@ use std::io;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -60,6 +61,9 @@ struct Chunk {
 #[derive(Debug)]
 struct Stock {
     buffer_bytes: usize,
+    queue_bytes_max: usize,
+    /// Bytes of memory that the chunks on their way to the sink hold.
+    queued: AtomicUsize,
     spare: Mutex<Vec<Vec<u8>>>,
     lines_written: AtomicU64,
     lines_dropped: AtomicU64,
@@ -113,9 +117,12 @@ impl AccessLog {
             AccessTarget::Path(path) => Some(path.clone()),
         };
         let buffer_bytes = bytes(settings.access_buffer).max(2 * LINE_ROOM);
-        let slots = (bytes(settings.access_queue) / buffer_bytes).max(1);
+        let queue_bytes_max = bytes(settings.access_queue);
+        let slots = (queue_bytes_max / buffer_bytes).max(1);
         let stock = Arc::new(Stock {
             buffer_bytes,
+            queue_bytes_max,
+            queued: AtomicUsize::new(0),
             spare: Mutex::new(Vec::with_capacity(SPARE_MAX)),
             lines_written: AtomicU64::new(0),
             lines_dropped: AtomicU64::new(0),
@@ -228,15 +235,27 @@ impl Writer {
             return;
         }
         let chunk = Chunk { bytes: mem::take(&mut self.buffer), lines: mem::take(&mut self.lines) };
-        self.buffer = match shared.queue.try_send(chunk) {
+        self.buffer = match shared.offer(chunk) {
             Ok(()) => shared.stock.take(),
-            Err(error) => {
-                let mut chunk = error.into_inner();
+            Err(chunk) => {
                 shared.stock.count_dropped(chunk.lines);
-                chunk.bytes.clear();
-                chunk.bytes
+                shared.stock.emptied(chunk.bytes).unwrap_or_else(|| shared.stock.take())
             }
         };
+    }
+}
+
+impl Shared {
+    /// Puts a chunk into the queue, or gives it back.
+    fn offer(&self, chunk: Chunk) -> Result<(), Chunk> {
+        let held = chunk.bytes.capacity();
+        if !self.stock.admit(held) {
+            return Err(chunk);
+        }
+        self.queue.try_send(chunk).map_err(|error| {
+            self.stock.leave(held);
+            error.into_inner()
+        })
     }
 }
 
@@ -253,12 +272,31 @@ impl Stock {
         spare.unwrap_or_else(|| Vec::with_capacity(self.buffer_bytes))
     }
 
-    /// Takes a buffer back; one that a long line has grown is freed instead.
-    fn give_back(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > self.buffer_bytes {
-            return;
+    /// Room in the queue for `held` bytes, if there is any. The queue's slots alone bound nothing:
+    /// a client decides how long its lines are.
+    fn admit(&self, held: usize) -> bool {
+        let before = self.queued.fetch_add(held, Ordering::AcqRel);
+        let fits = before == 0 || before.saturating_add(held) <= self.queue_bytes_max;
+        if !fits {
+            self.leave(held);
         }
+        fits
+    }
+
+    fn leave(&self, held: usize) {
+        self.queued.fetch_sub(held, Ordering::AcqRel);
+    }
+
+    /// The buffer for another use; one that a long line has grown is freed instead.
+    fn emptied(&self, mut buffer: Vec<u8>) -> Option<Vec<u8>> {
         buffer.clear();
+        (buffer.capacity() <= self.buffer_bytes).then_some(buffer)
+    }
+
+    /// Takes a chunk's buffer back and its room in the queue.
+    fn give_back(&self, buffer: Vec<u8>) {
+        self.leave(buffer.capacity());
+        let Some(buffer) = self.emptied(buffer) else { return };
         let mut spare = self.spare.lock();
         if spare.len() < SPARE_MAX {
             spare.push(buffer);

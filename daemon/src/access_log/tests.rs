@@ -170,6 +170,38 @@ async fn a_fifo_that_nobody_reads_drops_and_counts_and_never_blocks() {
     assert_eq!(log.counts(), AccessCounts { written: 0, dropped: offered });
 }
 
+/// A client decides how long its lines are: slots of any size would bound nothing.
+#[tokio::test]
+async fn long_lines_take_no_more_memory_than_the_queue_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = AccessLog::open(&settings(&fifo(&directory))).unwrap();
+    let mut writer = log.writer();
+    let stock = Arc::clone(&log.shared.as_ref().unwrap().stock);
+    let line_bytes = 20 * 1024;
+    for _ in 0..50 {
+        writer.line(|buf| buf.resize(line_bytes, b'x'));
+        let queued = stock.queued.load(Ordering::Acquire);
+        assert!(queued <= 64 * 1024, "{queued} bytes wait");
+        assert!(writer.buffer.capacity() <= 4096, "a grown buffer is not kept");
+    }
+    assert!(log.counts().dropped >= 46, "{:?}", log.counts());
+    log.close(DEADLINE).await;
+    assert_eq!(log.counts(), AccessCounts { written: 0, dropped: 50 });
+}
+
+#[tokio::test]
+async fn what_was_written_makes_room_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = AccessLog::open(&settings(&directory.path().join("access.log"))).unwrap();
+    let mut writer = log.writer();
+    for n in 1..100 {
+        writer.line(|buf| buf.resize(20 * 1024, b'x'));
+        until("the line is written", || log.counts().written == n).await;
+    }
+    let stock = Arc::clone(&log.shared.as_ref().unwrap().stock);
+    until("the queue is empty", || stock.queued.load(Ordering::Acquire) == 0).await;
+}
+
 #[tokio::test]
 async fn a_fifo_whose_reader_stalls_is_waited_for_until_the_close_deadline_only() {
     let directory = tempfile::tempdir().unwrap();
