@@ -186,6 +186,10 @@ pub struct Asked {
 /// The host and the fields that the log repeats.
 const NAMED: usize = 3;
 
+/// Bytes of each text from a client that a line repeats. A client may send fields of tens of
+/// kilobytes, six times that in JSON; a log that held them would drop everybody else's lines.
+const TEXT_BYTES_MAX: usize = 1024;
+
 impl Asked {
     /// What `worker` logs of a request; without a log only the target, for messages.
     #[must_use]
@@ -198,7 +202,7 @@ impl Asked {
         let named = if worker.logs {
             let first = |name| fields.lines(name).next();
             let host = authority.map(str::as_bytes).or_else(|| first(&header::HOST));
-            [host, first(&header::USER_AGENT), first(&header::REFERER)]
+            [host, first(&header::USER_AGENT), first(&header::REFERER)].map(|value| value.map(cut))
         } else {
             [None; NAMED]
         };
@@ -275,9 +279,9 @@ impl Record {
         if let Some(host) = host {
             text(line, b",\"host\":", host);
         }
-        text(line, b",\"path\":", path);
+        text(line, b",\"path\":", cut(path));
         if let Some(query) = query {
-            text(line, b",\"query\":", query);
+            text(line, b",\"query\":", cut(query));
         }
         text(line, b",\"version\":", version(self.asked.version).as_bytes());
         number(line, b",\"status\":", u64::from(self.status.as_u16()));
@@ -321,6 +325,11 @@ impl Record {
     }
 }
 
+/// As much of a client's text as a line repeats.
+fn cut(value: &[u8]) -> &[u8] {
+    value.get(..TEXT_BYTES_MAX).unwrap_or(value)
+}
+
 /// A name with what stands around it, and a value from the network.
 fn text(line: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     line.extend_from_slice(name);
@@ -342,5 +351,46 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_11 => "HTTP/1.1",
         Version::HTTP_2 => "HTTP/2",
         _ => "HTTP",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use http::HeaderMap;
+    use nearcast_daemon::access_log::AccessLog;
+
+    use super::*;
+
+    /// Whatever a client sends, a line stays within a few kilobytes.
+    #[test]
+    fn a_line_repeats_a_bounded_part_of_what_a_client_wrote() {
+        let worker =
+            Arc::new(Worker { index: 0, log: Mutex::new(AccessLog::off().writer()), logs: true });
+        let long = "\u{1}".repeat(30_000);
+        let mut fields = HeaderMap::new();
+        for name in [header::USER_AGENT, header::REFERER] {
+            fields.insert(name, "x".repeat(30_000).parse().unwrap());
+        }
+        let target = format!("/{long}?{long}");
+        let asked = (&Method::GET, Version::HTTP_11);
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        let record = Record {
+            connection: Arc::new(Connection::new(Arc::clone(&worker), client, None)),
+            site: Arc::new(SiteMetrics::new(Arc::from("www"), 1)),
+            started: Instant::now(),
+            now: Timestamp::default(),
+            asked: Asked::of(&worker, asked, (Some(&long), &target), &fields),
+            status: StatusCode::OK,
+            outcome: Outcome::default(),
+            request_id: None,
+            bytes: 0,
+            complete: true,
+        };
+        let mut line = Vec::new();
+        record.write(&mut line, Duration::ZERO);
+        // A control character takes six bytes in JSON.
+        assert!(line.len() < (3 * 6 + 2) * TEXT_BYTES_MAX + 1000, "{} bytes", line.len());
     }
 }
