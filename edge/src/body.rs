@@ -17,7 +17,6 @@ use edge_core::forward;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    connection::Stream,
     fetch::{FetchError, response::OriginBody, table::Ticket},
     record::Record,
     store::{
@@ -42,8 +41,6 @@ pub enum BodyError {
 pub struct ServeBody {
     content: Content,
     record: Option<Box<Record>>,
-    /// The HTTP/2 stream that it is sent on.
-    stream: Option<Stream>,
 }
 
 /// Where the content comes from.
@@ -144,20 +141,23 @@ impl ServeBody {
     pub fn new(content: Content, mut record: Box<Record>) -> Self {
         // hyper does not poll content that says it is at its end.
         record.complete = content.is_end();
-        Self { content, record: Some(record), stream: None }
+        Self { content, record: Some(record) }
     }
 }
 
 impl ServeBody {
-    /// The HTTP/2 stream stays open as long as this body.
-    pub fn attach(&mut self, stream: Stream) {
-        self.stream = Some(stream);
+    /// The client never got `missing` of the bytes that were handed over.
+    pub fn broke_off(&mut self, missing: u64) {
+        if let Some(record) = &mut self.record {
+            record.complete = false;
+            record.bytes = record.bytes.saturating_sub(missing);
+        }
     }
 
     /// Nothing, of no request.
     #[must_use]
     pub fn ended() -> Self {
-        Self { content: Content::Empty, record: None, stream: None }
+        Self { content: Content::Empty, record: None }
     }
 }
 
@@ -274,15 +274,7 @@ impl Body for ServeBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Poll::Ready(frame) = this.content.poll(cx) else {
-            if let Some(stream) = &this.stream {
-                stream.owe();
-            }
-            return Poll::Pending;
-        };
-        if let Some(stream) = &this.stream {
-            stream.give();
-        }
+        let frame = ready!(this.content.poll(cx));
         if let Some(record) = &mut this.record {
             match &frame {
                 Some(Ok(frame)) => {

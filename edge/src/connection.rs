@@ -6,22 +6,24 @@
 //! drains, the connection says so (`Connection: close`, GOAWAY) and ends after its exchanges.
 //! It knows no sockets' options and no limits on their number: that is the listener's.
 
-mod h1;
-mod h2;
-mod prefixed;
+mod answer;
+mod content;
+mod http1;
+mod http2;
 mod streams;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
 use nearcast_daemon::drain::Draining;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     time::timeout,
 };
 
-use self::prefixed::Prefixed;
-pub use self::streams::Stream;
+pub use self::content::{ContentError, RequestContent, StreamContent};
 use crate::{
     record::Worker,
     serve::{Connection, Desk, Hall},
@@ -61,8 +63,7 @@ where
     };
     let received = received.get(..length).unwrap_or_default();
     if received == PREFACE {
-        let io = Prefixed { prefix: Bytes::copy_from_slice(received), io };
-        h2::serve(serving, io, client).await;
+        http2::serve(serving, io, client).await;
         return;
     }
     let Serving { hall, worker, deadlines, draining } = serving;
@@ -70,7 +71,7 @@ where
         Desk::new(Arc::clone(&hall), Arc::new(Connection::new(worker.clone(), client, None)));
     let (io, handle) = wire::Io::new(io, received, desk, limits, &deadlines);
     let connection = Arc::new(Connection::new(worker, client, Some(handle.clone())));
-    h1::serve((hall, connection), io, handle, draining).await;
+    http1::serve((hall, connection), io, handle, draining).await;
 }
 
 /// Reads until the bytes are the preface or cannot become it any more.

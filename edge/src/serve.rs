@@ -41,11 +41,11 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::{runtime, time::Instant};
 
 use crate::{
     body::ServeBody,
+    connection::RequestContent,
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
@@ -176,7 +176,7 @@ impl Hall {
     pub fn serve(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> Answered {
         let started = Instant::now();
         let now = self.room.clock.at(started);
@@ -250,7 +250,7 @@ impl Hall {
         self: Arc<Self>,
         ask: Ask,
         judged: Judged,
-        content: Incoming,
+        content: RequestContent,
         record: Box<Record>,
     ) -> Response<ServeBody> {
         let reason = match judged.verdict {

@@ -14,7 +14,6 @@ use std::{
 use bytes::Bytes;
 use edge_core::forward;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -22,10 +21,11 @@ use tokio::{
 };
 
 use super::FetchError;
+use crate::connection::RequestContent;
 
 /// A client's request content on its way to the origin: bounded, streamed, never kept.
 pub struct ClientContent {
-    incoming: Option<Incoming>,
+    incoming: Option<RequestContent>,
     left: u64,
     /// The longest wait for the next piece.
     patience: Duration,
@@ -107,7 +107,7 @@ impl ClientContent {
     /// The content of a request, at most `max` bytes of it, none of them later than `patience`
     /// after the one before.
     #[must_use]
-    pub fn new(incoming: Incoming, max: u64, patience: Duration) -> Self {
+    pub fn new(incoming: RequestContent, max: u64, patience: Duration) -> Self {
         let watch = Arc::default();
         Self { incoming: Some(incoming), left: max, patience, deadline: None, watch }
     }

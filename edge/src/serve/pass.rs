@@ -17,12 +17,12 @@ use edge_core::{
 };
 use http::{HeaderMap, Method, Response, StatusCode, header, response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::{Ask, Hall, answer, miss, outward};
 use crate::{
     body::ServeBody,
+    connection::RequestContent,
     fetch::{
         FetchError,
         content::ClientContent,
@@ -40,7 +40,7 @@ pub(super) async fn pass(
     hall: &Arc<Hall>,
     ask: Ask,
     reason: ForwardReason,
-    content: Incoming,
+    content: RequestContent,
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
     record.outcome = Outcome { forward: Some(reason), ..Outcome::default() };
@@ -79,7 +79,7 @@ struct Sent {
 async fn send(
     hall: &Arc<Hall>,
     ask: &Arc<Ask>,
-    content: Incoming,
+    content: RequestContent,
     stamp: u64,
 ) -> Result<Sent, FetchError> {
     let limits = &ask.snapshot.edge.limits;

@@ -11,13 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use nearcast_daemon::drain::Draining;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::streams::Stream;
+use super::content::RequestContent;
 use crate::{
     body::ServeBody,
     serve::{Answered, Connection, Desk, Hall},
@@ -45,7 +44,7 @@ pub(super) async fn serve<S>(
         (snapshot.edge.wire.header_bytes_max, snapshot.edge.wire.header_count_max)
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        Pending::of(hall.serve(&connection, request), None)
+        Pending(Some(hall.serve(&connection, request.map(RequestContent::Http1))))
     });
     // No timer: hyper would arm one per request head; `wire` holds the deadlines.
     let mut builder = http1::Builder::new();
@@ -76,40 +75,22 @@ pub(super) async fn serve<S>(
 }
 
 /// An answer on its way to hyper.
-pub(super) struct Pending {
-    answered: Option<Answered>,
-    stream: Option<Stream>,
-}
-
-impl Pending {
-    pub(super) fn of(answered: Answered, stream: Option<Stream>) -> Self {
-        Self { answered: Some(answered), stream }
-    }
-}
+struct Pending(Option<Answered>);
 
 impl Future for Pending {
     type Output = Result<Response<ServeBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = match self.answered.take() {
-            Some(Answered::Now(response)) => *response,
-            Some(Answered::Later(mut later)) => match poll_boxed(&mut later, cx) {
-                Poll::Ready(response) => response,
+        match self.0.take() {
+            Some(Answered::Now(response)) => Poll::Ready(Ok(*response)),
+            Some(Answered::Later(mut later)) => match later.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Ok(response)),
                 Poll::Pending => {
-                    self.answered = Some(Answered::Later(later));
-                    return Poll::Pending;
+                    self.0 = Some(Answered::Later(later));
+                    Poll::Pending
                 }
             },
-            None => return Poll::Pending,
-        };
-        if let Some(mut stream) = self.stream.take() {
-            stream.answered = true;
-            response.body_mut().attach(stream);
+            None => Poll::Pending,
         }
-        Poll::Ready(Ok(response))
     }
-}
-
-fn poll_boxed<T>(future: &mut BoxFuture<'static, T>, cx: &mut Context<'_>) -> Poll<T> {
-    future.as_mut().poll(cx)
 }

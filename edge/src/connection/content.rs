@@ -1,0 +1,101 @@
+//! A request's content, whichever connection brings it.
+//!
+//! In: hyper's or the HTTP/2 library's side of it. Out: frames for who forwards it.
+//! Always holds: content that breaks off ends in an error, whatever reason the client gives: a
+//! cancelled upload must not reach an origin as a complete one; the client's window opens by what
+//! was read, so that what lies here unread is bounded by that window.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::{HeaderMap, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// A request's content.
+#[derive(Debug)]
+pub enum RequestContent {
+    /// It comes over HTTP/1.1.
+    Http1(Incoming),
+    /// It comes over HTTP/2.
+    Http2(StreamContent),
+}
+
+/// Why a request's content broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// An HTTP/1.1 connection ended, or its framing did.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// An HTTP/2 stream or its connection ended.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+}
+
+/// The content of one HTTP/2 stream.
+#[derive(Debug)]
+pub struct StreamContent {
+    incoming: RecvStream,
+    /// What Content-Length leaves to come.
+    left: Option<u64>,
+    is_read: bool,
+}
+
+impl StreamContent {
+    pub(super) fn new(incoming: RecvStream, fields: &HeaderMap) -> Self {
+        let length = fields.get(header::CONTENT_LENGTH);
+        let left = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        Self { incoming, left, is_read: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.is_read {
+            if let Some(content) = ready!(self.incoming.poll_data(cx)) {
+                let content = content?;
+                self.incoming.flow_control().release_capacity(content.len())?;
+                self.left = self.left.map(|left| left.saturating_sub(content.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(content))));
+            }
+            self.is_read = true;
+        }
+        let trailers = ready!(self.incoming.poll_trailers(cx))?;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl Body for RequestContent {
+    type Data = Bytes;
+    type Error = ContentError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ContentError>>> {
+        match self.get_mut() {
+            Self::Http1(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| Ok(frame?)))
+            }
+            Self::Http2(content) => content.poll(cx).map(|frame| frame.map(|frame| Ok(frame?))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(content) => content.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http2(content) => {
+                content.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+        }
+    }
+}

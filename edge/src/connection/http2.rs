@@ -1,0 +1,160 @@
+//! HTTP/2 by prior knowledge, with deadlines and limits of our own (RFC 9113 §3.3).
+//!
+//! In: a byte stream whose preface was read. Out: nothing; what ended it is counted.
+//! Always holds: what the transport accepts is the sign of life, so no PING is sent that would wait
+//! behind a slow client's own bytes; a stream that stands still is reset alone; the connection is
+//! told with GOAWAY before it is closed, and does not outlive that by more than a grace once its
+//! streams are over (RFC 9113 §6.8).
+//!
+//! The h2 library is used as it is and not through hyper: hyper lets go of a stream when it has
+//! handed over the last bytes, and from then on nobody could reset a client that never takes them.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use edge_core::settings::LimitSettings;
+use h2::{
+    Reason, RecvStream,
+    server::{self, SendResponse},
+};
+use http::{Request, header};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    Serving,
+    answer::answer,
+    content::{RequestContent, StreamContent},
+    streams::{Look, Piece, Stream, Streams, Watch},
+    transport::{Traffic, Transport},
+};
+use crate::serve::{Connection, Hall};
+
+/// Bytes of content that a client may have on its way to us, per stream and connection.
+const WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes of content that are queued for one stream.
+const SEND_BYTES: usize = 64 * 1024;
+/// How often a connection is looked at for its deadlines.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Serves HTTP/2 to the connection's end.
+pub(super) async fn serve<S>(serving: Serving, io: S, client: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Serving { hall, worker, draining, .. } = serving;
+    let (limits, grace) = {
+        let snapshot = hall.snapshot.load();
+        (snapshot.edge.limits.clone(), snapshot.edge.wire.linger_timeout)
+    };
+    let traffic = Arc::new(Traffic::new());
+    let streams = Arc::new(Streams::new(Arc::clone(&traffic), limits.h2_resets_max));
+    let shaking = settings(&limits).handshake::<_, Piece>(Transport::new(io, traffic));
+    let Ok(Ok(connection)) = timeout(limits.header_timeout, shaking).await else { return };
+    let about = Arc::new(Connection::new(worker, client, None));
+    let mut session = Session {
+        hall,
+        about,
+        connection,
+        streams,
+        tasks: JoinSet::new(),
+        watch: Watch::default(),
+    };
+    let mut drain = pin!(draining.started());
+    let mut is_draining = false;
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let streams = Arc::clone(&session.streams);
+        tokio::select! {
+            accepted = session.connection.accept() => match accepted {
+                Some(Ok((request, respond))) => session.take(request, respond),
+                Some(Err(error)) => {
+                    tracing::debug!(%client, %error, "an HTTP/2 connection ended early");
+                    return;
+                }
+                None => return,
+            },
+            () = &mut drain, if !is_draining => {
+                is_draining = true;
+                session.close();
+            }
+            () = streams.flood.notified() => {
+                return session.part("h2_resets_max", Reason::ENHANCE_YOUR_CALM, grace).await;
+            }
+            _ = tick.tick() => match session.watch.look(&streams, &limits, grace) {
+                Look::Fine => {}
+                Look::Stalled(stalled) => (0..stalled).for_each(|_| session.hit("write_timeout")),
+                Look::Idle => {
+                    session.hit("idle_timeout");
+                    session.close();
+                }
+                Look::Over => return,
+                Look::Deaf => return session.part("write_timeout", Reason::NO_ERROR, grace).await,
+            }
+        }
+    }
+}
+
+fn settings(limits: &LimitSettings) -> server::Builder {
+    let header_bytes = u32::try_from(limits.header_bytes_max.as_u64()).unwrap_or(u32::MAX);
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(limits.h2_streams_max)
+        .max_header_list_size(header_bytes)
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BYTES);
+    builder
+}
+
+/// A connection that is being served.
+struct Session<S> {
+    hall: Arc<Hall>,
+    about: Arc<Connection>,
+    connection: server::Connection<Transport<S>, Piece>,
+    streams: Arc<Streams>,
+    /// One task per stream; they end with the connection.
+    tasks: JoinSet<()>,
+    watch: Watch,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    fn take(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Piece>) {
+        while self.tasks.try_join_next().is_some() {}
+        let stream = Stream::open(&self.streams);
+        let (head, content) = request.into_parts();
+        if head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+            // RFC 9113 §8.1.1: the library looks at the first only.
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            return;
+        }
+        let content = RequestContent::Http2(StreamContent::new(content, &head.headers));
+        let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
+        self.tasks.spawn(answer(answered, respond, stream));
+    }
+
+    /// Takes no more streams than the client has sent already.
+    fn close(&mut self) {
+        self.watch.close(&self.streams);
+        self.connection.graceful_shutdown();
+    }
+
+    fn hit(&self, limit: &'static str) {
+        self.hall.limits.hit(limit);
+        tracing::debug!(client = %self.about.client, limit, "an HTTP/2 client met a limit");
+    }
+
+    /// Ends it now: says why, as far as the client lets us.
+    async fn part(mut self, limit: &'static str, reason: Reason, grace: Duration) {
+        self.hit(limit);
+        self.tasks.abort_all();
+        self.connection.abrupt_shutdown(reason);
+        let ended = timeout(grace, std::future::poll_fn(|cx| self.connection.poll_closed(cx)));
+        if ended.await.is_err() {
+            tracing::debug!(client = %self.about.client, "an HTTP/2 client did not hear GOAWAY");
+        }
+    }
+}
