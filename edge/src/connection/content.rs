@@ -3,10 +3,11 @@
 //! In: hyper's or the HTTP/2 library's side of it. Out: frames for who forwards it.
 //! Always holds: content that breaks off ends in an error, whatever reason the client gives: a
 //! cancelled upload must not reach an origin as a complete one; the client's window opens by what
-//! was read, so that what lies here unread is bounded by that window.
+//! was read, so that what lies here unread is bounded by that window and charged to the budget.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,8 @@ use h2::RecvStream;
 use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use crate::store::budget::Charge;
 
 /// A request's content.
 #[derive(Debug)]
@@ -43,13 +46,19 @@ pub struct StreamContent {
     /// What Content-Length leaves to come.
     left: Option<u64>,
     is_read: bool,
+    /// The connection's window; nothing where there is no content.
+    _charge: Option<Arc<Charge>>,
 }
 
 impl StreamContent {
-    pub(super) fn new(incoming: RecvStream, fields: &HeaderMap) -> Self {
+    pub(super) fn new(
+        incoming: RecvStream,
+        fields: &HeaderMap,
+        charge: Option<Arc<Charge>>,
+    ) -> Self {
         let length = fields.get(header::CONTENT_LENGTH);
         let left = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        Self { incoming, left, is_read: false }
+        Self { incoming, left, is_read: false, _charge: charge }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {

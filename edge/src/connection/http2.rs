@@ -9,7 +9,12 @@
 //! The h2 library is used as it is and not through hyper: hyper lets go of a stream when it has
 //! handed over the last bytes, and from then on nobody could reset a client that never takes them.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use edge_core::settings::LimitSettings;
 use h2::{
@@ -30,10 +35,15 @@ use super::{
     streams::{Look, Piece, Stream, Streams, Watch},
     transport::{Traffic, Transport},
 };
-use crate::serve::{Connection, Hall};
+use crate::{
+    serve::{Connection, Hall},
+    store::budget::Charge,
+};
 
-/// Bytes of content that a client may have on its way to us, per stream and connection.
-const WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes of content that a client may have on its way to us, per stream and connection: the
+/// protocol's own first window, under which no connection can be held (RFC 9113 §6.9.2). A client
+/// may fill it while its request waits for an origin, so it does not grow.
+const WINDOW_BYTES: u32 = 65_535;
 /// Bytes of content that are queued for one stream.
 const SEND_BYTES: usize = 64 * 1024;
 /// How often a connection is looked at for its deadlines.
@@ -61,6 +71,7 @@ where
         streams,
         tasks: JoinSet::new(),
         watch: Watch::default(),
+        charge: Weak::new(),
     };
     let mut drain = pin!(draining.started());
     let mut is_draining = false;
@@ -119,21 +130,47 @@ struct Session<S> {
     /// One task per stream; they end with the connection.
     tasks: JoinSet<()>,
     watch: Watch,
+    /// What its window takes of the budget while any content is open.
+    charge: Weak<Charge>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Piece>) {
         while self.tasks.try_join_next().is_some() {}
-        let stream = Stream::open(&self.streams);
+        let mut stream = Stream::open(&self.streams);
         let (head, content) = request.into_parts();
         if head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
             // RFC 9113 §8.1.1: the library looks at the first only.
             respond.send_reset(Reason::PROTOCOL_ERROR);
             return;
         }
-        let content = RequestContent::Http2(StreamContent::new(content, &head.headers));
+        let charge = if content.is_end_stream() {
+            None
+        } else {
+            let Some(charge) = self.charge() else {
+                // RFC 9113 §8.7: nothing was done with it, so the client may send it again.
+                self.hit("memory");
+                respond.send_reset(Reason::REFUSED_STREAM);
+                // It is no reset of the client's.
+                stream.is_answered = true;
+                return;
+            };
+            Some(charge)
+        };
+        let content = StreamContent::new(content, &head.headers, charge);
+        let content = RequestContent::Http2(content);
         let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
         self.tasks.spawn(answer(answered, respond, stream));
+    }
+
+    /// The charge of the connection's window, which all its contents share.
+    fn charge(&mut self) -> Option<Arc<Charge>> {
+        if let Some(charge) = self.charge.upgrade() {
+            return Some(charge);
+        }
+        let charge = Arc::new(self.hall.room.reserve(WINDOW_BYTES as usize)?);
+        self.charge = Arc::downgrade(&charge);
+        Some(charge)
     }
 
     /// Takes no more streams than the client has sent already.

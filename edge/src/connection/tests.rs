@@ -32,6 +32,7 @@ use crate::{
 mod closing;
 mod floods;
 mod reading;
+mod sending;
 
 const SETTINGS: u8 = 4;
 const DATA: u8 = 0;

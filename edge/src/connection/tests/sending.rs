@@ -1,0 +1,78 @@
+//! Request content over HTTP/2: how much of it may lie here, and for how long.
+
+use super::*;
+
+/// A client may fill its window while its request waits: every byte of it is charged.
+#[tokio::test(start_paused = true)]
+async fn unread_content_is_bounded_and_charged() {
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    let settings = loop {
+        let frame = client.any().await.unwrap();
+        if frame.kind == SETTINGS && frame.flags & END == 0 {
+            break frame.payload;
+        }
+        assert_ne!((frame.kind, frame.stream), (WINDOW_UPDATE, 0), "no more than the first window");
+    };
+    let window = settings.chunks(6).find(|setting| setting[..2] == [0, 4]);
+    assert!(window.is_none_or(|setting| setting[2..] == PROTOCOL_WINDOW.to_be_bytes()));
+    for stream in [1, 3, 5] {
+        client.ask(stream, 3, "/deaf", 0).await;
+        client.send(DATA, 0, stream, &[b'x'; 10_000]).await;
+    }
+    while stage.charged() < PROTOCOL_WINDOW as usize {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.charged() < 2 * PROTOCOL_WINDOW as usize, "one window is charged once");
+    for stream in [1, 3, 5] {
+        client.send(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()).await;
+    }
+    drop(client.io);
+    client.served.await.unwrap();
+    while stage.charged() >= PROTOCOL_WINDOW as usize {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_finds_no_memory_is_refused_unseen() {
+    let stage = Stage::new();
+    let budget = Arc::clone(&stage.edge.hall().room.budget);
+    let all = budget.reserve(budget.limit() - 1000).unwrap();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    client.ask(1, 3, "/deaf", 0).await;
+    let reset = client.until(RST_STREAM).await;
+    assert_eq!((reset.stream, reset.code()), (1, REFUSED_STREAM));
+    assert_eq!(stage.hits("memory"), 1);
+    drop(all);
+    client.ask(3, 3, "/9", 0).await;
+    client.send(DATA, END, 3, b"content").await;
+    assert_eq!(client.content(3).await, 9);
+}
+
+/// An upload may be as large as it likes: the window opens as it is read.
+#[tokio::test(start_paused = true)]
+async fn content_that_is_read_opens_the_window() {
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    let length = 40 * PROTOCOL_WINDOW;
+    let start = [0x83, 0x86];
+    let fields = [("content-length", &*length.to_string())];
+    client.ask_with(1, &start, "/8", 0, &fields).await;
+    let (mut room, mut left) = (i64::from(PROTOCOL_WINDOW), length);
+    while left > 0 {
+        let piece = left.min(16_384).min(u32::try_from(room).unwrap_or_default());
+        if piece > 0 {
+            left -= piece;
+            room -= i64::from(piece);
+            let flags = if left == 0 { END } else { 0 };
+            client.send(DATA, flags, 1, &vec![b'x'; piece as usize]).await;
+            continue;
+        }
+        let frame = client.any().await.expect("the connection ended");
+        if frame.kind == WINDOW_UPDATE && frame.stream == 1 {
+            room += i64::from(u32::from_be_bytes(frame.payload.try_into().unwrap()));
+        }
+    }
+    assert_eq!(client.content(1).await, 8);
+}
