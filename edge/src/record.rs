@@ -132,11 +132,12 @@ pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
 
 /// The limits that an operator can set; they stand on the page before they are hit, because a
 /// counter that appears with its first hit shows no increase.
-const LIMITS: [&str; 14] = [
+const LIMITS: [&str; 15] = [
     "body_bytes_max",
     "body_timeout",
     "connect_timeout",
     "first_byte_timeout",
+    "h2_controls_max",
     "h2_resets_max",
     "header_bytes_max",
     "header_count_max",

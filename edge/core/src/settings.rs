@@ -128,6 +128,10 @@ pub struct LimitSettings {
     /// HTTP/2 streams that a client may reset before their answer, per connection and minute.
     #[schemars(range(min = 1, max = 100_000))]
     pub h2_resets_max: u32,
+    /// HTTP/2 frames that carry no request, content or window (SETTINGS, PING and the like) that a
+    /// client may send, per connection and minute, beside one for every 16 KiB that it takes.
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub h2_controls_max: u32,
 }
 
 impl Default for LimitSettings {
@@ -145,6 +149,7 @@ impl Default for LimitSettings {
             write_timeout: Duration::from_secs(60),
             h2_streams_max: 100,
             h2_resets_max: 200,
+            h2_controls_max: 1_000,
         }
     }
 }

@@ -59,9 +59,9 @@ where
         let snapshot = hall.snapshot.load();
         (snapshot.edge.limits.clone(), snapshot.edge.wire.linger_timeout)
     };
-    let traffic = Arc::new(Traffic::new());
+    let traffic = Arc::new(Traffic::new(limits.h2_controls_max));
     let streams = Arc::new(Streams::new(Arc::clone(&traffic), limits.h2_resets_max));
-    let shaking = settings(&limits).handshake::<_, Piece>(Transport::new(io, traffic));
+    let shaking = settings(&limits).handshake::<_, Piece>(Transport::new(io, Arc::clone(&traffic)));
     let Ok(Ok(connection)) = timeout(limits.header_timeout, shaking).await else { return };
     let about = Arc::new(Connection::new(worker, client, None));
     let mut session = Session {
@@ -94,6 +94,9 @@ where
             }
             () = streams.flood.notified() => {
                 return session.part("h2_resets_max", Reason::ENHANCE_YOUR_CALM, grace).await;
+            }
+            () = traffic.flood.notified() => {
+                return session.part("h2_controls_max", Reason::ENHANCE_YOUR_CALM, grace).await;
             }
             _ = tick.tick() => match session.watch.look(&streams, &limits, grace) {
                 Look::Fine => {}

@@ -244,6 +244,7 @@ impl Watch {
         if now.saturating_sub(self.minute) >= MINUTE {
             self.minute = now;
             streams.resets.store(0, Relaxed);
+            streams.traffic.begin_minute();
         }
         let patience = millis(limits.write_timeout);
         let full_since = streams.traffic.full_since();

@@ -4,25 +4,31 @@
 //! task may read.
 //! Always holds: a byte that the stream accepts is the one sign of life of a client that reads; how
 //! large the library's frames or our chunks are says nothing. It changes no byte and knows of frames
-//! only where they begin (RFC 9113 §4.1).
+//! only where they begin and of which type they are (RFC 9113 §4.1): the library answers each
+//! SETTINGS and PING, however many there are (§10.5).
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::Instant,
 };
 
 use super::PREFACE;
+
+/// Bytes that a client takes for each frame of its own that carries nothing. Clients that measure
+/// their bandwidth send a PING behind the data of each round trip.
+const BYTES_PER_CONTROL: u64 = 16 * 1024;
 
 /// No moment.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -36,15 +42,41 @@ pub(super) struct Traffic {
     full_since: AtomicU64,
     /// When it last accepted something after it had been full.
     relieved_at: AtomicU64,
+    /// Frames without request, content or window since the minute began, and what may be.
+    controls: AtomicU32,
+    controls_max: u32,
+    /// Bytes that had been accepted when the minute began.
+    minute_bytes: AtomicU64,
+    /// Told when those frames were too many.
+    pub(super) flood: Notify,
 }
 
 impl Traffic {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(controls_max: u32) -> Self {
         Self {
             started: Instant::now(),
             accepted_bytes: AtomicU64::new(0),
             full_since: AtomicU64::new(NEVER),
             relieved_at: AtomicU64::new(0),
+            controls: AtomicU32::new(0),
+            controls_max,
+            minute_bytes: AtomicU64::new(0),
+            flood: Notify::new(),
+        }
+    }
+
+    /// What is counted per minute begins anew.
+    pub(super) fn begin_minute(&self) {
+        self.controls.store(0, Relaxed);
+        self.minute_bytes.store(self.accepted_bytes.load(Relaxed), Relaxed);
+    }
+
+    fn control(&self, frames: u32) {
+        let controls = self.controls.fetch_add(frames, Relaxed).saturating_add(frames);
+        let accepted = self.accepted_bytes.load(Relaxed);
+        let taken = accepted.saturating_sub(self.minute_bytes.load(Relaxed));
+        if u64::from(controls) > u64::from(self.controls_max) + taken / BYTES_PER_CONTROL {
+            self.flood.notify_one();
         }
     }
 
@@ -81,17 +113,62 @@ impl Traffic {
     }
 }
 
+/// Where a client's frames begin.
+#[derive(Debug, Default)]
+struct Frames {
+    /// The beginning of a frame's head, and how much of it came.
+    head: [u8; 9],
+    came: usize,
+    /// Bytes of the frame that are no head.
+    left: usize,
+}
+
+impl Frames {
+    /// How many frames whose heads end in `bytes` carry no request, content or window.
+    fn pass(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut controls = 0;
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let skipped = self.left.min(bytes.len());
+                self.left -= skipped;
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
+            }
+            for (place, octet) in self.head.iter_mut().skip(self.came).zip(bytes) {
+                *place = *octet;
+            }
+            let taken = (self.head.len() - self.came).min(bytes.len());
+            self.came += taken;
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if self.came == self.head.len() {
+                let [long, middle, short, kind, ..] = self.head;
+                self.came = 0;
+                self.left = u32::from_be_bytes([0, long, middle, short]) as usize;
+                controls += u32::from(is_control(kind));
+            }
+        }
+        controls
+    }
+}
+
+/// Whether frames of a type are neither DATA, HEADERS, RST_STREAM (which have limits of their own),
+/// WINDOW_UPDATE nor CONTINUATION (RFC 9113 §6).
+const fn is_control(kind: u8) -> bool {
+    !matches!(kind, 0 | 1 | 3 | 8 | 9)
+}
+
 /// A byte stream whose first bytes, the preface, were read already.
 pub(super) struct Transport<S> {
     preface: Bytes,
     io: S,
     traffic: Arc<Traffic>,
+    frames: Frames,
 }
 
 impl<S> Transport<S> {
     /// Gives the preface back to who reads first.
     pub(super) fn new(io: S, traffic: Arc<Traffic>) -> Self {
-        Self { preface: Bytes::from_static(PREFACE), io, traffic }
+        Self { preface: Bytes::from_static(PREFACE), io, traffic, frames: Frames::default() }
     }
 }
 
@@ -102,7 +179,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.preface.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+            let controls = self.frames.pass(buf.filled().get(before..).unwrap_or_default());
+            if controls > 0 {
+                self.traffic.control(controls);
+            }
+            return Poll::Ready(Ok(()));
         }
         let length = self.preface.len().min(buf.remaining());
         buf.put_slice(&self.preface.split_to(length));
@@ -139,5 +222,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However the bytes are cut, the same frames are counted.
+    #[test]
+    fn rfc9113_4_1_frames_are_told_apart_by_their_heads() {
+        let frame = |kind: u8, length: u8| {
+            let mut bytes = vec![0, 0, length, kind, 0, 0, 0, 0, 1];
+            // Content that looks like a PING's head.
+            bytes.extend([0, 0, 0, 6].iter().cycle().take(usize::from(length)));
+            bytes
+        };
+        let kinds = [4, 1, 0, 6, 8, 3, 9, 2, 7, 200, 0, 4];
+        let bytes: Vec<u8> =
+            kinds.iter().enumerate().flat_map(|(n, kind)| frame(*kind, n as u8 * 20)).collect();
+        for size in [1, 2, 8, 9, 10, 100, bytes.len()] {
+            let mut frames = Frames::default();
+            let controls: u32 = bytes.chunks(size).map(|piece| frames.pass(piece)).sum();
+            assert_eq!(controls, 6, "by {size}");
+        }
     }
 }
