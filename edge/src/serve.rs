@@ -49,7 +49,7 @@ use crate::{
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
-    wire::{Handle, Interim},
+    wire::{self, Handle, Interim},
 };
 
 /// What every request of a node shares.
@@ -273,6 +273,12 @@ impl Hall {
         let limits = &snapshot.edge.limits;
         if head.target.len() as u64 > limits.uri_bytes_max.as_u64() {
             return Err(Refusal::UriTooLong);
+        }
+        // HTTP/1.1 reads it before it gets here.
+        if head.version == Version::HTTP_2
+            && !wire::is_path(head.method.as_str().as_bytes(), head.target.as_bytes())
+        {
+            return Err(Refusal::BadRequest);
         }
         // HTTP/1.1 counts them before it gets here.
         if head.fields.count() as u64 > u64::from(limits.header_count_max) {

@@ -45,3 +45,4 @@ pub use limits::Limits;
 pub use quick::{Content, Never, Nothing, Quick, RawHead, Reply};
 pub use refusal::{Refusal, Timeout};
 pub use stats::ConnectionStats;
+pub use target::is_path;

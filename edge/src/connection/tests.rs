@@ -29,6 +29,7 @@ use crate::{
     },
 };
 
+mod asking;
 mod closing;
 mod floods;
 mod reading;
@@ -104,6 +105,11 @@ impl Stage {
         client
     }
 
+    fn h1(&self) -> Plain {
+        let (io, served) = self.connect(256 * 1024);
+        Plain { io, served, began: Instant::now() }
+    }
+
     fn hits(&self, limit: &str) -> u64 {
         let counts: BTreeMap<_, _> = self.edge.hall().limits.counts();
         counts.get(limit).copied().unwrap_or_default()
@@ -160,6 +166,37 @@ async fn answer(mut io: DuplexStream) {
         if io.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
+    }
+}
+
+/// A client that speaks HTTP/1.1.
+struct Plain {
+    io: DuplexStream,
+    served: JoinHandle<()>,
+    began: Instant,
+}
+
+impl Plain {
+    async fn send(&mut self, text: &str) {
+        self.io.write_all(text.as_bytes()).await.expect("the server reads");
+    }
+
+    /// A response's head, to its empty line.
+    async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let so_far = String::from_utf8_lossy(&head).into_owned();
+            head.push(self.io.read_u8().await.unwrap_or_else(|_| panic!("only {so_far:?}")));
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Everything to the end of the connection.
+    async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        drop(self.io.read_to_end(&mut rest).await);
+        String::from_utf8(rest).unwrap()
     }
 }
 

@@ -281,7 +281,8 @@ fn request_line(input: &[u8], limits: &Limits) -> Result<Option<RequestLine>, Re
     Ok(Some(RequestLine { version, method, target: from..to, form, bytes }))
 }
 
-fn target_run(bytes: &[u8]) -> usize {
+/// How many octets at the front may stand in a target.
+pub(super) fn target_run(bytes: &[u8]) -> usize {
     let path = PATH.run(bytes);
     if bytes.get(path) == Some(&b'?') {
         return path + QUERY.run(bytes.get(path..).unwrap_or_default());

@@ -6,7 +6,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{octets::NAME, refusal::Refusal};
+use super::{head::target_run, octets::NAME, refusal::Refusal};
 
 /// A target's form (RFC 9112 §3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub(super) fn form(method: &[u8], target: &[u8]) -> Result<Form, Refusal> {
         b"*" if method == b"OPTIONS" => Ok(Form::Other),
         _ => absolute(target),
     }
+}
+
+/// Whether `target`, which came in a `:path`, is one that a request line may hold as well
+/// (RFC 9113 §8.3.1): what goes to an origin over HTTP/1.1 has to pass its strictest reader. Without
+/// a path it is the hallway's to complete.
+#[must_use]
+pub fn is_path(method: &[u8], target: &[u8]) -> bool {
+    let is_formed = target.starts_with(b"?") || matches!(form(method, target), Ok(Form::Other));
+    is_formed && target_run(target) == target.len()
 }
 
 /// §3.2.2: the absolute-form, of the two schemes that HTTP serves.
@@ -166,6 +175,32 @@ mod tests {
             "a:80 ",
         ] {
             assert_eq!(Authority::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn rfc9113_8_3_1_a_path_is_what_a_request_line_may_hold() {
+        for (method, target, expected) in [
+            ("GET", "/", true),
+            ("GET", "/a/b?c={d}|", true),
+            ("GET", "?x=1", true),
+            ("OPTIONS", "*", true),
+            ("GET", "*", false),
+            ("GET", "", false),
+            ("GET", "a", false),
+            ("GET", "http://a/", false),
+            ("GET", "/{}", false),
+            ("GET", "/a\\b", false),
+            ("GET", "/\u{e4}", false),
+            ("GET", "/c1\u{9b}31m", false),
+            ("GET", "/a b", false),
+            ("GET", "/a#b", false),
+        ] {
+            assert_eq!(
+                is_path(method.as_bytes(), target.as_bytes()),
+                expected,
+                "{method} {target}"
+            );
         }
     }
 
