@@ -136,6 +136,8 @@ impl Ask {
 struct Head<'a, F> {
     method: &'a Method,
     version: Version,
+    /// The scheme that the target names, if it does.
+    scheme: Option<&'a str>,
     /// The authority that the target names, if it does.
     authority: Option<&'a str>,
     path: &'a str,
@@ -149,6 +151,7 @@ impl<'a> Head<'a, HeaderMap> {
         Self {
             method: &head.method,
             version: head.version,
+            scheme: head.uri.scheme_str(),
             authority: head.uri.authority().map(Authority::as_str),
             path: head.uri.path(),
             target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
@@ -273,6 +276,10 @@ impl Hall {
         let limits = &snapshot.edge.limits;
         if head.target.len() as u64 > limits.uri_bytes_max.as_u64() {
             return Err(Refusal::UriTooLong);
+        }
+        // RFC 9110 §7.4: an https resource is not served over a connection that is not secured.
+        if head.scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("http")) {
+            return Err(Refusal::MisdirectedHost);
         }
         // HTTP/1.1 reads it before it gets here.
         if head.version == Version::HTTP_2

@@ -62,6 +62,7 @@ impl wire::Quick for Desk {
         let head = Head {
             method: &method,
             version: Version::HTTP_11,
+            scheme: None,
             authority: None,
             path: raw.target.split('?').next().unwrap_or_default(),
             target: raw.target,

@@ -1,4 +1,4 @@
-//! What may be asked: HTTP/2 is read as strictly as HTTP/1.1.
+//! What may be asked: HTTP/2 is read as strictly as HTTP/1.1, and neither serves https over plain text.
 
 use super::*;
 
@@ -29,5 +29,26 @@ async fn h2_targets_are_read_strictly() {
     for (stream, (path, expected)) in (0..).zip(rows) {
         client.get(stream * 2 + 1, path).await;
         assert_eq!(status(&mut client, stream * 2 + 1).await, expected, "{path:?}");
+    }
+}
+
+/// RFC 9110 §7.4: such a request is misdirected.
+#[tokio::test(start_paused = true)]
+async fn an_https_target_over_plain_text_is_misdirected() {
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    // 0x87 is `:scheme: https` in HPACK's static table.
+    client.ask_with(1, &[0x82, 0x87], "/4", END, &[]).await;
+    // "421" in HPACK's Huffman code.
+    assert_eq!(status(&mut client, 1).await, "Some([68, 41])");
+    for (target, expected) in [
+        ("https://a.example/4", "421"),
+        ("http://a.example/4", "200"),
+        ("HTTP://a.example/4", "200"),
+    ] {
+        let mut h1 = stage.h1();
+        h1.send(&format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
+        let head = h1.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{target}: {head}");
     }
 }
