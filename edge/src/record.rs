@@ -217,10 +217,20 @@ impl Asked {
         Self { method: method.clone(), version, text, target: target.len(), named }
     }
 
-    /// The target in origin-form.
+    /// The target in origin-form, for messages: what would move an operator's terminal, C1 controls
+    /// included, is escaped, as in the log's lines.
     #[must_use]
     pub fn target(&self) -> String {
-        String::from_utf8_lossy(self.text.get(..self.target).unwrap_or_default()).into_owned()
+        let target = String::from_utf8_lossy(self.text.get(..self.target).unwrap_or_default());
+        let mut told = String::with_capacity(target.len());
+        for char in target.chars() {
+            if char.is_control() {
+                told.extend(char.escape_unicode());
+            } else {
+                told.push(char);
+            }
+        }
+        told
     }
 
     /// Path, query, host, User-Agent and Referer.
@@ -393,5 +403,19 @@ mod tests {
         record.write(&mut line, Duration::ZERO);
         // A control character takes six bytes in JSON.
         assert!(line.len() < (3 * 6 + 2) * TEXT_BYTES_MAX + 1000, "{} bytes", line.len());
+    }
+
+    #[test]
+    fn a_target_in_a_message_moves_no_terminal() {
+        let worker = Worker::new(0, AccessLog::off().writer());
+        for (target, told) in [
+            ("/c1\u{9b}31mRED", "/c1\\u{9b}31mRED"),
+            ("/\u{1b}[2J\r\n", "/\\u{1b}[2J\\u{d}\\u{a}"),
+            ("/a'b?c=\u{e4}", "/a'b?c=\u{e4}"),
+        ] {
+            let asked = (&Method::GET, Version::HTTP_2);
+            let asked = Asked::of(&worker, asked, (None, target), &HeaderMap::new());
+            assert_eq!(asked.target(), told);
+        }
     }
 }

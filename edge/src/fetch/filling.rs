@@ -64,7 +64,7 @@ pub async fn run(
     let response = match plan.pool.send(request).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::debug!(target_uri = %plan.target, %error, "a forward failed");
+            tracing::debug!(target_uri = ?plan.target, %error, "a forward failed");
             room.table.announce(&filling, Stage::Failed(Arc::new(error)), false);
             return;
         }

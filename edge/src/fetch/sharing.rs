@@ -122,7 +122,7 @@ async fn pump<B: Content>(
         shared.room().await;
         let Some(frame) = body.frame().await else { break };
         let frame = frame.map_err(|error| {
-            tracing::debug!(target_uri = %plan.target, %error, "a response broke off");
+            tracing::debug!(target_uri = ?plan.target, %error, "a response broke off");
             Broken::Origin
         })?;
         // Trailers end here: they may be dropped (RFC 9110 §6.5.1) and a later reader has none.
