@@ -20,7 +20,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use nearcast_daemon::drain::Draining;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
-    time::timeout,
+    time::{Instant, sleep, sleep_until},
 };
 
 pub use self::content::{ContentError, RequestContent, StreamContent};
@@ -51,16 +51,26 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&serving.hall.snapshot.load().edge.wire);
-    let mut received = [0; PREFACE.len()];
-    let first = timeout(limits.header_timeout, sniff(&mut io, &mut received));
-    let length = match first.await {
-        Ok(Ok(length)) => length,
-        Ok(Err(_)) => return,
-        Err(_) => {
-            serving.hall.limits.hit("header_timeout");
-            return;
-        }
+    let accepted = Instant::now();
+    let (mut received, mut length) = ([0; PREFACE.len()], 0);
+    let grace = async {
+        serving.draining.started().await;
+        sleep(limits.linger_timeout).await;
     };
+    let is_known = tokio::select! {
+        biased;
+        sniffed = sniff(&mut io, &mut received, &mut length) => match sniffed {
+            Ok(()) => true,
+            Err(_) => return,
+        },
+        () = sleep_until(accepted + limits.header_timeout) => false,
+        () = grace => return,
+    };
+    if !is_known && length == 0 {
+        serving.hall.limits.hit("header_timeout");
+        return;
+    }
+    // A few bytes that may still become either are the beginning of a head that came too slowly: `wire` says 408.
     let received = received.get(..length).unwrap_or_default();
     if received == PREFACE {
         http2::serve(serving, io, client).await;
@@ -69,21 +79,25 @@ where
     let Serving { hall, worker, deadlines, draining } = serving;
     let desk =
         Desk::new(Arc::clone(&hall), Arc::new(Connection::new(worker.clone(), client, None)));
-    let (io, handle) = wire::Io::new(io, received, desk, limits, &deadlines);
+    let (mut io, handle) = wire::Io::new(io, received, desk, limits, &deadlines);
+    io.accepted_before(accepted.elapsed());
     let connection = Arc::new(Connection::new(worker, client, Some(handle.clone())));
     http1::serve((hall, connection), io, handle, draining).await;
 }
 
 /// Reads until the bytes are the preface or cannot become it any more.
-async fn sniff<S: AsyncRead + Unpin>(io: &mut S, received: &mut [u8; 24]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < PREFACE.len() && PREFACE.get(..length) == received.get(..length) {
-        let room = received.get_mut(length..).unwrap_or_default();
+async fn sniff<S: AsyncRead + Unpin>(
+    io: &mut S,
+    received: &mut [u8; 24],
+    length: &mut usize,
+) -> io::Result<()> {
+    while *length < PREFACE.len() && PREFACE.get(..*length) == received.get(..*length) {
+        let room = received.get_mut(*length..).unwrap_or_default();
         let read = io.read(room).await?;
         if read == 0 {
             break;
         }
-        length += read;
+        *length += read;
     }
-    Ok(length)
+    Ok(())
 }

@@ -4,13 +4,14 @@
 //! Always holds: every address is first bound once without SO_REUSEPORT, so that a taken port is
 //! noticed; each worker has its own socket per address and its own current-thread runtime, so that
 //! no request crosses threads on its way to a hit; a connection over a limit is closed at once and
-//! counted; when the process drains, listeners close first.
+//! counted; when the process drains, listeners close first, but not on those who wait in them.
 //! It knows nothing of HTTP.
 
 use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -157,8 +158,8 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
     }
     let guard = draining.guard();
     draining.started().await;
-    // Aborts the accept loops, which closes the listeners before the connections end.
-    drop(accepting);
+    // The accept loops end now, which closes the listeners before the connections end.
+    while accepting.join_next().await.is_some() {}
     let open = edge.connections_of(worker);
     tokio::select! {
         () = open.none() => {}
@@ -169,13 +170,15 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
 }
 
 async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Draining) {
+    let mut started = pin!(draining.started());
     loop {
-        match listener.accept().await {
-            Ok((stream, client)) => {
-                let Some(slot) = edge.admit(worker, client.ip()) else { continue };
-                let (edge, guard) = (edge.clone(), draining.guard());
-                tokio::spawn(serve(edge, worker, stream, client, (slot, guard)));
-            }
+        let accepted = tokio::select! {
+            biased;
+            () = &mut started => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client)) => admit(&edge, worker, stream, client, &draining),
             Err(error) => {
                 if error.kind() == io::ErrorKind::ConnectionAborted {
                     // The client was gone before we came to it.
@@ -191,6 +194,24 @@ async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Drai
             }
         }
     }
+    // For their clients those in the backlog are connected, and may have asked: closing the listener
+    // would reset them. The system itself says when there are no more.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, client)) = listener.accept() {
+        if stream.set_nonblocking(true).is_err() {
+            continue;
+        }
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            admit(&edge, worker, stream, client, &draining);
+        }
+    }
+}
+
+/// Serves a connection, if the limits allow one more.
+fn admit(edge: &Edge, worker: usize, stream: TcpStream, client: SocketAddr, draining: &Draining) {
+    let Some(slot) = edge.admit(worker, client.ip()) else { return };
+    let (edge, guard) = (edge.clone(), draining.guard());
+    tokio::spawn(serve(edge, worker, stream, client, (slot, guard)));
 }
 
 async fn serve(

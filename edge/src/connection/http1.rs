@@ -11,9 +11,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use nearcast_daemon::drain::Draining;
+use nearcast_daemon::drain::{Draining, Phase};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::content::RequestContent;
@@ -43,8 +43,10 @@ pub(super) async fn serve<S>(
         let snapshot = hall.snapshot.load();
         (snapshot.edge.wire.header_bytes_max, snapshot.edge.wire.header_count_max)
     };
-    let service = service_fn(move |request: Request<Incoming>| {
-        Pending(Some(hall.serve(&connection, request.map(RequestContent::Http1))))
+    let handle = grip.clone();
+    let service = service_fn(move |request: Request<Incoming>| Pending {
+        answered: Some(hall.serve(&connection, request.map(RequestContent::Http1))),
+        grip: handle.clone(),
     });
     // No timer: hyper would arm one per request head; `wire` holds the deadlines.
     let mut builder = http1::Builder::new();
@@ -53,12 +55,16 @@ pub(super) async fn serve<S>(
         builder.max_headers(fields_max);
     }
     let mut serving = pin!(builder.serve_connection(io, service));
-    let mut drain = pin!(draining.started());
+    if draining.phase() > Phase::Running {
+        // Before the first request is looked at.
+        grip.drain();
+    }
+    // hyper's own graceful shutdown ends a connection that has not had a request yet.
     let ended = tokio::select! {
+        biased;
         ended = serving.as_mut() => ended,
-        () = &mut drain => {
-            serving.as_mut().graceful_shutdown();
-            grip.close_after_current();
+        () = draining.started() => {
+            grip.drain();
             serving.await
         }
     };
@@ -75,22 +81,30 @@ pub(super) async fn serve<S>(
 }
 
 /// An answer on its way to hyper.
-struct Pending(Option<Answered>);
+struct Pending {
+    answered: Option<Answered>,
+    grip: wire::Handle,
+}
 
 impl Future for Pending {
     type Output = Result<Response<ServeBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.0.take() {
-            Some(Answered::Now(response)) => Poll::Ready(Ok(*response)),
+        let mut response = match self.answered.take() {
+            Some(Answered::Now(response)) => *response,
             Some(Answered::Later(mut later)) => match later.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Ok(response)),
+                Poll::Ready(response) => response,
                 Poll::Pending => {
-                    self.0 = Some(Answered::Later(later));
-                    Poll::Pending
+                    self.answered = Some(Answered::Later(later));
+                    return Poll::Pending;
                 }
             },
-            None => Poll::Pending,
+            None => return Poll::Pending,
+        };
+        if self.grip.is_draining() {
+            // RFC 9112 §9.6: the client learns that this was the last.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        Poll::Ready(Ok(response))
     }
 }

@@ -31,6 +31,7 @@ use crate::{
 
 mod asking;
 mod closing;
+mod draining;
 mod floods;
 mod reading;
 mod sending;

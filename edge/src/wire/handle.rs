@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     interim::Interim,
-    shared::{ABORT, CLOSE, Shared},
+    shared::{ABORT, DRAIN, Shared},
     stats::ConnectionStats,
 };
 
@@ -35,10 +35,18 @@ impl Handle {
         Interim::new(Arc::clone(&self.shared))
     }
 
-    /// Give hyper no further request: an idle connection ends now, a busy one after its current exchange. It does not
-    /// add `Connection: close` to the current response; hyper's graceful shutdown does.
-    pub fn close_after_current(&self) {
-        self.shared.wish(CLOSE);
+    /// Take no request that comes from now on: an idle connection ends now, a busy one after its current exchange.
+    /// One that has had no request yet, or has begun to send another, is given `linger_timeout` for it: its client
+    /// could not know better (RFC 9112 §9.5 excuses only the close of a connection that was idle). Whoever serves a
+    /// request has to say `Connection: close` while [`Handle::is_draining`].
+    pub fn drain(&self) {
+        self.shared.wish(DRAIN);
+    }
+
+    /// Whether no other request is taken.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.attention() & DRAIN != 0
     }
 
     /// End the connection now, whatever it is doing.

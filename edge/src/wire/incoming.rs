@@ -19,7 +19,7 @@ use super::{
     io::Io,
     quick::Quick,
     refusal::{Content, Refusal, Timeout},
-    shared::{CLOSE, NEVER},
+    shared::{CLOSE, DRAIN, NEVER},
 };
 
 /// One read from the socket takes at most this much; it is per thread, not per connection.
@@ -44,6 +44,8 @@ pub(super) struct Incoming {
     pub(super) skipped: bool,
     /// hyper was told to wait although bytes are held: it must be woken when the exchange is over.
     pub(super) is_starved: bool,
+    /// The connection drains, and its last request has a grace to come.
+    pub(super) is_graced: bool,
     /// Which deadline runs.
     pub(super) timeout: Option<Timeout>,
     pub(super) is_overdue: bool,
@@ -69,6 +71,7 @@ impl Incoming {
             end: None,
             skipped: false,
             is_starved: false,
+            is_graced: false,
             timeout: None,
             is_overdue: false,
         }
@@ -93,6 +96,22 @@ impl<S, Q: Quick> Io<S, Q> {
         self.incoming.timeout = None;
         self.incoming.is_overdue = false;
         self.shared.set_read_deadline(NEVER);
+    }
+
+    /// Whether a connection that is to end may do so between two requests. A client that was accepted and has not had
+    /// its first answer, or whose next request is half here, is given a grace instead.
+    #[cold]
+    pub(super) fn closes_now(&mut self) -> bool {
+        let is_hard = self.shared.attention() & DRAIN == 0;
+        if is_hard || (self.shared.stats.requests() > 0 && self.incoming.held.is_empty()) {
+            return true;
+        }
+        if !self.incoming.is_graced {
+            self.incoming.is_graced = true;
+            let grace = self.deadlines.after(self.limits.linger_timeout);
+            self.shared.set_read_deadline(grace.min(self.shared.read_deadline()));
+        }
+        false
     }
 
     /// Hands hyper what it may have of `input`; says how much of it is used up.
@@ -215,6 +234,11 @@ impl<S, Q: Quick> Io<S, Q> {
         let timeout = self.incoming.timeout;
         self.disarm();
         let Some(timeout) = timeout else { return };
+        if self.incoming.is_graced && !self.incoming.stage.is_content() {
+            // No limit of the client's: it is we who leave.
+            self.incoming.end = Some(End::Close);
+            return;
+        }
         self.shared.stats.timed_out(timeout);
         match timeout {
             Timeout::Header if !self.incoming.held.is_empty() => {

@@ -12,6 +12,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,7 +26,7 @@ use super::{
     outgoing::Outgoing,
     quick::{Quick, Sending},
     refusal::Timeout,
-    shared::{ABORT, CLOSE, EXPIRED, INTERIM, Shared},
+    shared::{ABORT, CLOSE, DRAIN, EXPIRED, INTERIM, Shared},
 };
 
 /// hyper's own interim response, written when the service first asks for content that the client holds back.
@@ -75,6 +76,12 @@ impl<S, Q: Quick> Io<S, Q> {
         };
         io.arm(Timeout::Header);
         (io, handle)
+    }
+
+    /// The accept was `ago`: what the first bytes took is taken from the first head's time.
+    pub fn accepted_before(&mut self, ago: Duration) {
+        let left = self.limits.header_timeout.saturating_sub(ago);
+        self.shared.set_read_deadline(self.deadlines.after(left));
     }
 
     /// Registers the task that polls, and looks at what others want of it.
@@ -129,7 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
             }
             if matches!(io.incoming.stage, Stage::Head(_))
                 && io.incoming.cleared == 0
-                && io.shared.attention() & CLOSE != 0
+                && io.shared.attention() & (CLOSE | DRAIN) != 0
+                && io.closes_now()
             {
                 io.incoming.end = Some(End::Close);
                 continue;

@@ -24,6 +24,7 @@ use super::{
     io::Io,
     octets::trim,
     refusal::Timeout,
+    shared::DRAIN,
 };
 
 /// A head with more field lines goes to hyper; browsers send about fifteen.
@@ -205,6 +206,10 @@ impl<C: Content> Sending<C> {
 impl<S, Q: Quick> Io<S, Q> {
     /// Answers the request whose checked head is `bytes`, if that can be done here; says whether it is.
     pub(super) fn answers_quickly(&mut self, head: &Head, bytes: &[u8]) -> bool {
+        // A last answer says `Connection: close`, which hyper's does.
+        if self.shared.attention() & DRAIN != 0 {
+            return false;
+        }
         let Some(read) = RawHead::read(head, bytes) else { return false };
         let Some(reply) = self.quick.answer(&read) else { return false };
         self.shared.stats.request_begins();
@@ -248,6 +253,8 @@ impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    // The next request's deadline does not run while this answer waits for its client.
+                    self.disarm();
                     self.stalled()?;
                     return Poll::Pending;
                 }

@@ -25,6 +25,8 @@ pub(super) const EXPIRED: u8 = 1;
 pub(super) const INTERIM: u8 = 2;
 /// End the connection after the current exchange.
 pub(super) const CLOSE: u8 = 4;
+/// The same, but not under a request that its client may have sent already.
+pub(super) const DRAIN: u8 = 16;
 /// End the connection now.
 pub(super) const ABORT: u8 = 8;
 
@@ -84,6 +86,10 @@ impl Shared {
 
     pub(super) fn set_read_deadline(&self, millis: u64) {
         self.read_deadline.store(millis, Release);
+    }
+
+    pub(super) fn read_deadline(&self) -> u64 {
+        self.read_deadline.load(Acquire)
     }
 
     pub(super) fn set_write_deadline(&self, millis: u64) {

@@ -157,6 +157,28 @@ fn a_second_signal_ends_it_at_once() {
     gate.open();
 }
 
+/// RFC 9112 §9.5 excuses the close of a connection that was idle, not of one that was accepted and has
+/// had no answer yet.
+#[test]
+fn every_connection_from_before_a_drain_has_its_first_request_answered() {
+    let origin = gated(&Arc::default()).unwrap();
+    let mut node = node(&origin, "1m").unwrap();
+    let mut open: Vec<_> = (0..40).map(|_| node.connect().unwrap()).collect();
+    node.process.signal(Signal::Terminate).unwrap();
+    wait_for("the listener to close", || Ok(TcpStream::connect(node.edge).is_err().then_some(())))
+        .unwrap();
+    for connection in &mut open {
+        connection.send_head("GET", "/", &[]).unwrap();
+    }
+    for connection in &mut open {
+        let response = connection.response("GET").unwrap();
+        assert_eq!((response.status, response.text().as_str()), (200, CONTENT));
+        assert!(response.closes(), "{:?}", response.fields);
+        connection.closed().unwrap();
+    }
+    assert_eq!(node.process.ended().unwrap().code(), Some(0));
+}
+
 /// A drain begins while many clients are at it: none of them gets a broken answer.
 #[test]
 fn a_drain_under_load_breaks_no_exchange() {

@@ -76,7 +76,7 @@ async fn a_drain_lets_a_flowing_answer_end() {
             if frame.ends() {
                 break;
             }
-            tokio::time::sleep_until(Instant::now() + GRACE).await;
+            sleep_until(Instant::now() + GRACE).await;
             client.open_window(1, 100).await;
         }
     }

@@ -89,7 +89,7 @@ async fn a_ping_now_and_then_is_no_flood() {
     let mut client = stage.h2(PROTOCOL_WINDOW).await;
     for _ in 0..100 {
         client.send(PING, 0, 0, &[0; 8]).await;
-        tokio::time::sleep_until(Instant::now() + Duration::from_secs(10)).await;
+        sleep_until(Instant::now() + Duration::from_secs(10)).await;
     }
     client.get(1, "/3").await;
     assert_eq!(client.content(1).await, 3);

@@ -36,7 +36,7 @@ async fn a_client_that_takes_a_byte_now_and_then_is_not_cut() {
     while bytes < 20 {
         let frame = client.until(DATA).await;
         bytes += frame.payload.len();
-        tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT / 2).await;
+        sleep_until(Instant::now() + WRITE_TIMEOUT / 2).await;
         client.open_window(1, 1).await;
     }
     assert_eq!(stage.hits("write_timeout"), 0);
@@ -52,7 +52,7 @@ async fn a_slow_but_steady_reader_gets_everything() {
     client.get(1, "/300000").await;
     let mut received = 0;
     while received < 300_000 {
-        tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT / 6).await;
+        sleep_until(Instant::now() + WRITE_TIMEOUT / 6).await;
         let mut piece = [0; 1024];
         match client.io.read(&mut piece).await {
             Ok(read @ 1..) => received += read,
@@ -80,7 +80,7 @@ async fn a_stream_that_stands_still_is_reset_alone() {
                 if frame.ends() {
                     break;
                 }
-                tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT / 30).await;
+                sleep_until(Instant::now() + WRITE_TIMEOUT / 30).await;
                 client.open_window(3, 1000).await;
             }
             (3, RST_STREAM) => panic!("its neighbour was reset"),
@@ -108,7 +108,7 @@ async fn streams_behind_a_slow_socket_are_not_reset() {
     }
     let (mut buffer, mut received) = (vec![0; 700], 0);
     while received < 300_000 {
-        tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT / 8).await;
+        sleep_until(Instant::now() + WRITE_TIMEOUT / 8).await;
         match client.io.read(&mut buffer).await {
             Ok(read @ 1..) => received += read,
             ended => panic!("{ended:?} after {received} bytes"),
