@@ -213,7 +213,10 @@ pub(super) fn failed(
         fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     let id = *record.request_id.insert(rand::random());
-    if record.site.may_tell(record.now) {
+    if matches!(error, FetchError::RequestContent { .. }) {
+        // The client's fault: whoever likes could fill the operator's log with it.
+        tracing::debug!(site = %record.site.site, %error, "a client's content was not to be had");
+    } else if record.site.may_tell(record.now) {
         tracing::warn!(
         site = %record.site.site, target = %record.asked.target(), request_id = format_args!("{id:016x}"),
         reason = error.as_str(), error = %error, status = status.as_u16(),

@@ -76,3 +76,50 @@ async fn content_that_is_read_opens_the_window() {
     }
     assert_eq!(client.content(1).await, 8);
 }
+
+/// Whoever likes may break his own upload off; that is no news of the origin's for its operator.
+#[tokio::test(start_paused = true)]
+async fn a_clients_broken_content_is_no_warning() {
+    let told = Told::default();
+    let writer = told.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::with(|edge| edge.limits.body_bytes_max = bytesize::ByteSize::b(100));
+    for (content, status) in [("zz\r\n", "400"), ("c8\r\n", "413")] {
+        let mut client = stage.h1();
+        client
+            .send(&format!(
+                "POST /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{content}{}",
+                "x".repeat(200)
+            ))
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        client.rest().await;
+    }
+    assert_eq!(told.text(), "");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Told(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl Told {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+}
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
