@@ -114,7 +114,7 @@ pub struct LimitSettings {
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// Time between two reads of request content.
+    /// Time that a client may take for the next 16 KiB of request content, or the rest of it.
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,

@@ -23,13 +23,21 @@ use tokio::{
 use super::FetchError;
 use crate::connection::RequestContent;
 
+/// Content that has to arrive within one `body_timeout`, or else the rest of it: a single octet now
+/// and then would hold the origin's connection for days.
+const STEP_BYTES: u64 = 16 * 1024;
+
 /// A client's request content on its way to the origin: bounded, streamed, never kept.
 pub struct ClientContent {
     incoming: Option<RequestContent>,
     left: u64,
-    /// The longest wait for the next piece.
+    /// The longest wait for [`STEP_BYTES`] or the rest.
     patience: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// What was waited for the current step, and how many bytes it still has to bring.
+    waited: Duration,
+    step_left: u64,
+    /// Since when the next piece is awaited, and until when.
+    awaited: Option<(Instant, Pin<Box<Sleep>>)>,
     pub(super) watch: Arc<Watch>,
 }
 
@@ -104,12 +112,20 @@ impl Watch {
 }
 
 impl ClientContent {
-    /// The content of a request, at most `max` bytes of it, none of them later than `patience`
-    /// after the one before.
+    /// The content of a request, at most `max` bytes of it, [`STEP_BYTES`] of them (or the rest)
+    /// within `patience`. Only waiting for the client counts, not what the origin takes.
     #[must_use]
     pub fn new(incoming: RequestContent, max: u64, patience: Duration) -> Self {
         let watch = Arc::default();
-        Self { incoming: Some(incoming), left: max, patience, deadline: None, watch }
+        Self {
+            incoming: Some(incoming),
+            left: max,
+            patience,
+            waited: Duration::ZERO,
+            step_left: STEP_BYTES,
+            awaited: None,
+            watch,
+        }
     }
 
     pub(super) fn none() -> Self {
@@ -119,7 +135,9 @@ impl ClientContent {
             incoming: None,
             left: 0,
             patience: Duration::ZERO,
-            deadline: None,
+            waited: Duration::ZERO,
+            step_left: STEP_BYTES,
+            awaited: None,
             watch: Arc::new(watch),
         }
     }
@@ -148,15 +166,18 @@ impl Body for ClientContent {
         }
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             this.watch.turn(Turn::Client);
-            let patience = this.patience;
-            let deadline = this
-                .deadline
-                .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+            let left = this.patience.saturating_sub(this.waited);
+            let (_, deadline) = this.awaited.get_or_insert_with(|| {
+                let now = Instant::now();
+                (now, Box::pin(sleep_until(now + left)))
+            });
             ready!(deadline.as_mut().poll(cx));
             this.watch.set(3);
             return Poll::Ready(this.watch.failure().map(Err));
         };
-        this.deadline = None;
+        if let Some((since, _)) = this.awaited.take() {
+            this.waited += since.elapsed();
+        }
         this.watch.turn(Turn::Origin(Instant::now()));
         let Some(frame) = frame else {
             this.watch.set(2);
@@ -172,6 +193,10 @@ impl Body for ClientContent {
             return Poll::Ready(this.watch.failure().map(Err));
         };
         this.left = left;
+        this.step_left = this.step_left.saturating_sub(length);
+        if this.step_left == 0 {
+            (this.step_left, this.waited) = (STEP_BYTES, Duration::ZERO);
+        }
         // hyper asks no further once it has all that was announced.
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             this.watch.set(2);

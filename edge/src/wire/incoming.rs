@@ -22,6 +22,10 @@ use super::{
     shared::{CLOSE, DRAIN, NEVER},
 };
 
+/// Content that has to arrive within one `body_timeout`, or else the rest of it: a single octet now and then would
+/// hold whatever the service holds for the request, an origin's connection above all.
+pub(super) const BODY_STEP_BYTES: u64 = 16 * 1024;
+
 /// One read from the socket takes at most this much; it is per thread, not per connection.
 const SCRATCH_BYTES: usize = 32 * 1024;
 
@@ -46,6 +50,10 @@ pub(super) struct Incoming {
     pub(super) is_starved: bool,
     /// The connection drains, and its last request has a grace to come.
     pub(super) is_graced: bool,
+    /// What is left of `body_timeout` for the current step of the content, in milliseconds.
+    pub(super) patience: u64,
+    /// How many bytes the step has still to bring.
+    pub(super) step_left: u64,
     /// Which deadline runs.
     pub(super) timeout: Option<Timeout>,
     pub(super) is_overdue: bool,
@@ -72,6 +80,8 @@ impl Incoming {
             skipped: false,
             is_starved: false,
             is_graced: false,
+            patience: 0,
+            step_left: 0,
             timeout: None,
             is_overdue: false,
         }
@@ -142,7 +152,7 @@ impl<S, Q: Quick> Io<S, Q> {
                 }
                 Ok(Admitted::Content(bytes)) => {
                     self.incoming.cleared = bytes;
-                    self.content_arrived();
+                    self.content_arrived(bytes);
                 }
                 Ok(Admitted::Nothing(bytes)) => at += bytes,
                 Ok(Admitted::Partial) => {
@@ -178,6 +188,7 @@ impl<S, Q: Quick> Io<S, Q> {
         self.exchange += 1;
         self.shared.current.begin(self.exchange, head.version);
         self.shared.stats.request_begins();
+        self.incoming.step_left = 0;
         self.outgoing.response.expect(head.method == Method::Head);
         if head.method == Method::Connect {
             self.shared.wish_quietly(CLOSE);
@@ -185,11 +196,31 @@ impl<S, Q: Quick> Io<S, Q> {
         self.disarm();
     }
 
-    fn content_arrived(&mut self) {
+    /// Only waiting counts: while nobody reads, which is not the client's fault, no deadline runs.
+    fn content_arrived(&mut self, bytes: usize) {
+        let step_left = self.incoming.step_left.saturating_sub(bytes as u64);
+        self.incoming.step_left = step_left;
         if self.incoming.timeout.is_some() {
+            if step_left > 0 {
+                let deadline = self.shared.read_deadline();
+                self.incoming.patience = deadline.saturating_sub(self.deadlines.now_millis());
+            }
             self.disarm();
         }
         self.end_exchange();
+    }
+
+    /// The client has to send content now.
+    fn await_content(&mut self) {
+        if self.incoming.step_left == 0 {
+            self.incoming.step_left = BODY_STEP_BYTES;
+            self.incoming.patience = millis(self.limits.body_timeout);
+        }
+        self.arm(Timeout::Body);
+        let deadline = self.deadlines.now_millis().saturating_add(self.incoming.patience);
+        self.shared.set_read_deadline(deadline);
+        // A step whose time is used up needs no sweeper, which the next octet could outrun.
+        self.incoming.is_overdue = self.incoming.patience == 0;
     }
 
     /// The next request may come, if this one and its response are both complete. Says whether they are.
@@ -329,12 +360,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
             Poll::Ready(Ok(())) => Poll::Ready(None),
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
             Poll::Pending => {
+                if self.incoming.timeout.is_none() && self.incoming.stage.is_content() {
+                    self.await_content();
+                }
                 if self.incoming.is_overdue {
                     self.read_expired();
                     return Poll::Ready(None);
-                }
-                if self.incoming.timeout.is_none() && self.incoming.stage.is_content() {
-                    self.arm(Timeout::Body);
                 }
                 Poll::Pending
             }
@@ -361,4 +392,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
         self.disarm();
         Poll::Ready(Ok(()))
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
 }

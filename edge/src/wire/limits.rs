@@ -24,7 +24,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// From the end of one exchange to the first byte of the next request.
     pub idle_timeout: Duration,
-    /// Between two pieces of a request's content while somebody waits for them.
+    /// For the next 16 KiB of a request's content, or the rest of it, while somebody waits for them.
     pub body_timeout: Duration,
     /// Between two pieces of a response that the socket accepts.
     pub write_timeout: Duration,

@@ -77,6 +77,28 @@ async fn content_that_is_read_opens_the_window() {
     assert_eq!(client.content(1).await, 8);
 }
 
+/// One octet now and then would hold an origin's connection for days.
+#[tokio::test(start_paused = true)]
+async fn trickled_content_is_cut_and_steady_content_is_not() {
+    const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+    for (piece, pieces, is_cut) in [(1, 40, true), (16_384, 4, false)] {
+        let stage = Stage::new();
+        let mut client = stage.h2(PROTOCOL_WINDOW).await;
+        let length = if is_cut { 100_000 } else { piece * pieces };
+        let fields = [("content-length", &*length.to_string())];
+        client.ask_with(1, &[0x83, 0x86], "/6", 0, &fields).await;
+        let wait = if is_cut { BODY_TIMEOUT / 10 } else { BODY_TIMEOUT * 9 / 10 };
+        for _ in 0..pieces {
+            sleep_until(Instant::now() + wait).await;
+            drop(client.try_send(DATA, 0, 1, &vec![b'x'; piece]).await);
+        }
+        drop(client.try_send(DATA, END, 1, b"").await);
+        let answer = client.until(HEADERS).await;
+        // 400 and 200 in HPACK's static table.
+        assert_eq!(answer.payload[0], if is_cut { 0x8c } else { 0x88 });
+    }
+}
+
 /// Whoever likes may break his own upload off; that is no news of the origin's for its operator.
 #[tokio::test(start_paused = true)]
 async fn a_clients_broken_content_is_no_warning() {

@@ -111,12 +111,35 @@ async fn stalled_content_gets_408_and_breaks_the_services_body() {
 #[tokio::test(start_paused = true)]
 async fn content_that_flows_may_take_long() {
     let mut server = Server::start();
-    server.send("POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n").await;
-    for _ in 0..20 {
+    let step = "x".repeat(16 * 1024);
+    let length = 20 * step.len() + 5;
+    server.send(format!("POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")).await;
+    for piece in std::iter::repeat_n(step.as_str(), 20).chain(["x".repeat(5).as_str()]) {
         tokio::time::sleep_until(tokio::time::Instant::now() + limits().body_timeout - TICK).await;
-        server.send("x").await;
+        server.send(piece).await;
     }
-    server.receive_until("POST /in 20").await;
+    server.receive_until(&format!("POST /in {length}")).await;
+}
+
+/// One octet now and then would hold for days what the service holds for the request.
+#[tokio::test(start_paused = true)]
+async fn trickled_content_gets_408() {
+    for request in [
+        "POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+        "POST /in HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n",
+    ] {
+        let mut server = Server::start();
+        server.send(request).await;
+        let start = tokio::time::Instant::now();
+        while server.handle.stats().refusal().is_none() {
+            assert!(start.elapsed() < limits().body_timeout * 3, "it goes on");
+            tokio::time::advance(limits().body_timeout / 30).await;
+            drop(server.client.write_all(b"x").await);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.handle.stats().refusal(), Some(Refusal::BodyTimeout));
+        assert_between(start.elapsed(), limits().body_timeout);
+    }
 }
 
 #[tokio::test(start_paused = true)]
