@@ -10,7 +10,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::{io::Io, quick::Quick, refusal::Timeout, response::Response, shared::NEVER};
+use super::{
+    io::Io,
+    quick::Quick,
+    refusal::Timeout,
+    response::Response,
+    shared::{DRAIN, NEVER},
+};
 
 /// From hyper to the client.
 #[derive(Debug)]
@@ -59,7 +65,10 @@ impl<S, Q: Quick> Io<S, Q> {
         }
         if self.outgoing.response.is_complete() {
             self.shared.stats.response_ends();
-            if self.end_exchange() && std::mem::take(&mut self.incoming.is_starved) {
+            let is_over = self.end_exchange();
+            let is_starved = std::mem::take(&mut self.incoming.is_starved);
+            // hyper has asked for the next request before these bytes left; only now there is an answer.
+            if is_over && (is_starved || self.shared.attention() & DRAIN != 0) {
                 cx.waker().wake_by_ref();
             }
         }

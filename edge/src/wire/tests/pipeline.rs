@@ -100,14 +100,20 @@ async fn connection_close_ends_it_after_the_response() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_lets_the_response_end_and_takes_no_other_request() {
-    let mut server = Server::start();
-    server.send(get("/stream")).await;
-    server.receive_until("part0\r\n").await;
-    server.handle.drain();
-    server.release.notify_one();
-    let rest = server.receive_all().await;
-    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
-    assert_eq!(server.targets(), ["/stream"]);
+    for (path, end) in [("/stream", "0\r\n\r\n"), ("/held", "GET /held 0")] {
+        let mut server = Server::start();
+        let start = tokio::time::Instant::now();
+        server.send(get(path)).await;
+        while server.targets().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        server.handle.drain();
+        server.release.notify_one();
+        let response = server.receive_all().await;
+        assert!(response.ends_with(end), "{response}");
+        assert_eq!(server.targets(), [path]);
+        assert_eq!(start.elapsed(), Duration::ZERO, "no deadline had to end it");
+    }
 
     let mut idle = Server::start();
     idle.send(get("/a")).await;
