@@ -42,7 +42,7 @@ pub use handle::Handle;
 pub use interim::{Interim, InterimError};
 pub use io::Io;
 pub use limits::Limits;
-pub use quick::{Content, Never, Nothing, Quick, RawHead, Reply};
+pub use quick::{Content, Never, Nothing, Quick, RawHead, Reply, Told};
 pub use refusal::{Refusal, Timeout};
 pub use stats::ConnectionStats;
 pub use target::is_path;

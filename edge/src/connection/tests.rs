@@ -34,6 +34,7 @@ mod closing;
 mod draining;
 mod floods;
 mod reading;
+mod refusals;
 mod sending;
 
 const SETTINGS: u8 = 4;

@@ -17,6 +17,7 @@ use edge_core::{
     key::CacheKey,
     outcome::Outcome,
     respond::{self, Answer},
+    time::Timestamp,
 };
 use http::{HeaderMap, Method, StatusCode, Version, header};
 use tokio::time::Instant;
@@ -26,11 +27,14 @@ use crate::{
     record::Record,
     snapshot::Snapshot,
     store::{BodyReader, CACHE_STATUS, StoredResponse},
-    wire::{self, RawHead, Reply},
+    wire::{self, RawHead, Reply, Told},
 };
 
 /// What a head has beside the stored lines: status line, Age, Cache-Status.
 const HEAD_BYTES: usize = 192;
+
+/// Bytes of a refused target that are recorded.
+const REFUSED_BYTES: usize = 1024;
 
 /// Answers the hits of one connection.
 pub struct Desk {
@@ -84,9 +88,44 @@ impl wire::Quick for Desk {
         record.outcome = Outcome { hit: true, ttl: Some(ttl), ..Outcome::default() };
         Some(self.reply(stored, answer, (&method, shown.as_ref()), record))
     }
+
+    /// A request that never got here is recorded all the same, as one of no site.
+    fn refused(&mut self, refusal: wire::Refusal, head: Option<&[u8]>) -> Told {
+        let started = Instant::now();
+        let now = self.hall.room.clock.at(started);
+        let request_id = rand::random();
+        if let Some(head) = head {
+            // Dropping the record records it.
+            let mut record = self.nobodys(head, (started, now));
+            record.status = StatusCode::from_u16(refusal.status()).unwrap_or_default();
+            record.request_id = Some(request_id);
+            record.complete = true;
+        }
+        Told { date: Some(now.to_http_date()), request_id: Some(request_id) }
+    }
 }
 
 impl Desk {
+    /// The record of a head that may be anything: its first two words stand for method and target.
+    fn nobodys(&self, head: &[u8], times: (Instant, Timestamp)) -> Box<Record> {
+        let line = head.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
+        let mut words = line.split(|octet| *octet == b' ');
+        let method = Method::from_bytes(words.next().unwrap_or_default());
+        let method = method.or_else(|_| Method::from_bytes(b"-")).unwrap_or_default();
+        let target = words.next().unwrap_or_default();
+        let target = String::from_utf8_lossy(target.get(..REFUSED_BYTES).unwrap_or(target));
+        let head = Head {
+            method: &method,
+            version: Version::HTTP_11,
+            scheme: None,
+            authority: None,
+            path: "",
+            target: &target,
+            fields: &HeaderMap::new(),
+        };
+        record(&self.connection, &head, times, &self.hall.nowhere)
+    }
+
     /// What the stored response answers; several ranges go the long way.
     fn decide<F: Fields>(
         &self,

@@ -256,7 +256,8 @@ impl<S, Q: Quick> Io<S, Q> {
         self.outgoing.is_sealed = true;
         let content =
             if !is_inside && head.starts_with(b"HEAD ") { Content::Omitted } else { Content::Sent };
-        self.outgoing.own.extend_from_slice(&refusal.response(content));
+        let told = self.quick.refused(refusal, (!is_inside).then_some(head));
+        self.outgoing.own.extend_from_slice(&refusal.response(content, &told));
     }
 
     /// The socket has nothing and a deadline has passed.

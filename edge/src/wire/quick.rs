@@ -23,7 +23,7 @@ use super::{
     intake::Stage,
     io::Io,
     octets::trim,
-    refusal::Timeout,
+    refusal::{Refusal, Timeout},
     shared::DRAIN,
 };
 
@@ -40,6 +40,19 @@ pub trait Quick: Send + Unpin + 'static {
 
     /// The response, if it is here and needs no waiting.
     fn answer(&mut self, head: &RawHead<'_>) -> Option<Reply<Self::Content>>;
+
+    /// A request is refused here. `head` is what came of it, unless the service has it already and only its content
+    /// is at fault. Takes note, and says what the refusal tells beside its status.
+    fn refused(&mut self, refusal: Refusal, head: Option<&[u8]>) -> Told;
+}
+
+/// What a refusal tells beside its status.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The time, as Date says it (RFC 9110 §6.6.1).
+    pub date: Option<String>,
+    /// What its client may call it by.
+    pub request_id: Option<u64>,
 }
 
 /// A response's content on its way out.
@@ -126,6 +139,10 @@ impl Quick for Never {
 
     fn answer(&mut self, _head: &RawHead<'_>) -> Option<Reply<Nothing>> {
         None
+    }
+
+    fn refused(&mut self, _refusal: Refusal, _head: Option<&[u8]>) -> Told {
+        Told::default()
     }
 }
 

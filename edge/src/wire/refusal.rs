@@ -3,6 +3,8 @@
 //! In goes a reason, out go its metric label, its status and the bytes of the response. The response always ends the
 //! connection (RFC 9112 §9.6) and says nothing that is internal. It does not know when it may be written.
 
+use super::quick::Told;
+
 /// The reason for which a request never reached the service. The client is at fault in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -151,7 +153,7 @@ impl Refusal {
     }
 
     /// The complete response; a HEAD request gets it without content (RFC 9110 §9.3.2).
-    pub(super) fn response(self, content: Content) -> Vec<u8> {
+    pub(super) fn response(self, content: Content, told: &Told) -> Vec<u8> {
         let reason = match self.status() {
             408 => "408 Request Timeout",
             414 => "414 URI Too Long",
@@ -160,13 +162,17 @@ impl Refusal {
             505 => "505 HTTP Version Not Supported",
             _ => "400 Bad Request",
         };
-        let length = reason.len() + 1;
+        let mut text = format!("{reason}\n");
+        if let Some(id) = told.request_id {
+            text.push_str(&format!("Request id: {id:016x}\n"));
+        }
+        let date = told.date.as_ref().map(|date| format!("Date: {date}\r\n")).unwrap_or_default();
+        let length = text.len();
         let mut response = format!(
-            "HTTP/1.1 {reason}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+            "HTTP/1.1 {reason}\r\nConnection: close\r\n{date}Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
         );
         if content == Content::Sent {
-            response.push_str(reason);
-            response.push('\n');
+            response.push_str(&text);
         }
         response.into_bytes()
     }
@@ -222,6 +228,8 @@ impl std::error::Error for Refusal {}
 mod tests {
     use super::*;
 
+    const NOTHING: Told = Told { date: None, request_id: None };
+
     #[test]
     fn the_table_of_reasons_is_in_index_order_and_its_labels_differ() {
         let mut labels: Vec<_> = Refusal::ALL.iter().map(|reason| reason.as_str()).collect();
@@ -235,13 +243,20 @@ mod tests {
 
     #[test]
     fn a_refusal_is_one_complete_closing_response() {
-        for reason in Refusal::ALL {
-            let bytes = String::from_utf8(reason.response(Content::Sent)).unwrap();
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+        let known = Told { date, request_id: Some(0x2a) };
+        for (reason, told) in
+            Refusal::ALL.into_iter().flat_map(|reason| [(reason, &known), (reason, &NOTHING)])
+        {
+            let bytes = String::from_utf8(reason.response(Content::Sent, told)).unwrap();
             let (head, content) = bytes.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with(&format!("HTTP/1.1 {} ", reason.status())), "{head}");
             assert!(head.contains("\r\nConnection: close\r\n"));
             assert!(head.contains(&format!("\r\nContent-Length: {}", content.len())));
-            let bare = String::from_utf8(reason.response(Content::Omitted)).unwrap();
+            let is_known = told.request_id.is_some();
+            assert_eq!(head.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), is_known);
+            assert_eq!(content.ends_with("\nRequest id: 000000000000002a\n"), is_known);
+            let bare = String::from_utf8(reason.response(Content::Omitted, told)).unwrap();
             assert_eq!(bare, format!("{head}\r\n\r\n"));
         }
     }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 
-use super::{Deadlines, Handle, Io, Limits, Never};
+use super::{Deadlines, Handle, Io, Limits, Never, Told};
 
 mod bodies;
 mod deadlines;

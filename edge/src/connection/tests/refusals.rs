@@ -1,0 +1,49 @@
+//! Requests that the connection I/O refuses: its operator and its client learn of them like of others.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_never_reaches_the_hallway_is_recorded_and_dated() {
+    let long = "a".repeat(9000);
+    let rows = [
+        ("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "414"),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", format!("X: {long}\r\n").repeat(4)), "431"),
+        ("GET / HTTP/1.1\r\nHo".to_owned(), "408"),
+        ("\u{1}\u{2}\r\n\r\n".to_owned(), "400"),
+    ];
+    let stage = Stage::new();
+    for (count, (request, status)) in (1..).zip(rows) {
+        let mut client = stage.h1();
+        client.send(&request).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\nDate: ") && head.contains(" GMT\r\n"), "{head}");
+        assert!(client.rest().await.contains("\nRequest id: "), "{status}");
+        let nowhere = &stage.edge.hall().nowhere;
+        assert_eq!(nowhere.statuses.sum(3), count, "{status}");
+        assert_eq!(nowhere.aborted.load(std::sync::atomic::Ordering::Relaxed), 0);
+    }
+}
+
+/// The hallway has the request and records it: one request is one line.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_content_is_refused_is_recorded_once() {
+    let stage = Stage::new();
+    let mut client = stage.h1();
+    client.send("POST /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    assert!(head.to_ascii_lowercase().contains("\r\ndate: "), "{head}");
+    client.rest().await;
+    drop(client.io);
+    client.served.await.unwrap();
+    let hall = stage.edge.hall();
+    let snapshot = hall.snapshot.load();
+    let site = &snapshot.sites.values().next().unwrap().metrics;
+    let recorded = || site.statuses.sum(3) + hall.nowhere.statuses.sum(3);
+    while recorded() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(recorded(), 1);
+}
