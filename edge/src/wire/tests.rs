@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 
-use super::{Deadlines, Handle, Io, Limits, Never, Told};
+use super::{Deadlines, Handle, Io, Limits, Never, Quick, Told};
 
 mod bodies;
 mod deadlines;
@@ -25,6 +25,7 @@ mod heads;
 mod interim;
 mod pipeline;
 mod properties;
+mod quick;
 
 /// A request as the service saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +57,15 @@ impl Server {
     }
 
     fn with(limits: Limits, pipe_bytes: usize) -> Self {
+        Self::answering(Never, limits, pipe_bytes)
+    }
+
+    /// What `quick` answers never reaches the service.
+    fn answering(quick: impl Quick, limits: Limits, pipe_bytes: usize) -> Self {
         let (client, server) = tokio::io::duplex(pipe_bytes);
         let deadlines = Deadlines::new(Duration::from_secs(1));
         tokio::spawn(deadlines.clone().sweep());
-        let (io, handle) = Io::new(server, &[], Never, Arc::new(limits), &deadlines);
+        let (io, handle) = Io::new(server, &[], quick, Arc::new(limits), &deadlines);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let release = Arc::new(Notify::new());
         let service = {
@@ -84,6 +90,13 @@ impl Server {
             let so_far = String::from_utf8_lossy(&received);
             received.push(octet.unwrap_or_else(|_| panic!("ended before {end:?}: {so_far}")));
         }
+        String::from_utf8(received).expect("ASCII")
+    }
+
+    /// Reads so many bytes.
+    async fn receive(&mut self, bytes: usize) -> String {
+        let mut received = vec![0; bytes];
+        self.client.read_exact(&mut received).await.expect("more");
         String::from_utf8(received).expect("ASCII")
     }
 
