@@ -3,7 +3,7 @@
 //! In: the settings types. Out: three files, each replaced whole.
 //! Always: what `nearcast_config::reference` says, byte for byte; a test compares them.
 //! Does not know: what is on the pages.
-//! Clause: DESIGN §13 (reference pages current).
+//! Clause: CONTRIBUTING.md *Commits and documents* (generated pages).
 
 use std::{fs, io, path::Path};
 

@@ -3,7 +3,7 @@
 //! In: every NAME.toml in config/refused. Out: NAME.txt, the report as `nearcast check` prints it.
 //! Always: a file that is not refused is an error.
 //! Does not know: what a report should say; who commits it does.
-//! Clause: issue 2 *`nearcast check`* (refused files with their exact messages are tests).
+//! Clause: CONTRIBUTING.md *Errors* (what the operator gets).
 
 use std::{fs, io, path::Path};
 

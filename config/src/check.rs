@@ -5,7 +5,7 @@
 //! faultless deserialises.
 //! Does not know: any setting by name, but for those of later versions ([`LATER`]); relations
 //! between settings, those are `cross`'s.
-//! Clause: DESIGN §8, issue 2 *`nearcast check`*.
+//! Clause: docs/operate.md *The settings file*.
 
 use std::{collections::BTreeSet, ops::Range};
 

@@ -4,7 +4,7 @@
 //! Always: every stage runs on what the stages before left sound, so that one reading names every
 //! problem; a fault is told once.
 //! Does not know: the bounds of any setting.
-//! Clause: DESIGN §8.
+//! Clause: docs/operate.md *The settings file*.
 
 use std::{
     path::{Path, PathBuf},

@@ -4,7 +4,7 @@
 //! Always: a law is applied only to values that are themselves right, and a default is never
 //! blamed: the fault is told at a key that the operator wrote.
 //! Does not know: sites (`sites` does), files (`named` does).
-//! Clause: DESIGN §3 *Memory*, §8.
+//! Clause: ARCHITECTURE.md *Memory*, docs/operate.md *The settings file*.
 
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@
 //! Always: durations and sizes are read by the parsers that the settings types use, so what passes
 //! here deserialises; the law of hosts, URLs and names is only as strict as the edge's own.
 //! Does not know: keys, files, TOML.
-//! Clause: DESIGN §8.
+//! Clause: docs/operate.md *The settings file*.
 
 mod names;
 

@@ -5,8 +5,9 @@
 //! paths are resolved against the file's folder; nothing panics on any input; no value is shown
 //! that could hold a credential.
 //! Does not know: what the settings do. Their types, bounds, defaults and doc lines stand in each
-//! part's own `settings.rs`; this is the only place that reads settings files (DESIGN §12.8).
-//! Clause: DESIGN §8.
+//! part's own `settings.rs`; this is the only place that reads settings files
+//! (ARCHITECTURE.md *What never happens* 9).
+//! Clause: docs/operate.md *The settings file*.
 
 mod check;
 mod compose;

@@ -6,7 +6,7 @@
 //! Always: problems stand in file order; a value is shown cut to [`SHOWN_CHARACTERS_MAX`], without
 //! control characters and without what looks like a password in a URL.
 //! Does not know: what is allowed, or who reads the report.
-//! Clause: STYLE *Errors* (operator messages).
+//! Clause: CONTRIBUTING.md *Errors* (what the operator gets).
 
 use std::{error::Error, fmt};
 

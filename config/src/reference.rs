@@ -4,7 +4,7 @@
 //! reference` writes into docs/reference/ and config/examples/.
 //! Always: every key of the schema stands on every page; the same schema gives the same bytes.
 //! Does not know: where the pages lie.
-//! Clause: DESIGN §3, §12.9.
+//! Clause: ARCHITECTURE.md *Floors*, *What never happens* 10.
 
 use serde_json::Value;
 

@@ -4,7 +4,7 @@
 //! and `x-example`. Out: a [`Shape`] that the checker and the reference pages walk.
 //! Always: every `$ref` is resolved; `x-kind` on a list speaks of its items.
 //! Does not know: any key or section by name, nor how a value is written in TOML.
-//! Clause: DESIGN §8 (each part's settings hold their own bounds).
+//! Clause: ARCHITECTURE.md *Floors* (each part's settings hold their own bounds).
 
 use serde_json::{Map, Value};
 

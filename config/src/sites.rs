@@ -3,8 +3,7 @@
 //! In: the tree, `[edge]`, and the sites that were sound. Out: findings.
 //! Always: rules, names and hosts are compared on every site of the file, sound or not.
 //! Does not know: what a site's settings mean; `edge_core::site` does.
-//! Clause: DESIGN §6 (duplicate hosts are refused), issue 2 *Origin side* (addresses that need
-//! permission).
+//! Clause: docs/operate.md *The settings file* (hosts), *Origins on private addresses*.
 
 use std::{
     collections::HashMap,
@@ -135,7 +134,7 @@ fn duplicates(root: &Node<'_>, findings: &mut Findings) {
 fn once(root: &Node<'_>, key: String, seen: &mut HashMap<String, String>, findings: &mut Findings) {
     let Some(node) = tree::find(root, &key) else { return };
     let Some(text) = tree::string(node) else { return };
-    // Hosts match ignoring case and a trailing dot; site names are host labels too (DESIGN §8).
+    // Hosts match ignoring case and a trailing dot; site names are labels, too.
     let folded = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     match seen.get(&folded) {
         Some(first) => {

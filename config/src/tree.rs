@@ -4,7 +4,7 @@
 //! the keys that were found faulty.
 //! Always: a key path that leads nowhere is answered with the nearest part of it that exists.
 //! Does not know: what is allowed.
-//! Clause: DESIGN §8.
+//! Clause: docs/operate.md *The settings file*.
 
 use std::{collections::BTreeSet, ops::Range};
 

@@ -4,7 +4,7 @@
 //! In: config/examples, config/refused, docs/reference. Out: verdicts.
 //! Always: every file in those folders takes part.
 //! Does not know: any setting's meaning.
-//! Clause: issue 2 *`nearcast check`*, DESIGN §13.
+//! Clause: CONTRIBUTING.md *Errors*, *Commits and documents*.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::{

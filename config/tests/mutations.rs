@@ -3,7 +3,7 @@
 //! In: valid files, mutated at random. Out: no panic, no empty report, no place outside the file.
 //! Always: a failure prints the text that caused it.
 //! Does not know: which mutations are still valid.
-//! Clause: STYLE *Tests* (property tests for every parser).
+//! Clause: CONTRIBUTING.md *Tests* (property tests for every parser).
 #![expect(clippy::expect_used, reason = "a test fails by panicking, its helpers too")]
 
 use nearcast_config::{parse, reference};

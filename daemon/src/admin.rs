@@ -6,7 +6,7 @@
 //! the life of a connection are bounded; it goes on answering while the process drains; nothing here
 //! runs on a serving thread.
 //! Does not know: tokens (this version has none: keep the listener private), sites, caching.
-//! Clause: DESIGN §9 (`/healthz`, `/readyz`, `/metrics`), RFC 9457.
+//! Clause: docs/operate.md *What is going on*, RFC 9457.
 
 use std::future::Future;
 use std::io;

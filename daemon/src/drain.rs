@@ -5,7 +5,7 @@
 //! Always: phases only move forward (running, draining, stopped); a guard counts from its making to
 //! its drop, whatever the phase; nothing here waits under a lock.
 //! Does not know: what a guard protects, how a connection is told to close, or the process's exit.
-//! Clause: issue 2 *Operations* (SIGTERM drains, with a deadline).
+//! Clause: docs/operate.md *Drain and stop*.
 
 use std::future::Future;
 use std::sync::Arc;

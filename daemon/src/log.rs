@@ -5,7 +5,7 @@
 //! own, and what does not fit is dropped and counted; our own parts show `level`, other crates one
 //! step less.
 //! Does not know: the access log (`access_log`), or which messages matter.
-//! Clause: issue 2 *Operations*; DESIGN §12.5 (nothing delays a request).
+//! Clause: ARCHITECTURE.md *What never happens* 6.
 
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};

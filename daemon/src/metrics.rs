@@ -4,7 +4,7 @@
 //! Always: nothing is computed between scrapes; every name carries the prefix `nearcast_`; a scrape
 //! works under a lock that no serving thread ever takes.
 //! Does not know: what is counted, or HTTP.
-//! Clause: OpenMetrics 1.0; issue 2 *Operations* (`/metrics`).
+//! Clause: OpenMetrics 1.0; docs/operate.md *What is going on*.
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! Always: ready only while every registered condition holds; a condition whose owner is gone does
 //! not hold, so that a role that died cannot leave the process ready.
 //! Does not know: what the conditions mean, or HTTP.
-//! Clause: issue 2 *Operations* (`/readyz`; a drain turns readiness off).
+//! Clause: docs/operate.md *Drain and stop*, *What is going on*.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 //! (`minimum`/`maximum` for numbers, `x-kind` with `x-min`/`x-max` for sizes and durations), where
 //! the `config` crate reads it, so that no bound is written twice.
 //! Does not know: files, the environment, other sections, or how a problem is worded.
-//! Clause: DESIGN §8.
+//! Clause: docs/operate.md *The settings file*.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

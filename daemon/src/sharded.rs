@@ -5,8 +5,8 @@
 //! number past the end shares another's shard and an index past the end counts nothing, so that a
 //! caller's slip costs accuracy and never a panic.
 //! Does not know: names and labels; `metrics` gives them when read.
-//! Hot path: one relaxed `fetch_add` per counter, two per duration. Clause: DESIGN §7 (per-worker
-//! counters, summed when read).
+//! Hot path: one relaxed `fetch_add` per counter, two per duration.
+//! Clause: ARCHITECTURE.md *Threads* (per-worker counters, summed when they are read).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

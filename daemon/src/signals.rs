@@ -4,7 +4,7 @@
 //! Always: the first SIGTERM or SIGINT asks for a drain and every later one for an immediate stop;
 //! no signal is lost while nobody awaits, though repeats of the same one may arrive as one.
 //! Does not know: how to drain, reload, reopen or stop; only `main` acts and exits.
-//! Clause: DESIGN §2, issue 2 *Operations*.
+//! Clause: docs/operate.md *Reload*, *Drain and stop*, *Rotation*.
 
 use std::io;
 

@@ -5,7 +5,7 @@
 //! Always holds: what a client read and what the origin received is kept as it came, by code that
 //! the edge does not share.
 //! It deliberately does not know how the edge works inside.
-//! Clause: DESIGN §13.
+//! Clause: CONTRIBUTING.md *Tests*.
 
 pub mod cache_status;
 pub mod client;

@@ -6,7 +6,7 @@
 //! Always holds: everything runs on the caller's one paused runtime; connections and server tasks
 //! are counted from their start to their end, their abortion included.
 //! It deliberately does not know what the edge does inside.
-//! Clause: STYLE *Simulation*, DESIGN §13.
+//! Clause: CONTRIBUTING.md *Tests*.
 
 pub mod caller;
 pub mod model;

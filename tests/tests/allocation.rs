@@ -5,7 +5,7 @@
 //! what a run costs once is not in it; everything runs on this test's one thread, whose allocations
 //! alone are counted.
 //! It deliberately does not know where the allocations come from; a profile does.
-//! Clause: DESIGN §13 (allocation budget).
+//! Clause: CONTRIBUTING.md *Concurrency and hot paths*.
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! In: origins that misbehave on request. Out: what clients got and what the origins saw.
 //! Always holds: no clock is waited for: in the paused theatre it moves when nothing else can, and
 //! over sockets nothing depends on it.
-//! Clause: issue 2 *Origin side*, *Filling*; DESIGN §3.
+//! Clause: docs/operate.md *When the origin fails*; ARCHITECTURE.md *Filling*, *Memory*.
 
 #[cfg(test)]
 mod origins {

@@ -1,7 +1,8 @@
 //! Limits over real sockets: what one client can take of an edge, and where an origin may not be.
 //!
 //! In: clients that do too much, too slowly, or nothing at all. Out: the status that each limit has, a
-//! closed connection, bounded memory. Clause: issue 2 *The edge*, DESIGN §12.
+//! closed connection, bounded memory. Clause: docs/operate.md *Limits*,
+//! *Origins on private addresses*.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},

@@ -1,6 +1,6 @@
 //! The built program under its operator's hands: drain, reload, health, metrics, logs, `check`, `up`.
 //!
-//! The rules are issue 2's *Operations* and *Done when*. In: signals, files, requests. Out: what the
+//! The rules are those of docs/operate.md. In: signals, files, requests. Out: what the
 //! process answers, logs, and how it ends.
 
 mod real_operations {

@@ -5,7 +5,7 @@
 //! an invariant, and how.
 //! Always holds: a seed decides everything that happens, so a failure replays.
 //! It deliberately knows no law but the few lifetimes in `world::model`.
-//! Clause: STYLE *Simulation*, DESIGN §13.
+//! Clause: CONTRIBUTING.md *Tests*.
 
 #[cfg(test)]
 mod simulation {

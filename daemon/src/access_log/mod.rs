@@ -8,7 +8,7 @@
 //! waits alone).
 //! Does not know: what a line says; `json` helps to write one.
 //! Hot path: no allocation and no system call per line, no lock waited for; a full buffer costs one
-//! queue operation. Clause: issue 2 *Operations* (JSON access log, FIFO that nobody reads).
+//! queue operation. Clause: docs/operate.md *Access log*.
 
 mod sink;
 mod thread;

@@ -6,7 +6,7 @@
 //! ones; a tool that is missing fails the test and is named.
 //! It deliberately does not use the edge's own code: what comes over the socket is judged by this
 //! client alone.
-//! Clause: DESIGN §13 (real binaries and real peers).
+//! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
 
 pub mod http;
 pub mod nginx;

@@ -2,7 +2,7 @@
 //!
 //! In: nothing; `parse` makes these from a `.scn` file. Out: what `play` acts out, step by step.
 //! Always holds: a scenario that parsed asserts what the origin received, what a client got and its
-//! Cache-Status (DESIGN §13).
+//! Cache-Status (CONTRIBUTING.md *Tests*).
 //! It deliberately does not know the theatre that it is played in.
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! In: a scenario's settings, and pipes to its origin. Out: how that edge serves a pipe.
 //! Always holds: the edge's clock is the runtime's, anchored where the origin's is; its fillings and
-//! workers share the scenario's one thread (DESIGN §7).
+//! workers share the scenario's one thread (ARCHITECTURE.md *Threads*).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

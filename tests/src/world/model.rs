@@ -6,7 +6,7 @@
 //! byte by byte; what happened is told apart by sequence numbers, because much happens at one
 //! instant of a paused clock.
 //! It deliberately shares no law with the edge: the few lifetimes are written down again here.
-//! Clause: STYLE *Simulation*.
+//! Clause: CONTRIBUTING.md *Tests*.
 
 use std::{
     collections::HashMap,
