@@ -1,7 +1,8 @@
 //! The one place that reads time for the caching law.
 //!
 //! `now` is a wall-clock anchor, read once at start, plus monotonic time since: a stepped wall
-//! clock neither freshens nor ages what is stored (DESIGN invariant 11). Under a paused runtime
+//! clock neither freshens nor ages what is stored
+//! (ARCHITECTURE.md *What never happens* 12). Under a paused runtime
 //! the monotonic part is the paused one, so tests move time by hand.
 
 use std::time::SystemTime;

@@ -7,6 +7,7 @@
 //! pages are current (the config package's tests do), and anything that clippy already says.
 
 mod tidy {
+    pub(crate) mod clauses;
     pub(crate) mod floors;
     pub(crate) mod image;
     pub(crate) mod needs;

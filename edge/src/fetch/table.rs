@@ -2,7 +2,7 @@
 //!
 //! In: a cache key, the request's fields, what it wants. Out: a place: to lead or to follow.
 //! Always holds: at most one joinable filling per key, variant and range; nobody joins a filling
-//! older than an invalidation of its key (DESIGN §5). It knows nothing of origins or bodies.
+//! older than an invalidation of its key (ARCHITECTURE.md *Words*). It knows nothing of origins or bodies.
 
 use std::{
     collections::HashMap,

@@ -5,7 +5,7 @@
 //! atomic comparison; the map is bounded and, when full, raises its floor, which can only declare
 //! too much dead, never too little.
 //! A response carries the counter's value from when its fetch *began*: an invalidation that comes
-//! while it is on its way kills it as well (DESIGN §5).
+//! while it is on its way kills it as well (ARCHITECTURE.md *Words*).
 
 use std::{
     collections::HashMap,
