@@ -187,6 +187,15 @@ pub struct Asked {
 /// The host and the fields that the log repeats.
 const NAMED: usize = 3;
 
+/// The same, taken apart.
+struct Parts<'a> {
+    path: &'a [u8],
+    query: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
+}
+
 /// Bytes of each text from a client that a line repeats. A client may send fields of tens of
 /// kilobytes, six times that in JSON; a log that held them would drop everybody else's lines.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -233,8 +242,7 @@ impl Asked {
         told
     }
 
-    /// Path, query, host, User-Agent and Referer.
-    fn parts(&self) -> (&[u8], Option<&[u8]>, [Option<&[u8]>; NAMED]) {
+    fn parts(&self) -> Parts<'_> {
         let (target, mut rest) = self.text.split_at_checked(self.target).unwrap_or_default();
         let query = target.iter().position(|byte| *byte == b'?');
         let path = target.get(..query.unwrap_or(target.len())).unwrap_or_default();
@@ -244,7 +252,8 @@ impl Asked {
             rest = after;
             Some(value)
         });
-        (path, query, named)
+        let [host, user_agent, referer] = named;
+        Parts { path, query, host, user_agent, referer }
     }
 }
 
@@ -272,7 +281,7 @@ impl Drop for Record {
 impl Record {
     /// One line of JSON; times are seconds since the epoch and microseconds.
     fn write(&self, line: &mut Vec<u8>, duration: Duration) {
-        let (path, query, [host, user_agent, referer]) = self.asked.parts();
+        let Parts { path, query, host, user_agent, referer } = self.asked.parts();
         let millis = self.now.as_millis();
         line.extend_from_slice(b"{\"time\":");
         digits(line, millis / 1000);

@@ -175,7 +175,6 @@ thread_local! {
 
 impl Hall {
     /// Answers one request.
-    #[expect(clippy::too_many_lines, reason = "the hallway tells the whole way in one piece")]
     pub fn serve(
         self: &Arc<Self>,
         connection: &Arc<Connection>,

@@ -73,6 +73,7 @@ impl Stage {
         let (drain, draining) = drain();
         let world = World {
             node: Arc::from("test"),
+            cdn_id: Arc::from("test"),
             clock: Clock::system(),
             fills: Handle::current(),
             connector: Arc::new(Origin),

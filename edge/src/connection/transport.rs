@@ -240,7 +240,7 @@ mod tests {
         };
         let kinds = [4, 1, 0, 6, 8, 3, 9, 2, 7, 200, 0, 4];
         let bytes: Vec<u8> =
-            kinds.iter().enumerate().flat_map(|(n, kind)| frame(*kind, n as u8 * 20)).collect();
+            kinds.iter().zip(0_u8..).flat_map(|(kind, n)| frame(*kind, n * 20)).collect();
         for size in [1, 2, 8, 9, 10, 100, bytes.len()] {
             let mut frames = Frames::default();
             let controls: u32 = bytes.chunks(size).map(|piece| frames.pass(piece)).sum();

@@ -317,8 +317,8 @@ mod tests {
     /// What comes of addresses whose last number says what each does: 1 answers, 2 refuses, 3 never
     /// answers.
     async fn reached(addresses: &[&str]) -> Result<String, Option<FetchError>> {
-        let addresses: Vec<_> = addresses.iter().map(|text| address(text)).collect();
-        first_of(addresses.into_iter(), async |address: SocketAddr| match address.ip() {
+        let addresses = addresses.iter().map(|text| address(text));
+        first_of(addresses, async |address: SocketAddr| match address.ip() {
             IpAddr::V4(ip) if ip.octets()[3] == 1 => Ok(address.to_string()),
             IpAddr::V4(ip) if ip.octets()[3] == 2 => {
                 Err(FetchError::Connect { server: address.to_string(), reason: "no".to_owned() })

@@ -290,7 +290,7 @@ fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&
         return None;
     }
     // Several lines of it are no Range.
-    range::of(&ask.head.headers).and(ask.head.headers.get(header::RANGE))
+    range::of(&ask.head.headers).and_then(|_| ask.head.headers.get(header::RANGE))
 }
 
 /// Starts the forward on the fills runtime; without a slot for its leader it is a refresh in the

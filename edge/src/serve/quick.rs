@@ -86,7 +86,7 @@ impl wire::Quick for Desk {
         let mut record = record(&self.connection, &head, (started, now), &arrival.entry.metrics);
         let ttl = stored.head.freshness.ttl(now);
         record.outcome = Outcome { hit: true, ttl: Some(ttl), ..Outcome::default() };
-        Some(self.reply(stored, answer, (&method, shown.as_ref()), record))
+        Some(self.reply(stored, &answer, (&method, shown.as_ref()), record))
     }
 
     /// A request that never got here is recorded all the same, as one of no site.
@@ -141,7 +141,7 @@ impl Desk {
     fn reply(
         &self,
         stored: &StoredResponse,
-        answer: Answer,
+        answer: &Answer,
         (method, key): (&Method, Option<&CacheKey>),
         mut record: Box<Record>,
     ) -> Reply<Hit> {
@@ -158,7 +158,7 @@ impl Desk {
             | Answer::NotSatisfiable
             | Answer::Part(_)
             | Answer::Parts(_) => {
-                let (status, fields) = respond::head(&stored.head, &answer, record.now, method);
+                let (status, fields) = respond::head(&stored.head, answer, record.now, method);
                 status_line(&mut head, status);
                 write_lines(&mut head, &fields);
                 status
@@ -170,7 +170,7 @@ impl Desk {
         let reader = match answer {
             _ if *method == Method::HEAD => None,
             Answer::Whole => Some(stored.body.reader()),
-            Answer::Part(span) => Some(stored.body.reader_of(span)),
+            Answer::Part(span) => Some(stored.body.reader_of(*span)),
             Answer::Parts(_)
             | Answer::NotModified
             | Answer::PreconditionFailed

@@ -15,7 +15,11 @@ pub(super) fn is_plain(path: &str) -> bool {
     path.bytes().all(|octet| {
         let follows_slash = before == b'/';
         before = octet;
-        !matches!(octet, b'%' | b'\\') && !(follows_slash && matches!(octet, b'/' | b'.'))
+        match octet {
+            b'%' | b'\\' => false,
+            b'/' | b'.' => !follows_slash,
+            _ => true,
+        }
     })
 }
 
