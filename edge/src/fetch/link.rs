@@ -171,3 +171,22 @@ impl AsyncWrite for Watched {
         Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_is_one_piece_at_most() {
+        let (near, mut far) = duplex(256 * 1024);
+        far.write_all(&[b'x'; 200 * 1024]).await.unwrap();
+        let stream: BoxedIo = Box::new(near);
+        let taken = Arc::new(Taken { began: Instant::now(), millis: AtomicU64::new(0) });
+        let mut stream = Watched { stream: stream.take(0), taken };
+        for _ in 0..3 {
+            assert_eq!(stream.read(&mut [0; 64 * 1024]).await.unwrap(), PIECE_BYTES);
+        }
+    }
+}

@@ -30,6 +30,12 @@ use super::budget::{Budget, COPY_OVERHEAD_BYTES, Charge, PIECE_BYTES, Purse, cos
 /// read, before the slow one is cut.
 const LAGGARD_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Chunks smaller than this are joined to one as soon as [`SMALL_RUN`] of them stand at the end: an
+/// origin that flushes byte by byte would else cost its content a hundred times over.
+const SMALL_BYTES: usize = 512;
+/// See [`SMALL_BYTES`]; joined they are no larger than a piece.
+const SMALL_RUN: usize = 32;
+
 /// How a body ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
@@ -62,6 +68,8 @@ struct State {
     base: u64,
     /// What the chunks cost.
     held: usize,
+    /// Chunks at the end that are smaller than [`SMALL_BYTES`].
+    small: usize,
     /// Bytes appended so far.
     length: u64,
     /// `None` keeps everything; otherwise what the chunks may cost that the slowest reader holds up.
@@ -101,6 +109,7 @@ impl SharedBody {
                 chunks: VecDeque::new(),
                 base: 0,
                 held: 0,
+                small: 0,
                 length: 0,
                 window: None,
                 purse: None,
@@ -167,11 +176,20 @@ impl SharedBody {
             return Ok(());
         }
         let purse = self.state.lock().purse.clone();
-        let paid = purse.and_then(|purse| purse.copy(content));
-        let chunk = paid.or_else(|| self.budget.copy(content)).ok_or(Broken::Memory)?;
+        let chunk = self.copy(purse.as_ref(), content).ok_or(Broken::Memory)?;
         let wakers = {
             let mut state = self.state.lock();
-            state.push(chunk);
+            let start = state.length;
+            state.length = start.saturating_add(chunk.len() as u64);
+            state.push(start, chunk);
+            if state.small >= SMALL_RUN {
+                let (start, small) = state.last_small();
+                // Without memory for it they stay as they are.
+                if let Some(joined) = self.copy(purse.as_ref(), &small) {
+                    state.pop_small();
+                    state.push(start, joined);
+                }
+            }
             state.reader_wakers()
         };
         wake(wakers);
@@ -187,6 +205,11 @@ impl SharedBody {
         let chunk = self.budget.copy(content).ok_or(Broken::Memory)?;
         self.state.lock().last = Some(chunk);
         Ok(())
+    }
+
+    /// An exact copy, paid out of the purse while it lasts.
+    fn copy(&self, purse: Option<&Arc<Purse>>, content: &[u8]) -> Option<Bytes> {
+        purse.and_then(|purse| purse.copy(content)).or_else(|| self.budget.copy(content))
     }
 
     /// Waits until a windowed body has room for more; a kept one always has.
@@ -259,7 +282,9 @@ impl SharedBody {
                 return;
             }
             if let Some(last) = state.last.take().filter(|_| how.is_ok()) {
-                state.push(last);
+                let start = state.length;
+                state.length = start.saturating_add(last.len() as u64);
+                state.push(start, last);
             }
             state.end = Some(how);
             state.reader_wakers()
@@ -304,6 +329,29 @@ impl SharedBody {
 }
 
 impl State {
+    fn push(&mut self, start: u64, chunk: Bytes) {
+        self.held = self.held.saturating_add(cost(&chunk));
+        self.small = if chunk.len() < SMALL_BYTES { self.small + 1 } else { 0 };
+        self.chunks.push_back((start, chunk));
+    }
+
+    /// Where the last [`SMALL_RUN`] chunks start, and their content.
+    fn last_small(&self) -> (u64, Vec<u8>) {
+        let first = self.chunks.len().saturating_sub(SMALL_RUN);
+        let mut content = Vec::with_capacity(SMALL_RUN * SMALL_BYTES);
+        self.chunks.range(first..).for_each(|(_, chunk)| content.extend_from_slice(chunk));
+        (self.chunks.get(first).map_or(self.length, |(start, _)| *start), content)
+    }
+
+    /// Takes them away. What readers have been given of them is theirs.
+    fn pop_small(&mut self) {
+        for _ in 0..SMALL_RUN {
+            let Some((_, chunk)) = self.chunks.pop_back() else { break };
+            self.held = self.held.saturating_sub(cost(&chunk));
+        }
+        self.small = 0;
+    }
+
     fn uncut(&self) -> impl Iterator<Item = &ReaderState> {
         self.readers.iter().map(|(_, reader)| reader).filter(|reader| !reader.cut)
     }
@@ -320,13 +368,6 @@ impl State {
         };
         let last = self.chunks.iter().rev().take_while(fits).last();
         last.map_or(self.length, |(start, _)| *start)
-    }
-
-    fn push(&mut self, chunk: Bytes) {
-        let start = self.length;
-        self.held = self.held.saturating_add(cost(&chunk));
-        self.length = start.saturating_add(chunk.len() as u64);
-        self.chunks.push_back((start, chunk));
     }
 
     fn reader_wakers(&mut self) -> Vec<Waker> {
@@ -349,6 +390,7 @@ impl State {
             self.base = end;
             self.chunks.pop_front();
         }
+        self.small = self.small.min(self.chunks.len());
         if (self.base > before || self.readers.is_empty())
             && let Some(writer) = self.writer.take()
         {

@@ -5,10 +5,14 @@
 //! not in them; all runs on this test's one thread, whose allocations alone are counted.
 //! It deliberately does not know the resident size of a process: `tests/bench/memory.py` does.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use allocation_counter::measure;
 use bytesize::ByteSize;
+use edge::store::{
+    budget::Budget,
+    shared::{Reader, SharedBody},
+};
 use edge_core::settings::EdgeSettings;
 use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site};
@@ -87,6 +91,41 @@ fn what_slow_clients_hold_is_charged() {
         let (live, charged) = slopes(&settings, &server);
         assert!(live <= charged + THEATRE_BYTES, "{what}: {live:.0} live, {charged:.0} charged");
     }
+}
+
+/// What a reader gets until it has to wait.
+async fn drain(reader: &mut Reader, content: &mut Vec<u8>) {
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(chunk)) = reader.poll_next(cx) {
+            content.extend_from_slice(&chunk.unwrap());
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[test]
+fn content_that_comes_byte_by_byte_costs_little_more_than_itself() {
+    run(async {
+        let budget = Budget::new(1 << 20);
+        let body = SharedBody::new(Arc::clone(&budget));
+        let (mut early, mut late) = (body.reader(0).unwrap(), body.reader(0).unwrap());
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let octets: Vec<u8> = (0..=250).cycle().take(20_000).collect();
+        for (number, octet) in octets.iter().enumerate() {
+            body.append(&[*octet]).unwrap();
+            // At places that fall inside of what is joined later.
+            if number % 7 == 0 {
+                drain(&mut early, &mut first).await;
+            }
+        }
+        assert!(budget.used() <= 2 * octets.len(), "{} bytes for 20,000", budget.used());
+        drain(&mut early, &mut first).await;
+        drain(&mut late, &mut second).await;
+        assert!(first == octets && second == octets);
+        drop((early, late, body));
+        assert_eq!(budget.used(), 0);
+    });
 }
 
 #[test]

@@ -116,16 +116,19 @@ fn a_server_is_left_out_however_an_old_response_of_it_ends() {
         let mut old = stage.crowd(std::iter::once("/old".to_owned()));
         assert!(until(|| stage.asked(0) == 1).await);
         rest().await;
+        advance(SECOND).await;
         stage.world.wires.reach("a:80", Reach::Refuses);
         for number in 0..20 {
             stage.get(&format!("/{number}")).await;
         }
         let tried = stage.world.wires.tried("a:80");
+        assert_eq!(tried, 6, "the old response, and five failures");
         assert_eq!(old.join_next().await.unwrap().unwrap().body, b"abcdefgh");
         for number in 0..20 {
             stage.get(&format!("/more/{number}")).await;
         }
-        assert_eq!(stage.world.wires.tried("a:80"), tried, "still left out");
+        let asked = (stage.world.wires.tried("a:80"), stage.asked(0));
+        assert_eq!(asked, (tried, 1), "still left out, its old connection with it");
     });
 }
 
