@@ -203,7 +203,8 @@ pub struct Variants {
 pub trait Tier: Send + Sync {
     /// What is stored under `key`.
     fn lookup(&self, key: &[u8]) -> Option<Arc<Variants>>;
-    /// Stores a response; it replaces the one of the same variant and range.
+    /// Stores a response; it replaces those of the same variant that say nothing beyond it, unless
+    /// one of them is newer.
     fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>);
     /// Puts `new` in the place of `old`, if `old` is still stored: what has come since is newer.
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);

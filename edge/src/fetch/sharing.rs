@@ -206,7 +206,7 @@ async fn give_up_storing(
     Ok(())
 }
 
-/// Stores what has come, if all of it was kept.
+/// Stores what has come, if all of it was kept and its key was not invalidated meanwhile.
 fn keep(
     room: &FillRoom,
     filling: &Filling,
@@ -214,6 +214,9 @@ fn keep(
     shared: &SharedBody,
     charge: Option<Charge>,
 ) {
+    if room.is_dead(filling.key.as_bytes(), head.stamp) {
+        return;
+    }
     let (Some(charge), Some(chunks)) = (charge, shared.chunks_so_far()) else { return };
     let body = StoredBody::new(joined(&room.budget, chunks));
     let mut head = head.clone();

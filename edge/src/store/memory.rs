@@ -76,14 +76,19 @@ impl Tier for MemoryTier {
     fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) {
         let max = self.variants_max;
         let Some(place) = self.place(key).map(Arc::new) else { return };
-        self.cache.entry_by_ref(key).and_upsert_with(|old| {
+        self.cache.entry_by_ref(key).and_compute_with(|entry| {
             let mut responses = Vec::with_capacity(1);
             responses.push(Arc::clone(&response));
-            if let Some(old) = old {
-                let kept = old.value().responses.iter().filter(|old| !replaces(&response, old));
+            if let Some(entry) = entry {
+                let old = &entry.value().responses;
+                // Content that takes long comes after what began later and took less.
+                if old.iter().any(|old| replaces(&response, old) && is_newer(old, &response)) {
+                    return Op::Nop;
+                }
+                let kept = old.iter().filter(|old| !replaces(&response, old));
                 responses.extend(kept.take(max - 1).cloned());
             }
-            Arc::new(Variants { responses, place: Some(place) })
+            Op::Put(Arc::new(Variants { responses, place: Some(Arc::clone(&place)) }))
         });
     }
 
@@ -126,6 +131,13 @@ impl Tier for MemoryTier {
     }
 }
 
+/// Whether `old` is the newer of the two: its fetch began after an invalidation that the other's did
+/// not, or its head came later.
+fn is_newer(old: &StoredResponse, new: &StoredResponse) -> bool {
+    let rank = |of: &StoredResponse| (of.head.stamp, of.head.freshness.response_time);
+    rank(old) > rank(new)
+}
+
 /// Whether `new` takes the place of `old`: the same variant, and old says nothing that new does
 /// not (a whole replaces its parts, a part only the same part).
 fn replaces(new: &StoredResponse, old: &StoredResponse) -> bool {
@@ -136,5 +148,60 @@ fn replaces(new: &StoredResponse, old: &StoredResponse) -> bool {
         (None, _) => true,
         (Some(new), Some(old)) => new == old,
         (Some(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use edge_core::{
+        site::Policy,
+        storable::{Exchange, judge},
+        time::Timestamp,
+    };
+    use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+    use super::*;
+    use crate::store::{StoredBody, budget::Budget};
+
+    fn response(text: &'static str, stamp: u64, second: u64) -> Arc<StoredResponse> {
+        let mut fields = HeaderMap::new();
+        fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        let now = Timestamp::from_secs(second);
+        let mut head = judge(&Exchange {
+            method: &Method::GET,
+            target: "http://h/a",
+            request_fields: &HeaderMap::new(),
+            status: StatusCode::OK,
+            response_fields: &fields,
+            request_time: now,
+            response_time: now,
+            policy: &Policy::default(),
+        })
+        .unwrap();
+        head.stamp = stamp;
+        let body = StoredBody::new(vec![Bytes::from_static(text.as_bytes())]);
+        Arc::new(StoredResponse::new(head, body, Budget::new(1).reserve(0).unwrap()))
+    }
+
+    #[test]
+    fn an_older_response_never_displaces_a_newer_one() {
+        let key = CacheKey::from(b"http/1/h/a".as_slice());
+        let rows = [
+            ("a later head", (1, 10), (1, 11), "second"),
+            ("an earlier head", (1, 11), (1, 10), "first"),
+            ("a later stamp", (1, 11), (2, 10), "second"),
+            ("an earlier stamp", (2, 10), (1, 11), "first"),
+            ("the same moment", (1, 10), (1, 10), "second"),
+        ];
+        for (name, first, second, stays) in rows {
+            let tier = MemoryTier::new(1_000_000, 4);
+            tier.insert(&key, response("first", first.0, first.1));
+            tier.insert(&key, response("second", second.0, second.1));
+            let stored = tier.lookup(key.as_bytes()).unwrap();
+            let [only] = &stored.responses[..] else { panic!("{name}: not one") };
+            let content = only.body.reader().next_chunk().unwrap();
+            assert_eq!(content, stays, "{name}");
+        }
     }
 }
