@@ -15,6 +15,7 @@ use std::{
 
 use edge_core::{
     key::{self, CacheKey, VaryKey},
+    range::{self, Ranges},
     storable::{NotStored, StoredHead},
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -182,6 +183,8 @@ pub struct Want<'a> {
     pub fields: &'a HeaderMap,
     /// The Range that it would forward; `None` when it wants the whole.
     pub range: Option<&'a HeaderValue>,
+    /// How far beyond what has come of a whole the range may begin and still be waited for.
+    pub ahead_max: u64,
     /// Whether it wants a head only.
     pub head: bool,
     /// The variant that it will probably get.
@@ -301,9 +304,26 @@ fn forget(shard: &mut HashMap<CacheKey, Vec<Arc<Filling>>>, filling: &Arc<Fillin
     }
 }
 
+/// Whether a range of a whole that is on its way is as good as here: who wants the end of a film is
+/// not to wait for all of it.
+#[must_use]
+pub fn is_near(
+    range: Option<&HeaderValue>,
+    head: &StoredHead,
+    body: &SharedBody,
+    ahead_max: u64,
+) -> bool {
+    let length = head.content_length.unwrap_or(u64::MAX);
+    match range::resolve(range.map(HeaderValue::as_bytes), length, 1) {
+        Ranges::One(span) => span.first <= body.length().saturating_add(ahead_max),
+        // Answered with the whole, or without content.
+        Ranges::Whole | Ranges::Many(_) | Ranges::Unsatisfiable => true,
+    }
+}
+
 impl Filling {
     fn suits(&self, want: &Want<'_>) -> bool {
-        // A whole on its way serves any range; a part only the same range.
+        // A whole on its way serves any range that it comes to soon; a part only the same range.
         if self.range.is_some() && self.range.as_ref() != want.range {
             return false;
         }
@@ -317,7 +337,10 @@ impl Filling {
             }
             // Who comes after the head is not collapsed with its request: the response is then as
             // good as stored, and the law of reuse decides.
-            Stage::Shared { head, .. } => head.vary.matches(want.fields) && (want.usable)(head),
+            Stage::Shared { head, body, .. } => {
+                let near = self.range.is_some() || is_near(want.range, head, body, want.ahead_max);
+                near && head.vary.matches(want.fields) && (want.usable)(head)
+            }
             Stage::Stored(_) | Stage::Fresh(..) | Stage::Private { .. } | Stage::Failed(_) => false,
         }
     }

@@ -58,6 +58,7 @@ pub(super) async fn get(
         validating,
         led: false,
         forwarded: false,
+        range: None,
         presumed: None,
     };
     let mut record = Some(record);
@@ -126,6 +127,8 @@ pub(super) struct Round {
     pub(super) led: bool,
     /// Some round of it has asked the origin.
     pub(super) forwarded: bool,
+    /// The Range that it would forward in this round.
+    pub(super) range: Option<HeaderValue>,
     /// The variant that it will probably get, by the Vary of one that did not suit.
     pub(super) presumed: Option<VaryKey>,
 }
@@ -154,6 +157,7 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
+        ahead_max: 0,
         head: false,
         presumed: None,
         usable: &|_| true,
@@ -171,6 +175,7 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
             validating: true,
             led: true,
             forwarded: false,
+            range: None,
             presumed: None,
         };
         start(hall, &ask, ticket.filling(), &round, judged, None);
@@ -225,6 +230,7 @@ fn enter(
     judged: &Judged,
 ) -> (Ticket, Arc<PrivateSlot>) {
     let range = forwarded_range(ask, round, judged);
+    round.range = range.cloned();
     let presumed = round.presumed.clone().or_else(|| {
         judged.all.first().map(|stored| stored.head.vary.for_request(&ask.head.headers))
     });
@@ -237,6 +243,7 @@ fn enter(
         key: &ask.key,
         fields: &ask.head.headers,
         range,
+        ahead_max: ask.snapshot.edge.fill.window_bytes as u64,
         head: is_head(ask),
         presumed,
         usable: &usable,

@@ -21,7 +21,7 @@ use crate::{
     fetch::{
         FetchError,
         slot::PrivateSlot,
-        table::{Ticket, Unshared},
+        table::{Ticket, Unshared, is_near},
     },
     record::Record,
     store::{StoredResponse, shared::SharedBody},
@@ -51,6 +51,14 @@ pub(super) fn share(
     record: &mut Option<Box<Record>>,
 ) -> Step {
     if !may_have(ask, head, round, record) {
+        return Step::Again;
+    }
+    // A window passes a range on with everything before it, and a whole may take its time: who has
+    // only waited asks for the range itself.
+    let ahead_max = ask.snapshot.edge.fill.window_bytes as u64;
+    let near = is_near(round.range.as_ref(), head, body, ahead_max);
+    if !round.led && round.range.is_some() && ticket.filling().range.is_none() && !(near && stored)
+    {
         return Step::Again;
     }
     if let Some(record) = record {

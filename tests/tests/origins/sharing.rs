@@ -74,8 +74,15 @@ async fn filling(
     let snapshot = hall.snapshot.load();
     let entry = snapshot.sites.values().next().unwrap();
     let fields = HeaderMap::new();
-    let want =
-        Want { key, fields: &fields, range: None, head: false, presumed: None, usable: &|_| true };
+    let want = Want {
+        key,
+        fields: &fields,
+        range: None,
+        ahead_max: 0,
+        head: false,
+        presumed: None,
+        usable: &|_| true,
+    };
     let ticket = hall.room.table.lead_alone(want, &hall.room.stamps);
     let filling = Arc::clone(ticket.filling());
     let plan = FillPlan {
