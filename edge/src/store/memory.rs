@@ -88,7 +88,7 @@ impl Tier for MemoryTier {
                 let kept = old.iter().filter(|old| !replaces(&response, old));
                 responses.extend(kept.take(max - 1).cloned());
             }
-            Op::Put(Arc::new(Variants { responses, place: Some(Arc::clone(&place)) }))
+            Op::Put(Arc::new(Variants { responses, place: Some(place) }))
         });
     }
 
