@@ -195,7 +195,7 @@ mod tests {
             ("the same moment", (1, 10), (1, 10), "second"),
         ];
         for (name, first, second, stays) in rows {
-            let tier = MemoryTier::new(1_000_000, 4);
+            let tier = MemoryTier::new(1_000_000, 4, Budget::new(1_000_000));
             tier.insert(&key, response("first", first.0, first.1));
             tier.insert(&key, response("second", second.0, second.1));
             let stored = tier.lookup(key.as_bytes()).unwrap();
