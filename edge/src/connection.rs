@@ -20,7 +20,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use nearcast_daemon::drain::Draining;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 pub use self::content::{ContentError, RequestContent, StreamContent};
@@ -55,7 +55,7 @@ where
     let (mut received, mut length) = ([0; PREFACE.len()], 0);
     let grace = async {
         serving.draining.started().await;
-        sleep(limits.linger_timeout).await;
+        sleep_until(Instant::now() + limits.linger_timeout).await;
     };
     let is_known = tokio::select! {
         biased;
