@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     runtime::Handle,
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::*;
@@ -50,6 +50,9 @@ const END_HEADERS: u8 = 4;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 const REFUSED_STREAM: u32 = 7;
+
+/// Longer than any deadline: what has not come by then never comes.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 const PROTOCOL_WINDOW: u32 = 65_535;
 
@@ -198,7 +201,7 @@ impl Plain {
     async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         // A reset is an end as well.
-        drop(self.io.read_to_end(&mut rest).await);
+        drop(timeout(PATIENCE, self.io.read_to_end(&mut rest)).await.expect("no end"));
         String::from_utf8(rest).unwrap()
     }
 }
@@ -304,7 +307,7 @@ impl Client {
     /// The next frame of any kind.
     async fn any(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        self.io.read_exact(&mut head).await.ok()?;
+        timeout(PATIENCE, self.io.read_exact(&mut head)).await.expect("no frame, no end").ok()?;
         let [long, middle, short, kind, flags, stream @ ..] = head;
         let mut payload = vec![0; u32::from_be_bytes([0, long, middle, short]) as usize];
         self.io.read_exact(&mut payload).await.ok()?;

@@ -122,7 +122,7 @@ async fn a_client_that_reads_nothing_at_all_is_closed() {
     let stage = Stage::new();
     let mut client = stage.h2_over(2048, 1 << 30).await;
     client.get(1, "/60000").await;
-    (&mut client.served).await.unwrap();
+    timeout(PATIENCE, &mut client.served).await.expect("it stays open").unwrap();
     assert_between(client.began.elapsed(), WRITE_TIMEOUT, WRITE_TIMEOUT);
     assert_eq!(stage.hits("write_timeout"), 1);
 }
