@@ -93,6 +93,7 @@ mod tests {
         ("edge.limits.body_timeout", "\"3s\"", true),
         ("edge.limits.write_timeout", "\"3s\"", true),
         ("edge.limits.h2_streams_max", "3", true),
+        ("edge.limits.h2_controls_max", "333", true),
         ("edge.limits.h2_resets_max", "33", true),
         ("admin.listen", "\"127.0.0.1:9091\"", false),
         ("admin.connections_max", "3", false),

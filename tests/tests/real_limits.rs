@@ -199,8 +199,15 @@ fn h2_by_prior_knowledge_brings_the_same_bytes() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("500 succeeded, 0 failed"), "{said}");
     assert!(said.contains("(2000) data"), "500 times four bytes of content: {said}");
-    let hits = node.metrics().unwrap().sum("nearcast_edge_requests_total", &[("outcome", "hit")]);
-    assert_eq!(hits, Some(501.0));
+    // A response is recorded once its last octet has left, which is after the client has it.
+    wait_for("all hits are counted", || {
+        let metrics = node.metrics()?;
+        let hits = metrics.sum("nearcast_edge_requests_total", &[("outcome", "hit")]);
+        Ok((hits == Some(501.0)).then_some(()))
+    })
+    .unwrap();
+    let aborted = node.metrics().unwrap().sum("nearcast_edge_responses_aborted_total", &[]);
+    assert_eq!(aborted, Some(0.0));
 }
 
 /// What is too much over HTTP/1.1 is too much over HTTP/2 (RFC 9113 §10.5.1).

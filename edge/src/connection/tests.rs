@@ -206,6 +206,14 @@ impl Plain {
     }
 }
 
+/// Until nothing moves but time.
+async fn rest(stage: &Stage) {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.hits("header_timeout"), 0);
+}
+
 /// A frame as it came.
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {

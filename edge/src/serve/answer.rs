@@ -218,7 +218,7 @@ pub(super) fn failed(
         tracing::debug!(site = %record.site.site, %error, "a client's content was not to be had");
     } else if record.site.may_tell(record.now) {
         tracing::warn!(
-        site = %record.site.site, target = %record.asked.target(), request_id = format_args!("{id:016x}"),
+        site = %record.site.site, request_target = ?record.asked.target(), request_id = format_args!("{id:016x}"),
         reason = error.as_str(), error = %error, status = status.as_u16(),
         "a request could not be answered by its origin"
         );

@@ -5,13 +5,6 @@ use super::*;
 const GRACE: Duration = Duration::from_secs(2);
 const GET: &str = "GET /4 HTTP/1.1\r\nHost: a\r\n\r\n";
 
-async fn rest(stage: &Stage) {
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(stage.hits("header_timeout"), 0);
-}
-
 /// RFC 9112 §9.5 excuses the close of a connection that was idle, not of one that never had an answer.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_was_accepted_has_its_first_request_answered() {
