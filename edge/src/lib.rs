@@ -57,7 +57,11 @@ use self::{
     wire::Deadlines,
 };
 
-/// The share of the memory that complete responses may take; fillings and readers have the rest.
+/// The part of the memory that no budget hands out: clients' connections (some 25 KiB each), the
+/// runtimes and what the allocator rounds up are charged to nothing, and a full budget beside a
+/// thousand clients would reach more than `memory` × 1.2 with them.
+const UNCHARGED_PART: u64 = 16;
+/// The share of the budget that complete responses may take; fillings and readers have the rest.
 const STORED_PERCENT: u64 = 80;
 /// Invalidated keys of one site that are remembered one by one.
 const INVALIDATIONS_MAX: usize = 10_000;
@@ -289,11 +293,12 @@ fn memory(room: &FillRoom) -> Memory {
 
 fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
     let memory = settings.memory.as_u64();
-    let stored = memory / 100 * STORED_PERCENT;
+    let charged = memory - memory / UNCHARGED_PART;
+    let stored = charged / 100 * STORED_PERCENT;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);
     let remembered = (memory / REMEMBERED_BYTES).clamp(REMEMBERED.0, REMEMBERED.1);
-    let budget = Budget::new(size(memory));
+    let budget = Budget::new(size(charged));
     FillRoom {
         node: Arc::clone(&world.node),
         clock: world.clock,
