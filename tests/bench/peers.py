@@ -132,8 +132,10 @@ def start_ats(folder, start, origin_port):
     return Cache("ats", process, port, version(["traffic_server", "--version"], "Traffic Server"))
 
 
-def nearcast_settings(folder, name, port, admin_port, origin_port, memory):
+def nearcast_settings(folder, name, ports, memory, connections_max):
     """Shipped defaults; only what has none, and the word that lets an origin stand on loopback."""
+    port, admin_port, origin_port = ports
+    cap = f", connections_max = {connections_max}" if connections_max else ""
     path = f"{folder}/{name}.toml"
     with open(path, "w") as settings:
         settings.write(f"""
@@ -150,14 +152,14 @@ access = "{folder}/{name}-access.log"
 [[site]]
 name = "bench"
 hosts = ["*"]
-origin = {{ servers = ["http://127.0.0.1:{origin_port}"] }}
+origin = {{ servers = ["http://127.0.0.1:{origin_port}"]{cap} }}
 """)
     return path
 
 
-def start_nearcast(folder, start, origin_port, binary, memory="1 GiB", name="nearcast"):
+def start_nearcast(folder, start, origin_port, binary, memory="1 GiB", name="nearcast", connections_max=None):
     port, admin_port = free_port(), free_port()
-    settings = nearcast_settings(folder, name, port, admin_port, origin_port, memory)
+    settings = nearcast_settings(folder, name, (port, admin_port, origin_port), memory, connections_max)
     process = start(name, [binary, "run", "--config", settings], SERVER_CORE)
     process.wait_ready(f"http://127.0.0.1:{admin_port}/readyz")
     return Cache(name, process, port, version([binary, "--version"]))
