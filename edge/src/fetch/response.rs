@@ -34,8 +34,16 @@ pub(super) fn finish(
     Ok(response.map(|incoming| {
         let ended = incoming.is_end_stream();
         let idle_timeout = lease.plan.idle_timeout;
-        let lease = Some(lease);
-        let mut body = OriginBody { incoming, sent, lease, idle_timeout, deadline: None };
+        let (lease, asked) = (Some(lease), Instant::now());
+        let mut body = OriginBody {
+            incoming,
+            sent,
+            lease,
+            idle_timeout,
+            deadline: None,
+            asked,
+            kept_waiting: false,
+        };
         if ended {
             body.give_back();
         }
@@ -90,6 +98,9 @@ pub(super) struct Lease {
     pub(super) _charge: Charge,
 }
 
+/// A pause of this length says who waited for whom; what is shorter may be the scheduler's.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// An origin's response content; at its end the connection is free for the next request.
 pub struct OriginBody {
     incoming: Incoming,
@@ -97,6 +108,10 @@ pub struct OriginBody {
     lease: Option<Lease>,
     idle_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When it was last asked for content.
+    asked: Instant,
+    /// Whether it has been kept waiting since we last had to wait for it.
+    kept_waiting: bool,
 }
 
 impl OriginBody {
@@ -104,6 +119,15 @@ impl OriginBody {
     #[must_use]
     pub fn sent(&self) -> Instant {
         self.sent
+    }
+
+    /// Notes who has waited for whom since the body was last asked.
+    fn note_pause(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.asked) >= PAUSE {
+            self.kept_waiting = self.deadline.is_none();
+        }
+        self.asked = now;
     }
 
     fn give_back(&mut self) {
@@ -127,6 +151,7 @@ impl Body for OriginBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = &mut *self;
+        this.note_pause();
         if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
             // The timer is armed again only when the next wait begins.
             this.deadline = None;
@@ -148,6 +173,7 @@ impl Body for OriginBody {
         let deadline =
             this.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
         ready!(deadline.as_mut().poll(cx));
+        this.kept_waiting = false;
         Poll::Ready(Some(Err(this.broken(format!("no content for {idle:?}")))))
     }
 
@@ -164,7 +190,10 @@ impl OriginBody {
     fn broken(&mut self, reason: String) -> FetchError {
         let mut server = String::new();
         if let Some(lease) = self.lease.take() {
-            lease.server.failed(&lease.plan);
+            // A server that was kept waiting by a slow client may give up without being to blame.
+            if !self.kept_waiting {
+                lease.server.failed(&lease.plan);
+            }
             server.clone_from(&lease.server.address.authority);
         }
         FetchError::Broken { server, reason }

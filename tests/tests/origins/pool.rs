@@ -1,13 +1,16 @@
 //! The pool: turns, ejection, retries, caps, queues, deadlines, reuse.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use nearcast_tests::{
     message::Answer,
-    world::{Reach, rest, until},
+    world::{Reach, Server, rest, until},
 };
 use origin_mock::script::{Framing, Hold, Pace, Script, Step};
-use tokio::time::{Instant, advance};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, advance, timeout},
+};
 
 use super::stage::{HOST, cacheable, closes, run, stage, unstorable};
 
@@ -57,6 +60,45 @@ fn a_failing_server_is_left_out_and_comes_back() {
         }
         assert_eq!(stage.asked(0), 25, "it has its turn again");
     });
+}
+
+#[test]
+fn a_server_that_gives_up_on_a_slow_client_is_not_left_out() {
+    run(async {
+        let stage = stage(vec![open_door()], "ejection_failures = 1");
+        stage.world.wires.put("a:80", impatient());
+        let mut slow = stage.caller();
+        slow.send("GET", format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await;
+        assert!(slow.read(100).await > 0);
+        rest().await;
+        // Its client takes a little now and then, too little for the server.
+        for _ in 0..4 {
+            advance(20 * SECOND).await;
+            slow.read(1000).await;
+            rest().await;
+        }
+        assert!(slow.answer().await.cut);
+        let snapshot = stage.world.edge.hall().snapshot.load();
+        let entry = snapshot.sites.values().next().unwrap();
+        assert!(!entry.pool.is_down());
+    });
+}
+
+/// A server that sends without end, but waits for nobody longer than a minute.
+fn impatient() -> Server {
+    Arc::new(|mut io| {
+        Box::pin(async move {
+            let mut request = [0; 4096];
+            let head =
+                "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 9999999\r\n\r\n";
+            let mut sent =
+                io.read(&mut request).await.is_ok() && io.write_all(head.as_bytes()).await.is_ok();
+            while sent {
+                let sending = timeout(60 * SECOND, io.write_all(&[b'x'; 10_000])).await;
+                sent = matches!(sending, Ok(Ok(())));
+            }
+        })
+    })
 }
 
 #[test]
