@@ -107,6 +107,14 @@ impl FillRoom {
         self.budget.reserve(bytes).or_else(|| self.reserve(WINDOW_BYTES_MIN))
     }
 
+    /// Whether little memory is left: what nobody waits for then gives way, before somebody who does
+    /// is refused.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        let limit = self.budget.limit();
+        self.budget.used() > limit - limit / 16
+    }
+
     /// Whether `bytes` more would find room now, after what waits to be evicted has gone.
     #[must_use]
     pub fn has_room(&self, bytes: u64) -> bool {

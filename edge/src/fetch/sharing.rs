@@ -131,7 +131,7 @@ async fn pump<B: Content>(
         if filling.interest() == 0 && (windowed || !plan.background) {
             orphan_bytes = orphan_bytes.saturating_add(content.len() as u64);
             let left = length.map_or(orphan_bytes, |length| length.saturating_sub(shared.length()));
-            if windowed || left > plan.limits.orphan_bytes_max {
+            if windowed || left > plan.limits.orphan_bytes_max || room.is_short() {
                 return Err(Broken::Orphaned);
             }
         }

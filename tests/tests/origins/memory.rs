@@ -5,7 +5,11 @@
 //! not in them; all runs on this test's one thread, whose allocations alone are counted.
 //! It deliberately does not know the resident size of a process: `tests/bench/memory.py` does.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
 
 use allocation_counter::measure;
 use bytesize::ByteSize;
@@ -15,7 +19,7 @@ use edge::store::{
 };
 use edge_core::settings::EdgeSettings;
 use nearcast_daemon::access_log::AccessLog;
-use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site};
+use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::stage::{HOST, cacheable, run, stage};
@@ -23,6 +27,11 @@ use super::stage::{HOST, cacheable, run, stage};
 /// What stands around the edge for each client and is no part of it, and what a connection costs
 /// without content: two pipes of 16 KiB both ways, hyper's buffers and tasks on the client's side.
 const THEATRE_BYTES: f64 = 96.0 * 1024.0;
+
+const SITE: &str = "name = \"www\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }\n";
+
+const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
 
 /// A server that answers with `head` and then pours `piece` for ever.
 fn pours(head: &'static str, piece: &'static [u8]) -> Server {
@@ -46,8 +55,7 @@ fn crowd(clients: usize, settings: &EdgeSettings, server: &Server) -> (f64, f64)
         run(async {
             let wires = Arc::new(Wires::default());
             wires.put("a:80", Arc::clone(server));
-            let text = "name = \"www\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }\n";
-            let sites = [site(text).unwrap()];
+            let sites = [site(SITE).unwrap()];
             let world = World::new(settings, &sites, wires, AccessLog::off()).unwrap();
             let mut callers = Vec::new();
             for number in 0..clients {
@@ -84,7 +92,7 @@ fn what_slow_clients_hold_is_charged() {
     let rows = [
         ("a window", pours(stored, octets)),
         ("passed on", pours(passed, octets)),
-        ("byte by byte", pours(chunked, flushed)),
+        ("byte by byte", pours(CHUNKED, flushed)),
     ];
     let settings = EdgeSettings { object_bytes_max: ByteSize::kib(1), ..EdgeSettings::default() };
     for (what, server) in rows {
@@ -125,6 +133,35 @@ fn content_that_comes_byte_by_byte_costs_little_more_than_itself() {
         assert!(first == octets && second == octets);
         drop((early, late, body));
         assert_eq!(budget.used(), 0);
+    });
+}
+
+#[test]
+fn orphans_give_way_when_memory_is_short() {
+    run(async {
+        let chunk: &[u8] =
+            Box::leak([b"4000\r\n", &[b'x'; 0x4000][..], b"\r\n"].concat().into_boxed_slice());
+        let wires = Arc::new(Wires::default());
+        wires.put("a:80", pours(CHUNKED, chunk));
+        let settings = EdgeSettings {
+            memory: ByteSize::mib(16),
+            object_bytes_max: ByteSize::mib(3),
+            ..EdgeSettings::default()
+        };
+        let world = World::new(&settings, &[site(SITE).unwrap()], wires, AccessLog::off()).unwrap();
+        let room = &world.edge.hall().room;
+        let mut callers = Vec::new();
+        for number in 0..8 {
+            let mut caller = Caller::on(world.connect());
+            let request = format!("GET /{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+            caller.send("GET", request.as_bytes()).await;
+            assert!(caller.read(1).await > 0);
+            callers.push(caller);
+        }
+        drop(callers);
+        assert!(until(|| world.serving() == 0 && room.table.is_empty()).await);
+        assert!(room.counts.orphaned.load(Ordering::Relaxed) > 0);
+        assert_eq!(room.budget.refused(), 0, "nobody was refused for them");
     });
 }
 
