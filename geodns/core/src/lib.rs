@@ -1,0 +1,8 @@
+//! DNS law and geo law: what a query means, where its client is, and what it is answered.
+//!
+//! In: query bytes, zones, maps, health, `now` and a draw. Out: values and response bytes.
+//! Always holds: same input, same output; nothing here panics on bytes from the network.
+//! It deliberately knows no clock, socket, disk, environment, randomness, log or async.
+//!
+//! RFC 1034, 1035, 2181, 2308, 4592, 6891, 7871, 7873, 8482, 9018, 9460.
+#![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
