@@ -8,3 +8,4 @@
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 pub mod wire;
+pub mod zonefile;
