@@ -8,4 +8,5 @@
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 pub mod wire;
+pub mod zone;
 pub mod zonefile;

@@ -85,6 +85,8 @@ pub struct Response<'b> {
     buffer: &'b mut [u8],
     at: usize,
     bytes_max: usize,
+    /// What the OPT record will take at least, so that records nobody needs leave room for it.
+    opt_bytes_min: usize,
     question_end: usize,
     id: u16,
     flags: u16,
@@ -108,6 +110,7 @@ impl<'b> Response<'b> {
             buffer,
             at: HEADER_BYTES,
             bytes_max,
+            opt_bytes_min: query.edns.map_or(0, |edns| Opt::bytes_min(&edns)),
             question_end: HEADER_BYTES,
             id: query.header.id,
             flags: query.header.response_flags(),
@@ -170,11 +173,14 @@ impl<'b> Response<'b> {
         }
         let before = self.at;
         self.optional_from = self.optional_from.or(Some((before, self.additionals)));
+        let bytes_max = self.bytes_max;
+        self.bytes_max = bytes_max.saturating_sub(self.opt_bytes_min);
         if self.put_set(owner, set, set.ttl()) {
             self.count(Section::Additional, set);
         } else {
             self.at = before;
         }
+        self.bytes_max = bytes_max;
     }
 
     /// Ends the response: its length in the buffer.

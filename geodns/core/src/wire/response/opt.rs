@@ -66,6 +66,12 @@ impl<'a> Opt<'a> {
         Self { padding_block: edns.padding.then_some(PADDING_BLOCK_BYTES), ..self }
     }
 
+    /// The length of the record that a query gets at least: without what only we may have to say.
+    pub(super) fn bytes_min(edns: &Edns<'_>) -> usize {
+        let cookie = edns.cookie.map(|_| [0; REPLY_BYTES]);
+        Opt { cookie, ..Opt::reply_to(edns) }.bytes()
+    }
+
     /// The length of the record, without padding.
     pub(super) fn bytes(&self) -> usize {
         let option = |data: usize| data.saturating_add(OPTION_BYTES);

@@ -209,7 +209,16 @@ fn additional_records_are_left_out_where_nobody_needs_them() {
         response.add_optional(Owner::Question, &texts(1, 0));
     });
     let lines = dump(&response);
-    assert_eq!((lines.len(), response[2] & 2), (7, 0), "RFC 6891 §7: OPT before them: {lines:?}");
+    assert_eq!((lines.len(), response[2] & 2), (8, 0), "RFC 6891 §7: room for OPT: {lines:?}");
+    let query = asked(&message);
+    let mut buffer = [0; 512];
+    let mut response = Response::begin(&mut buffer, &query, DATAGRAM).unwrap();
+    response.add(Section::Answer, Owner::Question, &most);
+    response.add_optional(Owner::Question, &fills);
+    let opt = Opt { nsid: Some(b"fra-1"), ..Opt::reply_to(&query.edns.unwrap()) };
+    let length = response.finish(Rcode::NoError, Some(&opt));
+    let lines = dump(&buffer[..length]);
+    assert_eq!((lines.len(), buffer[2] & 2), (7, 0), "RFC 6891 §7: OPT before them: {lines:?}");
 }
 
 #[test]
