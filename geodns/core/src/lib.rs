@@ -7,6 +7,8 @@
 //! RFC 1034, 1035, 2181, 2308, 4592, 6891, 7871, 7873, 8482, 9018, 9460.
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod limit;
+pub mod serial;
 pub mod wire;
 pub mod zone;
 pub mod zonefile;
