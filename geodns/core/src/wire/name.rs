@@ -276,7 +276,16 @@ impl Unpacked {
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), NameError> {
         let mut name = Self::EMPTY;
         let (mut start, mut at, mut behind) = (at, at, None);
+        // What a pointer leads to lies wholly before what points there.
+        let mut end = message.len();
         loop {
+            if at >= end {
+                return Err(if behind.is_none() {
+                    NameError::Truncated
+                } else {
+                    NameError::Pointer
+                });
+            }
             let length = *message.get(at).ok_or(NameError::Truncated)?;
             match label(length)? {
                 Label::Root => {
@@ -296,7 +305,7 @@ impl Unpacked {
                         return Err(NameError::Pointer);
                     }
                     behind = behind.or_else(|| Some(next.saturating_add(1)));
-                    (start, at) = (target, target);
+                    (end, start, at) = (start, target, target);
                 }
             }
         }
@@ -417,6 +426,7 @@ mod tests {
             ("RFC 1035 §4.1.4 into itself", b"\x01a\xc0\0", 0, Err(NameError::Pointer)),
             ("RFC 1035 §4.1.4 forwards", b"\xc0\x02\0", 0, Err(NameError::Pointer)),
             ("RFC 1035 §4.1.4 two that loop", b"\x01a\xc0\x04\xc0\0", 4, Err(NameError::Pointer)),
+            ("RFC 1035 §4.1.4 into what points", b"\x03a\xc0\0\0", 2, Err(NameError::Pointer)),
             ("RFC 1035 §4.1.4 half a pointer", b"\0\xc0", 1, Err(NameError::Truncated)),
             ("RFC 1035 §3.1 no root", b"\x01a", 0, Err(NameError::Truncated)),
             ("RFC 1035 §3.1 beyond the end", b"\x01a", 9, Err(NameError::Truncated)),
