@@ -71,12 +71,12 @@ impl Zones {
     #[must_use]
     pub fn find(&self, name: &Folded, rtype: RecordType) -> Option<&Arc<Zone>> {
         let name = name.as_ref();
-        let zone = self.longest(name)?;
-        if rtype == RecordType::DS && zone.apex() == name {
+        if rtype == RecordType::DS {
+            // Below an apex this is the same zone; at one it is the zone above.
             let upper = name.parent().and_then(|parent| self.longest(parent));
-            return upper.or(Some(zone));
+            return upper.or_else(|| self.longest(name));
         }
-        Some(zone)
+        self.longest(name)
     }
 
     fn longest(&self, name: NameRef<'_>) -> Option<&Arc<Zone>> {

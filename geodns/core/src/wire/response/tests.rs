@@ -174,6 +174,11 @@ fn opt_counts_when_it_is_decided_what_fits() {
         response.add(Section::Answer, Owner::Question, &most);
     });
     assert_eq!(response.len(), 596, "585 without OPT");
+    let exact = query(Some((596, &[])));
+    let response = write(&exact, DATAGRAM, Rcode::NoError, |response| {
+        response.add(Section::Answer, Owner::Question, &most);
+    });
+    assert_eq!((response.len(), response[2] & 2), (596, 0), "RFC 6891 §6.2.3 to the last byte");
     let more = texts(5, 100);
     let response = write(&message, DATAGRAM, Rcode::NoError, |response| {
         response.add(Section::Answer, Owner::Question, &more);
