@@ -1,0 +1,134 @@
+//! How each PoP stands at this moment: what health, drain and load come to, ready for routes.
+//!
+//! In: what [`crate::health`] composes whenever anything changes. Out: plain facts per PoP, read
+//! by every query. Always holds: one standing for each PoP of the fleet view that it was made from;
+//! the addresses that are up are among all addresses.
+//! It deliberately does not know probes or reports, only what they came to.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::fleet::{HttpsView, PopId};
+
+/// A share, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PerMille(pub u16);
+
+impl PerMille {
+    /// All of it.
+    pub const ALL: Self = Self(1000);
+}
+
+/// How all PoPs of a fleet view stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standings {
+    /// By PoP.
+    pub pops: Vec<Standing>,
+}
+
+/// How a PoP stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// What hashing knows it by: it follows from its name alone, so that the fleet may change
+    /// around it.
+    pub key: u64,
+    /// Its share among equals.
+    pub weight: u32,
+    /// Lower goes first.
+    pub priority: u32,
+    /// Whether it is taken out of answers as long as others are there.
+    pub drained: bool,
+    /// How full it is; nothing where no recent report says.
+    pub load: Option<PerMille>,
+    /// Its addresses, IPv4.
+    pub v4: Addresses<Ipv4Addr>,
+    /// Its addresses, IPv6.
+    pub v6: Addresses<Ipv6Addr>,
+    /// What its HTTPS records say.
+    pub https: HttpsView,
+    /// Whether its state may change soon.
+    pub in_doubt: bool,
+    /// How long an answer that depends on it may be cached, in seconds.
+    pub ttl_max: u32,
+}
+
+/// The addresses of a PoP, of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses<A> {
+    /// All of them.
+    pub all: Vec<A>,
+    /// Those that are up.
+    pub up: Vec<A>,
+    /// Whether those that are up are enough for the PoP to be up in this family.
+    pub enough: bool,
+    /// The share of its clients that the PoP has taken back in this family after it was down.
+    pub ramp: PerMille,
+}
+
+/// The kind of record that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// A.
+    V4,
+    /// AAAA.
+    V6,
+    /// HTTPS (RFC 9460).
+    Https,
+}
+
+impl Standings {
+    /// How a PoP stands.
+    #[must_use]
+    pub fn pop(&self, pop: PopId) -> Option<&Standing> {
+        self.pops.get(pop.index())
+    }
+}
+
+impl Standing {
+    /// Whether the PoP has a record of this kind, whatever its health.
+    #[must_use]
+    pub fn offers(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::V4 => !self.v4.all.is_empty(),
+            Wanted::V6 => !self.v6.all.is_empty(),
+            Wanted::Https => {
+                let has_address = !self.v4.all.is_empty() || !self.v6.all.is_empty();
+                has_address && !self.https.alpn.is_empty()
+            }
+        }
+    }
+
+    /// The share of the clients that ask for this kind of record that it takes.
+    #[must_use]
+    pub fn ramp(&self, wanted: Wanted) -> PerMille {
+        match wanted {
+            Wanted::V4 => self.v4.ramp,
+            Wanted::V6 => self.v6.ramp,
+            Wanted::Https => self.v4.ramp.max(self.v6.ramp),
+        }
+    }
+
+    /// Whether it is up for clients that ask for this kind of record.
+    #[must_use]
+    pub fn is_up(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::V4 => self.v4.enough,
+            Wanted::V6 => self.v6.enough,
+            Wanted::Https => self.v4.enough || self.v6.enough,
+        }
+    }
+}
+
+impl<A> Default for Addresses<A> {
+    /// None, and nothing to take back.
+    fn default() -> Self {
+        Self { all: Vec::new(), up: Vec::new(), enough: false, ramp: PerMille::ALL }
+    }
+}
+
+impl<A> Addresses<A> {
+    /// The addresses to answer: those that are up, or all where none is.
+    #[must_use]
+    pub fn to_answer(&self) -> &[A] {
+        if self.up.is_empty() { &self.all } else { &self.up }
+    }
+}
