@@ -1,0 +1,327 @@
+//! Routing: which of the PoPs that are good for a client answer it now.
+//!
+//! In: a route, what is asked, where the client is, how PoPs stand, a draw. Out: PoPs in order,
+//! the scope and the TTL of the answer, or that nobody may answer; and, for an operator, every
+//! step on the way there.
+//! Always holds: the same input gives the same PoPs; which types a name has follows from the
+//! fleet and the map alone, never from a client or from health ([`Routes::types`]); the scope is
+//! that of the deepest leaf that was consulted.
+//! It deliberately does not know maps: the hallway hands in [`Located`] lists.
+//!
+//! RFC 7871 §7.2.1, §7.4. Hot path: [`Routes::choose`] allocates nothing and takes no lock;
+//! `a_choice_allocates_nothing` in `tests/geo_allocation.rs` holds it to that.
+//!
+//! A route works in steps. The client's own list goes through the policy first. If nobody is
+//! left, all PoPs of the map do, in the order that follows the list. If nobody is left again, the
+//! fallback route does the same, and so on. If nobody is left at the end, the first route's PoPs
+//! are offered as if they were up, or the answer is SERVFAIL, as its settings say.
+
+pub mod answer;
+mod build;
+mod explain;
+pub mod fence;
+pub mod filter;
+pub mod first;
+pub mod load;
+pub mod nearest;
+pub mod priority;
+pub mod rendezvous;
+pub mod slate;
+pub mod sticky;
+#[cfg(test)]
+mod tests;
+pub mod up;
+pub mod weight;
+
+pub use self::explain::{Explained, Phase, Step};
+
+use std::{net::IpAddr, sync::Arc};
+
+use self::{
+    filter::{Assumed, Context, Filter, Source, Trace, Unwatched},
+    rendezvous::client_key,
+    slate::Slate,
+};
+use crate::{
+    fleet::{FleetView, PopId},
+    locate::{Located, fold::fold},
+    settings::AllDown,
+    standing::{Standings, Wanted},
+};
+
+/// A route's place among the routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(u16);
+
+/// A map's place among the maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(u16);
+
+/// All routes of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    routes: Vec<Route>,
+}
+
+/// How names are answered.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The names that it answers, relative to each zone.
+    pub names: Vec<Box<str>>,
+    /// Whether it answers for every site.
+    pub sites: bool,
+    /// Its map.
+    pub map: MapId,
+    /// Addresses in an answer.
+    pub addresses_max: usize,
+    filters: Vec<Filter>,
+    /// Itself and the routes that are tried after it.
+    ways: Vec<RouteId>,
+    all_down: AllDown,
+    ttl: u32,
+    /// By how many bits clients are told apart at least: of IPv4 and of IPv6.
+    bits_min: (u8, u8),
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// The kind of record.
+    pub wanted: Wanted,
+    /// The address that decides ([`crate::locate::client::Client`]).
+    pub client: IpAddr,
+    /// [`rendezvous::name_key`] of the name.
+    pub name: u64,
+    /// A number without pattern, another one for each answer.
+    pub draw: u64,
+}
+
+/// What is answered; its PoPs are left on the slate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Whether anybody answers; if not, the answer is SERVFAIL.
+    pub outcome: Outcome,
+    /// The bits of the client's address that the answer follows from.
+    pub scope: u8,
+    /// How long the answer may be cached, in seconds.
+    pub ttl: u32,
+}
+
+/// Whether anybody answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The PoPs on the slate do.
+    Answered {
+        /// The route that they are from.
+        route: RouteId,
+        /// Where in its map they are from.
+        source: Source,
+        /// What had to be assumed.
+        assumed: Assumed,
+    },
+    /// Nobody does: all are down and the route says SERVFAIL, or fences keep the client out of all.
+    Nobody,
+}
+
+/// The kinds of records that a route's names have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Types {
+    /// A.
+    pub v4: bool,
+    /// AAAA.
+    pub v6: bool,
+    /// HTTPS.
+    pub https: bool,
+}
+
+impl RouteId {
+    fn new(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().map(Self)
+    }
+}
+
+impl MapId {
+    /// The map at this place among the maps.
+    #[must_use]
+    pub fn new(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().map(Self)
+    }
+
+    /// Its place among the maps.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Routes {
+    /// The route of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<RouteId> {
+        RouteId::new(self.routes.iter().position(|route| &*route.name == name)?)
+    }
+
+    /// A route.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> Option<&Route> {
+        self.routes.get(usize::from(id.0))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Route)> {
+        let with_id = |(index, route)| Some((RouteId::new(index)?, route));
+        self.routes.iter().enumerate().filter_map(with_id)
+    }
+
+    /// Chooses the PoPs that answer, and leaves them on `slate`. `locate` says what a map says of
+    /// the client.
+    pub fn choose<'m>(
+        &self,
+        id: RouteId,
+        ask: &Ask,
+        standings: &Standings,
+        slate: &mut Slate,
+        locate: impl Fn(MapId) -> Located<'m>,
+    ) -> Choice {
+        self.run(id, &mut Pass::new(ask, standings, slate, &mut Unwatched), locate)
+    }
+
+    fn run<'m>(
+        &self,
+        id: RouteId,
+        pass: &mut Pass<'_, impl Watch>,
+        locate: impl Fn(MapId) -> Located<'m>,
+    ) -> Choice {
+        let Some(first) = self.route(id) else { return pass.choice(Outcome::Nobody) };
+        pass.scope = first.scope_min(pass.ask.client);
+        pass.ttl = first.ttl;
+        for (way, route) in first.ways.iter().filter_map(|way| Some((*way, self.route(*way)?))) {
+            let assumed = Assumed::Nothing;
+            if let Some(source) = pass.through(way, route, &locate(route.map), assumed) {
+                return pass.choice(Outcome::Answered { route: way, source, assumed });
+            }
+        }
+        if first.all_down == AllDown::Offer {
+            let located = locate(first.map);
+            for assumed in [Assumed::Up, Assumed::Undrained] {
+                if let Some(source) = pass.through(id, first, &located, assumed) {
+                    return pass.choice(Outcome::Answered { route: id, source, assumed });
+                }
+            }
+        }
+        pass.choice(Outcome::Nobody)
+    }
+
+    /// The kinds of records that the names of a route have: those that any PoP of its map has.
+    /// `members` are the PoPs of the map.
+    #[must_use]
+    pub fn types(fleet: &FleetView, members: &[PopId]) -> Types {
+        let pops = || members.iter().filter_map(|id| fleet.pop(*id));
+        let has_address = |pop: &&crate::fleet::PopView| !pop.v4.is_empty() || !pop.v6.is_empty();
+        Types {
+            v4: pops().any(|pop| !pop.v4.is_empty()),
+            v6: pops().any(|pop| !pop.v6.is_empty()),
+            https: pops().filter(has_address).any(|pop| !pop.https.alpn.is_empty()),
+        }
+    }
+}
+
+/// Who watches a choice at work.
+trait Watch: Trace {
+    /// PoPs enter a policy.
+    fn enters(&mut self, _route: RouteId, _source: Source, _assumed: Assumed) {}
+}
+
+impl Watch for Unwatched {}
+
+/// One query's way through routes.
+struct Pass<'p, W> {
+    ask: &'p Ask,
+    standings: &'p Standings,
+    slate: &'p mut Slate,
+    trace: &'p mut W,
+    scope: u8,
+    ttl: u32,
+}
+
+impl<'p, W: Watch> Pass<'p, W> {
+    fn new(ask: &'p Ask, standings: &'p Standings, slate: &'p mut Slate, trace: &'p mut W) -> Self {
+        Self { ask, standings, slate, trace, scope: 0, ttl: 0 }
+    }
+
+    fn choice(&self, outcome: Outcome) -> Choice {
+        Choice { outcome, scope: self.scope, ttl: self.ttl }
+    }
+
+    /// Sends the client's list, and if nobody is left, the PoPs that follow it, through a policy.
+    fn through(
+        &mut self,
+        id: RouteId,
+        route: &Route,
+        located: &Located<'_>,
+        assumed: Assumed,
+    ) -> Option<Source> {
+        self.scope = self.scope.max(located.scope);
+        let folded = fold(self.ask.client);
+        let mut cx = Context {
+            standings: self.standings,
+            excluded: located.list.excluded,
+            wanted: self.ask.wanted,
+            assumed,
+            source: Source::List,
+            client: client_key(folded.masked(self.scope)),
+            name: self.ask.name,
+            draw: self.ask.draw,
+        };
+        for source in [Source::List, Source::Rest] {
+            match source {
+                Source::List => self.slate.fill(located.list.ranked),
+                Source::Rest => self.slate.fill_rest(located.list.rest),
+            }
+            cx.source = source;
+            self.trace.enters(id, source, assumed);
+            self.bound_ttl();
+            route.apply(self.slate, &cx, self.trace);
+            if !self.slate.is_empty() {
+                return Some(source);
+            }
+        }
+        None
+    }
+
+    /// An answer is cached no longer than any PoP it depends on allows, whether chosen or passed
+    /// over.
+    fn bound_ttl(&mut self) {
+        for pop in self.slate.pops().filter_map(|pop| self.standings.pop(pop)) {
+            self.ttl = self.ttl.min(pop.ttl_max);
+        }
+    }
+}
+
+impl Route {
+    fn apply(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {
+        trace.begins(None, slate);
+        filter::of_this_kind(slate, cx, trace);
+        trace.ends(slate);
+        for filter in &self.filters {
+            if slate.is_empty() {
+                return;
+            }
+            trace.begins(Some(filter.name()), slate);
+            filter.apply(slate, cx, trace);
+            trace.ends(slate);
+        }
+    }
+
+    /// The shortest scope of an answer to `client`.
+    fn scope_min(&self, client: IpAddr) -> u8 {
+        let folded = fold(client);
+        let bits = match (self.bits_min, folded.address) {
+            ((0, _), IpAddr::V4(_)) | ((_, 0), IpAddr::V6(_)) => return 0,
+            ((bits, _), IpAddr::V4(_)) | ((_, bits), IpAddr::V6(_)) => bits,
+        };
+        folded.added.saturating_add(bits)
+    }
+}
