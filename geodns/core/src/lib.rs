@@ -7,8 +7,16 @@
 //! RFC 1034, 1035, 2181, 2308, 4592, 6891, 7871, 7873, 8482, 9018, 9460.
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod fleet;
+pub mod health;
 pub mod limit;
+pub mod locate;
+pub mod moment;
+pub mod problem;
+pub mod route;
 pub mod serial;
+pub mod settings;
+pub mod standing;
 pub mod wire;
 pub mod zone;
 pub mod zonefile;

@@ -1,0 +1,135 @@
+//! From targets to addresses to PoPs.
+//!
+//! In: a [`HealthTable`], the fleet, `now`. Out: [`Standings`]. An address is up when all of its
+//! checks are, a PoP is up in a family when enough of its addresses are.
+//! Always holds: a PoP without addresses of a family is not up in it; without checks, every
+//! address is up; a force goes before probes, an order to drain or not before the fleet's word; a
+//! report of load that is too old is no report.
+//! The TTL rule: an answer is cached no longer than `ttl_max`; while a target of the PoP is in
+//! doubt, no longer than it takes until its state can change, but at least `ttl_min`.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::table::HealthTable;
+use crate::{
+    fleet::{FleetView, Load, PopId, PopView},
+    moment::Moment,
+    route::rendezvous::name_key,
+    settings::{HealthSettings, StateWord},
+    standing::{Addresses, PerMille, Standing, Standings},
+};
+
+impl HealthTable {
+    /// How the PoPs of a fleet stand, which must be the fleet that the table was made for.
+    #[must_use]
+    pub fn standings(
+        &self,
+        fleet: &FleetView,
+        settings: &HealthSettings,
+        now: Moment,
+    ) -> Standings {
+        let standing = |(id, view)| self.standing(id, view, settings, now);
+        Standings { pops: fleet.iter().map(standing).collect() }
+    }
+
+    fn standing(
+        &self,
+        id: PopId,
+        view: &PopView,
+        settings: &HealthSettings,
+        now: Moment,
+    ) -> Standing {
+        let orders = self.orders(&view.name);
+        let forced = orders.forced(now);
+        let state = |address: IpAddr| self.address(id, address, forced, settings, now);
+        let min = usize::try_from(settings.addresses_min).unwrap_or(usize::MAX);
+        let in_doubt = forced.is_none() && self.of_pop(id).any(|(_, _, one)| one.in_doubt());
+        let ends_in = orders.next_end(now).map(|end| end.since(now));
+        Standing {
+            key: name_key(view.name.as_bytes()),
+            weight: view.weight,
+            priority: view.priority,
+            drained: orders.drained(now).unwrap_or(view.drained),
+            load: load(view.load, view.capacity, settings.load_age_max, now),
+            v4: addresses(&view.v4, min, |address| state(IpAddr::V4(address))),
+            v6: addresses(&view.v6, min, |address| state(IpAddr::V6(address))),
+            https: view.https.clone(),
+            in_doubt,
+            ttl_max: self.ttl_max(id, in_doubt, ends_in, settings),
+        }
+    }
+
+    /// The share of its clients that an address takes; nothing while it is down.
+    fn address(
+        &self,
+        id: PopId,
+        address: IpAddr,
+        forced: Option<StateWord>,
+        settings: &HealthSettings,
+        now: Moment,
+    ) -> Option<PerMille> {
+        match forced {
+            Some(StateWord::Up) => return Some(PerMille::ALL),
+            Some(StateWord::Down) => return None,
+            None => {}
+        }
+        let mut share = PerMille::ALL;
+        for (target, _, machine) in self.of_pop(id) {
+            if target.address == address {
+                if machine.state() == StateWord::Down {
+                    return None;
+                }
+                share = share.min(machine.ramp(settings.ramp_up, now));
+            }
+        }
+        Some(share)
+    }
+
+    fn ttl_max(
+        &self,
+        id: PopId,
+        in_doubt: bool,
+        ends_in: Option<Duration>,
+        settings: &HealthSettings,
+    ) -> u32 {
+        let mut ttl = settings.ttl_max;
+        let at_least = settings.ttl_min.min(settings.ttl_max);
+        if in_doubt {
+            for (_, check, machine) in self.of_pop(id).filter(|(_, _, one)| one.in_doubt()) {
+                ttl = ttl.min(machine.time_to_change(check));
+            }
+        }
+        // An order that ends is a change that is known ahead.
+        ttl = ttl.min(ends_in.unwrap_or(ttl)).max(at_least);
+        u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+fn addresses<A: Copy>(
+    all: &[A],
+    min: usize,
+    share: impl Fn(A) -> Option<PerMille>,
+) -> Addresses<A> {
+    let states: Vec<(A, PerMille)> =
+        all.iter().filter_map(|address| Some((*address, share(*address)?))).collect();
+    Addresses {
+        all: all.to_vec(),
+        enough: !states.is_empty() && states.len() >= min.min(all.len()),
+        // The PoP has been back for as long as the first of its addresses.
+        ramp: states.iter().map(|(_, share)| *share).max().unwrap_or(PerMille::ALL),
+        up: states.into_iter().map(|(address, _)| address).collect(),
+    }
+}
+
+fn load(
+    report: Option<Load>,
+    capacity: Option<u64>,
+    age_max: Duration,
+    now: Moment,
+) -> Option<PerMille> {
+    let report = report.filter(|report| now.since(report.at) <= age_max)?;
+    // Without a capacity the report is in percent.
+    let capacity = u128::from(capacity.unwrap_or(100)).max(1);
+    let per_mille = u128::from(report.used).saturating_mul(1000).checked_div(capacity)?;
+    Some(PerMille(u16::try_from(per_mille).unwrap_or(u16::MAX)))
+}

@@ -1,0 +1,149 @@
+//! All targets of a node's probes and their states.
+//!
+//! In: the fleet and the checks. Out: what to probe, and where each result goes. Always holds: one
+//! target for each address of the fleet and each check; a target that a new fleet or new checks
+//! still have keeps its state, so that a reload is no restart.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use super::{
+    machine::Machine,
+    operator::{Order, Orders},
+};
+use crate::{
+    fleet::{FleetView, PopId},
+    moment::Moment,
+    settings::{CheckSettings, StateWord},
+};
+
+/// What is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The PoP.
+    pub pop: PopId,
+    /// The address.
+    pub address: IpAddr,
+    /// The check, by its place among the checks.
+    pub check: usize,
+}
+
+/// A target changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The target.
+    pub target: Target,
+    /// Its state from now on.
+    pub state: StateWord,
+}
+
+/// All targets and their states.
+#[derive(Clone, Debug, Default)]
+pub struct HealthTable {
+    pub(super) checks: Vec<CheckSettings>,
+    targets: Vec<Target>,
+    machines: Vec<Machine>,
+    /// By PoP: its targets' places.
+    by_pop: Vec<std::ops::Range<usize>>,
+    /// By the name of the PoP, so that they outlive a reload.
+    orders: HashMap<Arc<str>, Orders>,
+}
+
+impl HealthTable {
+    /// The targets of a fleet, before any result.
+    #[must_use]
+    pub fn new(fleet: &FleetView, checks: &[CheckSettings], now: Moment) -> Self {
+        Self::default().renewed(fleet, checks, now)
+    }
+
+    /// The targets of another fleet or other checks, with what is known of those that remain.
+    #[must_use]
+    pub fn renewed(&self, fleet: &FleetView, checks: &[CheckSettings], now: Moment) -> Self {
+        let known: HashMap<(IpAddr, usize), &Machine> = self
+            .targets
+            .iter()
+            .zip(&self.machines)
+            .map(|(target, machine)| ((target.address, target.check), machine))
+            .collect();
+        let mut table =
+            Self { checks: checks.to_vec(), orders: self.orders.clone(), ..Self::default() };
+        table.orders.retain(|name, _| fleet.find(name).is_some());
+        for (pop, view) in fleet.iter() {
+            let first = table.targets.len();
+            for address in view.addresses() {
+                for (check, settings) in checks.iter().enumerate() {
+                    // A check that is written differently is another check.
+                    let before = self.checks.iter().position(|before| before == settings);
+                    let machine = before.and_then(|before| known.get(&(address, before)));
+                    let new = || Machine::new(settings, now);
+                    table.machines.push(machine.map_or_else(new, |machine| (*machine).clone()));
+                    table.targets.push(Target { pop, address, check });
+                }
+            }
+            table.by_pop.push(first..table.targets.len());
+        }
+        table
+    }
+
+    /// What is probed, in an order that stays as long as the table.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// How a target is probed.
+    #[must_use]
+    pub fn check(&self, target: &Target) -> Option<&CheckSettings> {
+        self.checks.get(target.check)
+    }
+
+    /// A target's state.
+    #[must_use]
+    pub fn machine(&self, index: usize) -> Option<&Machine> {
+        self.machines.get(index)
+    }
+
+    /// Takes the outcome of a probe of the target at `index`; the change, if it made one.
+    pub fn take(&mut self, index: usize, passed: bool, now: Moment) -> Option<Change> {
+        let target = *self.targets.get(index)?;
+        let check = self.checks.get(target.check)?;
+        let state = self.machines.get_mut(index)?.take(check, passed, now)?;
+        Some(Change { target, state })
+    }
+
+    /// Takes an operator's order; whether there is such a PoP is the caller's to know.
+    pub fn order(&mut self, pop: &str, order: Order, end: Option<Moment>) {
+        self.orders.entry(pop.into()).or_default().take(order, end);
+    }
+
+    /// What an operator said of a PoP.
+    #[must_use]
+    pub fn orders(&self, pop: &str) -> Orders {
+        self.orders.get(pop).copied().unwrap_or_default()
+    }
+
+    /// Whether every target has a result: before that, what is up is a guess.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.machines.iter().all(Machine::has_result)
+    }
+
+    /// When an order ends next, and standings must be made anew.
+    #[must_use]
+    pub fn next_end(&self, now: Moment) -> Option<Moment> {
+        self.orders.values().filter_map(|orders| orders.next_end(now)).min()
+    }
+
+    /// A PoP's targets, with their checks and states.
+    pub(super) fn of_pop(
+        &self,
+        pop: PopId,
+    ) -> impl Iterator<Item = (&Target, &CheckSettings, &Machine)> {
+        let range = self.by_pop.get(pop.index()).cloned().unwrap_or_default();
+        let targets = self.targets.get(range.clone()).unwrap_or_default();
+        let machines = self.machines.get(range).unwrap_or_default();
+        targets
+            .iter()
+            .zip(machines)
+            .filter_map(|(target, machine)| Some((target, self.checks.get(target.check)?, machine)))
+    }
+}

@@ -1,0 +1,310 @@
+//! Health from the first probe to the standings that routes read.
+#![expect(clippy::arithmetic_side_effects, reason = "sums that a test may get wrong")]
+
+use std::{net::IpAddr, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{machine::Machine, operator::Order, *};
+use crate::{
+    fleet::{FleetView, Load, PopView},
+    moment::Moment,
+    settings::{CheckKind, CheckSettings, HealthSettings, StateWord},
+    standing::{PerMille, Standing, Wanted},
+};
+
+fn check(rise: u32, fall: u32) -> CheckSettings {
+    CheckSettings { rise, fall, ..CheckSettings::new(CheckKind::Tcp, 80) }
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment::from_millis(seconds * 1000)
+}
+
+/// The states after each of a row of results, `+` passed and `-` failed.
+fn states(check: &CheckSettings, results: &str) -> String {
+    let mut machine = Machine::new(check, at(0));
+    let step = |(second, result): (u64, char)| {
+        machine.take(check, result == '+', at(second));
+        machine.check_invariants(check);
+        let state = if machine.state() == StateWord::Up { 'U' } else { 'D' };
+        if machine.in_doubt() { state.to_ascii_lowercase() } else { state }
+    };
+    (1..).zip(results.chars()).map(step).collect()
+}
+
+#[test]
+fn a_state_changes_after_as_many_results_in_a_row() {
+    // Lower case is in doubt.
+    let rows = [
+        ("the first result decides alone", 2, 3, "-", "D"),
+        ("and so does the first pass", 2, 3, "+", "U"),
+        ("fall", 2, 3, "+---", "UuuD"),
+        ("a pass between begins anew", 2, 3, "+--+---", "UuuUuuD"),
+        ("rise", 2, 3, "-++", "DdU"),
+        ("a failure between begins anew", 3, 1, "-++-+++", "DddDddU"),
+        ("one of each", 1, 1, "+-+-", "UDUD"),
+        ("and back", 2, 2, "+--++--", "UuDdUuD"),
+    ];
+    for (name, rise, fall, results, expected) in rows {
+        assert_eq!(states(&check(rise, fall), results), expected, "{name}");
+    }
+    let down_first = CheckSettings { before: StateWord::Down, ..check(3, 3) };
+    let machine = Machine::new(&down_first, at(0));
+    assert_eq!(
+        (machine.state(), machine.in_doubt(), machine.has_result()),
+        (StateWord::Down, true, false)
+    );
+    assert_eq!(states(&down_first, "+"), "U");
+}
+
+#[test]
+fn changes_are_counted_and_forgotten() {
+    let check = check(1, 1);
+    let mut machine = Machine::new(&check, at(0));
+    for second in 1..=40 {
+        machine.take(&check, second % 2 == 0, at(second));
+    }
+    assert_eq!(machine.changes(), 40);
+    let flaps = |window, now| machine.flaps(Duration::from_secs(window), at(now));
+    assert_eq!(flaps(9, 40), 10);
+    assert_eq!(flaps(1_000, 40), 16, "as many as are remembered");
+    assert_eq!(flaps(9, 100), 0);
+}
+
+#[test]
+fn what_comes_back_ramps_up_and_what_begins_does_not() {
+    let check = check(1, 1);
+    let ramp = Duration::from_secs(100);
+    let mut machine = Machine::new(&check, at(0));
+    machine.take(&check, true, at(0));
+    assert_eq!(machine.ramp(ramp, at(1)), PerMille::ALL);
+    machine.take(&check, false, at(10));
+    machine.take(&check, true, at(20));
+    let rows = [(20, 1), (21, 10), (70, 500), (119, 990), (120, 1000), (10_000, 1000)];
+    for (now, share) in rows {
+        assert_eq!(machine.ramp(ramp, at(now)), PerMille(share), "{now}");
+    }
+    assert_eq!(machine.ramp(Duration::ZERO, at(20)), PerMille::ALL);
+    let down_first = CheckSettings { before: StateWord::Down, ..check };
+    let mut begins = Machine::new(&down_first, at(0));
+    begins.take(&down_first, true, at(5));
+    assert_eq!(begins.ramp(ramp, at(5)), PerMille::ALL);
+}
+
+/// Two PoPs: `a` with two IPv4 addresses and one IPv6, `b` with one IPv4.
+fn fleet() -> FleetView {
+    let pop = |name: &str, addresses: &[&str]| {
+        let mut pop = PopView::new(name);
+        for address in addresses {
+            match address.parse().unwrap() {
+                IpAddr::V4(four) => pop.v4.push(four),
+                IpAddr::V6(six) => pop.v6.push(six),
+            }
+        }
+        pop
+    };
+    let a = pop("a", &["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+    FleetView { revision: 0, pops: vec![a, pop("b", &["192.0.2.9"])] }
+}
+
+struct Probed {
+    fleet: FleetView,
+    table: HealthTable,
+    settings: HealthSettings,
+    now: u64,
+}
+
+impl Probed {
+    fn new(checks: &[CheckSettings]) -> Self {
+        let fleet = fleet();
+        let table = HealthTable::new(&fleet, checks, at(0));
+        Self { fleet, table, settings: HealthSettings::default(), now: 1 }
+    }
+
+    /// Probes an address on a check's port.
+    fn probe(&mut self, address: &str, check: usize, passed: bool) -> Option<Change> {
+        let address: IpAddr = address.parse().unwrap();
+        let is_it = |target: &Target| target.address == address && target.check == check;
+        let index = self.table.targets().iter().position(is_it).unwrap();
+        self.table.take(index, passed, at(self.now))
+    }
+
+    fn all_pass(&mut self) {
+        for index in 0..self.table.targets().len() {
+            self.table.take(index, true, at(self.now));
+        }
+    }
+
+    fn standing(&self, pop: usize) -> Standing {
+        self.table.standings(&self.fleet, &self.settings, at(self.now)).pops[pop].clone()
+    }
+}
+
+#[test]
+fn an_address_is_up_when_all_its_checks_are_and_a_pop_when_enough_addresses_are() {
+    let mut probed = Probed::new(&[check(1, 1), CheckSettings::new(CheckKind::Https, 443)]);
+    assert_eq!(probed.table.targets().len(), 8);
+    assert!(!probed.table.is_ready());
+    probed.all_pass();
+    assert!(probed.table.is_ready());
+    let a = probed.standing(0);
+    assert_eq!((a.v4.up.len(), a.v4.enough, a.v6.enough), (2, true, true));
+    let change = probed.probe("192.0.2.1", 0, false).unwrap();
+    assert_eq!(
+        (change.state, change.target.address.to_string().as_str()),
+        (StateWord::Down, "192.0.2.1")
+    );
+    let a = probed.standing(0);
+    assert_eq!(a.v4.up, ["192.0.2.2".parse::<std::net::Ipv4Addr>().unwrap()]);
+    assert!(a.is_up(Wanted::V4) && a.is_up(Wanted::V6));
+    probed.settings.addresses_min = 2;
+    let a = probed.standing(0);
+    assert!(!a.is_up(Wanted::V4), "one of two is not enough");
+    assert!(a.is_up(Wanted::V6), "never more than it has");
+    assert!(a.is_up(Wanted::Https));
+    let b = probed.standing(1);
+    assert!(b.is_up(Wanted::V4) && !b.is_up(Wanted::V6) && !b.offers(Wanted::V6));
+}
+
+#[test]
+fn without_checks_every_address_is_up() {
+    let probed = Probed::new(&[]);
+    assert!(probed.table.is_ready());
+    let a = probed.standing(0);
+    assert!(a.v4.enough && a.v6.enough && !a.in_doubt);
+}
+
+#[test]
+fn orders_go_before_probes_and_before_the_fleet() {
+    let mut probed = Probed::new(&[check(1, 1)]);
+    probed.all_pass();
+    probed.table.order("a", Order::Force(StateWord::Down), Some(at(100)));
+    probed.table.order("b", Order::Drain, None);
+    assert_eq!(probed.table.next_end(at(1)), Some(at(100)));
+    assert!(!probed.standing(0).v4.enough && probed.standing(1).drained);
+    probed.now = 100;
+    assert!(probed.standing(0).v4.enough, "over");
+    for address in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
+        probed.probe(address, 0, false);
+    }
+    assert!(!probed.standing(0).v4.enough);
+    probed.table.order("a", Order::Force(StateWord::Up), None);
+    assert_eq!(probed.standing(0).v4.up.len(), 2);
+    probed.fleet.pops[1].drained = true;
+    probed.table.order("b", Order::Undrain, None);
+    assert!(!probed.standing(1).drained);
+}
+
+#[test]
+fn a_pop_in_doubt_shortens_the_ttl() {
+    let mut probed = Probed::new(&[check(4, 6)]);
+    probed.settings.ttl_min = Duration::from_secs(7);
+    assert!(probed.standing(0).in_doubt, "no result yet");
+    assert_eq!(probed.standing(0).ttl_max, 7, "the first result comes after 5 s");
+    probed.all_pass();
+    assert_eq!((probed.standing(0).in_doubt, probed.standing(0).ttl_max), (false, 60));
+    // Six failures are needed at five seconds each.
+    let expected = [25, 20, 15, 10, 7];
+    for ttl in expected {
+        probed.probe("192.0.2.1", 0, false);
+        assert_eq!((probed.standing(0).in_doubt, probed.standing(0).ttl_max), (true, ttl));
+    }
+    probed.probe("192.0.2.1", 0, false);
+    assert_eq!(probed.standing(0).ttl_max, 60, "down, without a doubt");
+    assert_eq!(probed.standing(1).ttl_max, 60, "another PoP's doubts are its own");
+    probed.table.order("b", Order::Drain, Some(at(31)));
+    assert_eq!(probed.standing(1).ttl_max, 30, "an order that ends is a change known ahead");
+    probed.settings.ttl_max = Duration::from_secs(3);
+    assert_eq!(probed.standing(1).ttl_max, 3, "never longer than the setting");
+}
+
+#[test]
+fn a_pop_is_back_for_as_long_as_its_first_address() {
+    let mut probed = Probed::new(&[check(1, 1)]);
+    probed.settings.ramp_up = Duration::from_secs(10);
+    probed.all_pass();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        probed.probe(address, 0, false);
+    }
+    probed.now = 10;
+    probed.probe("192.0.2.1", 0, true);
+    probed.now = 14;
+    probed.probe("192.0.2.2", 0, true);
+    let a = probed.standing(0);
+    assert_eq!((a.ramp(Wanted::V4), a.ramp(Wanted::V6)), (PerMille(400), PerMille::ALL));
+    assert_eq!(a.ramp(Wanted::Https), PerMille::ALL);
+}
+
+#[test]
+fn a_report_of_load_counts_while_it_is_fresh() {
+    let rows = [
+        ("percent", None, 85, 50, Some(850)),
+        ("of a capacity", Some(40_u64), 10, 50, Some(250)),
+        ("more than full", Some(10), 1_000, 50, Some(u16::MAX)),
+        ("no capacity at all", Some(0), 1, 50, Some(1000)),
+        ("as old as is allowed", None, 85, 40, Some(850)),
+        ("too old", None, 85, 39, None),
+    ];
+    for (name, capacity, used, reported, expected) in rows {
+        let mut probed = Probed::new(&[]);
+        probed.now = 100;
+        probed.fleet.pops[0].capacity = capacity;
+        probed.fleet.pops[0].load = Some(Load { used, at: at(reported) });
+        assert_eq!(probed.standing(0).load, expected.map(PerMille), "{name}");
+        assert_eq!(probed.standing(1).load, None, "silence is no load");
+    }
+}
+
+#[test]
+fn a_reload_is_no_restart() {
+    let mut probed = Probed::new(&[check(1, 1), check(2, 2)]);
+    probed.all_pass();
+    probed.probe("192.0.2.9", 0, false);
+    probed.table.order("b", Order::Drain, None);
+    let mut fleet = probed.fleet.clone();
+    fleet.pops.insert(0, PopView::new("new"));
+    fleet.pops[0].v4.push("192.0.2.77".parse().unwrap());
+    let renewed = probed.table.renewed(&fleet, &[check(2, 2), check(1, 1)], at(9));
+    let known = |address: &str, check: usize| {
+        let address: IpAddr = address.parse().unwrap();
+        let targets = renewed.targets().iter();
+        let index = targets.clone().position(|one| one.address == address && one.check == check);
+        let machine = renewed.machine(index.unwrap()).unwrap();
+        (machine.state(), machine.has_result())
+    };
+    assert_eq!(known("192.0.2.9", 1), (StateWord::Down, true), "the same check at another place");
+    assert_eq!(known("192.0.2.9", 0), (StateWord::Up, true));
+    assert_eq!(known("192.0.2.77", 0), (StateWord::Up, false), "a new address");
+    assert_eq!(renewed.orders("b").drained(at(9)), Some(true));
+    let changed = renewed.renewed(&fleet, &[check(3, 3)], at(9));
+    assert!(!changed.is_ready(), "another check knows nothing");
+    let gone = changed.renewed(&FleetView::default(), &[], at(9));
+    assert_eq!((gone.targets().len(), gone.orders("b")), (0, Default::default()));
+}
+
+proptest! {
+    #[test]
+    fn a_machine_is_always_in_order(
+        rise in 1..5_u32, fall in 1..5_u32, up_first: bool, results in prop::collection::vec(any::<bool>(), 0..80),
+    ) {
+        let before = if up_first { StateWord::Up } else { StateWord::Down };
+        let check = CheckSettings { before, ..check(rise, fall) };
+        let mut machine = Machine::new(&check, at(0));
+        let mut said = Vec::new();
+        for (second, passed) in (1..).zip(results) {
+            let before = machine.state();
+            let change = machine.take(&check, passed, at(second));
+            machine.check_invariants(&check);
+            said.push(passed);
+            prop_assert_eq!(change.is_some(), machine.state() != before);
+            // The plain rule: after the first, as many of one kind in a row at the end.
+            if let Some(state) = change {
+                let needed = if state == StateWord::Up { rise } else { fall };
+                let count = said.iter().rev().take_while(|one| **one == passed).count();
+                prop_assert!(said.len() == 1 || count >= usize::try_from(needed).unwrap());
+            }
+            prop_assert!(machine.time_to_change(&check) >= check.interval);
+        }
+    }
+}
