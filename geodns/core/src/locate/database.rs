@@ -65,7 +65,7 @@ pub struct Database<'d> {
 }
 
 /// Slots of the records met last; a power of two.
-const RECENT: usize = 1 << 14;
+const RECENT: usize = 1 << 15;
 
 /// Records that were read, each place once. The first is the unknown place.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::{
     country::{Countries, Precision},
     place::Place,
     plan::MapPlan,
-    sphere::{Vector, angle_of_km, bias_factor},
+    sphere::{Vector, angle_of_chord_squared, angle_of_km, bias_factor},
 };
 use crate::fleet::{Fence, FleetView, PopId, PopSet, PopView};
 
@@ -32,6 +32,7 @@ pub struct Ranked {
 pub(super) struct Draft {
     pub(super) ranked: Vec<Ranked>,
     pub(super) excluded: PopSet,
+    /// By angle and bias, or by the square of the chord where no PoP has a bias.
     distances: Vec<(f64, PopId)>,
 }
 
@@ -46,6 +47,7 @@ pub(super) struct Orderer<'p> {
     tie_factor: f64,
     tie_angle: f64,
     any_fence: bool,
+    any_bias: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl<'p> Orderer<'p> {
             plan,
             countries: Countries::load(),
             any_fence: candidates.iter().any(|candidate| !candidate.fence.is_open()),
+            any_bias: plan.members.iter().any(|id| fleet.pop(*id).is_some_and(|pop| pop.bias != 0)),
             candidates,
             families: [having(|pop| !pop.v4.is_empty()), having(|pop| !pop.v6.is_empty())],
             tie_factor: 1.0 + f64::from(plan.tie_percent) / 100.0,
@@ -169,7 +172,12 @@ impl<'p> Orderer<'p> {
             let Some(vector) = candidate.vector else { continue };
             let stands = draft.ranked.iter().any(|ranked| ranked.pop == candidate.id);
             if !stands && !draft.excluded.contains(candidate.id) {
-                draft.distances.push((client.angle(vector) * candidate.bias, candidate.id));
+                let distance = if self.any_bias {
+                    client.angle(vector) * candidate.bias
+                } else {
+                    client.chord_squared(vector)
+                };
+                draft.distances.push((distance, candidate.id));
             }
         }
         let taken = self.take_nearest(draft);
@@ -198,6 +206,12 @@ impl<'p> Orderer<'p> {
             }
         }
         taken.sort_by(nearer);
+        if !self.any_bias {
+            let to_angle = |(distance, _): &mut (f64, PopId)| {
+                *distance = angle_of_chord_squared(*distance);
+            };
+            taken.iter_mut().for_each(to_angle);
+        }
         taken
     }
 

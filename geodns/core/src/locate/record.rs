@@ -122,6 +122,7 @@ struct Reader<'s> {
 const ENDS: &str = "it ends too early";
 
 impl<'s> Reader<'s> {
+    #[inline]
     fn bytes(&mut self, count: usize) -> Result<&'s [u8], &'static str> {
         let end = self.at.checked_add(count).ok_or(ENDS)?;
         let bytes = self.section.get(self.at..end).ok_or(ENDS)?;
@@ -129,12 +130,14 @@ impl<'s> Reader<'s> {
         Ok(bytes)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, &'static str> {
         let byte = *self.section.get(self.at).ok_or(ENDS)?;
         self.at = self.at.saturating_add(1);
         Ok(byte)
     }
 
+    #[inline]
     fn unsigned(&mut self, count: usize) -> Result<u64, &'static str> {
         let bytes = self.bytes(count)?;
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -157,6 +160,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Goes to the value that stands here or that a pointer here leads to.
+    #[inline]
     fn enter(&mut self) -> Result<Entered, &'static str> {
         self.steps = self.steps.checked_sub(1).ok_or("it holds too many values")?;
         let control = self.byte()?;
@@ -172,6 +176,7 @@ impl<'s> Reader<'s> {
         Ok(Entered { head: self.head(control)?, back: Some(back) })
     }
 
+    #[inline]
     fn pointer(&mut self, control: u8) -> Result<usize, &'static str> {
         let high = u64::from(control & 7);
         let target = match control >> 3 & 3 {
@@ -184,6 +189,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The head whose first byte is `control`, which is no pointer's.
+    #[inline]
     fn head(&mut self, control: u8) -> Result<Head, &'static str> {
         let kind = match control >> 5 {
             // The type is extended: it stands in the next byte, less seven.
