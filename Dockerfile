@@ -7,6 +7,7 @@ WORKDIR /src
 # and the file would make rustup fetch the components that only developers need.
 COPY Cargo.toml Cargo.lock ./
 COPY edge edge
+COPY geodns geodns
 COPY origin-mock origin-mock
 COPY config config
 COPY daemon daemon

@@ -85,8 +85,6 @@ fn what_slow_clients_hold_is_charged() {
     let large = "HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\nCache-Control: ";
     let stored: &str = Box::leak(format!("{large}max-age=60\r\n\r\n").into_boxed_str());
     let passed: &str = Box::leak(format!("{large}no-store\r\n\r\n").into_boxed_str());
-    let chunked =
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
     let octets: &[u8] = Box::leak(vec![b'x'; 65_536].into_boxed_slice());
     let flushed: &[u8] = Box::leak(b"1\r\na\r\n".repeat(1000).into_boxed_slice());
     let rows = [

@@ -19,6 +19,7 @@ struct Floor {
 
 const FLOORS: &[Floor] = &[
     Floor { package: "edge-core", folder: "edge/core", may_use: &[] },
+    Floor { package: "geodns-core", folder: "geodns/core", may_use: &[] },
     Floor { package: "nearcast-daemon", folder: "daemon", may_use: &[] },
     Floor { package: "origin-mock", folder: "origin-mock", may_use: &[] },
     Floor {
