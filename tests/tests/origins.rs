@@ -13,6 +13,7 @@ mod origins {
     mod memory;
     mod pool;
     mod sharing;
+    mod short_way;
     mod sockets;
     mod stage;
     mod window;

@@ -146,12 +146,13 @@ impl Desk {
         mut record: Box<Record>,
     ) -> Reply<Hit> {
         let mut head = Vec::with_capacity(HEAD_BYTES.saturating_add(stored.lines().len()));
-        record.status = match answer {
+        let made;
+        let (status, fields) = match answer {
             Answer::Whole => {
                 status_line(&mut head, stored.head.status);
                 head.extend_from_slice(stored.lines());
                 write_age(&mut head, stored.head.freshness.current_age(record.now));
-                stored.head.status
+                (stored.head.status, &stored.head.fields)
             }
             Answer::NotModified
             | Answer::PreconditionFailed
@@ -161,11 +162,13 @@ impl Desk {
                 let (status, fields) = respond::head(&stored.head, answer, record.now, method);
                 status_line(&mut head, status);
                 write_lines(&mut head, &fields);
-                status
+                made = fields;
+                (status, &made)
             }
         };
+        record.status = status;
         head.extend_from_slice(b"cache-status: ");
-        answer::write_cache_status(&self.hall, &stored.head.fields, &record, key, &mut head);
+        answer::write_cache_status(&self.hall, fields, &record, key, &mut head);
         head.extend_from_slice(b"\r\n\r\n");
         let reader = match answer {
             _ if *method == Method::HEAD => None,
