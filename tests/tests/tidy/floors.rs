@@ -25,7 +25,7 @@ const FLOORS: &[Floor] = &[
     Floor {
         package: "nearcast-config",
         folder: "config",
-        may_use: &["edge-core", "nearcast-daemon"],
+        may_use: &["edge-core", "geodns-core", "nearcast-daemon"],
     },
     Floor {
         package: "edge",
@@ -33,10 +33,23 @@ const FLOORS: &[Floor] = &[
         may_use: &["edge-core", "nearcast-config", "nearcast-daemon"],
     },
     Floor {
+        package: "geodns",
+        folder: "geodns",
+        may_use: &["geodns-core", "nearcast-config", "nearcast-daemon"],
+    },
+    Floor {
         package: "nearcast",
         folder: "cli",
-        // edge-core for the settings that `up` composes without a file.
-        may_use: &["edge", "edge-core", "origin-mock", "nearcast-config", "nearcast-daemon"],
+        // The cores for the settings that `up` composes without a file.
+        may_use: &[
+            "edge",
+            "edge-core",
+            "geodns",
+            "geodns-core",
+            "origin-mock",
+            "nearcast-config",
+            "nearcast-daemon",
+        ],
     },
     Floor { package: "nearcast-tests", folder: "tests", may_use: EVERYTHING_BELOW },
     Floor { package: "bench-bare", folder: "tests/bench/bare", may_use: EVERYTHING_BELOW },
@@ -44,8 +57,15 @@ const FLOORS: &[Floor] = &[
 ];
 
 /// What the tests and benches see: all but each other. Not the program: they start it.
-const EVERYTHING_BELOW: &[&str] =
-    &["edge-core", "nearcast-daemon", "origin-mock", "nearcast-config", "edge"];
+const EVERYTHING_BELOW: &[&str] = &[
+    "edge-core",
+    "geodns-core",
+    "nearcast-daemon",
+    "origin-mock",
+    "nearcast-config",
+    "edge",
+    "geodns",
+];
 
 /// What would give the core a clock, a socket, a task, a log line or a die to roll.
 const IMPURE: &[&str] = &[

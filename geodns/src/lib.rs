@@ -1,0 +1,6 @@
+//! The authoritative GeoDNS server: sockets, probes, reloads and counters around `geodns-core`.
+//!
+//! In: settings, the fleet and zones; queries. Out: the core's answers, byte for byte.
+//! Always holds: every answer comes from `geodns_core::answer`, whatever carried the question; a
+//! query is never delayed by a reload, a probe or an operator.
+//! It deliberately does not know how an answer comes about.
