@@ -57,10 +57,12 @@ use self::{
     wire::Deadlines,
 };
 
-/// The part of the memory that no budget hands out: clients' connections (some 25 KiB each), the
-/// runtimes and what the allocator rounds up are charged to nothing, and a full budget beside a
-/// thousand clients would reach more than `memory` × 1.2 with them.
-const UNCHARGED_PART: u64 = 16;
+/// The memory that no budget hands out: this part, this many bytes more, but never more than an
+/// eighth. Clients' connections (some 25 KiB each), the runtimes and what the allocator rounds up
+/// are charged to nothing, and a full budget beside a thousand clients would reach more than
+/// `memory` × 1.2 with them.
+const UNCHARGED: (u64, u64) = (16, 16 << 20);
+const UNCHARGED_PART_MAX: u64 = 8;
 /// The share of the budget that complete responses may take; fillings and readers have the rest.
 const STORED_PERCENT: u64 = 80;
 /// Invalidated keys of one site that are remembered one by one.
@@ -293,7 +295,8 @@ fn memory(room: &FillRoom) -> Memory {
 
 fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
     let memory = settings.memory.as_u64();
-    let charged = memory - memory / UNCHARGED_PART;
+    let (part, more) = UNCHARGED;
+    let charged = memory - (memory / part + more).min(memory / UNCHARGED_PART_MAX);
     let stored = charged / 100 * STORED_PERCENT;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);
