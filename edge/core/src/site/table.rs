@@ -5,7 +5,7 @@
 
 use std::{
     collections::{
-        HashMap,
+        BTreeMap, HashMap,
         hash_map::{DefaultHasher, Entry},
     },
     hash::BuildHasherDefault,
@@ -36,9 +36,10 @@ impl SiteTable {
     pub fn build(sites: Vec<Arc<Site>>) -> Result<Self, Vec<Problem>> {
         let mut table = Self::default();
         let mut problems = Vec::new();
+        let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (index, site) in sites.iter().enumerate() {
-            if let Some(first) = sites.iter().take(index).position(|other| other.name == site.name)
-            {
+            let first = *names.entry(Arc::clone(&site.name)).or_insert(index);
+            if first != index {
                 problems.push(Problem {
                     at: format!("site[{index}].name"),
                     message: format!("\"{}\" is the name of site[{first}] as well", site.name),
