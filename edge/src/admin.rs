@@ -140,9 +140,10 @@ fn store(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
 }
 
 fn fillings(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
-    let ends: [(&str, Level); 4] = [
+    let ends: [(&str, Level); 5] = [
         ("stored", |hall| hall.room.counts.stored.load(Ordering::Relaxed)),
         ("unstored-memory", |hall| hall.room.counts.unstored_for_memory.load(Ordering::Relaxed)),
+        ("unstored-size", |hall| hall.room.counts.unstored_for_size.load(Ordering::Relaxed)),
         ("orphaned", |hall| hall.room.counts.orphaned.load(Ordering::Relaxed)),
         ("broken", |hall| hall.room.counts.broken.load(Ordering::Relaxed)),
     ];
@@ -236,6 +237,8 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             let labels = [("node", edge.node()), ("limit", limit)];
             family.sample(&labels, counter.load(Ordering::Relaxed))?;
         }
+        let variants = edge.hall.room.tier.usage().variants_displaced;
+        family.sample(&[("node", edge.node()), ("limit", "variants_max")], variants)?;
         for (limit, count) in edge.hall.limits.counts() {
             family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
         }

@@ -243,6 +243,8 @@ pub struct Usage {
     pub keys: u64,
     /// Bytes of heads, content and index.
     pub bytes: u64,
+    /// Responses that gave way to another one under their key since the start.
+    pub variants_displaced: u64,
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub struct FillCounts {
     pub stored: AtomicU64,
     /// Fillings that gave up storing for want of memory.
     pub unstored_for_memory: AtomicU64,
+    /// Fillings that were not stored because they are longer than `object_bytes_max`.
+    pub unstored_for_size: AtomicU64,
     /// Fillings broken off because no client was left.
     pub orphaned: AtomicU64,
     /// Fillings whose content broke off.

@@ -54,6 +54,9 @@ pub async fn share<B: Content>(
     let weight = head_bytes(&head);
     let mut charge = room.reserve(weight);
     let fits = length.is_none_or(|length| length <= plan.limits.object_bytes_max);
+    if !fits {
+        count(&room.counts.unstored_for_size);
+    }
     let shared = SharedBody::new(Arc::clone(&room.budget));
     let _ends = Unended(&shared);
     // What will not find memory is better streamed from the start than broken off later.
@@ -141,6 +144,7 @@ async fn pump<B: Content>(
             return Err(Broken::Origin);
         }
         if !windowed && grown > plan.limits.object_bytes_max {
+            count(&room.counts.unstored_for_size);
             give_up_storing(room, filling, plan, shared).await?;
         }
         append(room, filling, plan, shared, (&content, length)).await?;

@@ -8,7 +8,10 @@
 //! responses are; all is given back when the last reference drops, which may be later than the
 //! eviction.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use edge_core::key::CacheKey;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
@@ -29,6 +32,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 320;
 pub struct MemoryTier {
     cache: Cache<CacheKey, Arc<Variants>, foldhash::quality::RandomState>,
     variants_max: usize,
+    variants_displaced: AtomicU64,
     budget: Arc<Budget>,
 }
 
@@ -41,7 +45,8 @@ impl MemoryTier {
             .weigher(|key: &CacheKey, variants: &Arc<Variants>| weigh(key, variants))
             .eviction_policy(EvictionPolicy::lru())
             .build_with_hasher(foldhash::quality::RandomState::default());
-        Self { cache, variants_max: variants_max.max(1), budget }
+        let variants_displaced = AtomicU64::new(0);
+        Self { cache, variants_max: variants_max.max(1), variants_displaced, budget }
     }
 
     /// What an entry's place in the index is charged with.
@@ -85,8 +90,9 @@ impl Tier for MemoryTier {
                 if old.iter().any(|old| replaces(&response, old) && is_newer(old, &response)) {
                     return Op::Nop;
                 }
-                let kept = old.iter().filter(|old| !replaces(&response, old));
-                responses.extend(kept.take(max - 1).cloned());
+                let mut kept = old.iter().filter(|old| !replaces(&response, old));
+                responses.extend(kept.by_ref().take(max - 1).cloned());
+                self.variants_displaced.fetch_add(kept.count() as u64, Ordering::Relaxed);
             }
             Op::Put(Arc::new(Variants { responses, place: Some(place) }))
         });
@@ -127,6 +133,7 @@ impl Tier for MemoryTier {
         Usage {
             keys: self.cache.entry_count(),
             bytes: self.cache.weighted_size().saturating_mul(UNIT_BYTES),
+            variants_displaced: self.variants_displaced.load(Ordering::Relaxed),
         }
     }
 }
@@ -167,13 +174,22 @@ mod tests {
     fn response(text: &'static str, stamp: u64, second: u64) -> Arc<StoredResponse> {
         let mut fields = HeaderMap::new();
         fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
-        let now = Timestamp::from_secs(second);
+        stored(&HeaderMap::new(), &fields, text, Timestamp::from_secs(second), stamp)
+    }
+
+    fn stored(
+        request_fields: &HeaderMap,
+        response_fields: &HeaderMap,
+        text: &'static str,
+        now: Timestamp,
+        stamp: u64,
+    ) -> Arc<StoredResponse> {
         let mut head = judge(&Exchange {
             method: &Method::GET,
             target: "http://h/a",
-            request_fields: &HeaderMap::new(),
+            request_fields,
             status: StatusCode::OK,
-            response_fields: &fields,
+            response_fields,
             request_time: now,
             response_time: now,
             policy: &Policy::default(),
@@ -182,6 +198,32 @@ mod tests {
         head.stamp = stamp;
         let body = StoredBody::new(vec![Bytes::from_static(text.as_bytes())]);
         Arc::new(StoredResponse::new(head, body, Budget::new(1).reserve(0).unwrap()))
+    }
+
+    /// A response of the variant that `accept` asked for.
+    fn variant(accept: &'static str) -> Arc<StoredResponse> {
+        let mut asked = HeaderMap::new();
+        asked.insert("accept", HeaderValue::from_static(accept));
+        let mut fields = HeaderMap::new();
+        fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        fields.insert("vary", HeaderValue::from_static("accept"));
+        stored(&asked, &fields, accept, Timestamp::from_secs(1), 1)
+    }
+
+    #[test]
+    fn a_variant_too_many_displaces_the_oldest_and_is_counted() {
+        let key = CacheKey::from(b"http/1/h/a".as_slice());
+        let tier = MemoryTier::new(1_000_000, 2, Budget::new(1_000_000));
+        for accept in ["a", "b", "b"] {
+            tier.insert(&key, variant(accept));
+        }
+        assert_eq!(tier.usage().variants_displaced, 0, "the same variant takes its own place");
+        tier.insert(&key, variant("c"));
+        assert_eq!(tier.usage().variants_displaced, 1);
+        let variants = tier.lookup(key.as_bytes()).unwrap();
+        let contents: Vec<Bytes> =
+            variants.responses.iter().filter_map(|one| one.body.reader().next_chunk()).collect();
+        assert_eq!(contents, ["c", "b"]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Windows: what does not fit streams to its readers in bounded memory and slows its origin.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
@@ -72,6 +75,8 @@ fn a_slow_reader_slows_the_origin_and_memory_stays_bounded() {
         rest().await;
         assert_eq!(used(&stage), KEPT, "nothing is stored");
         assert!(answer.field("cache-status").unwrap().contains("detail=window"));
+        let counts = &stage.world.edge.hall().room.counts;
+        assert_eq!(counts.unstored_for_size.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -87,6 +92,8 @@ fn of_unknown_length_it_becomes_a_window_on_its_way() {
         assert_eq!(used(&stage), KEPT);
         assert_eq!(stage.get("/large").await.body.len(), 3_000_000);
         assert_eq!(stage.asked(0), 2);
+        let counts = &stage.world.edge.hall().room.counts;
+        assert_eq!(counts.unstored_for_size.load(Ordering::Relaxed), 2);
     });
 }
 
