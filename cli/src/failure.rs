@@ -1,6 +1,6 @@
 //! Why a verb did not do what was asked: a message for the operator and an exit code.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 /// A verb's failure.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl Failure {
         if !self.message.is_empty() {
             eprintln!("nearcast: {}", self.message);
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

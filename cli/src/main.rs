@@ -5,6 +5,7 @@
 //! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none. Only `main` ends the process. What a verb does stands in the verb's own file.
 
 mod check;
+mod edges;
 mod failure;
 mod origin_mock;
 mod process;
@@ -12,6 +13,7 @@ mod reload;
 mod restart;
 mod run;
 mod say;
+mod theatre;
 mod up;
 
 use std::{num::NonZeroUsize, process::ExitCode};

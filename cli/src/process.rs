@@ -8,25 +8,18 @@
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    io::ErrorKind,
     net::SocketAddr,
     num::NonZeroUsize,
     ops::ControlFlow,
-    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
-use edge::{
-    Edge, World,
-    clock::Clock,
-    fetch::connect::Tcp,
-    listener::{self, Bound, ListenError, Workers},
-};
-use edge_core::settings::{EdgeSettings, SiteSettings};
+use edge::listener::{self, Bound, ListenError};
 use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
-    drain::{Drain, Drained, drain},
     log::Log,
     metrics::Metrics,
     process,
@@ -39,7 +32,15 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{failure::Failure, reload::Changes};
+use crate::{
+    edges::{EdgePlan, Edges, Ground},
+    failure::Failure,
+    reload::Changes,
+    theatre,
+};
+
+/// How often another port is tried that all edges can have.
+const SAME_PORT_TRIES: u32 = 32;
 
 /// How long the logs may take to write their last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -56,48 +57,23 @@ pub(crate) struct Plan {
     pub(crate) edges: Vec<EdgePlan>,
     /// Workers of each edge.
     pub(crate) workers: NonZeroUsize,
-}
-
-/// One edge.
-pub(crate) struct EdgePlan {
-    /// Its node's name.
-    pub(crate) name: String,
-    /// Its node's name in CDN-Loop.
-    pub(crate) cdn_id: String,
-    /// `[edge]`
-    pub(crate) settings: EdgeSettings,
-    /// `[[site]]`
-    pub(crate) sites: Vec<SiteSettings>,
+    /// Whether the edges share a port, also where any free one will do: what DNS answers has none.
+    pub(crate) same_port: bool,
+    /// Whether edges may be stopped and started over the admin listener.
+    pub(crate) theatre: bool,
 }
 
 /// A process whose edges answer.
 pub(crate) struct Process {
     control: Runtime,
     fills: Runtime,
-    edges: Vec<Running>,
+    edges: Edges,
     admin: Option<(SocketAddr, oneshot::Sender<()>)>,
-    drain: Drain,
     listening: Condition,
     access_log: AccessLog,
     log: Log,
     deadline: Duration,
     signals: Signals,
-}
-
-/// An edge that answers.
-pub(crate) struct Running {
-    /// Its node's name.
-    pub(crate) name: String,
-    /// It.
-    pub(crate) edge: Edge,
-    workers: Workers,
-}
-
-impl Running {
-    /// Where it listens.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.workers.addresses
-    }
 }
 
 impl Process {
@@ -118,7 +94,6 @@ impl Process {
             let _inside = control.enter();
             Signals::install().map_err(|error| Failure::of(&error))?
         };
-        let (drain, _) = drain();
         let bound = bind(&plan)?;
         let mut own: Vec<SocketAddr> =
             bound.iter().flat_map(|bound| bound.addresses.iter().copied()).collect();
@@ -127,53 +102,28 @@ impl Process {
             None => None,
         };
         own.extend(admin.as_ref().map(Admin::address));
-        let mut edges = Vec::new();
-        for (plan_of, bound) in plan.edges.into_iter().zip(bound) {
-            let world = World {
-                node: Arc::from(plan_of.name.as_str()),
-                cdn_id: Arc::from(plan_of.cdn_id),
-                clock: Clock::system(),
-                fills: fills.handle().clone(),
-                connector: Arc::new(Tcp),
-                workers: plan.workers.get(),
-                access_log: access_log.clone(),
-                own_addresses: own.clone(),
-                draining: drain.draining(),
-            };
-            let edge = Edge::new(&plan_of.settings, &plan_of.sites, world)
-                .map_err(|problems| Failure::new(told(&problems)))?;
-            edges.push((plan_of.name, edge, bound));
-        }
+        let ground = Ground {
+            fills: fills.handle().clone(),
+            workers: plan.workers,
+            access_log: access_log.clone(),
+            own,
+        };
+        let edges = Edges::build(plan.edges, bound, ground)?;
         log.register(&metrics);
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
-        edge::admin::register(edges.iter().map(|(_, edge, _)| edge), &metrics);
-        let admin = admin.map(|admin| serve_admin(&control, admin, &metrics, &readiness));
-        let edges = edges
-            .into_iter()
-            .map(|(name, edge, bound)| {
-                let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
-                Ok(Running { name, edge, workers })
-            })
-            .collect::<Result<Vec<_>, Failure>>()?;
+        let edges = edges.start()?;
+        let on_page = edges.clone();
+        edge::admin::register(move || on_page.running(), &metrics);
+        let more = if plan.theatre { theatre::routes(&edges) } else { Router::new() };
+        let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
         listening.holds();
         let deadline = plan.node.drain_deadline;
-        Ok(Self {
-            control,
-            fills,
-            edges,
-            admin,
-            drain,
-            listening,
-            access_log,
-            log,
-            deadline,
-            signals,
-        })
+        Ok(Self { control, fills, edges, admin, listening, access_log, log, deadline, signals })
     }
 
-    /// The edges that answer.
-    pub(crate) fn edges(&self) -> &[Running] {
+    /// Its edges.
+    pub(crate) fn edges(&self) -> &Edges {
         &self.edges
     }
 
@@ -187,7 +137,7 @@ impl Process {
     pub(crate) fn run(
         mut self,
         mut changes: Changes,
-        mut reload: impl FnMut(&[Running], &Log) -> ControlFlow<()>,
+        mut reload: impl FnMut(&Edges, &Log) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let Self { control, edges, signals, access_log, log, .. } = &mut self;
         control.block_on(async {
@@ -217,30 +167,18 @@ impl Process {
 
     /// Drains and ends.
     pub(crate) fn end(self) -> Result<(), Failure> {
-        let Self { control, fills, edges, drain, mut signals, deadline, .. } = self;
+        let Self { control, fills, edges, mut signals, deadline, .. } = self;
         self.listening.fails("draining");
         tracing::info!(deadline = ?deadline, "draining");
-        let drained = control.block_on(async {
-            drain.start();
-            tokio::select! {
-                drained = drain.wait(deadline) => drained,
-                () = ending(&mut signals) => {
-                    drain.stop();
-                    drain.wait(Duration::ZERO).await
-                }
-            }
-        });
-        drain.stop();
-        for running in edges {
-            running.workers.join();
-        }
+        let left = control.block_on(edges.drain(deadline, ending(&mut signals)));
+        edges.join();
         control.block_on(self.access_log.close(LAST_LINES));
         if let Some((_, end)) = self.admin {
             // The listener may have ended by itself; then nobody waits for this.
             end.send(()).unwrap_or_default();
         }
-        if let Drained::Partial { remaining } = drained {
-            tracing::warn!(remaining, "ended before everything in flight was done");
+        if left > 0 {
+            tracing::warn!(remaining = left, "ended before everything in flight was done");
         }
         self.log.flush(LAST_LINES);
         // A name that is being resolved cannot be called back; nobody waits for it.
@@ -257,28 +195,45 @@ async fn ending(signals: &mut Signals) {
 
 /// Binds every edge's addresses, before anything answers.
 fn bind(plan: &Plan) -> Result<Vec<Bound>, Failure> {
-    plan.edges
-        .iter()
-        .map(|edge| {
-            listener::bind(&edge.settings.listen, plan.workers.get()).map_err(
-                |error| match &error {
-                    ListenError::Bind { .. } | ListenError::Worker { .. } => Failure::of(&error),
-                },
-            )
-        })
-        .collect()
+    let mut tries_left = SAME_PORT_TRIES;
+    loop {
+        match bind_all(plan) {
+            Ok(bound) => return Ok(bound),
+            Err(ListenError::Bind { source, .. })
+                if plan.same_port && tries_left > 0 && source.kind() == ErrorKind::AddrInUse =>
+            {
+                tries_left -= 1;
+            }
+            Err(error) => return Err(Failure::of(&error)),
+        }
+    }
+}
+
+fn bind_all(plan: &Plan) -> Result<Vec<Bound>, ListenError> {
+    let mut chosen: Option<u16> = None;
+    let mut all = Vec::new();
+    for edge in &plan.edges {
+        let mut listen = edge.settings.listen.clone();
+        if let Some(port) = chosen.filter(|_| plan.same_port) {
+            listen.iter_mut().for_each(|address| address.set_port(port));
+        }
+        let bound = listener::bind(&listen, plan.workers.get())?;
+        chosen = chosen.or_else(|| bound.addresses.first().map(SocketAddr::port));
+        all.push(bound);
+    }
+    Ok(all)
 }
 
 fn serve_admin(
     control: &Runtime,
     admin: Admin,
-    metrics: &Metrics,
-    readiness: &Readiness,
+    (metrics, readiness): (&Metrics, &Readiness),
+    more: Router,
 ) -> (SocketAddr, oneshot::Sender<()>) {
     let address = admin.address();
     admin.register(metrics);
     let (end, ended) = oneshot::channel::<()>();
-    let routes = admin::router(metrics, readiness, Router::new());
+    let routes = admin::router(metrics, readiness, more);
     control.spawn(async move {
         let until = async {
             // An error means that the process ends without saying so; that is an end as well.
@@ -297,11 +252,4 @@ fn serve_admin(
 pub(crate) fn unique(name: &str) -> String {
     // Its keys are random: enough to be told apart, which is all that it is for.
     format!("{name}-{:016x}", RandomState::new().build_hasher().finish())
-}
-
-/// Problems that only building an edge can find, one a line.
-pub(crate) fn told(problems: &[edge_core::site::Problem]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
-    lines.join("\n")
 }

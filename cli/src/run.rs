@@ -11,8 +11,9 @@ use nearcast_config::NodeConfig;
 use nearcast_daemon::{log::Log, settings::NodeSettings};
 
 use crate::{
+    edges::{EdgePlan, Edges},
     failure::Failure,
-    process::{EdgePlan, Plan, Process, Running, told, unique},
+    process::{Plan, Process, unique},
     reload::Changes,
     restart,
 };
@@ -34,8 +35,8 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     let started = config.clone();
     let process = Process::start(plan(config, workers))?;
     tracing::info!(file = %file.display(), workers, "running");
-    for running in process.edges() {
-        tracing::info!(node = running.name, listen = ?running.addresses(), "the edge answers");
+    for edge in process.edges().seen() {
+        tracing::info!(node = edge.name, listen = ?edge.addresses, "the edge answers");
     }
     if let Some(address) = process.admin() {
         tracing::info!(listen = %address, "the admin listener answers");
@@ -57,6 +58,8 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
         log: config.log,
         edges: edges.into_iter().collect(),
         workers,
+        same_port: false,
+        theatre: false,
     }
 }
 
@@ -67,7 +70,7 @@ fn cdn_id(node: &NodeSettings) -> String {
 
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
 /// was started with, and still has where a change needs a restart.
-fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
+fn reload(file: &Path, started: &NodeConfig, edges: &Edges, log: &Log) {
     let new = match nearcast_config::load(file) {
         Ok(new) => new,
         Err(report) => {
@@ -78,10 +81,10 @@ fn reload(file: &Path, started: &NodeConfig, edges: &[Running], log: &Log) {
     for key in restart::needed(started, &new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
-    if let (Some(settings), Some(running)) = (&new.edge, edges.first())
-        && let Err(problems) = running.edge.reload(settings, &new.sites)
+    if let Some(settings) = &new.edge
+        && let Err(failure) = edges.reload(settings, &new.sites)
     {
-        tracing::error!("{}; the settings in force stay", told(&problems));
+        tracing::error!("{failure}; the settings in force stay");
         return;
     }
     log.set_level(new.log.level);

@@ -24,9 +24,10 @@ use serde::Serialize;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
+    edges::EdgePlan,
     failure::Failure,
     origin_mock::{files, wall_clock},
-    process::{EdgePlan, Plan, Process, unique},
+    process::{Plan, Process, unique},
     reload::Changes,
     say::say,
 };
@@ -139,6 +140,8 @@ fn start(
         },
         edges: edges.collect(),
         workers,
+        same_port: true,
+        theatre: true,
     };
     Process::start(plan).map_err(|failure| {
         failure.advise("choose other ports with --http-port and --admin-port (0 for any)")
@@ -200,11 +203,9 @@ struct EdgeFacts {
 
 impl Facts {
     fn of(process: &Process, origin: String, root: Option<PathBuf>, access_log: PathBuf) -> Self {
-        let edges = process.edges().iter().map(|running| EdgeFacts {
-            name: running.name.clone(),
-            http: running.addresses().to_vec(),
-        });
-        let (edges, admin) = (edges.collect(), process.admin());
+        let edges = process.edges().seen().into_iter();
+        let edges = edges.map(|edge| EdgeFacts { name: edge.name, http: edge.addresses }).collect();
+        let admin = process.admin();
         Self { edges, admin, origin, root, access_log, process: std::process::id() }
     }
 

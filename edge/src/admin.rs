@@ -38,19 +38,18 @@ impl Seen {
     }
 }
 
-/// Puts `edges` on the page; a family stands there once, with every edge's samples.
-pub fn register<'a>(edges: impl Iterator<Item = &'a Edge>, metrics: &Metrics) {
-    let edges: Vec<_> =
-        edges.map(|edge| (Arc::downgrade(edge.hall()), Arc::clone(edge.connections()))).collect();
+/// Puts those `edges` on the page that there are when it is read; a family stands there once, with
+/// every edge's samples.
+pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: &Metrics) {
     metrics.register(move |scrape| {
-        let seen: Vec<Seen> = edges
+        let seen: Vec<Seen> = edges()
             .iter()
-            .filter_map(|(hall, connections)| {
-                let hall = hall.upgrade()?;
+            .map(|edge| {
+                let hall = Arc::clone(edge.hall());
                 let snapshot = hall.snapshot.load_full();
                 // Else the counts of what is stored are those of the last busy moment.
                 hall.room.tier.settle();
-                Some(Seen { hall, connections: Arc::clone(connections), snapshot })
+                Seen { hall, connections: Arc::clone(edge.connections()), snapshot }
             })
             .collect();
         requests(&seen, scrape)?;

@@ -1,0 +1,330 @@
+//! The edges of a process: each drains by itself, so that one can be stopped and started again
+//! while the others answer.
+//!
+//! In: plans with their bound sockets. Out: edges that answer, and those that do not.
+//! Always holds: an edge that is started again listens where it did before and begins with an empty
+//! cache; one change of an edge is done before the next begins; nothing waits under the lock.
+//! It knows no settings file and no signal.
+
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use edge::{
+    Edge, World,
+    clock::Clock,
+    fetch::connect::Tcp,
+    listener::{self, Bound, Workers},
+};
+use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_daemon::{
+    access_log::AccessLog,
+    drain::{Drain, Drained, drain},
+};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::failure::Failure;
+
+/// One edge, as its process is to run it.
+#[derive(Clone)]
+pub(crate) struct EdgePlan {
+    /// Its node's name.
+    pub(crate) name: String,
+    /// Its node's name in CDN-Loop.
+    pub(crate) cdn_id: String,
+    /// `[edge]`
+    pub(crate) settings: EdgeSettings,
+    /// `[[site]]`
+    pub(crate) sites: Vec<SiteSettings>,
+}
+
+/// What all edges of a process share.
+pub(crate) struct Ground {
+    /// The runtime that fetches.
+    pub(crate) fills: Handle,
+    /// Workers of each edge.
+    pub(crate) workers: NonZeroUsize,
+    /// Where requests are logged.
+    pub(crate) access_log: AccessLog,
+    /// Where the process itself listens.
+    pub(crate) own: Vec<SocketAddr>,
+}
+
+/// See the module; clones are the same edges.
+#[derive(Clone)]
+pub(crate) struct Edges(Arc<Inner>);
+
+struct Inner {
+    ground: Ground,
+    slots: Mutex<Vec<Slot>>,
+}
+
+struct Slot {
+    plan: EdgePlan,
+    addresses: Vec<SocketAddr>,
+    state: State,
+}
+
+enum State {
+    Up(Running),
+    Down,
+    /// Between the two, or back.
+    Changing,
+}
+
+/// An edge that answers.
+struct Running {
+    edge: Edge,
+    workers: Workers,
+    drain: Drain,
+}
+
+/// An edge as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Its node's name.
+    pub(crate) name: String,
+    /// Where it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether it answers.
+    pub(crate) up: bool,
+}
+
+/// What came of stopping or starting an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is done.
+    Done,
+    /// It was so already.
+    Nothing,
+    /// There is no such edge.
+    Unknown,
+    /// Another change of it is under way.
+    Busy,
+}
+
+impl Edges {
+    /// Builds every edge, and starts none yet.
+    pub(crate) fn build(
+        plans: Vec<EdgePlan>,
+        bound: Vec<Bound>,
+        ground: Ground,
+    ) -> Result<Prepared, Failure> {
+        let built = plans
+            .into_iter()
+            .zip(bound)
+            .map(|(plan, bound)| Ok((build(&plan, &ground)?, plan, bound)))
+            .collect::<Result<_, Failure>>()?;
+        Ok(Prepared { built, ground })
+    }
+
+    /// Those that answer now.
+    pub(crate) fn running(&self) -> Vec<Edge> {
+        let slots = self.0.slots.lock();
+        slots.iter().filter_map(Slot::running).map(|running| running.edge.clone()).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let see = |slot: &Slot| Seen {
+            name: slot.plan.name.clone(),
+            addresses: slot.addresses.clone(),
+            up: slot.running().is_some(),
+        };
+        self.0.slots.lock().iter().map(see).collect()
+    }
+
+    /// Gives the first edge, which is all that a node file has, new settings; with any problem the
+    /// old ones stay in force.
+    pub(crate) fn reload(
+        &self,
+        settings: &EdgeSettings,
+        sites: &[SiteSettings],
+    ) -> Result<(), Failure> {
+        let Some(edge) = self.running().into_iter().next() else { return Ok(()) };
+        edge.reload(settings, sites).map_err(|problems| Failure::new(told(&problems)))
+    }
+
+    /// Ends an edge at once, as a power cut would: what it was sending breaks off.
+    pub(crate) async fn stop(&self, name: &str) -> Change {
+        let running = match self.take_up(name) {
+            Ok(running) => running,
+            Err(change) => return change,
+        };
+        running.drain.start();
+        running.drain.stop();
+        // Its threads end by themselves now; waiting for them would hold the control runtime up.
+        let ended = tokio::task::spawn_blocking(move || running.workers.join()).await;
+        if let Err(error) = ended {
+            tracing::error!(%error, edge = name, "its workers ended badly");
+        }
+        self.put(name, State::Down);
+        tracing::warn!(edge = name, "stopped");
+        Change::Done
+    }
+
+    /// Starts an edge that was stopped.
+    pub(crate) fn start(&self, name: &str) -> Result<Change, Failure> {
+        if let Err(change) = self.take_down(name) {
+            return Ok(change);
+        }
+        match self.start_again(name) {
+            Ok(running) => {
+                self.put(name, State::Up(running));
+                tracing::warn!(edge = name, "started");
+                Ok(Change::Done)
+            }
+            Err(failure) => {
+                self.put(name, State::Down);
+                Err(failure)
+            }
+        }
+    }
+
+    fn start_again(&self, name: &str) -> Result<Running, Failure> {
+        let (plan, addresses) = {
+            let slots = self.0.slots.lock();
+            let slot = slots.iter().find(|slot| slot.plan.name == name);
+            let slot = slot.ok_or_else(|| Failure::new(format!("no edge is called {name}")))?;
+            (slot.plan.clone(), slot.addresses.clone())
+        };
+        let ground = &self.0.ground;
+        let bound = listener::bind(&addresses, ground.workers.get());
+        let bound = bound.map_err(|error| Failure::of(&error))?;
+        let (edge, drain) = build(&plan, ground)?;
+        let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
+        Ok(Running { edge, workers, drain })
+    }
+
+    /// Takes an edge that answers out of its slot, to change it.
+    fn take_up(&self, name: &str) -> Result<Running, Change> {
+        let mut slots = self.0.slots.lock();
+        let slot = slots.iter_mut().find(|slot| slot.plan.name == name).ok_or(Change::Unknown)?;
+        match std::mem::replace(&mut slot.state, State::Changing) {
+            State::Up(running) => Ok(running),
+            State::Changing => Err(Change::Busy),
+            State::Down => {
+                slot.state = State::Down;
+                Err(Change::Nothing)
+            }
+        }
+    }
+
+    /// Claims the slot of an edge that is down, to change it.
+    fn take_down(&self, name: &str) -> Result<(), Change> {
+        let mut slots = self.0.slots.lock();
+        let slot = slots.iter_mut().find(|slot| slot.plan.name == name).ok_or(Change::Unknown)?;
+        match slot.state {
+            State::Down => slot.state = State::Changing,
+            State::Changing => return Err(Change::Busy),
+            State::Up(_) => return Err(Change::Nothing),
+        }
+        Ok(())
+    }
+
+    fn put(&self, name: &str, state: State) {
+        let mut slots = self.0.slots.lock();
+        if let Some(slot) = slots.iter_mut().find(|slot| slot.plan.name == name) {
+            slot.state = state;
+        }
+    }
+
+    /// Drains all of them, until `deadline` or until `cut` ends; says how many connections were
+    /// left.
+    pub(crate) async fn drain(&self, deadline: Duration, cut: impl Future<Output = ()>) -> usize {
+        let drains = self.drains();
+        for drain in &drains {
+            drain.start();
+        }
+        let all = async {
+            let mut left = 0;
+            let until = tokio::time::Instant::now() + deadline;
+            for drain in &drains {
+                let rest = until.saturating_duration_since(tokio::time::Instant::now());
+                if let Drained::Partial { remaining } = drain.wait(rest).await {
+                    left += remaining;
+                }
+            }
+            left
+        };
+        let left = tokio::select! {
+            left = all => left,
+            () = cut => drains.iter().map(Drain::held).sum(),
+        };
+        for drain in &drains {
+            drain.stop();
+        }
+        left
+    }
+
+    fn drains(&self) -> Vec<Drain> {
+        let slots = self.0.slots.lock();
+        slots.iter().filter_map(Slot::running).map(|running| running.drain.clone()).collect()
+    }
+
+    /// Waits for the workers, which end once all have drained.
+    pub(crate) fn join(self) {
+        let slots = std::mem::take(&mut *self.0.slots.lock());
+        for slot in slots {
+            if let State::Up(running) = slot.state {
+                running.workers.join();
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Up(running) => Some(running),
+            State::Down | State::Changing => None,
+        }
+    }
+}
+
+/// Edges that are built and bound, but do not answer yet.
+pub(crate) struct Prepared {
+    built: Vec<((Edge, Drain), EdgePlan, Bound)>,
+    ground: Ground,
+}
+
+impl Prepared {
+    /// Lets all of them answer.
+    pub(crate) fn start(self) -> Result<Edges, Failure> {
+        let mut slots = Vec::new();
+        for ((edge, drain), plan, bound) in self.built {
+            let addresses = bound.addresses.clone();
+            let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
+            slots.push(Slot {
+                plan,
+                addresses,
+                state: State::Up(Running { edge, workers, drain }),
+            });
+        }
+        Ok(Edges(Arc::new(Inner { ground: self.ground, slots: Mutex::new(slots) })))
+    }
+}
+
+fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
+    let (drain, draining) = drain();
+    let world = World {
+        node: Arc::from(plan.name.as_str()),
+        cdn_id: Arc::from(plan.cdn_id.as_str()),
+        clock: Clock::system(),
+        fills: ground.fills.clone(),
+        connector: Arc::new(Tcp),
+        workers: ground.workers.get(),
+        access_log: ground.access_log.clone(),
+        own_addresses: ground.own.clone(),
+        draining,
+    };
+    let edge = Edge::new(&plan.settings, &plan.sites, world)
+        .map_err(|problems| Failure::new(told(&problems)))?;
+    Ok((edge, drain))
+}
+
+/// Problems that only building an edge can find, one a line.
+fn told(problems: &[edge_core::site::Problem]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
+    lines.join("\n")
+}
