@@ -28,6 +28,9 @@ use crate::{
     zonefile::{self, Record},
 };
 
+/// To what multiple of bytes responses are padded where nobody can read them (RFC 8467 §4.1).
+const PADDING_BLOCK_BYTES: u16 = 468;
+
 /// A zone as it is loaded.
 #[derive(Clone, Debug)]
 pub struct ZoneSource {
@@ -71,7 +74,6 @@ pub struct Snapshot {
     nsid: Option<Box<[u8]>>,
     secrets: Option<Secrets>,
     pub(super) udp_bytes_max: u16,
-    padding_block_bytes: u16,
 }
 
 /// A snapshot, and how the PoPs of its fleet stand: what a query is answered from.
@@ -107,20 +109,18 @@ impl Snapshot {
         let generated = names::generate(&zones, &routes, types, &sites, &mut problems);
         let of_zones = build_zones(&zones, &generated, fleet.revision, settings, &mut problems);
         let (zones, published) = problems.unless_any(of_zones)?;
-        let said = &settings.answer;
-        // An empty name is one that is not told.
-        let id = Some(said.id.clone().unwrap_or(node)).filter(|id| !id.is_empty());
+        let id = settings.identity.of(&node).map(str::to_owned);
         Ok(Self {
             zones,
             published,
             routes,
             trust: Trust::new(&settings.client_subnet),
             https: records::https_heads(&fleet),
-            chaos: Chaos::new(id.as_deref(), said.version.as_deref()),
+            // Which version runs here is nobody's business.
+            chaos: Chaos::new(id.as_deref(), None),
             nsid: id.map(|id| id.into_bytes().into()),
             secrets,
-            udp_bytes_max: said.udp_bytes_max,
-            padding_block_bytes: said.padding_block_bytes.max(1),
+            udp_bytes_max: settings.udp_bytes_max,
             fleet,
             maps,
         })
@@ -204,7 +204,7 @@ impl Snapshot {
             cookie: cookie.map(|checked| checked.reply),
             nsid: self.nsid.as_deref().filter(|_| edns.nsid),
             error: said.error,
-            padding_block: pads.then_some(self.padding_block_bytes),
+            padding_block: pads.then_some(PADDING_BLOCK_BYTES),
             ..Opt::reply_to(&edns)
         })
     }

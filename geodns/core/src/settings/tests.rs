@@ -3,7 +3,6 @@
 use super::*;
 use crate::{
     fleet::FleetView,
-    limit::Rates,
     route::{Routes, filter::FilterName},
 };
 
@@ -49,28 +48,6 @@ negative_ttl_max = '30s'
 map_memory_max = '64 MiB'
 [geodns.health]
 ramp_up = '2m'
-[geodns.answer]
-id = 'fra-1'
-version = 'GeoDNS'
-udp_bytes_max = 1400
-padding_block_bytes = 128
-[geodns.cookies]
-enabled = true
-secrets = 'cookie.secrets'
-[geodns.rate_limit]
-enabled = true
-answers = 5
-nodata = 4
-nxdomain = 3
-referrals = 2
-errors = 1
-burst = '1s'
-window = '10s'
-slip = 3
-bits_v4 = 25
-bits_v6 = 64
-allow = ['192.0.2.0/24']
-entries = 2048
 [[geodns.map]]
 name = 'eu'
 pops = ['fra']
@@ -102,12 +79,6 @@ name = 'fra'",
     assert_eq!(settings.route[0].all_down, AllDown::Servfail);
     assert_eq!(settings.route[0].policy[5], FilterName::Sticky);
     assert_eq!(settings.map[0].prefer[0].asns, [64_500]);
-    assert_eq!(settings.answer.udp_bytes_max, 1400);
-    let limits = settings.rate_limit.limits().unwrap();
-    let rates = Rates { answer: 5, nodata: 4, nxdomain: 3, referral: 2, error: 1 };
-    assert_eq!((limits.rates, limits.entries, limits.slip), (rates, 2048, 3));
-    assert_eq!((limits.ipv4_prefix_length, limits.ipv6_prefix_length), (25, 64));
-    assert!(RateLimitSettings { enabled: false, ..settings.rate_limit.clone() }.limits().is_none());
     assert!(Routes::build(&settings.route, &["eu".into()]).is_ok());
 }
 
@@ -144,5 +115,54 @@ fn undocumented(schema: &serde_json::Value, at: &str, report: &mut impl FnMut(&s
             }
             undocumented(value, &at, report);
         }
+    }
+}
+
+#[test]
+fn rates_come_to_what_the_limiter_goes_by() {
+    let text = "answer = 7\nslip = 0\nnetworks_exempt = ['192.0.2.0/24']\nentries_max = 2048";
+    let settings: RateLimitSettings = toml::from_str(text).unwrap();
+    let limits = settings.limits().unwrap();
+    assert_eq!((limits.rates.answer, limits.rates.error, limits.slip), (7, 100, 0));
+    assert_eq!((limits.allowed.len(), limits.entries), (1, 2048));
+    assert_eq!((limits.ipv4_prefix_length, limits.ipv6_prefix_length), (24, 56));
+    let none = "answer = 0\nnodata = 0\nnxdomain = 0\nreferral = 0\nerror = 0";
+    assert!(toml::from_str::<RateLimitSettings>(none).unwrap().limits().is_none());
+}
+
+#[test]
+fn a_secret_is_read_and_never_repeated() {
+    let hex = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+    let settings: CookieSettings = toml::from_str(&format!("secrets = ['{hex}']")).unwrap();
+    assert!(!format!("{settings:?}").contains("e5"));
+    assert!(!serde_json::to_string(&settings.secrets).unwrap().contains("e5"));
+    let keys = CookieSecret::keys(&settings.secrets).unwrap();
+    assert!(keys.other.is_none());
+    assert_eq!(CookieSecret::parse(&hex.to_uppercase()), CookieSecret::parse(hex));
+    assert_ne!(CookieSecret::parse(&hex.replace("e5", "e6")), CookieSecret::parse(hex));
+    assert!(CookieSecret::keys(&[]).is_none());
+    for wrong in ["", "e5", &hex[1..], &format!("{hex}0"), &hex.replace('e', "g"), &"é".repeat(16)]
+    {
+        assert_eq!(CookieSecret::parse(wrong), None, "{wrong}");
+        let fault = toml::from_str::<CookieSettings>(&format!("secrets = ['{wrong}']"));
+        let fault = fault.unwrap_err();
+        assert!(wrong.is_empty() || !fault.message().contains(wrong), "{fault}");
+    }
+}
+
+#[test]
+fn words_and_texts_of_one_key_are_told_apart() {
+    let settings: GeodnsSettings =
+        toml::from_str("identity = 'ns-1'\nquery_log = { target = 'q.log' }").unwrap();
+    assert_eq!(settings.identity.of("fra-1"), Some("ns-1"));
+    assert_eq!(settings.query_log.target, QueryTarget::Path("q.log".into()));
+    let settings: GeodnsSettings =
+        toml::from_str("identity = 'off'\nquery_log = { target = 'stdout' }").unwrap();
+    assert_eq!(settings.identity.of("fra-1"), None);
+    assert_eq!(settings.query_log.target, QueryTarget::Stdout);
+    assert_eq!(GeodnsSettings::default().identity.of("fra-1"), Some("fra-1"));
+    for text in ["node", "off", "ns-1"] {
+        let value: Identity = serde_json::from_value(text.into()).unwrap();
+        assert_eq!(serde_json::to_value(&value).unwrap(), text);
     }
 }

@@ -37,7 +37,7 @@ fn queries() -> Vec<(&'static str, Query)> {
 #[test]
 fn an_answer_allocates_nothing() {
     let mut stage = Stage::new();
-    let limits = RateLimitSettings { entries: 1024, answers: 3, ..RateLimitSettings::default() };
+    let limits = RateLimitSettings { entries_max: 1024, answer: 3, ..RateLimitSettings::default() };
     let (mut scratch, mut out) = (Scratch::default(), vec![0; 65_535]);
     // From all up, through the fallback order, to all down; and then to what is limited.
     for (down, limited) in

@@ -10,12 +10,12 @@ use super::stage::{Query, Stage, lines, q};
 
 fn limited(slip: u32) -> Stage {
     let settings = RateLimitSettings {
-        answers: 2,
+        answer: 2,
         nxdomain: 1,
         burst: std::time::Duration::from_secs(1),
         slip,
-        allow: vec!["198.51.100.0/24".parse().unwrap()],
-        entries: 1024,
+        networks_exempt: vec!["198.51.100.0/24".parse().unwrap()],
+        entries_max: 1024,
         ..RateLimitSettings::default()
     };
     let mut stage = Stage::new();

@@ -11,8 +11,8 @@ const A: &str = "an www.cdn.test. 60 A 192.0.2.21";
 fn the_server_says_who_it_is_only_as_far_as_it_may() {
     let www = || q("www.cdn.test.", "A").option(3, b"");
     let id = |name: &str| q(name, "TXT").class(3);
-    let other = "[geodns.answer]\nid = 'edge'\nversion = 'GeoDNS'\n";
-    let silent = "[geodns.answer]\nid = ''\n";
+    let other = "[geodns]\nidentity = 'edge'\n";
+    let silent = "[geodns]\nidentity = 'off'\n";
     Stage::new().says(&[
         ("RFC 5001 §2.2", www(), &["NOERROR aa", A, "opt 1232 nsid=6672612d31"]),
         (
@@ -28,7 +28,7 @@ fn the_server_says_who_it_is_only_as_far_as_it_may() {
     ]);
     Stage::with(other).says(&[
         ("RFC 5001 §3 another name", www(), &["NOERROR aa", A, "opt 1232 nsid=65646765"]),
-        ("RFC 4892 §3 told", id("version.bind."), &["NOERROR aa", "an version.bind. 0 TXT GeoDNS"]),
+        ("RFC 4892 §3 still hidden", id("version.bind."), &["REFUSED"]),
     ]);
     Stage::with(silent).says(&[
         ("RFC 5001 §3 silent", www(), &["NOERROR aa", A, "opt 1232"]),
@@ -50,6 +50,4 @@ fn answers_are_padded_where_nobody_can_read_them() {
     for transport in [Transport::Udp, Transport::Tcp] {
         assert_eq!(length(&stage, padded().over(transport)), plain, "RFC 7830 §6 {transport:?}");
     }
-    let stage = Stage::with("[geodns.answer]\npadding_block_bytes = 128\n");
-    assert_eq!(length(&stage, padded().over(Transport::Tls)), 128, "custom: another block");
 }

@@ -149,7 +149,7 @@ fn mutate(message: &mut Vec<u8>, chance: &mut Chance) {
 #[test]
 fn mutated_packets_are_answered_or_not_but_never_wrongly() {
     let mut stage = Stage::new();
-    let limits = RateLimitSettings { entries: 4096, ..RateLimitSettings::default() };
+    let limits = RateLimitSettings { entries_max: 4096, ..RateLimitSettings::default() };
     stage.limiter = Some(Limiter::new(&limits.limits().unwrap(), [5; 16]));
     let seeds = seeds();
     let (mut scratch, mut out) = (Scratch::default(), vec![0; 65_535]);

@@ -7,7 +7,7 @@ const A: &str = "an www.cdn.test. 60 A 192.0.2.21";
 #[test]
 fn opt_answers_opt() {
     let www = || q("www.cdn.test.", "A");
-    let stage = Stage::with("[geodns.answer]\nudp_bytes_max = 1400\n");
+    let stage = Stage::with("[geodns]\nudp_bytes_max = 1400\n");
     stage.says(&[("§6.2.5 the size is ours", www().size(512), &["NOERROR aa", A, "opt 1400"])]);
     Stage::new().says(&[
         ("§7 none for none", www(), &["NOERROR aa", A]),
