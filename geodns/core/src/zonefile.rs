@@ -36,7 +36,8 @@ pub struct Record {
     pub place: Place,
 }
 
-/// Fetches an included file: its name as written, and the name of the file that includes it.
+/// Fetches an included file: its name as written, and the name of the file that includes it, to
+/// whose folder it is relative.
 pub type Load<'l> = dyn FnMut(&str, &str) -> Result<Vec<u8>, String> + 'l;
 
 /// Reads a master file, class IN, whose names are relative to `origin`.

@@ -17,12 +17,13 @@ pub struct CheckSettings {
     pub port: u16,
     /// The path that is asked for.
     #[serde(default = "CheckSettings::default_path")]
+    #[schemars(extend("x-kind" = "uri-path"))]
     pub path: String,
     /// The Host, and for HTTPS the name in TLS; else the address.
     #[serde(default)]
     #[schemars(extend("x-kind" = "host", "x-example" = "health.cdn.example"))]
     pub host: Option<String>,
-    /// The statuses that pass.
+    /// The statuses that pass, from 100 to 599.
     #[serde(default = "CheckSettings::default_status")]
     #[schemars(length(min = 1, max = 64))]
     pub status: Vec<u16>,
@@ -30,7 +31,7 @@ pub struct CheckSettings {
     #[serde(default = "CheckSettings::default_interval", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1h"))]
     pub interval: Duration,
-    /// Time for an answer.
+    /// Time for an answer, never more than `interval`.
     #[serde(default = "CheckSettings::default_timeout", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "5m"))]
     pub timeout: Duration,

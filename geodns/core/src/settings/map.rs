@@ -28,6 +28,7 @@ pub struct MapSettings {
     #[schemars(range(min = 0, max = 5000))]
     pub tie_km: u32,
     /// Clients that are served by certain PoPs before distance decides.
+    #[schemars(length(max = 10_000))]
     pub prefer: Vec<PreferSettings>,
     /// A file of networks and their PoPs, a line each: `192.0.2.0/24 fra ams`. It goes before
     /// `prefer`, where both name the same network.
@@ -63,7 +64,7 @@ impl Default for MapSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct PreferSettings {
     /// The PoPs, best first.
-    #[schemars(length(min = 1, max = 16), extend("x-kind" = "label", "x-example" = ["fra", "ams"]))]
+    #[schemars(length(min = 1, max = 16), extend("x-kind" = "label", "x-example" = ["fra"]))]
     pub pops: Vec<String>,
     /// Whether they are equally good, so that weight decides among them.
     pub equal: bool,
@@ -71,11 +72,15 @@ pub struct PreferSettings {
     #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
     pub networks: Vec<IpNet>,
     /// Autonomous systems, by number.
+    #[schemars(length(max = 100_000))]
     pub asns: Vec<u32>,
     /// Parts of countries, by ISO 3166-2: `US-CA`.
+    #[schemars(length(max = 10_000))]
     pub regions: Vec<String>,
     /// Countries, by the two letters of ISO 3166-1.
+    #[schemars(length(max = 256))]
     pub countries: Vec<String>,
     /// Continents: `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
+    #[schemars(length(max = 7))]
     pub continents: Vec<String>,
 }

@@ -18,7 +18,7 @@ pub struct PopSettings {
     pub location: Option<LocationSettings>,
     /// The addresses that clients are given, those of its nodes.
     #[serde(default)]
-    #[schemars(with = "Vec<String>", length(max = 256), extend("x-kind" = "address"))]
+    #[schemars(with = "Vec<String>", length(max = 256), extend("x-kind" = "address", "x-example" = ["192.0.2.6", "2001:db8::6"]))]
     pub addresses: Vec<IpAddr>,
     /// How much nearer (or, negative, farther) the PoP seems than it is, in percent of the
     /// distance: a positive bias expands its reach, a negative one shrinks it.
@@ -35,7 +35,7 @@ pub struct PopSettings {
     pub priority: u32,
     /// What it can carry, in the unit in which its load is reported; without it, load is percent.
     #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
     pub capacity: Option<u64>,
     /// The clients that it may serve; all, unless something is said.
     #[serde(default)]

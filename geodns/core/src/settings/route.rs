@@ -18,7 +18,7 @@ pub struct RouteSettings {
     #[schemars(extend("x-kind" = "label"))]
     pub name: String,
     /// The names that it answers, relative to each zone: `www`, `*.img`, or `@` for the apex.
-    #[schemars(length(max = 10_000), extend("x-example" = ["www"]))]
+    #[schemars(length(max = 10_000), extend("x-kind" = "relative-name", "x-example" = ["www"]))]
     pub names: Vec<String>,
     /// Whether it answers for every site, as `<site>.<first zone>`.
     pub sites: bool,

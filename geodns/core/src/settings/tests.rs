@@ -117,3 +117,50 @@ fn undocumented(schema: &serde_json::Value, at: &str, report: &mut impl FnMut(&s
         }
     }
 }
+
+#[test]
+fn rates_come_to_what_the_limiter_goes_by() {
+    let text = "answer = 7\nslip = 0\nnetworks_exempt = ['192.0.2.0/24']\nentries_max = 2048";
+    let settings: RateLimitSettings = toml::from_str(text).unwrap();
+    let limits = settings.limits();
+    assert_eq!((limits.rates.answer, limits.rates.error, limits.slip), (7, 100, 0));
+    assert_eq!((limits.allowed.len(), limits.entries), (1, 2048));
+    assert_eq!((limits.ipv4_prefix_length, limits.ipv6_prefix_length), (24, 56));
+}
+
+#[test]
+fn a_secret_is_read_and_never_repeated() {
+    let hex = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+    let settings: CookieSettings = toml::from_str(&format!("secrets = ['{hex}']")).unwrap();
+    assert!(!format!("{settings:?}").contains("e5"));
+    assert!(!serde_json::to_string(&settings.secrets).unwrap().contains("e5"));
+    let keys = CookieSecret::keys(&settings.secrets).unwrap();
+    assert!(keys.other.is_none());
+    assert_eq!(CookieSecret::parse(&hex.to_uppercase()), CookieSecret::parse(hex));
+    assert_ne!(CookieSecret::parse(&hex.replace("e5", "e6")), CookieSecret::parse(hex));
+    assert!(CookieSecret::keys(&[]).is_none());
+    for wrong in ["", "e5", &hex[1..], &format!("{hex}0"), &hex.replace('e', "g"), &"é".repeat(16)]
+    {
+        assert_eq!(CookieSecret::parse(wrong), None, "{wrong}");
+        let fault = toml::from_str::<CookieSettings>(&format!("secrets = ['{wrong}']"));
+        let fault = fault.unwrap_err();
+        assert!(wrong.is_empty() || !fault.message().contains(wrong), "{fault}");
+    }
+}
+
+#[test]
+fn words_and_texts_of_one_key_are_told_apart() {
+    let settings: GeodnsSettings =
+        toml::from_str("identity = 'ns-1'\nquery_log = { target = 'q.log' }").unwrap();
+    assert_eq!(settings.identity.of("fra-1"), Some("ns-1"));
+    assert_eq!(settings.query_log.target, QueryTarget::Path("q.log".into()));
+    let settings: GeodnsSettings =
+        toml::from_str("identity = 'off'\nquery_log = { target = 'stdout' }").unwrap();
+    assert_eq!(settings.identity.of("fra-1"), None);
+    assert_eq!(settings.query_log.target, QueryTarget::Stdout);
+    assert_eq!(GeodnsSettings::default().identity.of("fra-1"), Some("fra-1"));
+    for text in ["node", "off", "ns-1"] {
+        let value: Identity = serde_json::from_value(text.into()).unwrap();
+        assert_eq!(serde_json::to_value(&value).unwrap(), text);
+    }
+}

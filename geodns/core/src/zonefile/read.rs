@@ -177,10 +177,19 @@ impl<'l, 'f> Reader<'l, 'f> {
         })?;
         let outer_origin = std::mem::replace(&mut self.origin, origin);
         let outer_owner = self.owner.take();
-        self.read_file(&File { name: included.into(), depth }, &text);
+        self.read_file(&File { name: beside(&file.name, included).into(), depth }, &text);
         self.origin = outer_origin;
         self.owner = outer_owner;
         Ok(())
+    }
+}
+
+/// The name of a file that `file` includes as `included`: relative to the folder of `file`, so that
+/// no two files of different folders have one name.
+fn beside(file: &str, included: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((folder, _)) if !included.starts_with('/') => format!("{folder}/{included}"),
+        _ => included.to_owned(),
     }
 }
 

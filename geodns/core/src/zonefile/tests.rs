@@ -441,6 +441,8 @@ fn files_include_files() {
         "a b" => Ok(b"y A 1.2.3.6".to_vec()),
         "faulty" => Ok(b"\n\nz A x".to_vec()),
         "self" => Ok(b"$INCLUDE self".to_vec()),
+        "d/in" => Ok(b"$INCLUDE e/in".to_vec()),
+        "e/in" => Ok(format!("x A {from}").into()),
         _ => Err("no such file".to_owned()),
     };
     let origin = Name::parse(b"example.", None).unwrap();
@@ -462,6 +464,11 @@ fn files_include_files() {
     assert_eq!(faults[0].place.as_ref().unwrap().to_string(), "faulty:3");
     let faults = read("zone", b"$INCLUDE self", &origin, &mut { files }).unwrap_err();
     assert!(faults[0].what.contains("8 deep"), "{faults:?}");
+    let faults = read("z/zone", b"$TTL 1\n$INCLUDE d/in", &origin, &mut { files }).unwrap_err();
+    assert!(
+        faults[0].to_string().starts_with("z/d/e/in:1 \"z/d/in\""),
+        "a name is relative to the file that says it: {faults:?}"
+    );
 }
 
 proptest! {
