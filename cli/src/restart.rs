@@ -13,7 +13,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.pop", |a, b| a.node.pop == b.node.pop),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
@@ -22,6 +22,8 @@ const ROWS: [Row; 19] = [
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
     ("edge.memory", |a, b| edges_agree(a, b, |a, b| a.memory == b.memory)),
     ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
+    // A reload neither starts nor stops a role.
+    ("geodns", |a, b| a.geodns.is_some() == b.geodns.is_some()),
     ("admin.listen", |a, b| a.admin.listen == b.admin.listen),
     ("admin.connections_max", |a, b| a.admin.connections_max == b.admin.connections_max),
     ("admin.header_bytes_max", |a, b| a.admin.header_bytes_max == b.admin.header_bytes_max),

@@ -31,6 +31,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     let file = &arguments.config;
     let config = nearcast_config::load(file).map_err(|report| Failure::new(report.to_string()))?;
+    all_played(file, &config)?;
     let workers = config.node.worker_count(workers);
     let started = config.clone();
     let process = Process::start(plan(config, workers))?;
@@ -45,6 +46,18 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
         reload(file, &started, edges, log);
         ControlFlow::Continue(())
     })
+}
+
+/// Refuses a role that is not played: to leave it out in silence would look as if it were.
+fn all_played(file: &Path, config: &NodeConfig) -> Result<(), Failure> {
+    if config.geodns.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{}: [geodns] can be checked but not yet run; nothing was started; take the section out \
+         to run the rest of the node",
+        file.display()
+    )))
 }
 
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
@@ -94,6 +107,17 @@ fn reload(file: &Path, started: &NodeConfig, edges: &Edges, log: &Log) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_that_cannot_be_played_is_not_left_out_in_silence() {
+        let geodns = "[geodns]\nlisten = [\"127.0.0.1:0\"]\n\
+                      zone = [{ name = \"cdn.test\", servers = [\"ns.test\"] }]\n";
+        let file = Path::new("node.toml");
+        for (text, played) in [("[edge]\nlisten = [\"127.0.0.1:0\"]\n", true), (geodns, false)] {
+            let config = nearcast_config::parse(text, "node.toml").unwrap();
+            assert_eq!(all_played(file, &config).is_ok(), played, "{text}");
+        }
+    }
 
     #[test]
     fn rfc8586_2_no_two_nodes_of_the_default_name_share_a_cdn_id() {

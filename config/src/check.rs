@@ -18,15 +18,8 @@ use crate::{
 };
 
 /// What the design knows and this version does not.
-const LATER: [&str; 7] = [
-    "geodns",
-    "control",
-    "pop",
-    "edge.disk",
-    "edge.tls",
-    "site.origin.balance",
-    "site.origin.check",
-];
+const LATER: [&str; 5] =
+    ["control", "edge.disk", "edge.tls", "site.origin.balance", "site.origin.check"];
 
 /// A fault and where it stands.
 #[derive(Clone, Debug)]
@@ -37,6 +30,15 @@ pub(crate) struct Fault {
     pub(crate) complaint: Complaint,
     /// Whether something is absent, rather than there and wrong.
     pub(crate) missing: bool,
+    /// The line of another file that it is about; `span` is then where that file is named.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// A line of a file that the node file names.
+#[derive(Clone, Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) file: String,
+    pub(crate) line: u32,
 }
 
 /// All faults so far, and the key paths that they are about.
@@ -56,13 +58,46 @@ impl Findings {
             value,
             complaint,
             missing: false,
+            elsewhere: None,
         });
+    }
+
+    /// The same of a value that must not be seen.
+    pub(crate) fn wrong_hidden(&mut self, key: &str, node: &Node<'_>, complaint: Complaint) {
+        let (span, key) = (node.span(), key.to_owned());
+        let fault = Fault { span, key, value: None, complaint, missing: false, elsewhere: None };
+        self.note(fault);
+    }
+
+    /// Notes that a line of the file that is named at `key` is wrong; there may be many.
+    pub(crate) fn wrong_elsewhere(
+        &mut self,
+        key: &str,
+        node: &Node<'_>,
+        place: Elsewhere,
+        complaint: Complaint,
+    ) {
+        self.keys.insert(key.to_owned());
+        self.faults.push(Fault {
+            span: node.span(),
+            key: key.to_owned(),
+            value: None,
+            complaint,
+            missing: false,
+            elsewhere: Some(place),
+        });
+    }
+
+    /// Notes one more fault of the value at `key`, which may have others.
+    pub(crate) fn wrong_again(&mut self, key: &str, node: &Node<'_>, complaint: Complaint) {
+        self.keys.remove(key);
+        self.wrong(key, node, complaint);
     }
 
     /// Notes that there should be a value at `key`, below `node`.
     pub(crate) fn missing(&mut self, key: &str, node: &Node<'_>, complaint: Complaint) {
         let (span, key) = (node.span(), key.to_owned());
-        self.note(Fault { span, key, value: None, complaint, missing: true });
+        self.note(Fault { span, key, value: None, complaint, missing: true, elsewhere: None });
     }
 
     pub(crate) fn note(&mut self, fault: Fault) {
@@ -119,11 +154,19 @@ impl Checker<'_> {
                 let wrong = || Complaint::new("out of range", shape.allowed(path));
                 if inside { Ok(()) } else { Err(wrong()) }
             }
+            (Shape::Number { min, max }, DeValue::Integer(_) | DeValue::Float(_)) => {
+                let inside =
+                    tree::fraction(node).is_some_and(|number| (*min..=*max).contains(&number));
+                let wrong = || Complaint::new("out of range", shape.allowed(path));
+                if inside { Ok(()) } else { Err(wrong()) }
+            }
             (Shape::Boolean, DeValue::Boolean(_)) => Ok(()),
             _ => Err(wrong_type(shape, node, path)),
         };
-        if let Err(complaint) = verdict {
-            self.findings.wrong(path, node, complaint);
+        match verdict {
+            Ok(()) => {}
+            Err(complaint) if shape.hides() => self.findings.wrong_hidden(path, node, complaint),
+            Err(complaint) => self.findings.wrong(path, node, complaint),
         }
     }
 
@@ -141,6 +184,7 @@ impl Checker<'_> {
                         value: None,
                         complaint,
                         missing: false,
+                        elsewhere: None,
                     });
                 }
             }
@@ -182,6 +226,7 @@ impl Checker<'_> {
                     value: None,
                     complaint,
                     missing: false,
+                    elsewhere: None,
                 });
                 continue;
             }
@@ -234,6 +279,8 @@ fn wrong_type(shape: &Shape, node: &Node<'_>, path: &str) -> Complaint {
 /// The remedy for a value of another type, where one is likely meant.
 fn advice_on_type(shape: &Shape, value: &DeValue<'_>, path: &str) -> Option<String> {
     match (shape, value) {
+        // Advice repeats the value.
+        (Shape::Text(_) | Shape::List { .. }, _) if shape.hides() => None,
         (Shape::Text(text), DeValue::Integer(number)) => match text.kind {
             Kind::Duration | Kind::StatusTtl => Some(format!("for seconds write \"{number}s\"")),
             Kind::Bytes => Some(format!("for bytes write \"{number} B\"")),
@@ -250,6 +297,11 @@ fn advice_on_type(shape: &Shape, value: &DeValue<'_>, path: &str) -> Option<Stri
         },
         (Shape::Integer { .. }, DeValue::String(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("write {text}, without quotes"))
+        }
+        (Shape::Number { .. }, DeValue::String(text))
+            if text.parse::<f64>().is_ok_and(f64::is_finite) =>
+        {
+            Some(format!("write {}, without quotes", text.trim_start_matches('+')))
         }
         (Shape::Boolean, DeValue::String(text)) if *text == "true" || *text == "false" => {
             Some(format!("write {text}, without quotes"))
@@ -276,6 +328,7 @@ impl Shape {
             Self::Text(text) => text.kind.noun(),
             Self::Choice(_) => "one of its words",
             Self::Integer { .. } => "a whole number",
+            Self::Number { .. } => "a number",
             Self::Boolean => "a truth value",
         }
     }
@@ -296,13 +349,17 @@ impl Shape {
             Self::Text(text) => text.allowed(),
             Self::Choice(words) => listed(words),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Number { min, max } => format!("a number from {min} to {max}"),
             Self::Boolean => "true or false".to_owned(),
         }
     }
 }
 
 /// The candidate that `word` is probably a slip of.
-fn did_you_mean<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn did_you_mean<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     // Distance is quadratic in the lengths, and nobody misspells a setting by hundreds of letters.
     if word.len() > 64 {
         return None;

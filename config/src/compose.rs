@@ -7,11 +7,13 @@
 //! Clause: docs/operate.md *The settings file*.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
 
 use edge_core::settings::{EdgeSettings, SiteSettings};
+use geodns_core::settings::{GeodnsSettings, PopSettings};
 use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogSettings, NodeSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -23,11 +25,11 @@ use toml::{
 
 use crate::{
     NodeConfig,
-    check::{self, Fault, Findings},
-    cross,
+    check::{self, Elsewhere, Fault, Findings},
+    cross, geodns,
     kind::Complaint,
     named,
-    problem::{Problem, Report},
+    problem::{Place, Problem, Report},
     shape::Shape,
     sites, syntax,
     tree::{self, Lines, Node},
@@ -52,12 +54,17 @@ struct NodeFile {
     node: NodeSettings,
     /// The HTTP side of the node; the node is an edge if this section is there.
     edge: Option<EdgeSettings>,
+    /// The DNS side of the node; the node is a GeoDNS server if this section is there.
+    geodns: Option<GeodnsSettings>,
     /// The listener for operators: health and metrics.
     #[serde(default)]
     admin: AdminSettings,
     /// The operator's log and the access log.
     #[serde(default)]
     log: LogSettings,
+    /// A PoP: a place with one or more nodes. One section per PoP.
+    #[serde(default, rename = "pop")]
+    pops: Vec<PopSettings>,
     /// A site: what a site owner has. One section per site.
     #[serde(default, rename = "site")]
     sites: Vec<SiteSettings>,
@@ -103,10 +110,10 @@ fn compose(
     base: PathBuf,
     files: Files,
 ) -> Option<NodeConfig> {
-    let node = section(root, "node", findings);
+    let node: Option<NodeSettings> = section(root, "node", findings);
     let admin = section(root, "admin", findings);
     let log: Option<LogSettings> = section(root, "log", findings);
-    let mut edge: Option<EdgeSettings> = part(root, "edge", findings);
+    let mut edge: Option<EdgeSettings> = sound_part(root, "edge", findings);
     if let Some(edge) = &mut edge
         && tree::find(root, "edge.object_bytes_max").is_none()
     {
@@ -114,7 +121,7 @@ fn compose(
     }
     let list = tree::find(root, "site").map_or(&[][..], tree::items);
     let sites: Vec<Option<SiteSettings>> =
-        (0..list.len()).map(|at| part(root, &tree::item("site", at), findings)).collect();
+        (0..list.len()).map(|at| sound_part(root, &tree::item("site", at), findings)).collect();
 
     cross::roles(root, findings);
     cross::listeners(root, findings);
@@ -131,17 +138,28 @@ fn compose(
             named::log(root, &base, log, findings);
         }
     }
+    let given = geodns::Given { root, base: &base, files, node: node.as_ref() };
+    let geodns = geodns::check(&given, findings);
     let mut sites: Vec<SiteSettings> = sites.into_iter().collect::<Option<_>>()?;
-    for site in &mut sites {
-        if let Some(ca) = &mut site.origin.ca {
-            *ca = base.join(&*ca);
-        }
+    if let Some(geodns) = &geodns {
+        sites::answer_under(root, geodns, &mut sites, findings);
     }
+    resolve(&mut sites, &base);
     let mut log = log?;
     if let AccessTarget::Path(path) = &mut log.access {
         *path = base.join(&*path);
     }
-    Some(NodeConfig { node: node?, edge, admin: admin?, log, sites, base })
+    // A section that is there must not be missing from what is handed out.
+    if geodns.is_none() && tree::find(root, "geodns").is_some() {
+        return None;
+    }
+    Some(NodeConfig { node: node?, edge, geodns, admin: admin?, log, sites, base })
+}
+
+fn resolve(sites: &mut [SiteSettings], base: &Path) {
+    for ca in sites.iter_mut().filter_map(|site| site.origin.ca.as_mut()) {
+        *ca = base.join(&*ca);
+    }
 }
 
 /// A section that is at its defaults when the file leaves it out.
@@ -151,15 +169,30 @@ fn section<T: DeserializeOwned + Default>(
     findings: &mut Findings,
 ) -> Option<T> {
     match tree::find(root, path) {
-        Some(_) => part(root, path, findings),
+        Some(_) => sound_part(root, path, findings),
         None => Some(T::default()),
     }
 }
 
 /// The part of the file at `path`, as far as it is sound.
-fn part<T: DeserializeOwned>(root: &Node<'_>, path: &str, findings: &mut Findings) -> Option<T> {
+pub(crate) fn sound_part<T: DeserializeOwned>(
+    root: &Node<'_>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<T> {
+    let faulty = findings.keys.clone();
+    part(root, path, &faulty, findings)
+}
+
+/// The part of the file at `path`, without what `left_out` names.
+pub(crate) fn part<T: DeserializeOwned>(
+    root: &Node<'_>,
+    path: &str,
+    left_out: &BTreeSet<String>,
+    findings: &mut Findings,
+) -> Option<T> {
     let node = tree::find(root, path)?;
-    let value = tree::plain(node, path, &findings.keys)?;
+    let value = tree::plain(node, path, left_out)?;
     match T::deserialize(value) {
         Ok(part) => Some(part),
         Err(error) => {
@@ -181,19 +214,30 @@ pub(crate) fn not_utf8(bytes: &[u8], valid: usize, name: &str) -> Report {
     // A character stands in for the bytes that are none, so that the place is theirs.
     let text = format!("{text}?");
     let complaint = Complaint::new("not UTF-8", "text in UTF-8");
-    let fault = Fault { span: at..at, key: String::new(), value: None, complaint, missing: false };
+    let (span, key) = (at..at, String::new());
+    let fault = Fault { span, key, value: None, complaint, missing: false, elsewhere: None };
     report(name.to_owned(), vec![fault], &Lines::of(&text))
 }
 
 fn report(file: String, mut faults: Vec<Fault>, lines: &Lines<'_>) -> Report {
     faults.sort_by(|a, b| (a.span.start, &a.key).cmp(&(b.span.start, &b.key)));
-    let problem = |fault: Fault| Problem {
-        place: Some(lines.place(fault.span.start)),
-        key: fault.key,
-        value: fault.value,
-        fault: fault.complaint.fault,
-        allowed: Some(fault.complaint.allowed).filter(|allowed| !allowed.is_empty()),
-        advice: fault.complaint.advice,
+    let problem = |fault: Fault| {
+        let (file, place) = match fault.elsewhere {
+            None => (None, lines.place(fault.span.start)),
+            Some(Elsewhere { file, line }) => {
+                let line = usize::try_from(line).unwrap_or(usize::MAX);
+                (Some(file), Place { line, column: None })
+            }
+        };
+        Problem {
+            file,
+            place: Some(place),
+            key: fault.key,
+            value: fault.value,
+            fault: fault.complaint.fault,
+            allowed: Some(fault.complaint.allowed).filter(|allowed| !allowed.is_empty()),
+            advice: fault.complaint.advice,
+        }
     };
     Report { file, problems: faults.into_iter().map(problem).collect() }
 }

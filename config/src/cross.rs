@@ -20,28 +20,54 @@ use crate::{
 
 /// A node that plays no role is a mistake.
 pub(crate) fn roles(root: &Node<'_>, findings: &mut Findings) {
-    if tree::find(root, "edge").is_none() {
+    if tree::find(root, "edge").is_none() && tree::find(root, "geodns").is_none() {
         let fault = "missing, and a node plays at least one role";
-        let complaint = Complaint::new(fault, "[edge] with listen = [\"IP:PORT\"]");
-        findings.missing("edge", root, complaint);
+        let allowed = "[edge] or [geodns], with listen = [\"IP:PORT\"]";
+        findings.missing("edge", root, Complaint::new(fault, allowed));
     }
 }
 
-/// Every listener needs an address of its own.
+/// What a listener takes of its port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Tcp,
+    Udp,
+    Both,
+}
+
+/// Every key that says where this node listens.
+const LISTENERS: [(&str, Takes); 6] = [
+    ("edge.listen", Takes::Tcp),
+    ("geodns.listen", Takes::Both),
+    ("geodns.tls.dot", Takes::Tcp),
+    ("geodns.tls.doh", Takes::Tcp),
+    ("geodns.tls.doq", Takes::Udp),
+    ("admin.listen", Takes::Tcp),
+];
+
+/// Every listener needs an address of its own; TCP and UDP do not share ports.
 pub(crate) fn listeners(root: &Node<'_>, findings: &mut Findings) {
-    let mut taken: Vec<(String, SocketAddr)> = Vec::new();
-    let edge = tree::find(root, "edge.listen").map_or(&[][..], tree::items);
-    let admin = tree::find(root, "admin.listen");
-    let paths = (0..edge.len()).map(|at| tree::item("edge.listen", at));
-    let keys = paths.zip(edge).chain(admin.map(|node| ("admin.listen".to_owned(), node)));
-    for (key, node) in keys {
-        let Some(address) = tree::string(node).and_then(|text| text.parse().ok()) else { continue };
-        match taken.iter().find(|(_, other)| collide(*other, address)) {
-            Some((other, _)) => {
-                let fault = format!("taken by {other}");
-                findings.wrong(&key, node, Complaint::new(fault, "each address and port once"));
+    let mut taken: Vec<(String, SocketAddr, Takes)> = Vec::new();
+    for (key, takes) in LISTENERS {
+        let Some(node) = tree::find(root, key) else { continue };
+        let one = std::iter::once((key.to_owned(), node));
+        let items = tree::items(node).iter().enumerate();
+        let each = items.map(|(at, item)| (tree::item(key, at), item));
+        for (key, node) in one.chain(each) {
+            let text = tree::string(node);
+            let Some(address) = text.and_then(|text| text.parse().ok()) else { continue };
+            let meets = |(_, other, theirs): &&(String, SocketAddr, Takes)| {
+                let one_protocol =
+                    takes == *theirs || takes == Takes::Both || *theirs == Takes::Both;
+                one_protocol && collide(*other, address)
+            };
+            match taken.iter().find(meets) {
+                Some((other, ..)) => {
+                    let fault = format!("taken by {other}");
+                    findings.wrong(&key, node, Complaint::new(fault, "each address and port once"));
+                }
+                None => taken.push((key, address, takes)),
             }
-            None => taken.push((key, address)),
         }
     }
 }
@@ -79,14 +105,22 @@ pub(crate) fn edge(root: &Node<'_>, edge: &EdgeSettings, findings: &mut Findings
     ] {
         not_above(root, (key, size), (other, most), findings);
     }
-    let (one, all) = (limits.connections_per_address_max, limits.connections_max);
-    let key = "edge.limits.connections_per_address_max";
-    let both = [key, "edge.limits.connections_max"];
+    let one = ("edge.limits.connections_per_address_max", limits.connections_per_address_max);
+    never_reached(root, one, ("edge.limits.connections_max", limits.connections_max), findings);
+}
+
+/// What one may have must not be more than what all may have together.
+pub(crate) fn never_reached(
+    root: &Node<'_>,
+    (key, one): (&str, u32),
+    (other, all): (&str, u32),
+    findings: &mut Findings,
+) {
     if let Some(node) = tree::find(root, key)
         && one > all
-        && both.iter().all(|key| findings.none_within(key))
+        && [key, other].iter().all(|key| findings.none_within(key))
     {
-        let fault = "more than edge.limits.connections_max, so it would never be reached";
+        let fault = format!("more than {other}, so it would never be reached");
         findings.wrong(key, node, Complaint::new(fault, format!("at most {all}")));
     }
 }
@@ -98,7 +132,7 @@ pub(crate) fn log(root: &Node<'_>, log: &LogSettings, findings: &mut Findings) {
 }
 
 /// A size that the operator wrote must not be larger than another.
-fn not_above(
+pub(crate) fn not_above(
     root: &Node<'_>,
     (key, size): (&str, ByteSize),
     (other, most): (&str, ByteSize),

@@ -12,6 +12,7 @@ mod names;
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
+use geodns_core::settings::CookieSecret;
 use ipnet::IpNet;
 
 use crate::shape::Text;
@@ -37,6 +38,9 @@ pub(crate) enum Kind {
     OriginUrl,
     StatusTtl,
     Parameter,
+    UriPath,
+    RelativeName,
+    CookieSecret,
 }
 
 /// Why a string is refused.
@@ -77,6 +81,9 @@ impl Kind {
             "origin-url" => Self::OriginUrl,
             "status-ttl" => Self::StatusTtl,
             "parameter" => Self::Parameter,
+            "uri-path" => Self::UriPath,
+            "relative-name" => Self::RelativeName,
+            "cookie-secret" => Self::CookieSecret,
             _ => Self::Plain,
         }
     }
@@ -100,6 +107,9 @@ impl Kind {
             Self::FieldName => "a field name",
             Self::OriginUrl => "an origin URL",
             Self::Parameter => "a parameter name",
+            Self::UriPath => "the path of a URL",
+            Self::RelativeName => "a name relative to a zone",
+            Self::CookieSecret => "a cookie secret",
         }
     }
 
@@ -124,6 +134,9 @@ impl Kind {
             Self::FieldName => "a field name, as \"Accept-Language\"",
             Self::OriginUrl => "http://host[:port] or https://host[:port]",
             Self::Parameter => "a parameter name, or the start of one and '*'",
+            Self::UriPath => "a path from its '/', as \"/health\"",
+            Self::RelativeName => "\"www\", \"*.img\", or \"@\" for the zone's own name",
+            Self::CookieSecret => "32 hexadecimal digits, as `openssl rand -hex 16` prints them",
         }
     }
 }
@@ -170,6 +183,11 @@ impl Text {
             Kind::FieldName => parsed(names::is_token(value)),
             Kind::OriginUrl => names::origin_url(value).map_err(|advice| advised(wrong(), advice)),
             Kind::Parameter => parsed(!value.is_empty()),
+            Kind::UriPath => names::uri_path(value).map_err(|advice| advised(wrong(), advice)),
+            Kind::RelativeName => {
+                names::relative_name(value).map_err(|advice| advised(wrong(), advice))
+            }
+            Kind::CookieSecret => parsed(CookieSecret::parse(value).is_some()),
         }
     }
 

@@ -12,6 +12,7 @@
 mod check;
 mod compose;
 mod cross;
+pub mod geodns;
 mod kind;
 mod named;
 pub mod problem;
@@ -31,6 +32,7 @@ use nearcast_daemon::settings::{AdminSettings, LogSettings, NodeSettings};
 
 use crate::{
     compose::Files,
+    geodns::GeodnsConfig,
     problem::{Problem, Report},
 };
 
@@ -44,11 +46,13 @@ pub struct NodeConfig {
     pub node: NodeSettings,
     /// `[edge]`; absent when the node does not play this role.
     pub edge: Option<EdgeSettings>,
+    /// `[geodns]` and `[[pop]]`; absent when the node does not play this role.
+    pub geodns: Option<GeodnsConfig>,
     /// `[admin]`
     pub admin: AdminSettings,
     /// `[log]`
     pub log: LogSettings,
-    /// `[[site]]`, in file order.
+    /// `[[site]]`, in file order; with `[geodns]`, each has `<site>.<first zone>` among its hosts.
     pub sites: Vec<SiteSettings>,
     /// The folder that relative paths were resolved against.
     pub base: PathBuf,
@@ -86,6 +90,7 @@ pub fn parse(text: &str, name: &str) -> Result<NodeConfig, Report> {
 
 fn unread(name: &str, fault: String) -> Report {
     let problem = Problem {
+        file: None,
         place: None,
         key: String::new(),
         value: None,

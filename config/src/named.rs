@@ -20,6 +20,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use crate::{
     check::Findings,
     kind::Complaint,
+    problem::harmless,
     tree::{self, Node},
 };
 
@@ -72,7 +73,19 @@ fn authorities(path: &Path) -> Result<(), Complaint> {
 
 /// The access log is made where it is not there; its folder is not.
 pub(crate) fn log(root: &Node<'_>, base: &Path, log: &LogSettings, findings: &mut Findings) {
-    let AccessTarget::Path(path) = &log.access else { return };
+    if let AccessTarget::Path(path) = &log.access {
+        log_file(root, base, "log.access", path, findings);
+    }
+}
+
+/// A log file that `key` names.
+pub(crate) fn log_file(
+    root: &Node<'_>,
+    base: &Path,
+    key: &str,
+    path: &Path,
+    findings: &mut Findings,
+) {
     let path = base.join(path);
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder_is_there = folder.is_none_or(Path::is_dir);
@@ -83,10 +96,11 @@ pub(crate) fn log(root: &Node<'_>, base: &Path, log: &LogSettings, findings: &mu
             Err(Complaint::new("its folder is not there", "a path in a folder that there is"))
         }
     };
-    tell(root, "log.access", &path, complaint, findings);
+    tell(root, key, &path, complaint, findings);
 }
 
-fn tell(
+/// Notes what was found wrong with the file at `path`, which `key` names.
+pub(crate) fn tell(
     root: &Node<'_>,
     key: &str,
     path: &Path,
@@ -94,6 +108,10 @@ fn tell(
     findings: &mut Findings,
 ) {
     if let (Err(complaint), Some(node)) = (complaint, tree::find(root, key)) {
-        findings.wrong(key, node, complaint.advising(format!("looked for {}", path.display())));
+        findings.wrong(
+            key,
+            node,
+            complaint.advising(format!("looked for {}", harmless(&path.display().to_string()))),
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! In: faults with the place where they stand. Out: a [`Report`], as text for people (one line per
 //! problem, `FILE:LINE:COLUMN key = value: fault; allowed: …; advice`) and as a serde value for
 //! `--json`.
-//! Always: problems stand in file order; a value is shown cut to [`SHOWN_CHARACTERS_MAX`], without
+//! Always: problems stand in file order, those of a file that a key names where it is named; a value is shown cut to [`SHOWN_CHARACTERS_MAX`], without
 //! control characters and without what looks like a password in a URL.
 //! Does not know: what is allowed, or who reads the report.
 //! Clause: CONTRIBUTING.md *Errors* (what the operator gets).
@@ -19,6 +19,9 @@ pub(crate) const SHOWN_CHARACTERS_MAX: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
+    /// The file that it stands in, where that is not the node file but one that `key` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where it stands; absent when the file could not be read at all.
     #[serde(flatten)]
     pub place: Option<Place>,
@@ -38,19 +41,23 @@ pub struct Problem {
     pub advice: Option<String>,
 }
 
-/// A place in the file, counted from 1; the column counts characters.
+/// A place in a file, counted from 1; the column counts characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The line.
     pub line: usize,
-    /// The character of that line.
-    pub column: usize,
+    /// The character of that line; absent where the whole line is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Place { line, column }) = self.place {
-            write!(f, "{line}:{column}")?;
+            write!(f, "{line}")?;
+            if let Some(column) = column {
+                write!(f, ":{column}")?;
+            }
             f.write_str(if self.key.is_empty() { ": " } else { " " })?;
         }
         if !self.key.is_empty() {
@@ -85,7 +92,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
             let separator = if problem.place.is_some() { ":" } else { ": " };
-            writeln!(f, "{}{separator}{problem}", self.file)?;
+            let file = problem.file.as_ref().unwrap_or(&self.file);
+            writeln!(f, "{file}{separator}{problem}")?;
         }
         match self.problems.len() {
             1 => write!(f, "1 problem in {}", self.file),
@@ -107,17 +115,36 @@ pub(crate) fn shown_text(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            // Control and bidirectional characters would act on the operator's terminal.
-            c if c.is_control()
-                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                out.extend(c.escape_unicode());
-            }
-            c => out.push(c),
+            c => push_harmless(c, &mut out),
         }
     }
     out.push('"');
     out
+}
+
+/// Longer texts of others are cut in messages.
+const MESSAGE_CHARACTERS_MAX: usize = 400;
+
+/// A message that may repeat what stands in a file: one line, cut.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars().take(MESSAGE_CHARACTERS_MAX) {
+        push_harmless(character, &mut out);
+    }
+    if text.chars().nth(MESSAGE_CHARACTERS_MAX).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Control and bidirectional characters would act on the operator's terminal.
+fn push_harmless(character: char, out: &mut String) {
+    let acts = matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if character.is_control() || acts {
+        out.extend(character.escape_unicode());
+    } else {
+        out.push(character);
+    }
 }
 
 /// A URL's user and password are nobody's business in a log or on a shared screen.
@@ -158,7 +185,8 @@ mod tests {
     #[test]
     fn a_report_lists_its_problems_and_counts_them() {
         let problem = Problem {
-            place: Some(Place { line: 41, column: 5 }),
+            file: None,
+            place: Some(Place { line: 41, column: Some(5) }),
             key: "site[2].hosts[0]".to_owned(),
             value: Some("\"a b\"".to_owned()),
             fault: "not a host".to_owned(),
@@ -173,12 +201,22 @@ mod tests {
             ..problem.clone()
         };
         let unread = Problem { place: None, ..syntax.clone() };
+        let other = Problem {
+            file: Some("a.zone".to_owned()),
+            place: Some(Place { line: 7, column: None }),
+            ..syntax.clone()
+        };
         let report = Report { file: "edge.toml".to_owned(), problems: vec![problem, syntax] };
         assert_eq!(
             report.to_string(),
             "edge.toml:41:5 site[2].hosts[0] = \"a b\": not a host; allowed: a.example; leave out \
              the space\nedge.toml:41:5: not a host\n2 problems in edge.toml"
         );
+        let report = Report { problems: vec![other], ..report };
+        assert_eq!(report.to_string(), "a.zone:7: not a host\n1 problem in edge.toml");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["problems"][0]["file"], "a.zone");
+        assert_eq!(json["problems"][0].get("column"), None);
         let report = Report { problems: vec![unread], ..report };
         assert_eq!(report.to_string(), "edge.toml: not a host\n1 problem in edge.toml");
     }

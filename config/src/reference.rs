@@ -76,6 +76,7 @@ fn kind(shape: &Shape) -> String {
 fn bounds(shape: &Shape) -> String {
     match shape {
         Shape::Integer { min, max } => format!("{min} to {max}"),
+        Shape::Number { min, max } => format!("{min} to {max}"),
         Shape::Text(Text { min: Some(min), max: Some(max), .. }) => format!("{min} to {max}"),
         Shape::List { item, min, max } => match max {
             Some(max) => format!("{min} to {max}: {}", item.allowed("")),
@@ -186,6 +187,7 @@ fn file_line(entry: &Entry, file: &mut String) {
 fn fallback(shape: &Shape) -> String {
     match shape {
         Shape::Integer { min, max } => 4.clamp(*min, *max).to_string(),
+        Shape::Number { min, max } => format!("{:?}", 0.0_f64.clamp(*min, *max)),
         Shape::Text(Text { kind: Kind::SocketAddress, .. }) => "\"127.0.0.1:9090\"".to_owned(),
         Shape::Text(Text { kind: Kind::Name, .. }) => "\"fra\"".to_owned(),
         _ => "\"…\"".to_owned(),

@@ -25,6 +25,8 @@ pub(crate) enum Shape {
     Choice(Vec<Word>),
     /// A whole number.
     Integer { min: i128, max: i128 },
+    /// A number that may have a fraction.
+    Number { min: f64, max: f64 },
     /// `true` or `false`.
     Boolean,
 }
@@ -76,6 +78,16 @@ impl Shape {
         }
     }
 
+    /// Whether what stands here may be a secret, or a part of it may.
+    pub(crate) fn hides(&self) -> bool {
+        match self {
+            Self::Text(text) | Self::Map(text) => text.kind == Kind::CookieSecret,
+            Self::List { item, .. } => item.hides(),
+            Self::Table(entries) => entries.iter().any(|entry| entry.shape.hides()),
+            Self::Choice(_) | Self::Integer { .. } | Self::Number { .. } | Self::Boolean => false,
+        }
+    }
+
     /// Whether this is a table, or a list of tables.
     pub(crate) fn is_section(&self) -> bool {
         !self.entries().is_empty()
@@ -99,6 +111,7 @@ impl Reader<'_> {
             },
             "array" => self.list(schema),
             "integer" => integer(schema),
+            "number" => number(schema),
             "boolean" => Shape::Boolean,
             _ => Shape::Text(text(schema)),
         }
@@ -172,13 +185,30 @@ fn choice(schema: &Value) -> Option<Vec<Word>> {
     Some(words)
 }
 
-/// A number without bounds of its own: TOML's own limit.
+/// A number without bounds of its own: those of its type, and TOML's.
 const MIN: i128 = i64::MIN as i128;
 const MAX: i128 = i64::MAX as i128;
 
 fn integer(schema: &Value) -> Shape {
     let bound = |key: &str| schema.get(key).and_then(Value::as_i64).map(i128::from);
-    Shape::Integer { min: bound("minimum").unwrap_or(MIN), max: bound("maximum").unwrap_or(MAX) }
+    let of_type = match schema.get("format").and_then(Value::as_str) {
+        Some("uint8") => i128::from(u8::MAX),
+        Some("uint16") => i128::from(u16::MAX),
+        Some("uint32") => i128::from(u32::MAX),
+        _ => MAX,
+    };
+    Shape::Integer {
+        min: bound("minimum").unwrap_or(MIN),
+        max: bound("maximum").unwrap_or(of_type),
+    }
+}
+
+fn number(schema: &Value) -> Shape {
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+    Shape::Number {
+        min: bound("minimum").unwrap_or(f64::MIN),
+        max: bound("maximum").unwrap_or(f64::MAX),
+    }
 }
 
 fn text(schema: &Value) -> Text {

@@ -18,6 +18,7 @@ use edge_core::{
 
 use crate::{
     check::Findings,
+    geodns::GeodnsConfig,
     kind::Complaint,
     tree::{self, Node},
 };
@@ -49,6 +50,40 @@ pub(crate) fn check(
         && let Err(problems) = SiteTable::build(built)
     {
         law(root, "", problems, findings);
+    }
+}
+
+/// Every site also answers under `<site>.<first zone>`, unless routes leave sites out.
+pub(crate) fn answer_under(
+    root: &Node<'_>,
+    geodns: &GeodnsConfig,
+    sites: &mut [SiteSettings],
+    findings: &mut Findings,
+) {
+    let Some(zone) = geodns.zones.first() else { return };
+    if !geodns.routes.iter().any(|(_, route)| route.sites) {
+        return;
+    }
+    let apex = zone.apex.to_string().trim_end_matches('.').to_ascii_lowercase();
+    let folded = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let mut owners: HashMap<String, (usize, usize)> = HashMap::new();
+    for (at, site) in sites.iter().enumerate() {
+        for (place, host) in site.hosts.iter().enumerate() {
+            owners.insert(folded(host), (at, place));
+        }
+    }
+    for (at, site) in sites.iter_mut().enumerate() {
+        let host = format!("{}.{apex}", site.name);
+        match owners.get(&host) {
+            None => site.hosts.push(host),
+            Some((owner, _)) if *owner == at => {}
+            Some((owner, place)) => {
+                let key = tree::item(&format!("{}.hosts", tree::item("site", *owner)), *place);
+                let fault = format!("is where {} answers", tree::item("site", at));
+                let complaint = Complaint::new(fault, "another host, or another name for the site");
+                findings.wrong(&key, tree::nearest(root, &key), complaint);
+            }
+        }
     }
 }
 

@@ -92,5 +92,6 @@ fn fault(error: &Error, start: usize) -> Fault {
             .advising("merge the two; sites and rules are repeated with two brackets, as [[site]]"),
         _ => not_toml(message, &expected),
     };
-    Fault { span: start..start, key: String::new(), value: None, complaint, missing: false }
+    let (span, key) = (start..start, String::new());
+    Fault { span, key, value: None, complaint, missing: false, elsewhere: None }
 }

@@ -131,6 +131,16 @@ pub(crate) fn number(integer: &DeInteger<'_>) -> Option<i128> {
     i128::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
+/// The number that an integer or a float says.
+pub(crate) fn fraction(node: &Node<'_>) -> Option<f64> {
+    match node.get_ref() {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        // What fits into 32 bits is a fraction without loss; more is out of every range.
+        DeValue::Integer(integer) => i32::try_from(number(integer)?).ok().map(f64::from),
+        _ => None,
+    }
+}
+
 /// `node` as a plain value, without what `faulty` names: a faulty key is left out, so that its
 /// default stands in for it in the checks that follow; a list with a faulty item is left out whole.
 pub(crate) fn plain(node: &Node<'_>, path: &str, faulty: &BTreeSet<String>) -> Option<Value> {
@@ -181,7 +191,7 @@ impl<'t> Lines<'t> {
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..offset).unwrap_or_default();
         let column = before.trim_start_matches('\u{feff}').chars().count().saturating_add(1);
-        crate::problem::Place { line, column }
+        crate::problem::Place { line, column: Some(column) }
     }
 }
 
@@ -235,7 +245,7 @@ mod tests {
             ("\u{feff}ab", 4, 1, 2),
         ] {
             let place = Lines::of(text).place(offset);
-            assert_eq!((place.line, place.column), (line, column), "{text:?} {offset}");
+            assert_eq!((place.line, place.column), (line, Some(column)), "{text:?} {offset}");
         }
     }
 

@@ -79,6 +79,16 @@ fn every_setting_at_its_default_says_what_leaving_it_out_says() {
     let least = r#"
         [edge]
         listen = ["0.0.0.0:80", "[::]:80"]
+        [geodns]
+        listen = ["0.0.0.0:53", "[::]:53"]
+        zone = [{ name = "cdn.example", servers = ["ns1.example.net"] }]
+        route = [{ names = ["www"] }]
+        map = [{ prefer = [{ pops = ["fra"] }] }]
+        check = [{ port = 443 }]
+        [[pop]]
+        name = "fra"
+        location = { latitude = 50.11, longitude = 8.68 }
+        addresses = ["192.0.2.6", "2001:db8::6"]
         [[site]]
         name = "shop"
         hosts = ["static.shop.example"]
@@ -101,7 +111,9 @@ fn settings_that_stand_commented_out_are_right_as_well() {
         .map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line })
         .collect();
     assert!(text.join("\n").contains("\nworkers = 4"));
-    if let Err(report) = parse(&text.join("\n"), "a.toml") {
+    // What one setting names, another has to be.
+    let text = format!("{}\n[[geodns.route]]\nname = \"everywhere\"\n", text.join("\n"));
+    if let Err(report) = parse(&text, "a.toml") {
         panic!("{report}");
     }
 }

@@ -113,6 +113,28 @@ pub(super) fn path_pattern(text: &str) -> Result<(), Option<String>> {
     Err(Some(format!("did you mean {}?", shown_text(&format!("/{text}")))))
 }
 
+/// A path from its `/`, with or without a query.
+pub(super) fn uri_path(text: &str) -> Result<(), Option<String>> {
+    let is_visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if is_visible && text.starts_with('/') {
+        return Ok(());
+    }
+    let slashed = is_visible && !text.is_empty() && !text.contains(':');
+    Err(slashed.then(|| format!("did you mean {}?", shown_text(&format!("/{text}")))))
+}
+
+/// `@`, or labels without a dot at the end, of which the first may be `*`.
+pub(super) fn relative_name(text: &str) -> Result<(), Option<String>> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(inner);
+    let labels = text.strip_prefix("*.").unwrap_or(text);
+    if matches!(text, "@" | "*") || (labels.len() <= 250 && labels.split('.').all(is_label)) {
+        return Ok(());
+    }
+    let advice = "leave out the name of the zone: a route answers in each";
+    Err(text.ends_with('.').then(|| advice.to_owned()))
+}
+
 /// `http://host[:port]` or `https://host[:port]`; a lone `/` after it says nothing more.
 pub(super) fn origin_url(text: &str) -> Result<(), Option<String>> {
     let Some((scheme, rest)) = text.split_once("://") else {

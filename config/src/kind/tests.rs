@@ -48,6 +48,17 @@ fn a_kind_takes_what_it_names_and_nothing_else() {
         (Kind::Authority, &["a.example", "a:8080", "[::1]:80"], &["", "a b", "http://a", "a:0"]),
         (Kind::StatusTtl, &["10s"], &["10"]),
         (Kind::Parameter, &["utm_*", "a"], &[""]),
+        (Kind::UriPath, &["/", "/a?b=c"], &["", "a", "/a b", "/a#b", "/é"]),
+        (
+            Kind::RelativeName,
+            &["@", "*", "www", "*.img", "a.b", "_dns", "WWW"],
+            &["", ".", "www.", "a..b", "a.*", "*a", "é", "a b", "@.a"],
+        ),
+        (
+            Kind::CookieSecret,
+            &["e5e973e5a6b2a43f48e7dc849e37bfcf"],
+            &["", "e5e973e5a6b2a43f48e7dc849e37bfc", "g5e973e5a6b2a43f48e7dc849e37bfcf"],
+        ),
     ];
     for (kind, right, wrong) in rows {
         for value in *right {
@@ -101,6 +112,12 @@ fn common_slips_are_answered_with_the_remedy() {
         (Kind::OriginUrl, "HTTPS://a", "did you mean \"https://a\"?"),
         (Kind::PathPattern, "/é", "write spaces and letters beyond ASCII as %20 and the like"),
         (Kind::HostPattern, "::1", "did you mean \"[::1]\"?"),
+        (Kind::UriPath, "health", "did you mean \"/health\"?"),
+        (
+            Kind::RelativeName,
+            "www.cdn.example.",
+            "leave out the name of the zone: a route answers in each",
+        ),
         (Kind::PathPattern, "img/*", "did you mean \"/img/*\"?"),
         (Kind::OriginUrl, "a.example:8080", "did you mean \"https://a.example:8080\"?"),
         (Kind::OriginUrl, "htp://x", "did you mean \"http://x\"?"),

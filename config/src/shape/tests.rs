@@ -55,6 +55,9 @@ fn check(shape: &Shape, value: &Value, path: &str) {
         (Shape::Integer { min, max }, Value::Number(number)) => {
             assert!((*min..=*max).contains(&number.as_i128().unwrap()), "{path}");
         }
+        (Shape::Number { min, max }, Value::Number(number)) => {
+            assert!((*min..=*max).contains(&number.as_f64().unwrap()), "{path}");
+        }
         (Shape::Choice(words), Value::String(value)) => {
             assert!(words.iter().any(|word| word.word == *value), "{path}");
         }
@@ -81,8 +84,9 @@ fn every_default_and_example_keeps_its_own_bounds() {
 fn everything_that_has_a_size_is_bounded() {
     each(&Shape::of(&compose::schema()), "", &mut |entry, path| match &entry.shape {
         Shape::Integer { min, max } => {
-            assert!(*min >= 0 && *max < i128::from(i64::MAX), "{path}");
+            assert!(*min > i128::from(i64::MIN) && *max < i128::from(i64::MAX), "{path}");
         }
+        Shape::Number { min, max } => assert!(*min > f64::MIN && *max < f64::MAX, "{path}"),
         Shape::Text(text) if matches!(text.kind, Kind::Duration | Kind::Bytes) => {
             let bound =
                 |bound: &Option<String>| bound.as_ref().and_then(|text_| text.amount(text_));
@@ -90,4 +94,16 @@ fn everything_that_has_a_size_is_bounded() {
         }
         _ => {}
     });
+}
+
+#[test]
+fn only_what_holds_a_secret_hides() {
+    let shape = Shape::of(&compose::schema());
+    let mut hidden = Vec::new();
+    each(&shape, "", &mut |entry, path| {
+        if entry.shape.hides() {
+            hidden.push(path.to_owned());
+        }
+    });
+    assert_eq!(hidden, [".geodns", ".geodns.cookies", ".geodns.cookies.secrets"]);
 }

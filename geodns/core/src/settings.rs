@@ -62,7 +62,7 @@ pub struct GeodnsSettings {
     /// The maps: which PoPs serve which clients. Without one there is `default`, by distance.
     pub map: Vec<MapSettings>,
     /// The routes: which names are answered by which map, and how. Without one there is `default`,
-    /// which answers for the sites.
+    /// which answers for the sites by the first map.
     pub route: Vec<RouteSettings>,
     /// How PoPs are probed; all of them must pass. Without one, every address counts as up.
     #[schemars(length(max = 16))]

@@ -1,0 +1,193 @@
+//! What must hold between the settings of `[geodns]` themselves.
+//!
+//! In: the tree and what of `[geodns]` is sound. Out: findings.
+//! Always: a law is applied only to values that are themselves right, and a default is never
+//! blamed where the operator wrote something else.
+//! Does not know: zones' content, maps, routes, files.
+//! Clause: docs/operate.md *The settings file*.
+
+use std::time::Duration;
+
+use super::{Given, Sound};
+use crate::{check::Findings, cross, kind::Complaint, tree};
+
+/// Checks them all.
+pub(super) fn check(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    needed(given, findings);
+    drain(given, sound, findings);
+    tls(given, sound, findings);
+    secrets(given, sound, findings);
+    checks(given, sound, findings);
+    let settings = &sound.settings;
+    let log = &settings.query_log;
+    let queue = ("geodns.query_log.queue", log.queue);
+    cross::not_above(given.root, ("geodns.query_log.buffer", log.buffer), queue, findings);
+    let limits = &settings.limits;
+    let one = ("geodns.limits.connections_per_network_max", limits.connections_per_network_max);
+    let all = ("geodns.limits.connections_max", limits.connections_max);
+    cross::never_reached(given.root, one, all, findings);
+    let (least, most) = (settings.health.ttl_min, settings.health.ttl_max);
+    let (least, most) = (("geodns.health.ttl_min", least), ("geodns.health.ttl_max", most));
+    not_longer(given, least, most, findings);
+    believed(given, sound, findings);
+}
+
+/// A server without listeners or zones answers nothing.
+fn needed(given: &Given<'_, '_>, findings: &mut Findings) {
+    for (key, empty, allowed) in [
+        (
+            "geodns.listen",
+            "nothing to listen on",
+            "a list of IP:PORT, as [\"0.0.0.0:53\", \"[::]:53\"]",
+        ),
+        (
+            "geodns.zone",
+            "no zone to answer for",
+            "at least one [[geodns.zone]] with name = \"ZONE\" and file = \"ZONE-FILE\"",
+        ),
+    ] {
+        if !findings.none_within(key) {
+            continue;
+        }
+        match tree::find(given.root, key) {
+            Some(node) if tree::items(node).is_empty() => {
+                findings.wrong(key, node, Complaint::new(empty, allowed));
+            }
+            Some(_) => {}
+            None => {
+                let node = tree::nearest(given.root, "geodns");
+                findings.missing(key, node, Complaint::new("missing", allowed));
+            }
+        }
+    }
+}
+
+/// Who answers on for a while must be given that while.
+fn drain(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    let Some(node) = given.node else { return };
+    let duck = ("geodns.lame_duck", sound.settings.lame_duck);
+    not_longer(given, duck, ("node.drain_deadline", node.drain_deadline), findings);
+}
+
+/// A duration must not be longer than another; the fault is told at one that the operator wrote.
+fn not_longer(
+    given: &Given<'_, '_>,
+    (key, time): (&str, Duration),
+    (other, most): (&str, Duration),
+    findings: &mut Findings,
+) {
+    if time <= most || !findings.none_within(key) || !findings.none_within(other) {
+        return;
+    }
+    let shown = |time| humantime::format_duration(time);
+    let by_default = |key| if tree::find(given.root, key).is_some() { "" } else { " by default" };
+    if let Some(node) = tree::find(given.root, key) {
+        let fault = format!("longer than {other}, which is {}{}", shown(most), by_default(other));
+        let complaint = Complaint::new(fault, format!("at most {}", shown(most)));
+        findings.wrong(key, node, complaint.advising(format!("lower it or raise {other}")));
+    } else if let Some(node) = tree::find(given.root, other) {
+        let fault = format!("shorter than {key}, which is {}{}", shown(time), by_default(key));
+        let complaint = Complaint::new(fault, format!("at least {}", shown(time)));
+        findings.wrong(other, node, complaint.advising(format!("raise it or lower {key}")));
+    }
+}
+
+/// Encrypted transports need a certificate and its key.
+fn tls(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    let tls = &sound.settings.tls;
+    // As written: a list with a faulty address wants a certificate as well.
+    let is_used = |name: &&str| {
+        let list = tree::find(given.root, &format!("geodns.tls.{name}"));
+        list.is_some_and(|list| !tree::items(list).is_empty())
+    };
+    let used = ["dot", "doh", "doq"].into_iter().find(is_used);
+    for (key, path) in [("certificate", &tls.certificate), ("key", &tls.key)] {
+        let other = if key == "key" { &tls.certificate } else { &tls.key };
+        let wanted = match (path, used, other) {
+            (None, Some(listener), _) => format!("geodns.tls.{listener} needs it"),
+            (None, None, Some(_)) => "one is of no use without the other".to_owned(),
+            _ => continue,
+        };
+        let key = format!("geodns.tls.{key}");
+        if findings.none_within(&key) {
+            let node = tree::nearest(given.root, "geodns.tls");
+            let complaint =
+                Complaint::new(format!("missing, and {wanted}"), "the path of a PEM file");
+            findings.missing(&key, node, complaint);
+        }
+    }
+    let key = "geodns.tls.doh_path";
+    if tls.doh_path.contains('?')
+        && findings.none_within(key)
+        && let Some(node) = tree::find(given.root, key)
+    {
+        let complaint = Complaint::new("has a query, which the client writes", "a path alone");
+        findings.wrong(key, node, complaint);
+    }
+}
+
+/// Secrets stand in one place, and the second is another.
+fn secrets(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    let cookies = &sound.settings.cookies;
+    let (list, file) = ("geodns.cookies.secrets", "geodns.cookies.secrets_file");
+    if cookies.secrets_file.is_some()
+        && !cookies.secrets.is_empty()
+        && findings.none_within(file)
+        && let Some(node) = tree::find(given.root, file)
+    {
+        let fault = "there are secrets in geodns.cookies.secrets already";
+        findings.wrong(file, node, Complaint::new(fault, "one of the two"));
+    }
+    if let [first, second] = cookies.secrets.as_slice()
+        && first == second
+        && findings.none_within(list)
+    {
+        let key = tree::item(list, 1);
+        let complaint = Complaint::new("the same secret as the first", "another one, or none");
+        findings.wrong_hidden(&key, tree::nearest(given.root, &key), complaint);
+    }
+}
+
+/// A probe ends before the next one begins, and a status is one.
+fn checks(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    for (at, check) in sound.checks.iter().enumerate() {
+        let Some(check) = check else { continue };
+        let path = tree::item("geodns.check", at);
+        let (timeout, interval) = (format!("{path}.timeout"), format!("{path}.interval"));
+        not_longer(given, (&timeout, check.timeout), (&interval, check.interval), findings);
+        // A list with one faulty item is left out, and its other items are judged all the same.
+        let list = format!("{path}.status");
+        let items = tree::find(given.root, &list).map_or(&[][..], tree::items);
+        for (place, item) in items.iter().enumerate() {
+            let status = item.get_ref().as_integer().and_then(tree::number);
+            if status.is_some_and(|status| !(100..=599).contains(&status)) {
+                let complaint = Complaint::new("not a status", "a status from 100 to 599");
+                findings.wrong(&tree::item(&list, place), item, complaint);
+            }
+        }
+    }
+}
+
+/// A list of resolvers speaks only where it is asked for, and then it must say something.
+fn believed(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    use geodns_core::settings::Believe;
+
+    let subnet = &sound.settings.client_subnet;
+    let key = "geodns.client_subnet.resolvers";
+    if !findings.none_within("geodns.client_subnet") {
+        return;
+    }
+    let node = tree::nearest(given.root, key);
+    match (subnet.believe, subnet.resolvers.is_empty()) {
+        (Believe::Listed, true) => {
+            let fault = "missing, and believe = \"listed\" speaks of them";
+            findings.missing(key, node, Complaint::new(fault, "a list [\"ADDRESS/BITS\", …]"));
+        }
+        (Believe::All | Believe::None, false) => {
+            let fault = "of no effect unless believe = \"listed\"";
+            let complaint = Complaint::new(fault, "networks for believe = \"listed\"");
+            findings.wrong(key, node, complaint);
+        }
+        _ => {}
+    }
+}
