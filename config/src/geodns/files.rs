@@ -124,11 +124,8 @@ fn database(file: &Path, bytes: &[u8]) -> Result<(), Complaint> {
 
 /// A certificate and its own key.
 fn certified(given: &Given<'_, '_>, certificate: &Path, key: &Path, findings: &mut Findings) {
-    let pem = |file: &Path, wrong: &str| {
-        let bytes = bytes(&given.base.join(file), SMALL_BYTES_MAX);
-        bytes.map_err(|complaint| (complaint, wrong.to_owned()))
-    };
-    let chain = pem(certificate, "").map_err(|(complaint, _)| complaint).and_then(|bytes| {
+    let pem = |file: &Path| bytes(&given.base.join(file), SMALL_BYTES_MAX);
+    let chain = pem(certificate).and_then(|bytes| {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
         let allowed = "a PEM file with at least one CERTIFICATE, each of them whole";
         match chain {
@@ -137,7 +134,7 @@ fn certified(given: &Given<'_, '_>, certificate: &Path, key: &Path, findings: &m
             Err(_fault) => Err(Complaint::new("holds broken PEM", allowed)),
         }
     });
-    let private = pem(key, "").map_err(|(complaint, _)| complaint).and_then(|bytes| {
+    let private = pem(key).and_then(|bytes| {
         let allowed = "a PEM file with one PRIVATE KEY";
         PrivateKeyDer::from_pem_slice(&bytes)
             .map_err(|_fault| Complaint::new("holds no private key", allowed))
@@ -165,11 +162,7 @@ fn certified(given: &Given<'_, '_>, certificate: &Path, key: &Path, findings: &m
 }
 
 /// One or two secrets, one on a line; `#` opens a comment.
-fn secrets_file(
-    given: &Given<'_, '_>,
-    file: &PathBuf,
-    findings: &mut Findings,
-) -> Vec<CookieSecret> {
+fn secrets_file(given: &Given<'_, '_>, file: &Path, findings: &mut Findings) -> Vec<CookieSecret> {
     let key = "geodns.cookies.secrets_file";
     let Some(text) = text(given, key, file, SMALL_BYTES_MAX, findings) else { return Vec::new() };
     let mut secrets: Vec<CookieSecret> = Vec::new();

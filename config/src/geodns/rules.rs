@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use geodns_core::settings::Believe;
+
 use super::{Given, Sound};
 use crate::{check::Findings, cross, kind::Complaint, tree};
 
@@ -170,8 +172,6 @@ fn checks(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
 
 /// A list of resolvers speaks only where it is asked for, and then it must say something.
 fn believed(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
-    use geodns_core::settings::Believe;
-
     let subnet = &sound.settings.client_subnet;
     let key = "geodns.client_subnet.resolvers";
     if !findings.none_within("geodns.client_subnet") {

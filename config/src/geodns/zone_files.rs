@@ -61,7 +61,7 @@ impl Includes<'_> {
             return Err("more files are included than geodns.limits.zone_includes_max".to_owned());
         };
         self.files_left = files_left;
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let folder = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
         let path = self.base.join(folder).join(included);
         let real = fs::canonicalize(&path).map_err(|error| error.to_string())?;
         if !real.starts_with(&self.folder) {

@@ -62,11 +62,12 @@ pub(super) fn check(
             zones.push(None);
             continue;
         };
+        let zone = ZoneConfig { apex, records, generated };
         // The records of a file that was not looked at are not there to be judged.
         if given.files == Files::Looked || settings.file.is_none() {
-            built.push(build(given, sound, at, &apex, &records, &generated, findings));
+            built.push(build(given, sound, at, &zone, findings));
         }
-        zones.push(Some(ZoneConfig { apex, records, generated }));
+        zones.push(Some(zone));
     }
     let built: Option<Vec<Arc<Zone>>> = built.into_iter().collect();
     if let Some(Err(faults)) = built.map(Zones::new)
@@ -182,14 +183,12 @@ fn build(
     given: &Given<'_, '_>,
     sound: &Sound,
     at: usize,
-    apex: &Name,
-    records: &[Record],
-    generated: &GeneratedNames,
+    zone: &ZoneConfig,
     findings: &mut Findings,
 ) -> Option<Arc<Zone>> {
     let negative = u32::try_from(sound.settings.negative_ttl_max.as_secs()).unwrap_or(u32::MAX);
     let law = ZoneLaw { negative_ttl_max: negative, ..ZoneLaw::default() };
-    match Zone::build(apex, records, generated, 0, law) {
+    match Zone::build(&zone.apex, &zone.records, &zone.generated, 0, law) {
         Ok(zone) => Some(Arc::new(zone)),
         Err(faults) => {
             let zone = sound.zones.get(at).and_then(Option::as_ref)?;
