@@ -4,3 +4,6 @@
 //! Always holds: every answer comes from `geodns_core::answer`, whatever carried the question; a
 //! query is never delayed by a reload, a probe or an operator.
 //! It deliberately does not know how an answer comes about.
+
+pub mod listen;
+pub mod udp;
