@@ -23,8 +23,8 @@ pub struct Clock {
 pub struct Now {
     /// Time since the start.
     pub since_start: Duration,
-    /// Seconds of the Unix epoch, modulo 2^32 as cookies count them (RFC 9018 §4.3).
-    pub unix_seconds: u32,
+    /// Time since the Unix epoch.
+    pub unix: Duration,
 }
 
 impl Clock {
@@ -47,8 +47,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Now {
         let since_start = self.started.elapsed();
-        let unix = self.anchor.saturating_add(since_start).as_secs();
-        Now { since_start, unix_seconds: u32::try_from(unix & 0xffff_ffff).unwrap_or_default() }
+        Now { since_start, unix: self.anchor.saturating_add(since_start) }
     }
 
     /// The time now, as health counts it.
@@ -59,6 +58,12 @@ impl Clock {
 }
 
 impl Now {
+    /// Seconds of the Unix epoch, modulo 2^32 as cookies count them (RFC 9018 §4.3).
+    #[must_use]
+    pub fn unix_seconds(self) -> u32 {
+        u32::try_from(self.unix.as_secs() & u64::from(u32::MAX)).unwrap_or_default()
+    }
+
     /// The same, as health counts it.
     #[must_use]
     pub fn moment(self) -> Moment {
@@ -73,10 +78,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_is_the_anchor_plus_what_passed() {
         let clock = Clock::anchored_at(UNIX_EPOCH + Duration::from_secs((1 << 32) + 7));
-        assert_eq!(clock.now(), Now { since_start: Duration::ZERO, unix_seconds: 7 });
+        assert_eq!((clock.now().since_start, clock.now().unix_seconds()), (Duration::ZERO, 7));
         tokio::time::advance(Duration::from_millis(2500)).await;
         let now = clock.now();
-        assert_eq!((now.since_start.as_millis(), now.unix_seconds), (2500, 9));
+        assert_eq!((now.since_start.as_millis(), now.unix_seconds()), (2500, 9));
         assert_eq!(now.moment(), Moment::from_millis(2500));
     }
 }

@@ -5,5 +5,9 @@
 //! query is never delayed by a reload, a probe or an operator.
 //! It deliberately does not know how an answer comes about.
 
+pub mod clock;
 pub mod listen;
+pub mod record;
+pub mod serve;
+pub mod state;
 pub mod udp;
