@@ -6,8 +6,16 @@
 //! It deliberately does not know how an answer comes about.
 
 pub mod clock;
+mod connections;
+mod doh;
+mod doq;
+pub mod limits;
 pub mod listen;
 pub mod record;
 pub mod serve;
 pub mod state;
+mod streams;
+mod tcp;
+pub mod tls;
 pub mod udp;
+pub mod workers;
