@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a listener does with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// Answers any request with this status.
     Status(u16),
     /// Takes the connection and says nothing.
@@ -32,9 +32,9 @@ pub enum Manner {
 }
 
 /// An address that something may listen at.
-pub struct Place {
+pub(crate) struct Place {
     /// It.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     tls: Option<TlsAcceptor>,
     listening: JoinSet<()>,
     stopped: Option<TcpListener>,
@@ -42,7 +42,7 @@ pub struct Place {
 
 impl Place {
     /// So many places, at different addresses with the same port, that answer 200.
-    pub async fn some(count: u8, tls: Option<TlsAcceptor>) -> Vec<Self> {
+    pub(crate) async fn some(count: u8, tls: Option<TlsAcceptor>) -> Vec<Self> {
         // Every process has a network of its own within loopback, so that no other test is given
         // a port that is free for a moment only because its listener is meant to be dead.
         let [.., high, low] = std::process::id().to_be_bytes();
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// Listens, and does this with connections from now on.
-    pub async fn live(&mut self, manner: Manner) -> io::Result<()> {
+    pub(crate) async fn live(&mut self, manner: Manner) -> io::Result<()> {
         self.die().await;
         let listener = TcpListener::bind(self.address).await?;
         if manner == Manner::Stopped {
@@ -84,7 +84,7 @@ impl Place {
     }
 
     /// Closes the listener and all that it accepted.
-    pub async fn die(&mut self) {
+    pub(crate) async fn die(&mut self) {
         self.stopped = None;
         self.listening.shutdown().await;
     }
@@ -131,7 +131,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: u16) ->
 }
 
 /// Certificates for `name` from an authority of the test's own.
-pub fn certified(name: &str) -> (TlsAcceptor, RootCertStore) {
+pub(crate) fn certified(name: &str) -> (TlsAcceptor, RootCertStore) {
     let authority =
         CertifiedIssuer::self_signed(authority_params(), KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();

@@ -21,7 +21,7 @@ use crate::listener::{Manner, Place, certified};
 /// What the issue of a change may take beyond what the settings promise.
 const SLACK: Duration = Duration::from_secs(1);
 
-pub fn check(kind: CheckKind, port: u16) -> CheckSettings {
+pub(crate) fn check(kind: CheckKind, port: u16) -> CheckSettings {
     let mut check = CheckSettings::new(kind, port);
     check.path = "/health?deep=1".to_owned();
     check.status = vec![200, 204];
@@ -32,7 +32,7 @@ pub fn check(kind: CheckKind, port: u16) -> CheckSettings {
 }
 
 /// A PoP for each place, `p0` and so on.
-pub fn fleet(places: &[Place]) -> FleetView {
+pub(crate) fn fleet(places: &[Place]) -> FleetView {
     let pop = |(index, place): (usize, &Place)| {
         let v4 = match place.address.ip() {
             IpAddr::V4(four) => vec![four],
