@@ -4,3 +4,23 @@
 //! Always holds: every answer comes from `geodns_core::answer`, whatever carried the question; a
 //! query is never delayed by a reload, a probe or an operator.
 //! It deliberately does not know how an answer comes about.
+
+pub mod admin;
+pub mod clock;
+mod connections;
+mod doh;
+mod doq;
+pub mod geo;
+pub mod limits;
+pub mod listen;
+pub mod load;
+pub mod probe;
+pub mod record;
+pub mod serve;
+pub mod server;
+pub mod state;
+mod streams;
+mod tcp;
+pub mod tls;
+pub mod udp;
+pub mod workers;

@@ -83,6 +83,8 @@ impl CheckSettings {
             port,
             path: Self::default_path(),
             host: None,
+            method: CheckMethod::default(),
+            verify: false,
             status: Self::default_status(),
             interval: Self::default_interval(),
             timeout: Self::default_timeout(),
@@ -105,6 +107,17 @@ pub enum CheckKind {
     Http,
     /// The same over TLS.
     Https,
+}
+
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CheckMethod {
+    /// GET; the content is not read.
+    #[default]
+    Get,
+    /// HEAD.
+    Head,
 }
 
 /// Whether something answers.
