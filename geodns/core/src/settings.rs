@@ -6,7 +6,6 @@
 //! when values are built: [`crate::fleet`], [`crate::locate::plan`], [`crate::route`] and
 //! [`crate::health`] report every problem at once.
 
-mod answer;
 mod check;
 mod identity;
 mod map;
@@ -16,7 +15,7 @@ mod route;
 mod transport;
 
 pub use self::{
-    check::{CheckKind, CheckSettings, HealthSettings, StateWord},
+    check::{CheckKind, CheckMethod, CheckSettings, HealthSettings, StateWord},
     identity::{CookieSecret, CookieSettings, Identity},
     map::{MapSettings, PreferSettings},
     pop::{FenceSettings, HttpsSettings, LocationSettings, PopSettings},

@@ -23,6 +23,13 @@ pub struct CheckSettings {
     #[serde(default)]
     #[schemars(extend("x-kind" = "host", "x-example" = "health.cdn.example"))]
     pub host: Option<String>,
+    /// The method of the request.
+    #[serde(default)]
+    pub method: CheckMethod,
+    /// Whether an HTTPS answer must come with a certificate that the system's authorities vouch for,
+    /// for `host`. Without it a probe asks only whether the address answers.
+    #[serde(default)]
+    pub verify: bool,
     /// The statuses that pass, from 100 to 599.
     #[serde(default = "CheckSettings::default_status")]
     #[schemars(length(min = 1, max = 64))]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::limit::{Limits, Rates};
 
 /// `geodns.rate_limit`: how much is sent over UDP to a network that cannot prove that it asked.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitSettings {
     /// Responses with records per second and client network; 0 for no limit.
