@@ -102,7 +102,15 @@ impl Chance {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let names = ["www.cdn.test.", "alias2.cdn.test.", "a.img.cdn.test.", "x.sub.cdn.test.", "nope.cdn.test.", "id.server.", "."];
+    let names = [
+        "www.cdn.test.",
+        "alias2.cdn.test.",
+        "a.img.cdn.test.",
+        "x.sub.cdn.test.",
+        "nope.cdn.test.",
+        "id.server.",
+        ".",
+    ];
     let types = ["A", "AAAA", "HTTPS", "ANY", "NS", "TXT", "DS", "AXFR"];
     let mut seeds = Vec::new();
     for (name, rtype) in names.iter().flat_map(|name| types.map(|rtype| (name, rtype))) {
@@ -128,7 +136,8 @@ fn mutate(message: &mut Vec<u8>, chance: &mut Chance) {
                 let tail = message[at.min(message.len())..].to_vec();
                 message.extend(tail.iter().take(40));
             }
-            4 => message.extend((0..chance.below(30)).map(|n| byte.wrapping_mul(u8::try_from(n).unwrap()))),
+            4 => message
+                .extend((0..chance.below(30)).map(|n| byte.wrapping_mul(u8::try_from(n).unwrap()))),
             _ => {
                 if let Some(place) = message.get_mut(at) {
                     *place = byte;
@@ -157,7 +166,8 @@ fn mutated_packets_are_answered_or_not_but_never_wrongly() {
         }
         let transport = TRANSPORTS[chance.below(TRANSPORTS.len())];
         let mut query = q(".", "A").over(transport);
-        query.peer = std::net::Ipv4Addr::from_bits(u32::try_from(chance.next() >> 32).unwrap()).into();
+        query.peer =
+            std::net::Ipv4Addr::from_bits(u32::try_from(chance.next() >> 32).unwrap()).into();
         stage.draw = chance.next();
         let reply = stage.reply(&message, &query, &mut scratch, &mut out);
         check(&message, &query, &reply, &out, count % READ_EACH == 0);

@@ -26,8 +26,18 @@ fn the_answer_is_for_the_clients_network() {
     says(
         &Stage::new(),
         &[
-            ("§7.2.1 scope is the leaf", www().ecs(FRA), &NEAR_FRA, "opt 1232 ecs=203.0.113.0/24/24"),
-            ("§7.2.1 shorter", www().ecs("198.51.100.64/26"), &NEAR_IAD, "opt 1232 ecs=198.51.100.64/26/25"),
+            (
+                "§7.2.1 scope is the leaf",
+                www().ecs(FRA),
+                &NEAR_FRA,
+                "opt 1232 ecs=203.0.113.0/24/24",
+            ),
+            (
+                "§7.2.1 shorter",
+                www().ecs("198.51.100.64/26"),
+                &NEAR_IAD,
+                "opt 1232 ecs=198.51.100.64/26/25",
+            ),
             ("§7.2.1 longer", www().ecs("198.51.0.0/16"), &SIN, "opt 1232 ecs=198.51.0.0/16/18"),
             ("§6 IPv6", www().ecs("2001:db8:1::/56"), &NEAR_FRA, "opt 1232 ecs=2001:db8:1::/56/48"),
             (
@@ -158,7 +168,9 @@ fn facts_say_whose_address_decided() {
 
 /// Networks of any depth, a fallback with a map of its own, and clients told apart by `sticky`.
 fn intricate() -> Stage {
-    let settings = SETTINGS.replace("[[geodns.route]]", "[[geodns.map]]
+    let settings = SETTINGS.replace(
+        "[[geodns.route]]",
+        "[[geodns.map]]
 name = 'other'
 pops = ['sin', 'fra']
 [[geodns.map.prefer]]
@@ -179,7 +191,8 @@ sticky = { bits_v4 = 12, bits_v6 = 20 }
 map = 'other'
 fallback = 'second'
 [[geodns.route]]
-fallback = 'second'");
+fallback = 'second'",
+    );
     let mut stage = Draft { settings: &settings, ..Draft::default() }.build().unwrap();
     stage.down(&["iad"]);
     stage
@@ -197,15 +210,26 @@ fn masked(address: IpAddr, bits: u8) -> IpAddr {
 
 fn address_near() -> impl Strategy<Value = IpAddr> {
     let near = prop::sample::select(vec![
-        "203.0.113.0", "203.0.112.0", "198.51.100.0", "10.0.0.0", "10.64.0.0", "192.0.2.0",
-        "2001:db8:1::", "2001:db8:2::", "2001:db8:8000::", "::ffff:203.0.113.0", "2002:cb00:7100::",
+        "203.0.113.0",
+        "203.0.112.0",
+        "198.51.100.0",
+        "10.0.0.0",
+        "10.64.0.0",
+        "192.0.2.0",
+        "2001:db8:1::",
+        "2001:db8:2::",
+        "2001:db8:8000::",
+        "::ffff:203.0.113.0",
+        "2002:cb00:7100::",
         "64:ff9b::a00:0",
     ]);
     let flip = prop::collection::vec(0_u32..128, 0..4);
     (near, flip).prop_map(|(near, flip)| {
         let address: IpAddr = near.parse().unwrap();
         flip.into_iter().fold(address, |address, bit| match address {
-            IpAddr::V4(four) => std::net::Ipv4Addr::from_bits(four.to_bits() ^ 1 << (bit % 32)).into(),
+            IpAddr::V4(four) => {
+                std::net::Ipv4Addr::from_bits(four.to_bits() ^ 1 << (bit % 32)).into()
+            }
             IpAddr::V6(six) => std::net::Ipv6Addr::from_bits(six.to_bits() ^ 1 << bit).into(),
         })
     })
