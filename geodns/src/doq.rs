@@ -137,13 +137,13 @@ async fn converse(connection: &Connection, session: &Session) {
             },
             Some(ended) = streams.join_next() => match ended {
                 Ok(Ended::Done) => {}
-                Ok(Ended::Expired) => {
+                Ok(ended @ Ended::Expired) => {
                     session.met(Met::Expired);
-                    break EXCESSIVE_LOAD;
+                    break ended.code();
                 }
-                Ok(Ended::Broken) => {
+                Ok(ended @ Ended::Broken) => {
                     session.met(Met::Broken);
-                    break PROTOCOL_ERROR;
+                    break ended.code();
                 }
                 Err(_) => break INTERNAL_ERROR,
             },
@@ -156,18 +156,30 @@ async fn converse(connection: &Connection, session: &Session) {
     connection.close(code, &[]);
 }
 
+impl Ended {
+    const fn code(self) -> VarInt {
+        match self {
+            Self::Done => NO_ERROR,
+            Self::Expired => EXCESSIVE_LOAD,
+            Self::Broken => PROTOCOL_ERROR,
+        }
+    }
+}
+
 /// Answers one stream.
 async fn answer(mut send: SendStream, receive: RecvStream, session: Session) -> Ended {
-    let query = match timeout(session.limits.query_timeout, read(receive, &session)).await {
-        Ok(Ok(query)) => query,
-        Ok(Err(ended)) => return ended,
-        Err(_) => return Ended::Expired,
+    let asked = match timeout(session.limits.query_timeout, read(receive, &session)).await {
+        Ok(asked) => asked,
+        Err(_) => Err(Ended::Expired),
     };
-    let Some(message) = query.get(LENGTH_BYTES..).filter(|message| is_allowed(message)) else {
-        return Ended::Broken;
-    };
-    let Some(response) = session.counter.answer(&session, message, framed) else {
-        return Ended::Broken;
+    let response = asked.and_then(|query| respond(&query, &session));
+    let response = match response {
+        Ok(response) => response,
+        Err(ended) => {
+            // Without this the stream would end as if it had an empty response.
+            drop(send.reset(ended.code()));
+            return ended;
+        }
     };
     let sending = async {
         if send.write_chunk(response).await.is_ok() && send.finish().is_ok() {
@@ -179,6 +191,12 @@ async fn answer(mut send: SendStream, receive: RecvStream, session: Session) -> 
         Ok(()) => Ended::Done,
         Err(_) => Ended::Expired,
     }
+}
+
+fn respond(query: &[u8], session: &Session) -> Result<Bytes, Ended> {
+    let message = query.get(LENGTH_BYTES..).filter(|message| is_allowed(message));
+    let message = message.ok_or(Ended::Broken)?;
+    session.counter.answer(session, message, framed).ok_or(Ended::Broken)
 }
 
 /// Reads a stream to its end, which the client says after its one query (RFC 9250 §4.2).

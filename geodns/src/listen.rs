@@ -67,7 +67,7 @@ pub(crate) struct Sockets {
 
 /// What a socket is shared with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
+pub(crate) enum Sharing {
     /// Nothing: binding fails if anybody has the address.
     Alone,
     /// The other workers.
@@ -132,7 +132,7 @@ fn choose(address: SocketAddr) -> Result<SocketAddr, BindError> {
     }
 }
 
-fn udp(address: SocketAddr, sharing: Sharing) -> Result<UdpSocket, BindError> {
+pub(crate) fn udp(address: SocketAddr, sharing: Sharing) -> Result<UdpSocket, BindError> {
     let socket = || {
         let socket = new(address, Type::DGRAM, sharing)?;
         if address.ip().is_unspecified() {

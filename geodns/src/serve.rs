@@ -7,7 +7,7 @@
 //!
 //! Hot path: no lock, no await, no allocation; `tests/allocation.rs` holds it to that.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use geodns_core::answer::{Asked, Reply, Scratch, Transport, answer};
 use rand::{Rng, rngs::SmallRng};
@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Now},
     record::{Met, Noted, Scribe},
     state::{Pin, Shared},
-    udp::{Lost, Respond},
+    udp::{Lost, Respond, WAKE},
 };
 
 /// One thread's place to answer at.
@@ -26,6 +26,8 @@ pub struct Desk {
     pin: Pin,
     clock: Clock,
     now: Now,
+    /// When it last let go of what had waited.
+    ticked: Duration,
     scratch: Scratch,
     /// Which of equals is chosen is no secret.
     draws: SmallRng,
@@ -41,6 +43,7 @@ impl Desk {
             pin: shared.pin(),
             clock: shared.clock(),
             now: shared.clock().now(),
+            ticked: Duration::ZERO,
             scratch: Scratch::default(),
             draws: rand::make_rng(),
             scribe: shared.recorder().scribe(),
@@ -50,6 +53,10 @@ impl Desk {
     /// Reads the clock for the queries that follow.
     pub fn look(&mut self) {
         self.now = self.clock.now();
+        // Who is never idle has lines of the log to hand on, too.
+        if self.now.since_start.saturating_sub(self.ticked) >= WAKE {
+            self.tick();
+        }
     }
 
     /// Writes the response to `message` into `out` and says how long it is; nothing for none.
@@ -86,6 +93,7 @@ impl Desk {
     /// Lets go of a view that is no longer in force and of lines that have waited. To be called a few
     /// times a second, whether or not anybody asks.
     pub fn tick(&mut self) {
+        self.ticked = self.now.since_start;
         self.pin.view();
         self.scribe.tick();
     }

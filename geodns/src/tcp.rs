@@ -59,14 +59,11 @@ where
                 Ok(Err(_)) => return,
                 Err(_) => return session.met(Met::Expired),
             }
-            let all = responses.len();
+            let may_be_more = responses.len() >= WRITE_BYTES && going_on.is_ok();
             responses.clear();
-            if all >= WRITE_BYTES {
-                // There may be more queries in the buffer; and this much is not kept for one that idles.
-                responses.shrink_to(READ_BYTES);
-                if going_on.is_ok() {
-                    continue;
-                }
+            responses.shrink_to(READ_BYTES);
+            if may_be_more {
+                continue;
             }
         }
         let Ok(missing) = going_on else { return session.met(Met::Broken) };

@@ -27,6 +27,7 @@ use nix::{
 };
 
 use self::family::{Family, V4, V6};
+use crate::listen::{self, BindError, Sharing};
 
 /// Datagrams that are taken at once.
 pub const BATCH: usize = 32;
@@ -81,7 +82,8 @@ pub fn serve(socket: &UdpSocket, desk: &mut impl Respond) -> std::io::Result<()>
     socket.set_read_timeout(Some(WAKE))?;
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     let address = socket.local_addr()?;
-    let replies_from = if address.ip().is_unspecified() { From::Asked } else { From::Socket };
+    let replies_from =
+        if address.ip().is_unspecified() { RepliesFrom::Asked } else { RepliesFrom::Socket };
     match address {
         SocketAddr::V4(_) => Loop::<V4>::new(socket, replies_from).run(desk),
         SocketAddr::V6(_) => Loop::<V6>::new(socket, replies_from).run(desk),
@@ -89,9 +91,17 @@ pub fn serve(socket: &UdpSocket, desk: &mut impl Respond) -> std::io::Result<()>
     Ok(())
 }
 
+/// A socket for [`serve`] that nobody else has, for who serves one alone.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn socket(address: SocketAddr) -> Result<UdpSocket, BindError> {
+    listen::udp(address, Sharing::Alone)
+}
+
 /// Which address responses leave from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
+enum RepliesFrom {
     /// The only one that the socket has.
     Socket,
     /// Whichever was asked.
@@ -109,7 +119,7 @@ type Buffers = Box<[[u8; DATAGRAM_BYTES]; BATCH]>;
 
 struct Loop<F: Family> {
     socket: RawFd,
-    from: From,
+    from: RepliesFrom,
     buffers: Buffers,
     headers: MultiHeaders<F::Name>,
     replies: Replies<F>,
@@ -126,7 +136,7 @@ struct Replies<F: Family> {
 }
 
 impl<F: Family> Loop<F> {
-    fn new(socket: &UdpSocket, from: From) -> Self {
+    fn new(socket: &UdpSocket, from: RepliesFrom) -> Self {
         Self {
             socket: socket.as_raw_fd(),
             from,
@@ -183,10 +193,12 @@ impl<F: Family> Loop<F> {
                 continue;
             }
             let asked = match self.from {
-                From::Socket => None,
-                From::Asked => message.cmsgs().ok().and_then(|mut all| all.find_map(F::asked)),
+                RepliesFrom::Socket => None,
+                RepliesFrom::Asked => {
+                    message.cmsgs().ok().and_then(|mut all| all.find_map(F::asked))
+                }
             };
-            if asked.is_none() && self.from == From::Asked {
+            if asked.is_none() && self.from == RepliesFrom::Asked {
                 unaddressed = true;
                 desk.lost(Lost::NoAddress);
                 continue;
@@ -268,8 +280,8 @@ impl<F: Family> Replies<F> {
     }
 }
 
-fn headers<F: Family>(from: From) -> MultiHeaders<F::Name> {
-    MultiHeaders::preallocate(BATCH, (from == From::Asked).then(F::room))
+fn headers<F: Family>(from: RepliesFrom) -> MultiHeaders<F::Name> {
+    MultiHeaders::preallocate(BATCH, (from == RepliesFrom::Asked).then(F::room))
 }
 
 #[cfg(test)]

@@ -22,14 +22,20 @@ use crate::{
     udp,
 };
 
-/// A thread could not be started.
+/// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start the thread {name}")]
-pub struct StartError {
-    /// What it would have been called.
-    pub name: String,
-    /// What the system said.
-    pub source: io::Error,
+pub enum StartError {
+    /// A thread could not be started.
+    #[error("cannot start the thread {name}")]
+    Thread {
+        /// What it would have been called.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An encrypted transport has nothing to show.
+    #[error("DNS over TLS, HTTPS and QUIC needs a certificate")]
+    NoCertificate,
 }
 
 /// What a server is made of, beside its sockets.
@@ -66,8 +72,14 @@ impl Workers {
 /// Starts the threads of `bound` sockets.
 ///
 /// # Errors
-/// When a thread cannot be started. Those that run end once the drain begins.
+/// There is no certificate for an encrypted transport, or a thread cannot be started; those that run
+/// end once the drain begins.
 pub fn start(bound: Bound, serving: &Serving) -> Result<Workers, StartError> {
+    let Addresses { tls, https, quic, .. } = &bound.addresses;
+    let is_encrypted = !(tls.is_empty() && https.is_empty() && quic.is_empty());
+    if is_encrypted && serving.certificates.is_none() {
+        return Err(StartError::NoCertificate);
+    }
     let connections = Connections::new(&serving.limits);
     let mut threads = Vec::new();
     for (worker, sockets) in bound.workers.into_iter().enumerate() {
@@ -83,7 +95,7 @@ pub fn start(bound: Bound, serving: &Serving) -> Result<Workers, StartError> {
             })?);
         }
         let name = format!("dns-{worker}");
-        let failed = |source| StartError { name: name.clone(), source };
+        let failed = |source| StartError::Thread { name: name.clone(), source };
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let listeners = streams::Listeners { tcp, tls, https, quic };
@@ -100,5 +112,5 @@ fn spawn(
     run: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let builder = thread::Builder::new().name(name.clone());
-    builder.spawn(run).map_err(|source| StartError { name, source })
+    builder.spawn(run).map_err(|source| StartError::Thread { name, source })
 }

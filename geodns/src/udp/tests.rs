@@ -173,7 +173,7 @@ fn a_response_that_cannot_be_sent_costs_itself_alone() {
         SocketAddr::V4(address) => Some(address.into()),
         SocketAddr::V6(_) => None,
     };
-    let mut loop_ = Loop::<V4>::new(&socket, From::Socket);
+    let mut loop_ = Loop::<V4>::new(&socket, RepliesFrom::Socket);
     let reachable = asker.local_addr().unwrap();
     // A socket that is bound to loopback reaches nothing beyond.
     let beyond = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53);

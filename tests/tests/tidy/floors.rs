@@ -53,6 +53,7 @@ const FLOORS: &[Floor] = &[
     },
     Floor { package: "nearcast-tests", folder: "tests", may_use: EVERYTHING_BELOW },
     Floor { package: "bench-bare", folder: "tests/bench/bare", may_use: EVERYTHING_BELOW },
+    Floor { package: "bench-dns", folder: "tests/bench/dns", may_use: EVERYTHING_BELOW },
     Floor { package: "bench-load", folder: "tests/bench/load", may_use: &[] },
 ];
 

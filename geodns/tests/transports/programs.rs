@@ -1,0 +1,97 @@
+//! Real clients: dig (BIND) and kdig (Knot DNS).
+
+use std::{net::SocketAddr, process::Command};
+
+use geodns::{limits::StreamLimits, listen::Addresses};
+
+use crate::stage::Stage;
+
+/// What a client prints, asked for an answer and nothing else.
+fn run(program: &str, server: SocketAddr, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .arg(format!("@{}", server.ip()))
+        .args(["-p", &server.port().to_string()])
+        .args(["+timeout=10", if program == "dig" { "+tries=1" } else { "+retry=0" }])
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {text}{output:?}");
+    text
+}
+
+#[test]
+fn dig_is_answered_by_where_its_subnet_is() {
+    let stage = Stage::new();
+    for (subnet, address) in [("203.0.113.0/24", "192.0.2.1"), ("198.51.100.0/25", "192.0.2.11")] {
+        for carrier in ["+notcp", "+tcp"] {
+            let subnet = format!("+subnet={subnet}");
+            let short = ["www.cdn.test", "A", "+short", carrier, &subnet];
+            assert_eq!(run("dig", stage.dns(), &short).trim(), address);
+            let whole = run("dig", stage.dns(), &["www.cdn.test", "A", carrier, &subnet]);
+            assert!(whole.contains("status: NOERROR") && whole.contains(" qr aa rd;"), "{whole}");
+            assert!(whole.contains("; CLIENT-SUBNET: "), "{whole}");
+            assert!(whole.contains("; COOKIE: ") && whole.contains("(good)"), "{whole}");
+        }
+    }
+}
+
+/// RFC 7766 §5: what does not fit into a datagram is asked again over TCP.
+#[test]
+fn dig_comes_back_over_tcp_for_what_was_truncated() {
+    let stage = Stage::new();
+    let text = run("dig", stage.dns(), &["long.cdn.test", "TXT", "+noedns"]);
+    assert!(text.contains("Truncated, retrying in TCP mode"), "{text}");
+    assert!(text.contains("ANSWER: 1"), "{text}");
+}
+
+#[test]
+fn kdig_is_answered_over_every_transport() {
+    let stage = Stage::new();
+    let addresses = &stage.addresses;
+    let certificate = format!("+tls-ca={}", stage.certificate.display());
+    let rows: [(&str, SocketAddr, &[&str]); 6] = [
+        ("UDP", stage.dns(), &[]),
+        ("TCP", stage.dns(), &["+tcp", "+keepopen"]),
+        ("TLS", addresses.tls[0], &["+tls", "+padding", &certificate, "+tls-hostname=dns.test"]),
+        ("HTTPS", addresses.https[0], &["+https", &certificate, "+tls-hostname=dns.test"]),
+        (
+            "HTTPS",
+            addresses.https[0],
+            &["+https", "+https-get", &certificate, "+tls-hostname=dns.test"],
+        ),
+        ("QUIC", addresses.quic[0], &["+quic", &certificate, "+tls-hostname=dns.test"]),
+    ];
+    for (transport, server, options) in rows {
+        let mut arguments = vec!["www.cdn.test", "A", "+subnet=198.51.100.0/25"];
+        arguments.extend(options);
+        let text = run("kdig", server, &arguments);
+        assert!(text.contains("192.0.2.11"), "{transport}: {text}");
+        assert!(
+            text.contains(&format!("({transport})")) || transport == "HTTPS",
+            "{transport}: {text}"
+        );
+    }
+}
+
+/// Two addresses of one wildcard socket: each answers for itself (RFC 2181 §4.1). A client that is
+/// bound to its server's address would not take another one's answer.
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let wildcard = Addresses { dns: vec!["0.0.0.0:0".parse().unwrap()], ..Addresses::default() };
+    let stage = Stage::with(StreamLimits::default(), &wildcard);
+    let port = stage.dns().port();
+    for address in ["127.0.0.2", "127.0.0.3", "127.0.0.1"] {
+        let server = format!("{address}:{port}").parse().unwrap();
+        let text = run("dig", server, &["mail.cdn.test", "A", "+notcp"]);
+        assert!(text.contains("192.0.2.54"), "{text}");
+        assert!(text.contains(&format!("SERVER: {address}#{port}")), "{text}");
+    }
+    let wildcard = Addresses { dns: vec!["[::]:0".parse().unwrap()], ..Addresses::default() };
+    let stage = Stage::with(StreamLimits::default(), &wildcard);
+    let server = SocketAddr::new("::1".parse().unwrap(), stage.dns().port());
+    for carrier in ["+tcp", "+notcp"] {
+        let text = run("dig", server, &["mail.cdn.test", "A", carrier]);
+        assert!(text.contains("192.0.2.54") && text.contains("SERVER: ::1#"), "{text}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Queries, written by hand, and responses with what transports may differ in taken out.
+
+use std::net::IpAddr;
+
+const PADDING: u16 = 12;
+const COOKIE: u16 = 10;
+const ECS: u16 = 8;
+const OPT: u16 = 41;
+
+/// A query.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    pub(crate) name: String,
+    pub(crate) rtype: u16,
+    pub(crate) id: u16,
+    /// The size that its OPT record says, and its options; nothing for no such record.
+    pub(crate) opt: Option<(u16, Vec<u8>)>,
+}
+
+impl Query {
+    pub(crate) fn new(name: &str, rtype: u16) -> Self {
+        Self { name: name.to_owned(), rtype, id: 0x1234, opt: None }
+    }
+
+    pub(crate) fn edns(mut self) -> Self {
+        self.opt.get_or_insert((1232, Vec::new()));
+        self
+    }
+
+    pub(crate) fn option(self, code: u16, data: &[u8]) -> Self {
+        let mut query = self.edns();
+        let (_, options) = query.opt.as_mut().unwrap();
+        options.extend(code.to_be_bytes());
+        options.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        options.extend(data);
+        query
+    }
+
+    pub(crate) fn padding(self) -> Self {
+        self.option(PADDING, &[0; 7])
+    }
+
+    pub(crate) fn subnet(self, address: IpAddr, length: u8) -> Self {
+        let (family, octets) = match address {
+            IpAddr::V4(address) => (1, address.octets().to_vec()),
+            IpAddr::V6(address) => (2, address.octets().to_vec()),
+        };
+        let mut data = vec![0, family, length, 0];
+        data.extend(octets.iter().take(usize::from(length.div_ceil(8))));
+        self.option(ECS, &data)
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut message = self.id.to_be_bytes().to_vec();
+        message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(self.opt.is_some())]);
+        for label in self.name.split('.').filter(|label| !label.is_empty()) {
+            message.push(u8::try_from(label.len()).unwrap());
+            message.extend(label.as_bytes());
+        }
+        message.push(0);
+        message.extend(self.rtype.to_be_bytes());
+        message.extend([0, 1]);
+        if let Some((size, options)) = &self.opt {
+            message.push(0);
+            message.extend(OPT.to_be_bytes());
+            message.extend(size.to_be_bytes());
+            message.extend([0; 4]);
+            message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+            message.extend(options);
+        }
+        message
+    }
+}
+
+/// The response code and the number of answers.
+pub(crate) fn gist(response: &[u8]) -> (u8, u16) {
+    (response[3] & 0x0f, u16::from_be_bytes([response[6], response[7]]))
+}
+
+pub(crate) fn is_truncated(response: &[u8]) -> bool {
+    response[2] & 0x02 != 0
+}
+
+/// The response without its ID, its cookie and its padding: all that transports may differ in,
+/// beside TC.
+pub(crate) fn essence(response: &[u8]) -> Vec<u8> {
+    let mut essence = response.to_vec();
+    essence[..2].fill(0);
+    // Our responses end with the OPT record, whose owner is the root.
+    let additional = u16::from_be_bytes([response[10], response[11]]);
+    let Some(opt) = (additional > 0).then(|| find_opt(response)).flatten() else { return essence };
+    let options_at = opt + 11;
+    let mut kept: Vec<u8> = Vec::new();
+    let mut rest = &response[options_at..];
+    while let [code_high, code_low, high, low, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let code = u16::from_be_bytes([*code_high, *code_low]);
+        if code != PADDING && code != COOKIE {
+            kept.extend(&rest[..4 + length]);
+        }
+        rest = &after[length..];
+    }
+    essence.truncate(options_at - 2);
+    essence.extend(u16::try_from(kept.len()).unwrap().to_be_bytes());
+    essence.extend(kept);
+    essence
+}
+
+/// Where the OPT record begins.
+fn find_opt(response: &[u8]) -> Option<usize> {
+    (12..response.len() - 10).rev().find(|&at| {
+        let head = [0, 0, 41];
+        let length = u16::from_be_bytes([response[at + 9], response[at + 10]]);
+        response[at..].starts_with(&head) && at + 11 + usize::from(length) == response.len()
+    })
+}
