@@ -5,6 +5,7 @@
 //! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none. Only `main` ends the process. What a verb does stands in the verb's own file.
 
 mod check;
+mod dns;
 mod edges;
 mod failure;
 mod origin_mock;

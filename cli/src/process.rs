@@ -17,9 +17,12 @@ use std::{
 
 use axum::Router;
 use edge::listener::{self, Bound, ListenError};
+use futures_util::FutureExt as _;
+use geodns::server::all;
 use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
+    drain::Drained,
     log::Log,
     metrics::Metrics,
     process,
@@ -33,6 +36,7 @@ use tokio::{
 };
 
 use crate::{
+    dns::{Dns, DnsPlan},
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
     reload::Changes,
@@ -55,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) log: LogSettings,
     /// The edges.
     pub(crate) edges: Vec<EdgePlan>,
+    /// The GeoDNS server.
+    pub(crate) dns: Option<DnsPlan>,
     /// Workers of each edge.
     pub(crate) workers: NonZeroUsize,
     /// Whether the edges share a port, also where any free one will do: what DNS answers has none.
@@ -68,6 +74,7 @@ pub(crate) struct Process {
     control: Runtime,
     fills: Runtime,
     edges: Edges,
+    dns: Option<Dns>,
     admin: Option<(SocketAddr, oneshot::Sender<()>)>,
     listening: Condition,
     access_log: AccessLog,
@@ -95,6 +102,9 @@ impl Process {
             Signals::install().map_err(|error| Failure::of(&error))?
         };
         let bound = bind(&plan)?;
+        let edge_port =
+            bound.first().and_then(|bound| bound.addresses.first()).map(SocketAddr::port);
+        let dns_bound = plan.dns.as_ref().map(DnsPlan::bind).transpose()?;
         let mut own: Vec<SocketAddr> =
             bound.iter().flat_map(|bound| bound.addresses.iter().copied()).collect();
         let admin = match plan.admin.listen {
@@ -102,6 +112,7 @@ impl Process {
             None => None,
         };
         own.extend(admin.as_ref().map(Admin::address));
+        own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
         let ground = Ground {
             fills: fills.handle().clone(),
             workers: plan.workers,
@@ -115,16 +126,43 @@ impl Process {
         let edges = edges.start()?;
         let on_page = edges.clone();
         edge::admin::register(move || on_page.running(), &metrics);
-        let more = if plan.theatre { theatre::routes(&edges) } else { Router::new() };
+        let mut more = if plan.theatre { theatre::routes(&edges) } else { Router::new() };
+        let dns = match plan.dns.zip(dns_bound) {
+            Some((plan, bound)) => {
+                let bound = (bound, edge_port);
+                Some(plan.start(bound, control.handle(), (&metrics, &readiness))?)
+            }
+            None => None,
+        };
+        if let Some(dns) = &dns {
+            more = more.merge(geodns::admin::router(dns.server().clone()));
+        }
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
         listening.holds();
         let deadline = plan.node.drain_deadline;
-        Ok(Self { control, fills, edges, admin, listening, access_log, log, deadline, signals })
+        let process = Self {
+            control,
+            fills,
+            edges,
+            dns,
+            admin,
+            listening,
+            access_log,
+            log,
+            deadline,
+            signals,
+        };
+        Ok(process)
     }
 
     /// Its edges.
     pub(crate) fn edges(&self) -> &Edges {
         &self.edges
+    }
+
+    /// Its GeoDNS server.
+    pub(crate) fn dns(&self) -> Option<&Dns> {
+        self.dns.as_ref()
     }
 
     /// Where the admin listener answers.
@@ -137,25 +175,33 @@ impl Process {
     pub(crate) fn run(
         mut self,
         mut changes: Changes,
-        mut reload: impl FnMut(&Edges, &Log) -> ControlFlow<()>,
+        mut reload: impl FnMut(&Roles<'_>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        let Self { control, edges, signals, access_log, log, .. } = &mut self;
+        let Self { control, edges, dns, signals, access_log, log, .. } = &mut self;
+        let dns = dns.as_ref();
+        let roles = Roles { edges, dns, log };
+        let reopen = || {
+            access_log.reopen();
+            if let Some(dns) = dns {
+                dns.reopen_log();
+            }
+        };
         control.block_on(async {
             loop {
                 let next = tokio::select! {
                     event = signals.next() => match event {
                         Event::Reload => {
                             // Whoever rotates logs sends this one by habit, and it costs nothing.
-                            access_log.reopen();
-                            reload(edges, log)
+                            reopen();
+                            reload(&roles)
                         }
                         Event::ReopenLogs => {
-                            access_log.reopen();
+                            reopen();
                             ControlFlow::Continue(())
                         }
                         Event::Drain | Event::Stop => ControlFlow::Break(()),
                     },
-                    () = changes.next() => reload(edges, log),
+                    () = changes.next() => reload(&roles),
                 };
                 if next.is_break() {
                     return;
@@ -167,11 +213,22 @@ impl Process {
 
     /// Drains and ends.
     pub(crate) fn end(self) -> Result<(), Failure> {
-        let Self { control, fills, edges, mut signals, deadline, .. } = self;
+        let Self { control, fills, edges, dns, mut signals, deadline, .. } = self;
         self.listening.fails("draining");
         tracing::info!(deadline = ?deadline, "draining");
-        let left = control.block_on(edges.drain(deadline, ending(&mut signals)));
+        let left = control.block_on(async {
+            let cut = ending(&mut signals).shared();
+            let (edges_left, dns_left) = tokio::join!(
+                edges.drain(deadline, cut.clone()),
+                drain_dns(dns.as_ref(), deadline, cut)
+            );
+            edges_left + dns_left
+        });
         edges.join();
+        let query_log = dns.map(Dns::join);
+        if let Some(log) = query_log {
+            control.block_on(log.close(LAST_LINES));
+        }
         control.block_on(self.access_log.close(LAST_LINES));
         if let Some((_, end)) = self.admin {
             // The listener may have ended by itself; then nobody waits for this.
@@ -191,6 +248,34 @@ impl Process {
 /// The next signal that ends a process; while it drains already, there is nothing more to drain.
 async fn ending(signals: &mut Signals) {
     while !matches!(signals.next().await, Event::Drain | Event::Stop) {}
+}
+
+/// What a reload may change.
+pub(crate) struct Roles<'p> {
+    /// The edges.
+    pub(crate) edges: &'p Edges,
+    /// The GeoDNS server.
+    pub(crate) dns: Option<&'p Dns>,
+    /// The operator's log.
+    pub(crate) log: &'p Log,
+}
+
+/// Drains the GeoDNS server, until `deadline` or until `cut` ends; says what was left.
+async fn drain_dns(dns: Option<&Dns>, deadline: Duration, cut: impl Future<Output = ()>) -> usize {
+    let Some(drain) = dns.map(Dns::drain) else { return 0 };
+    drain.start();
+    let drained = tokio::select! {
+        drained = drain.wait(deadline) => drained,
+        () = cut => {
+            drain.stop();
+            drain.wait(Duration::ZERO).await
+        }
+    };
+    drain.stop();
+    match drained {
+        Drained::Complete => 0,
+        Drained::Partial { remaining } => remaining,
+    }
 }
 
 /// Binds every edge's addresses, before anything answers.

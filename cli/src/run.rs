@@ -8,12 +8,13 @@ use std::{
 
 use clap::Args;
 use nearcast_config::NodeConfig;
-use nearcast_daemon::{log::Log, settings::NodeSettings};
+use nearcast_daemon::settings::NodeSettings;
 
 use crate::{
-    edges::{EdgePlan, Edges},
-    failure::Failure,
-    process::{Plan, Process, unique},
+    dns::DnsPlan,
+    edges::EdgePlan,
+    failure::{Failure, chain},
+    process::{Plan, Process, Roles, unique},
     reload::Changes,
     restart,
 };
@@ -31,7 +32,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     let file = &arguments.config;
     let config = nearcast_config::load(file).map_err(|report| Failure::new(report.to_string()))?;
-    all_played(file, &config)?;
     let workers = config.node.worker_count(workers);
     let started = config.clone();
     let process = Process::start(plan(config, workers))?;
@@ -39,28 +39,20 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     for edge in process.edges().seen() {
         tracing::info!(node = edge.name, listen = ?edge.addresses, "the edge answers");
     }
+    if let Some(dns) = process.dns() {
+        tracing::info!(listen = ?dns.addresses(), "GeoDNS answers");
+    }
     if let Some(address) = process.admin() {
         tracing::info!(listen = %address, "the admin listener answers");
     }
-    process.run(Changes::of(file), |edges, log| {
-        reload(file, &started, edges, log);
+    process.run(Changes::of(file), |roles| {
+        reload(file, &started, roles);
         ControlFlow::Continue(())
     })
 }
 
-/// Refuses a role that is not played: to leave it out in silence would look as if it were.
-fn all_played(file: &Path, config: &NodeConfig) -> Result<(), Failure> {
-    if config.geodns.is_none() {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "{}: [geodns] can be checked but not yet run; nothing was started; take the section out \
-         to run the rest of the node",
-        file.display()
-    )))
-}
-
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
+    let dns = DnsPlan::of(&config, workers);
     let name = config.node.name.clone();
     let sites = config.sites;
     let cdn_id = cdn_id(&config.node);
@@ -70,6 +62,7 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
         admin: config.admin,
         log: config.log,
         edges: edges.into_iter().collect(),
+        dns,
         workers,
         same_port: false,
         theatre: false,
@@ -83,7 +76,7 @@ fn cdn_id(node: &NodeSettings) -> String {
 
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
 /// was started with, and still has where a change needs a restart.
-fn reload(file: &Path, started: &NodeConfig, edges: &Edges, log: &Log) {
+fn reload(file: &Path, started: &NodeConfig, roles: &Roles<'_>) {
     let new = match nearcast_config::load(file) {
         Ok(new) => new,
         Err(report) => {
@@ -94,13 +87,20 @@ fn reload(file: &Path, started: &NodeConfig, edges: &Edges, log: &Log) {
     for key in restart::needed(started, &new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
+    // First the one that reads further files, and so can still find something wrong.
+    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(&new), roles.dns)
+        && let Err(error) = dns.server().reload(plan)
+    {
+        tracing::error!("{}; the settings in force stay", chain(&error));
+        return;
+    }
     if let Some(settings) = &new.edge
-        && let Err(failure) = edges.reload(settings, &new.sites)
+        && let Err(failure) = roles.edges.reload(settings, &new.sites)
     {
         tracing::error!("{failure}; the settings in force stay");
         return;
     }
-    log.set_level(new.log.level);
+    roles.log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
 }
 

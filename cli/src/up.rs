@@ -1,7 +1,8 @@
 //! `nearcast up`: the whole CDN on this machine, in one process.
 //!
-//! Three edges on 127.0.0.2 to .4, an origin (built in, a folder's files, or a given URL), the
-//! admin listener; what was chosen is printed and stands in DATA/up.json.
+//! Three edges on 127.0.0.2 to .4, an origin (built in, a folder's files, or a given URL), GeoDNS
+//! that answers with the edges, the admin listener; what was chosen is printed and stands in
+//! DATA/up.json.
 
 use std::{
     env, fs,
@@ -9,11 +10,13 @@ use std::{
     num::NonZeroUsize,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
-use edge_core::settings::{EdgeSettings, SiteSettings};
-use nearcast_config::problem::Report;
+use edge_core::settings::EdgeSettings;
+use geodns_core::settings::{CheckKind, CheckSettings};
+use nearcast_config::{NodeConfig, problem::Report};
 use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings};
 use origin_mock::{
     demo,
@@ -24,6 +27,7 @@ use serde::Serialize;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
+    dns::{Dns, DnsPlan},
     edges::EdgePlan,
     failure::Failure,
     origin_mock::{files, wall_clock},
@@ -38,6 +42,44 @@ const EDGES: [(&str, Ipv4Addr); 3] = [
     ("fra", Ipv4Addr::new(127, 0, 0, 3)),
     ("sin", Ipv4Addr::new(127, 0, 0, 4)),
 ];
+
+/// The DNS side of it: where the PoPs are, and who lives where. The networks for documentation
+/// (RFC 5737, RFC 3849) are on no map, so each has a PoP here: they are what a first user tries.
+const GEODNS: &str = r#"
+[geodns]
+listen = ["127.0.0.1:0"]
+zone = [{ name = "cdn.test", servers = ["ns.invalid"] }]
+[[geodns.map]]
+name = "default"
+prefer = [
+    { pops = ["iad"], networks = ["192.0.2.0/24"] },
+    { pops = ["fra"], networks = ["198.51.100.0/24", "2001:db8::/32"] },
+    { pops = ["sin"], networks = ["203.0.113.0/24"] },
+]
+[[geodns.route]]
+name = "www"
+sites = true
+map = "default"
+ttl = "5s"
+addresses_max = 1
+[[pop]]
+name = "iad"
+location = { latitude = 38.95, longitude = -77.45 }
+addresses = ["127.0.0.2"]
+[[pop]]
+name = "fra"
+location = { latitude = 50.03, longitude = 8.57 }
+addresses = ["127.0.0.3"]
+[[pop]]
+name = "sin"
+location = { latitude = 1.36, longitude = 103.99 }
+addresses = ["127.0.0.4"]
+"#;
+
+/// How soon a stopped edge is seen: after two probes, a second apart.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+const PROBES_FAILED: u32 = 2;
 
 /// The command line of `up`.
 #[derive(Debug, Args)]
@@ -56,6 +98,9 @@ pub(crate) struct Arguments {
     /// The port of the three edges; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
+    /// The port of GeoDNS; 0 takes any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 5353)]
+    dns_port: u16,
     /// The port of the admin listener; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 9090)]
     admin_port: u16,
@@ -78,13 +123,14 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
         (None, url) => url.unwrap_or_default(),
     };
     let access_log = data.join("access.log");
-    let ports = (arguments.http_port, arguments.admin_port);
+    let ports =
+        Ports { http: arguments.http_port, dns: arguments.dns_port, admin: arguments.admin_port };
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
     let written = facts.write(&data);
     let told = if arguments.json { facts.json() } else { Ok(facts.text()) };
     let ended = match written.and(told).and_then(|told| say(&told)) {
-        Ok(()) => process.run(Changes::none(), |_, _| ControlFlow::Break(())),
+        Ok(()) => process.run(Changes::none(), |_| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
     };
@@ -110,27 +156,36 @@ fn start_origin(arguments: &Arguments, runtime: &Runtime) -> Result<Option<Handl
     })
 }
 
+/// Where everything listens; 0 for any free port.
+#[derive(Clone, Copy)]
+struct Ports {
+    http: u16,
+    dns: u16,
+    admin: u16,
+}
+
 fn start(
     origin: &str,
-    (http_port, admin_port): (u16, u16),
+    ports: Ports,
     access_log: &Path,
     workers: NonZeroUsize,
 ) -> Result<Process, Failure> {
-    let site = site(origin)?;
+    let config = config(origin)?;
+    let dns = dns(&config, ports.dns)?;
     let edges = EDGES.into_iter().map(|(name, address)| EdgePlan {
         name: name.to_owned(),
         cdn_id: unique(name),
         settings: EdgeSettings {
-            listen: vec![SocketAddr::from((address, http_port))],
+            listen: vec![SocketAddr::from((address, ports.http))],
             origin_networks_allowed: local_networks(),
             ..EdgeSettings::default()
         },
-        sites: vec![site.clone()],
+        sites: config.sites.clone(),
     });
     let plan = Plan {
         node: NodeSettings::default(),
         admin: AdminSettings {
-            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port))),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin))),
             ..AdminSettings::default()
         },
         log: LogSettings {
@@ -139,26 +194,43 @@ fn start(
             ..LogSettings::default()
         },
         edges: edges.collect(),
+        dns: Some(dns),
         workers,
         same_port: true,
         theatre: true,
     };
     Process::start(plan).map_err(|failure| {
-        failure.advise("choose other ports with --http-port and --admin-port (0 for any)")
+        failure
+            .advise("choose other ports with --http-port, --dns-port and --admin-port (0 for any)")
     })
 }
 
-/// The one site, `www`, checked as a node file would be.
-fn site(origin: &str) -> Result<SiteSettings, Failure> {
+/// GeoDNS, which probes the edges at whichever port they got.
+fn dns(config: &NodeConfig, port: u16) -> Result<DnsPlan, Failure> {
+    let plan = DnsPlan::of(config, NonZeroUsize::MIN);
+    let mut plan = plan.ok_or_else(|| Failure::new("no GeoDNS could be made of the settings"))?;
+    plan.addresses.dns = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+    plan.check_edges = Some(CheckSettings {
+        interval: PROBE_INTERVAL,
+        timeout: PROBE_TIMEOUT,
+        fall: PROBES_FAILED,
+        rise: 1,
+        ..CheckSettings::new(CheckKind::Tcp, 1)
+    });
+    // Whoever stops it has no other to send queries to.
+    plan.plan.lame_duck = Duration::ZERO;
+    Ok(plan)
+}
+
+/// The one site, `www`, and GeoDNS, checked as a node file would be.
+fn config(origin: &str) -> Result<NodeConfig, Failure> {
     let text = format!(
         "[edge]\nlisten = [\"127.0.0.2:8080\"]\n\
          origin_networks_allowed = [\"127.0.0.0/8\", \"::1/128\"]\n\
-         [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [{}] }}\n",
+         [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [{}] }}\n{GEODNS}",
         serde_json::Value::from(origin)
     );
-    let config = nearcast_config::parse(&text, "up").map_err(|report| refused(origin, &report))?;
-    let mut sites = config.sites;
-    sites.pop().ok_or_else(|| Failure::usage("--origin: no site could be made of it"))
+    nearcast_config::parse(&text, "up").map_err(|report| refused(origin, &report))
 }
 
 /// The URL is all of the text that the user wrote, so only what is wrong with it is told, without
@@ -188,6 +260,7 @@ fn default_data() -> PathBuf {
 #[derive(Debug, Serialize)]
 struct Facts {
     edges: Vec<EdgeFacts>,
+    dns: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     origin: String,
     root: Option<PathBuf>,
@@ -205,8 +278,8 @@ impl Facts {
     fn of(process: &Process, origin: String, root: Option<PathBuf>, access_log: PathBuf) -> Self {
         let edges = process.edges().seen().into_iter();
         let edges = edges.map(|edge| EdgeFacts { name: edge.name, http: edge.addresses }).collect();
-        let admin = process.admin();
-        Self { edges, admin, origin, root, access_log, process: std::process::id() }
+        let (dns, admin) = (process.dns().and_then(Dns::first), process.admin());
+        Self { edges, dns, admin, origin, root, access_log, process: std::process::id() }
     }
 
     fn json(&self) -> Result<String, Failure> {
@@ -243,8 +316,13 @@ impl Facts {
         }
         let of_root = self.root.as_ref().map(|root| format!(" (the files in {})", root.display()));
         lines.push(format!("  origin      {}{}", self.origin, of_root.unwrap_or_default()));
+        if let Some(dns) = self.dns {
+            lines.push(format!("  dns         {dns} answers www.cdn.test with the nearest edge"));
+        }
         if let Some(admin) = self.admin {
-            lines.push(format!("  admin       http://{admin} (/healthz, /readyz, /metrics)"));
+            lines.push(format!(
+                "  admin       http://{admin} (/healthz, /readyz, /metrics, /v1/route, /v1/pops)"
+            ));
         }
         let access_log = self.access_log.display();
         lines.push(format!("  access log  {access_log}"));
@@ -255,6 +333,19 @@ impl Facts {
                 format!("  curl -si -r 0-99 http://{address}/    # a part of it, from the cache"),
                 format!("  tail -f {access_log}"),
             ]);
+        }
+        if let Some(dns) = self.dns {
+            let at = format!("@{} -p {} www.cdn.test", dns.ip(), dns.port());
+            lines.extend([
+                format!("  dig +short {at} +subnet=203.0.113.0/24     # a client near sin"),
+                format!("  dig +short {at} +subnet=198.51.100.0/24    # a client near fra"),
+            ]);
+        }
+        if let (Some(admin), Some(edge)) = (self.admin, self.edges.first()) {
+            lines.push(format!(
+                "  curl -X POST http://{admin}/up/edges/{0}/stop    # and dig again; start brings {0} back",
+                edge.name
+            ));
         }
         lines.push("Ctrl-C stops it.".to_owned());
         lines.join("\n")

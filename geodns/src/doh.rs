@@ -1,6 +1,6 @@
 //! DNS over HTTPS (RFC 8484), over HTTP/1.1 and HTTP/2.
 //!
-//! In: requests to `/dns-query`: GET with the query in `dns`, or POST with it as content. Out: the
+//! In: requests to the path of the settings: GET with the query in `dns`, or POST with it as content. Out: the
 //! response as content, with the time that it may be kept for. Always holds: a request that is none
 //! of the two is told what is wrong with it, and no DNS response is ever another status than 200;
 //! content beyond the limit is not read; a connection on which nothing is asked ends, whether or
@@ -38,8 +38,6 @@ use crate::{record::Met, streams::Session};
 /// What a client may ask for.
 pub(crate) const ALPN: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 const HTTP2: &[u8] = b"h2";
-/// Where queries are answered (RFC 8484 §4.1.1 leaves it to configuration; all use this one).
-const PATH: &str = "/dns-query";
 /// RFC 8484 §6.
 const MEDIA_TYPE: &str = "application/dns-message";
 /// The longest head: a query of 4 KiB in base64, and the fields of a browser.
@@ -123,7 +121,7 @@ async fn respond(request: Request<Incoming>, session: Session) -> Result<Answer,
 
 /// The query in a request.
 async fn query(request: Request<Incoming>, session: &Session) -> Result<Bytes, StatusCode> {
-    if request.uri().path() != PATH {
+    if request.uri().path() != &*session.limits.https_path {
         return Err(StatusCode::NOT_FOUND);
     }
     let bytes_max = session.limits.query_bytes_max;

@@ -14,6 +14,7 @@ pub mod geo;
 pub mod limits;
 pub mod listen;
 pub mod load;
+pub mod plan;
 pub mod probe;
 pub mod record;
 pub mod serve;

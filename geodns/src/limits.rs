@@ -2,7 +2,7 @@
 //!
 //! Always holds: every wait and every buffer of a connection has its limit here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Limits of everything that has connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct StreamLimits {
     pub query_bytes_max: usize,
     /// Queries of one HTTP/2 or QUIC connection that are under way at once.
     pub streams_max: u32,
+    /// The path of DNS over HTTPS (RFC 8484 §4.1.1).
+    pub https_path: Arc<str>,
 }
 
 impl Default for StreamLimits {
@@ -36,6 +38,7 @@ impl Default for StreamLimits {
             handshake_timeout: Duration::from_secs(5),
             query_bytes_max: 4096,
             streams_max: 64,
+            https_path: "/dns-query".into(),
         }
     }
 }
