@@ -5,6 +5,7 @@
 //! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none. Only `main` ends the process. What a verb does stands in the verb's own file.
 
 mod check;
+mod client;
 mod dns;
 mod edges;
 mod failure;
@@ -12,6 +13,7 @@ mod origin_mock;
 mod process;
 mod reload;
 mod restart;
+mod route;
 mod run;
 mod say;
 mod theatre;
@@ -45,6 +47,8 @@ enum Verb {
     Up(up::Arguments),
     /// Runs the roles that a node file has.
     Run(run::Arguments),
+    /// Explains what GeoDNS answers a client, step by step.
+    Route(route::Arguments),
     /// Checks a node file and reports every problem in it.
     Check(check::Arguments),
     /// Runs an origin that misbehaves on request.
@@ -68,6 +72,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     match verb {
         Verb::Up(arguments) => up::up(arguments, workers),
         Verb::Run(arguments) => run::run(&arguments, workers),
+        Verb::Route(arguments) => route::route(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),
     }

@@ -15,16 +15,21 @@ use axum::{
         FromRequestParts, Path, Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use geodns_core::{
-    answer::explain::{Explanation, Inquiry, explain},
+    answer::explain::{Inquiry, explain},
     health::operator::Order,
     locate::Map,
     settings::StateWord,
     wire::{kind::RecordType, name::Name},
 };
-use http::{StatusCode, header::ORIGIN, request::Parts};
+use http::{
+    HeaderMap, StatusCode,
+    header::{ACCEPT, ORIGIN},
+    request::Parts,
+};
 use nearcast_daemon::{admin::Peer, http_problem::Problem};
 use serde::Deserialize;
 
@@ -99,8 +104,9 @@ struct Forced {
 async fn route(
     _local: Local,
     State(server): State<Server>,
+    fields: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Json<Explanation>, Problem> {
+) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| bad(rejection.body_text()))?;
     let name = Name::parse(rooted(&asked.name).as_bytes(), None)
         .map_err(|error| bad(format!("name: {error}")))?;
@@ -115,9 +121,16 @@ async fn route(
             |map: &Map| loaded.find(map.name(), inquiry.client).map_err(|error| chain(&error));
         explain(view.served(), &inquiry, find)
     });
-    explained.await.map(Json).map_err(|error| {
+    let explained = explained.await.map_err(|error| {
         tracing::error!(%error, "an explanation broke off");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
+    })?;
+    // For a terminal; who says nothing gets JSON.
+    let as_text = fields.get(ACCEPT).is_some_and(|accept| accept == "text/plain");
+    Ok(if as_text {
+        explained.to_string().into_response()
+    } else {
+        Json(explained).into_response()
     })
 }
 

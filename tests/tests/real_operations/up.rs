@@ -27,7 +27,8 @@ impl Up {
     fn start(arguments: &[&str]) -> Tested<Self> {
         let data = tempfile::tempdir()?;
         let mut command = Command::new(program::nearcast()?);
-        command.args(["up", "--http-port", "0", "--admin-port", "0", "--data"]).arg(data.path());
+        command.args(["up", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
+        command.arg("--data").arg(data.path());
         let process = Process::start(command.args(arguments))?;
         process
             .stdout_line(|line| (line.contains("Ctrl-C") || line.starts_with('{')).then_some(()))?;
@@ -209,11 +210,61 @@ fn an_origin_that_dies_goes_on_being_served() {
     up.interrupted().unwrap();
 }
 
-/// `up` with ports given; what it said when it could not start.
-fn refused(data: &Path, http: u16, admin: u16) -> Tested<String> {
-    let (http, admin) = (http.to_string(), admin.to_string());
+/// What a client of `subnet` is answered.
+fn dig(dns: SocketAddr, subnet: &str) -> Tested<String> {
+    let mut command = Command::new(program::tool("dig")?);
+    command.arg(format!("@{}", dns.ip())).args(["-p", &dns.port().to_string()]);
+    command.args(["+short", "+timeout=2", "+tries=2", "www.cdn.test"]);
+    let output = command.arg(format!("+subnet={subnet}")).output()?;
+    if !output.status.success() {
+        return Err(format!("dig +subnet={subnet}: {output:?}").into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+#[test]
+fn dns_answers_the_nearest_edge_until_it_dies() {
+    let up = Up::start(&["--json"]).unwrap();
+    let at = |key: &str| up.facts[key].as_str().unwrap().to_owned();
+    let (dns, admin): (SocketAddr, String) = (at("dns").parse().unwrap(), at("admin"));
+    let near_sin = "203.0.113.0/24";
+    assert_eq!(dig(dns, "192.0.2.0/24").unwrap(), "127.0.0.2");
+    assert_eq!(dig(dns, "198.51.100.0/24").unwrap(), "127.0.0.3");
+    assert_eq!(dig(dns, near_sin).unwrap(), "127.0.0.4");
+    // The real internet, by the database that is built in: a German, a Singaporean.
+    assert_eq!(dig(dns, "141.24.0.0/24").unwrap(), "127.0.0.3");
+    assert_eq!(dig(dns, "202.166.0.0/24").unwrap(), "127.0.0.4");
+
+    let explained = Command::new(program::nearcast().unwrap())
+        .args(["route", "www.cdn.test", "--client", "203.0.113.9", "--admin", &admin])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.status.success() && text.contains("chosen by route www: sin"), "{text}");
+    assert!(text.contains("www.cdn.test. 5 IN A 127.0.0.4"), "{text}");
+
+    let act = |what: &str| {
+        let url = format!("http://{admin}/up/edges/sin/{what}");
+        assert!(curl(&["-X", "POST", &url]).unwrap().starts_with("HTTP/1.1 200"));
+    };
+    act("stop");
+    wait_for("another edge", || Ok((dig(dns, near_sin)? == "127.0.0.2").then_some(()))).unwrap();
+    let address = dig(dns, near_sin).unwrap();
+    let edge = up.edges().into_iter().find(|edge| edge.ip().to_string() == address).unwrap();
+    assert_eq!(Connection::open(edge).unwrap().get("/").unwrap().status, 200);
+    act("start");
+    wait_for("the edge's return", || Ok((dig(dns, near_sin)? == "127.0.0.4").then_some(())))
+        .unwrap();
+    up.interrupted().unwrap();
+}
+
+/// `up` with one port given; what it said when it could not start.
+fn refused(data: &Path, option: &str, port: u16) -> Tested<String> {
     let mut command = Command::new(program::nearcast()?);
-    command.args(["up", "--http-port", &http, "--admin-port", &admin, "--data"]).arg(data);
+    command.args(["up", "--data"]).arg(data);
+    for other in ["--http-port", "--dns-port", "--admin-port"] {
+        command.arg(other).arg(if other == option { port.to_string() } else { "0".to_owned() });
+    }
     let mut process = Process::start(&mut command)?;
     match process.ended()?.code() {
         Some(1) => Ok(process.stderr().join("\n")),
@@ -227,12 +278,12 @@ fn a_taken_port_is_named_with_the_option_that_moves_it() {
     for (address, option) in [
         ("127.0.0.2:0", "--http-port"),
         ("127.0.0.4:0", "--http-port"),
+        ("127.0.0.1:0", "--dns-port"),
         ("127.0.0.1:0", "--admin-port"),
     ] {
         let taken = TcpListener::bind(address).unwrap();
         let address = taken.local_addr().unwrap();
-        let ports = if option == "--http-port" { (address.port(), 0) } else { (0, address.port()) };
-        let said = refused(data.path(), ports.0, ports.1).unwrap();
+        let said = refused(data.path(), option, address.port()).unwrap();
         assert!(said.contains(&address.to_string()) && said.contains(option), "{said}");
         assert!(!data.path().join("up.json").exists(), "nothing runs, so nothing is said to");
     }

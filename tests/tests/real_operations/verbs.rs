@@ -161,7 +161,7 @@ fn a_full_standard_output_is_a_failure_and_no_panic() {
     let data = data.path().to_str().unwrap();
     let rows: [&[&str]; 3] = [
         &["check", "../examples/minimal.toml"],
-        &["up", "--http-port", "0", "--admin-port", "0", "--data", data],
+        &["up", "--http-port", "0", "--dns-port", "0", "--admin-port", "0", "--data", data],
         &["origin-mock", "--listen", "127.0.0.1:0"],
     ];
     for arguments in rows {
