@@ -7,13 +7,15 @@
 //! Does not know: how anything is applied.
 
 use edge_core::settings::EdgeSettings;
+use geodns::plan;
+use geodns_core::settings::GeodnsSettings;
 use nearcast_config::NodeConfig;
 
 /// A key, and whether two nodes agree on it.
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 28] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.pop", |a, b| a.node.pop == b.node.pop),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
@@ -24,6 +26,16 @@ const ROWS: [Row; 20] = [
     ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
     // A reload neither starts nor stops a role.
     ("geodns", |a, b| a.geodns.is_some() == b.geodns.is_some()),
+    ("geodns.listen", |a, b| dns_agree(a, b, |a, b| a.listen == b.listen)),
+    ("geodns.workers", |a, b| dns_agree(a, b, |a, b| a.workers == b.workers)),
+    ("geodns.tls.dot", |a, b| dns_agree(a, b, |a, b| a.tls.dot == b.tls.dot)),
+    ("geodns.tls.doh", |a, b| dns_agree(a, b, |a, b| a.tls.doh == b.tls.doh)),
+    ("geodns.tls.doq", |a, b| dns_agree(a, b, |a, b| a.tls.doq == b.tls.doq)),
+    ("geodns.tls.doh_path", |a, b| dns_agree(a, b, |a, b| a.tls.doh_path == b.tls.doh_path)),
+    ("geodns.query_log", |a, b| dns_agree(a, b, |a, b| a.query_log == b.query_log)),
+    ("geodns.limits of connections", |a, b| {
+        dns_agree(a, b, |a, b| plan::streams(a) == plan::streams(b))
+    }),
     ("admin.listen", |a, b| a.admin.listen == b.admin.listen),
     ("admin.connections_max", |a, b| a.admin.connections_max == b.admin.connections_max),
     ("admin.header_bytes_max", |a, b| a.admin.header_bytes_max == b.admin.header_bytes_max),
@@ -49,6 +61,18 @@ fn edges_agree(
         (Some(a), Some(b)) => agree(a, b),
         (None, None) => true,
         _ => false,
+    }
+}
+
+/// The same of GeoDNS.
+fn dns_agree(
+    a: &NodeConfig,
+    b: &NodeConfig,
+    agree: fn(&GeodnsSettings, &GeodnsSettings) -> bool,
+) -> bool {
+    match (&a.geodns, &b.geodns) {
+        (Some(a), Some(b)) => agree(&a.settings, &b.settings),
+        _ => true,
     }
 }
 
@@ -129,6 +153,38 @@ mod tests {
             let named: Vec<_> = needed(&started, &new).collect();
             let wanted: &[&str] = if applied { &[] } else { &[key] };
             assert_eq!(named, wanted, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_changed_key_of_geodns_is_named_or_applied() {
+        let zone = "geodns.zone = [{ name = \"cdn.test\", servers = [\"ns.test\"] }]\n\
+                    pop = [{ name = \"a\", addresses = [\"192.0.2.1\"] }]\n";
+        let with = |line: &str| {
+            let listen = "geodns.listen = [\"127.0.0.1:5353\"]\n";
+            let listen = if line.starts_with("geodns.listen") { "" } else { listen };
+            with(&format!("{zone}{listen}{line}"))
+        };
+        let started = with("");
+        let limits = "geodns.limits of connections";
+        for (key, value, named) in [
+            ("geodns.listen", "[\"127.0.0.1:5354\"]", Some("geodns.listen")),
+            ("geodns.workers", "3", Some("geodns.workers")),
+            ("geodns.tls.doh_path", "\"/q\"", Some("geodns.tls.doh_path")),
+            ("geodns.query_log.target", "\"stdout\"", Some("geodns.query_log")),
+            ("geodns.query_log.sample_percent", "2.0", Some("geodns.query_log")),
+            ("geodns.limits.connections_max", "99", Some(limits)),
+            ("geodns.limits.queries_in_flight_max", "9", Some(limits)),
+            ("geodns.limits.idle_timeout", "\"3s\"", Some(limits)),
+            ("geodns.limits.probes_max", "9", None),
+            ("geodns.udp_bytes_max", "1400", None),
+            ("geodns.lame_duck", "\"3s\"", None),
+            ("geodns.rate_limit.answer", "7", None),
+            ("geodns.health.ttl_max", "\"3s\"", None),
+        ] {
+            let new = with(&format!("{key} = {value}"));
+            let told: Vec<_> = needed(&started, &new).collect();
+            assert_eq!(told, named.into_iter().collect::<Vec<_>>(), "{key}");
         }
     }
 

@@ -94,7 +94,9 @@ fn certificate(settings: &GeodnsSettings) -> Option<CertificateFiles> {
     Some(CertificateFiles { chain, key: tls.key.clone()? })
 }
 
-fn streams(settings: &GeodnsSettings) -> StreamLimits {
+/// What its connections may cost.
+#[must_use]
+pub fn streams(settings: &GeodnsSettings) -> StreamLimits {
     let GeodnsLimits {
         connections_max,
         connections_per_network_max,

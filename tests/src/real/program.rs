@@ -53,6 +53,19 @@ pub fn packages() -> Tested<PathBuf> {
     Err(format!("no packages in {path}; run `tests/run --install`").into())
 }
 
+/// A database of cities, as operators have it.
+///
+/// # Errors
+/// When it has not been fetched.
+pub fn geo_database() -> Tested<PathBuf> {
+    let target = profile()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let database = target.join("geo/GeoLite2-City.mmdb");
+    if database.is_file() {
+        return Ok(database);
+    }
+    Err(format!("no {}; run `tests/run --install`", database.display()).into())
+}
+
 /// `<target>/<profile>`: a test runs as `<target>/<profile>/deps/<name>`.
 fn profile() -> Tested<PathBuf> {
     let own = env::current_exe()?;

@@ -44,7 +44,7 @@ impl Default for TlsSettings {
 }
 
 /// `geodns.query_log`: a sample of all queries, one JSON object per line.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueryLogSettings {
     /// Where it goes: "off", "stdout", or the path of a file or FIFO.
