@@ -231,9 +231,12 @@ fn enter(
 ) -> (Ticket, Arc<PrivateSlot>) {
     let range = forwarded_range(ask, round, judged);
     round.range = range.cloned();
-    let presumed = round.presumed.clone().or_else(|| {
-        judged.all.first().map(|stored| stored.head.vary.for_request(&ask.head.headers))
-    });
+    if let (None, Some(stored)) = (&round.presumed, judged.all.first()) {
+        round.presumed = stored.head.vary.for_request(&ask.head.headers);
+        // What is too long to be kept as a variant is for nobody else: nobody should wait for it.
+        round.alone |= round.presumed.is_none();
+    }
+    let presumed = round.presumed.clone();
     let now = hall.room.clock.now();
     let usable = |head: &StoredHead| {
         let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
