@@ -137,9 +137,22 @@ pub fn freshen_by_head(
     }
 }
 
+/// Whether the answer to a HEAD says what the stored response says: then it is no sign that this is
+/// out of date, whatever its status.
+#[must_use]
+pub fn says_the_same(stored: &StoredHead, (status, fields): (StatusCode, &HeaderMap)) -> bool {
+    let same_place = fields.get(header::LOCATION) == stored.fields.get(header::LOCATION);
+    status == stored.status && same_place && has_same_validators(stored, fields)
+}
+
 /// Whether a 200 to HEAD has the validators and the length of the stored response, as far as it
 /// has any. A stored error is another representation than a success.
 fn is_same(stored: &StoredHead, fields: &HeaderMap) -> bool {
+    let success = matches!(stored.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    success && has_same_validators(stored, fields)
+}
+
+fn has_same_validators(stored: &StoredHead, fields: &HeaderMap) -> bool {
     let theirs = Validators::of(fields);
     let length = match stored.range {
         None => stored.content_length,
@@ -153,8 +166,7 @@ fn is_same(stored: &StoredHead, fields: &HeaderMap) -> bool {
     let same_length = fields.get_all(header::CONTENT_LENGTH).iter().all(|value| {
         length.is_some_and(|length| value.as_bytes() == length.to_string().as_bytes())
     });
-    let success = matches!(stored.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    success && same_etag && same_date && same_length
+    same_etag && same_date && same_length
 }
 
 /// Every field that the newer head has replaces the stored one of its name (RFC 9111 §3.2).

@@ -671,6 +671,37 @@ fn head_response_updates_or_invalidates() {
     assert!(matches!(got, HeadFreshen::Ignore), "§5.2.1.5 this request leaves no trace");
 }
 
+#[test]
+fn rfc9111_4_3_5_a_head_that_repeats_what_is_stored_is_told_apart() {
+    let moved = |said: &[(&str, &str)]| {
+        let said = [&[("cache-control", "max-age=60"), ("location", "/b")], said].concat();
+        judged(301, &[], &said)
+    };
+    let tagged = moved(&[("etag", "\"a\""), ("content-length", "3")]);
+    let untagged = moved(&[]);
+    let to = ("location", "/b");
+    type Row<'a> = (&'a str, &'a StoredHead, u16, &'a [(&'a str, &'a str)], bool);
+    let rows: &[Row<'_>] = &[
+        ("nothing differs", &untagged, 301, &[to], true),
+        (
+            "same tag and length",
+            &tagged,
+            301,
+            &[to, ("etag", "\"a\""), ("content-length", "3")],
+            true,
+        ),
+        ("another status", &untagged, 308, &[to], false),
+        ("another place", &untagged, 301, &[("location", "/c")], false),
+        ("no place", &untagged, 301, &[], false),
+        ("another tag", &tagged, 301, &[to, ("etag", "\"b\"")], false),
+        ("another length", &tagged, 301, &[to, ("content-length", "4")], false),
+    ];
+    for (name, stored, status, said, expected) in rows {
+        let status = StatusCode::from_u16(*status).unwrap();
+        assert_eq!(says_the_same(stored, (status, &map(said))), *expected, "{name}");
+    }
+}
+
 fn any_tag() -> impl Strategy<Value = String> {
     "(W/)?\"[!#a-z,~]{0,4}\""
 }
