@@ -157,6 +157,7 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
+        if_range: None,
         ahead_max: 0,
         head: false,
         presumed: None,
@@ -246,6 +247,7 @@ fn enter(
         key: &ask.key,
         fields: &ask.head.headers,
         range,
+        if_range: range.and_then(|_| ask.head.headers.get(header::IF_RANGE)),
         ahead_max: ask.snapshot.edge.fill.window_bytes as u64,
         head: is_head(ask),
         presumed,
@@ -295,12 +297,15 @@ fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&
     if round.validating || judged.selected.is_some() || is_head(ask) {
         return None;
     }
-    // If-Range speaks of a representation that we do not have: the whole answers it either way.
-    if ask.head.headers.contains_key(header::IF_RANGE) && !round.as_asked {
-        return None;
-    }
-    // Several lines of it are no Range.
-    range::of(&ask.head.headers).and_then(|_| ask.head.headers.get(header::RANGE))
+    // Its If-Range goes along: the origin knows whether that holds (RFC 9110 §13.1.5).
+    ask.head.headers.get(header::RANGE).filter(|_| is_range_in_order(ask))
+}
+
+/// Whether the request's Range may be forwarded: several lines of it are no Range, and a flood is
+/// answered with the whole, by the origin as well (RFC 9110 §14.2, §17.15).
+fn is_range_in_order(ask: &Ask) -> bool {
+    let ranges_max = ask.snapshot.edge.ranges_max;
+    range::of(&ask.head.headers).is_some_and(|wanted| range::may_be_asked(wanted, ranges_max))
 }
 
 /// Starts the forward on the fills runtime; without a slot for its leader it is a refresh in the
@@ -315,7 +320,12 @@ fn start(
 ) {
     let mut fields = outward::forwarded_fields(hall, ask);
     let mut validating = Vec::new();
-    if !round.as_asked {
+    if round.as_asked {
+        if !is_range_in_order(ask) {
+            fields.remove(header::RANGE);
+            fields.remove(header::IF_RANGE);
+        }
+    } else {
         fields = match &filling.range {
             Some(_) => forward::for_range_filling(fields),
             None => forward::for_filling(fields),
