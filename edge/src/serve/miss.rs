@@ -135,7 +135,7 @@ pub(super) struct Round {
 
 /// Refreshes a stale response in the background, unless somebody does already.
 ///
-/// The request that goes out is our own: the client's no-store is no word on it. Its Authorization
+/// The request that goes out is our own: the client's directives are no word on it. Its Authorization
 /// is, for without it the origin would answer something else: nobody joins such a refresh, and it
 /// goes out only where its response might be stored (RFC 9111 §3.5), or it would take the place of
 /// one that helps.
@@ -148,9 +148,11 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         return;
     }
     let mut ask = Cow::Borrowed(ask);
-    if ask.directives.no_store {
+    let directed = |name| ask.head.headers.contains_key(name);
+    if directed(header::CACHE_CONTROL) || directed(header::PRAGMA) {
         let own = ask.to_mut();
         own.head.headers.remove(header::CACHE_CONTROL);
+        own.head.headers.remove(header::PRAGMA);
         own.directives = RequestDirectives::NONE;
     }
     let want = Want {
