@@ -213,7 +213,7 @@ mod tests {
         ];
         let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         Answer {
-            head: Some(Head { status: 200, fields }),
+            head: Some(Head { status: 200, reason: "OK".to_owned(), fields }),
             body: b"hello".to_vec(),
             ended: true,
             ..Answer::default()

@@ -28,6 +28,8 @@ pub fn joined(fields: &[(String, String)], name: &str) -> Option<String> {
 pub struct Head {
     /// The status code.
     pub status: u16,
+    /// The reason phrase; the space before it is there in any case (RFC 9112 §4).
+    pub reason: String,
     /// The field lines.
     pub fields: Fields,
 }
@@ -258,9 +260,11 @@ fn framing(head: &Head, method: &str) -> Result<State, &'static str> {
 fn head_of(text: &str) -> Option<Head> {
     let mut lines = text.split("\r\n");
     let status_line = lines.next()?.strip_prefix("HTTP/1.")?;
-    let status = status_line.strip_prefix(['0', '1'])?.strip_prefix(' ')?.get(..3)?.parse().ok()?;
+    let (status, reason) =
+        status_line.strip_prefix(['0', '1'])?.strip_prefix(' ')?.split_once(' ')?;
+    let status = status.get(..3).filter(|digits| *digits == status)?.parse().ok()?;
     let fields = lines.map(field_of).collect::<Option<Fields>>()?;
-    Some(Head { status, fields })
+    Some(Head { status, reason: reason.to_owned(), fields })
 }
 
 fn field_of(line: &str) -> Option<(String, String)> {

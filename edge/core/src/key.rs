@@ -14,7 +14,10 @@ mod target;
 mod tests;
 mod vary;
 
-pub use self::{target::forward_target, vary::VaryKey};
+pub use self::{
+    target::forward_target,
+    vary::{NOMINATED_BYTES_MAX, NoVariant, VaryKey},
+};
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 

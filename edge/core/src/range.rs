@@ -72,6 +72,20 @@ pub fn resolve(range_field: Option<&[u8]>, complete_length: u64, ranges_max: u32
     if is_flood(&all, complete_length) { Ranges::Whole } else { Ranges::Many(all) }
 }
 
+/// A length that no representation has; nothing is a flood for it that is none for a shorter one.
+const LENGTH_UNKNOWN: u64 = u64::MAX - 1;
+
+/// Whether a Range may be asked of an origin: it is in order, and no flood, as far as that can be
+/// told before the length is known. One in another unit is not ours to judge, but for the number
+/// of its members.
+#[must_use]
+pub fn may_be_asked(range_field: &[u8], ranges_max: u32) -> bool {
+    if let Some(members) = asked::members_of_other_unit(range_field) {
+        return members <= usize::try_from(ranges_max).unwrap_or(usize::MAX);
+    }
+    !matches!(resolve(Some(range_field), LENGTH_UNKNOWN, ranges_max), Ranges::Whole)
+}
+
 /// The single range that `wanted` asks for, if the stored `part` holds all of it.
 #[must_use]
 pub fn covers(part: &ContentRange, wanted: &[u8]) -> Option<Span> {

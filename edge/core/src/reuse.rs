@@ -44,7 +44,7 @@ pub struct RequestView<'a, F = HeaderMap> {
     pub directives: &'a RequestDirectives,
 }
 
-/// A reload validates a key at most once in this time.
+/// What a client wishes beyond what is stored reaches the origin at most once in this time for a key.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to do with a request for which `stored` was selected.
@@ -139,15 +139,16 @@ impl Wishes {
         now: Timestamp,
     ) -> Self {
         let directives = request.directives;
-        // Reloading is advice (RFC 9111 §5.2.1): a rule may honour it, and even then what was
-        // just fetched or validated is not asked for again, so that a storm of reloads costs the
-        // origin one request a second.
-        let reload = policy.honour_client_reload
-            && now.since(stored.freshness.response_time) >= RELOAD_INTERVAL;
+        // All of it is advice (RFC 9111 §5.2.1): a rule may honour reloads, min-fresh is honoured
+        // anyway, and even then what was just fetched or validated is not asked for again, so that
+        // a storm of such requests costs the origin one a second.
+        let settled = now.since(stored.freshness.response_time) >= RELOAD_INTERVAL;
+        let reload = policy.honour_client_reload && settled;
         Self {
             no_cache: reload && directives.no_cache,
             max_age: directives.max_age.filter(|_| reload),
-            min_fresh: directives.min_fresh,
+            // Who takes an answer from the cache only asks nothing of the origin.
+            min_fresh: directives.min_fresh.filter(|_| settled || directives.only_if_cached),
             max_stale: directives.max_stale,
         }
     }

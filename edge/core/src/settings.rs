@@ -281,11 +281,13 @@ pub struct RuleSettings {
     pub path: String,
     /// Whether responses may be stored and reused at all.
     pub cache: bool,
-    /// Freshness lifetime of responses that say nothing explicit, before any heuristic.
+    /// Freshness lifetime of responses that say nothing explicit, before any heuristic; for statuses
+    /// 200, 203, 204, 206, 300, 301 and 308 only (errors: `negative_ttl`).
     #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1 day"))]
     #[serde(with = "humantime_serde")]
     pub default_ttl: Option<Duration>,
-    /// The least freshness lifetime; never overrides no-store, private or no-cache.
+    /// The least freshness lifetime, for statuses 200, 203, 204, 206, 300, 301 and 308 only; never
+    /// overrides no-store, private or no-cache.
     #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1m"))]
     #[serde(with = "humantime_serde")]
     pub min_ttl: Option<Duration>,

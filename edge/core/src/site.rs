@@ -125,9 +125,9 @@ pub enum HostChoice {
 pub struct Policy {
     /// Whether responses may be stored and reused at all.
     pub cache: bool,
-    /// Freshness lifetime of responses that say nothing explicit.
+    /// Freshness lifetime of responses that say nothing explicit and are no errors.
     pub default_ttl: Option<Duration>,
-    /// The least freshness lifetime.
+    /// The least freshness lifetime of responses that are no errors.
     pub min_ttl: Option<Duration>,
     /// The largest freshness lifetime.
     pub max_ttl: Option<Duration>,

@@ -19,6 +19,6 @@ mod tests;
 pub use self::{
     ask::{conditional_forward, select_for_update},
     etag::{ETag, Validators},
-    freshen::{HeadFreshen, Withdrawn, freshen, freshen_by_head},
+    freshen::{HeadFreshen, Withdrawn, freshen, freshen_by_head, says_the_same},
     precondition::{Precondition, precondition, range_applies},
 };

@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 
 use super::{
     FetchError,
-    freshen::{freshen, freshen_by_head, retire},
+    freshen::{freshen, freshen_by_head, retire, retire_by_head},
     pool::{OriginRequest, Pool},
     response::OriginBody,
     room::{FillLimits, FillRoom},
@@ -140,8 +140,14 @@ fn end_of_head(
     };
     // What a GET's answer would say of what is stored, a HEAD's says as well (RFC 9111 §4.3.3).
     let judged = judge(room, filling, plan, &head, &fields, times);
-    if judged.map_or_else(Unshared::of_response, |_| true) && !status.is_server_error() {
-        retire(room, filling, plan);
+    match judged {
+        Ok(_) if !status.is_server_error() => {
+            retire_by_head(room, filling, plan, (status, &fields));
+        }
+        Err(unshared) if unshared.of_response() && !status.is_server_error() => {
+            retire(room, filling, plan);
+        }
+        Ok(_) | Err(_) => {}
     }
     keep_private(room, filling, plan, why, (head, fields), body);
 }

@@ -99,6 +99,22 @@ pub(super) fn retire(room: &FillRoom, filling: &Filling, plan: &FillPlan) {
     }
 }
 
+/// The same for the answer to a HEAD: what it repeats is not out of date (RFC 9111 §4.3.5).
+pub(super) fn retire_by_head(
+    room: &FillRoom,
+    filling: &Filling,
+    plan: &FillPlan,
+    answer: (StatusCode, &HeaderMap),
+) {
+    for stored in &plan.validating {
+        if stored.head.vary.matches(&plan.client_fields)
+            && !validation::says_the_same(&stored.head, answer)
+        {
+            room.tier.remove(&filling.key, stored);
+        }
+    }
+}
+
 /// The content of `stored` under another head.
 fn with_head(
     room: &FillRoom,

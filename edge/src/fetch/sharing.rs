@@ -258,10 +258,55 @@ fn joined(budget: &Arc<Budget>, chunks: Vec<Bytes>) -> Vec<Bytes> {
     result
 }
 
-/// What a stored head weighs: its fields and what the law keeps beside them.
+/// What a stored head weighs: its fields, what the law keeps beside them, and of the request what
+/// Vary nominates.
 pub(super) fn head_bytes(head: &StoredHead) -> usize {
+    let nominated = head.vary.names().count().saturating_mul(FIELD_OVERHEAD_BYTES);
     head.fields
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
         .fold(HEAD_OVERHEAD_BYTES, usize::saturating_add)
+        .saturating_add(head.vary.bytes())
+        .saturating_add(nominated)
+}
+
+#[cfg(test)]
+mod tests {
+    use edge_core::{
+        site::Policy,
+        storable::{Exchange, judge},
+        time::Timestamp,
+    };
+    use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+    use super::*;
+
+    fn weight(coding: Option<&str>) -> usize {
+        let mut response_fields = HeaderMap::new();
+        response_fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        response_fields.insert("vary", HeaderValue::from_static("accept-encoding"));
+        let mut request_fields = HeaderMap::new();
+        if let Some(coding) = coding {
+            request_fields.insert("accept-encoding", HeaderValue::from_str(coding).unwrap());
+        }
+        let now = Timestamp::from_secs(1_700_000_000);
+        let head = judge(&Exchange {
+            method: &Method::GET,
+            target: "http://www.example/a",
+            request_fields: &request_fields,
+            status: StatusCode::OK,
+            response_fields: &response_fields,
+            request_time: now,
+            response_time: now,
+            policy: &Policy::default(),
+        });
+        head_bytes(&head.unwrap())
+    }
+
+    #[test]
+    fn a_request_pays_for_what_is_kept_of_it() {
+        assert_eq!(weight(Some(&"a".repeat(1000))), weight(None) + 1000);
+        let own = "cache-controlmax-age=60varyaccept-encodingdate".len() + 29 + 3 * 128;
+        assert_eq!(weight(None), HEAD_OVERHEAD_BYTES + own + "accept-encoding".len() + 128);
+    }
 }

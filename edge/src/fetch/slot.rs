@@ -38,14 +38,21 @@ impl PrivateSlot {
         }
     }
 
-    /// The same for the answer to a validation and what it has freshened: the fields that it has for this request alone.
-    /// Its others speak of the stored content, or of itself.
+    /// The same for the answer to a validation and what it has freshened: the fields that it has for
+    /// this request alone, and cookies that are not for all. Its others speak of the stored content,
+    /// or of itself.
     pub fn withhold_of_validation(&self, fields: &HeaderMap, fresh: &HeaderMap, policy: &Policy) {
         let directives = ResponseDirectives::parse(fresh, &policy.targeted_fields);
         let mut withheld = self.withheld.lock();
-        for name in directives.no_cache.fields().iter().chain(directives.private.fields()) {
+        let named = directives.no_cache.fields().iter().chain(directives.private.fields());
+        for name in named.chain([&header::SET_COOKIE]) {
+            if withheld.contains_key(name) {
+                continue;
+            }
             for value in fields.get_all(name) {
-                withheld.append(name, value.clone());
+                if !fresh.get_all(name).iter().any(|kept| kept == value) {
+                    withheld.append(name, value.clone());
+                }
             }
         }
     }

@@ -101,6 +101,8 @@ pub struct Filling {
     pub stamp: u64,
     /// The Range that was forwarded, if any.
     pub range: Option<HeaderValue>,
+    /// The If-Range that went with it: whether a part comes depends upon that (RFC 9110 §13.1.5).
+    if_range: Option<HeaderValue>,
     /// Whether it was forwarded as HEAD: it freshens what is stored and brings no content.
     pub head: bool,
     /// The variant that it will probably be, by what the key's responses varied on before.
@@ -183,6 +185,8 @@ pub struct Want<'a> {
     pub fields: &'a HeaderMap,
     /// The Range that it would forward; `None` when it wants the whole.
     pub range: Option<&'a HeaderValue>,
+    /// The If-Range that would go with it.
+    pub if_range: Option<&'a HeaderValue>,
     /// How far beyond what has come of a whole the range may begin and still be waited for.
     pub ahead_max: u64,
     /// Whether it wants a head only.
@@ -288,6 +292,7 @@ fn new_filling(want: Want<'_>, stamps: &Stamps) -> Arc<Filling> {
         key: want.key.clone(),
         stamp: stamps.now(),
         range: want.range.cloned(),
+        if_range: want.if_range.cloned(),
         head: want.head,
         presumed: want.presumed,
         stage: watch::Sender::new(Stage::Waiting),
@@ -323,8 +328,10 @@ pub fn is_near(
 
 impl Filling {
     fn suits(&self, want: &Want<'_>) -> bool {
-        // A whole on its way serves any range that it comes to soon; a part only the same range.
-        if self.range.is_some() && self.range.as_ref() != want.range {
+        // A whole on its way serves any range that it comes to soon; a part only the same range
+        // under the same condition.
+        let same = self.range.as_ref() == want.range && self.if_range.as_ref() == want.if_range;
+        if self.range.is_some() && !same {
             return false;
         }
         // Whoever brings content brings a head as well, but not the other way round.

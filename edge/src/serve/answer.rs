@@ -20,6 +20,7 @@ use edge_core::{
     time::Timestamp,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use hyper::ext::ReasonPhrase;
 
 use super::Hall;
 use crate::{
@@ -308,6 +309,10 @@ fn assemble(
     let mut response = Response::new(ServeBody::new(content, record));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
+    if status.canonical_reason().is_none() {
+        // hyper would write "<none>" (RFC 9112 §4 lets the phrase be empty).
+        response.extensions_mut().insert(ReasonPhrase::from_static(b""));
+    }
     response
 }
 

@@ -134,9 +134,9 @@ impl Hall {
         self.consider_parts(judged, &variants, key, request, (policy, now))
     }
 
-    /// The law's verdict. A reload that a rule honours counts at most once a second for a key: the
-    /// law goes by when what is stored was last validated, which a failed validation, or one on
-    /// behalf of a request that gives no leave to store, does not change.
+    /// The law's verdict. A reload that a rule honours, and min-fresh, count at most once a second for
+    /// a key: the law goes by when what is stored was last validated, which a failed validation, or
+    /// one on behalf of a request that gives no leave to store, does not change.
     fn verdict<F: Fields>(
         &self,
         stored: &StoredHead,
@@ -147,10 +147,12 @@ impl Hall {
         let verdict = reuse::judge(stored, request, policy, now);
         let asks = request.directives;
         let reload = policy.honour_client_reload && (asks.no_cache || asks.max_age.is_some());
-        if !(reload && matches!(verdict, Verdict::Forward(_)) && self.room.was_asked(key, now)) {
+        let wishes = reload || asks.min_fresh.is_some();
+        if !(wishes && matches!(verdict, Verdict::Forward(_)) && self.room.was_asked(key, now)) {
             return verdict;
         }
-        let calm = RequestDirectives { no_cache: false, max_age: None, ..asks.clone() };
+        let calm =
+            RequestDirectives { no_cache: false, max_age: None, min_fresh: None, ..asks.clone() };
         reuse::judge(stored, &RequestView { directives: &calm, ..*request }, policy, now)
     }
 

@@ -135,7 +135,7 @@ pub(super) struct Round {
 
 /// Refreshes a stale response in the background, unless somebody does already.
 ///
-/// The request that goes out is our own: the client's no-store is no word on it. Its Authorization
+/// The request that goes out is our own: the client's directives are no word on it. Its Authorization
 /// is, for without it the origin would answer something else: nobody joins such a refresh, and it
 /// goes out only where its response might be stored (RFC 9111 §3.5), or it would take the place of
 /// one that helps.
@@ -148,15 +148,18 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
         return;
     }
     let mut ask = Cow::Borrowed(ask);
-    if ask.directives.no_store {
+    let directed = |name| ask.head.headers.contains_key(name);
+    if directed(header::CACHE_CONTROL) || directed(header::PRAGMA) {
         let own = ask.to_mut();
         own.head.headers.remove(header::CACHE_CONTROL);
+        own.head.headers.remove(header::PRAGMA);
         own.directives = RequestDirectives::NONE;
     }
     let want = Want {
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
+        if_range: None,
         ahead_max: 0,
         head: false,
         presumed: None,
@@ -231,9 +234,12 @@ fn enter(
 ) -> (Ticket, Arc<PrivateSlot>) {
     let range = forwarded_range(ask, round, judged);
     round.range = range.cloned();
-    let presumed = round.presumed.clone().or_else(|| {
-        judged.all.first().map(|stored| stored.head.vary.for_request(&ask.head.headers))
-    });
+    if let (None, Some(stored)) = (&round.presumed, judged.all.first()) {
+        round.presumed = stored.head.vary.for_request(&ask.head.headers);
+        // What is too long to be kept as a variant is for nobody else: nobody should wait for it.
+        round.alone |= round.presumed.is_none();
+    }
+    let presumed = round.presumed.clone();
     let now = hall.room.clock.now();
     let usable = |head: &StoredHead| {
         let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
@@ -243,6 +249,7 @@ fn enter(
         key: &ask.key,
         fields: &ask.head.headers,
         range,
+        if_range: range.and_then(|_| ask.head.headers.get(header::IF_RANGE)),
         ahead_max: ask.snapshot.edge.fill.window_bytes as u64,
         head: is_head(ask),
         presumed,
@@ -292,12 +299,15 @@ fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&
     if round.validating || judged.selected.is_some() || is_head(ask) {
         return None;
     }
-    // If-Range speaks of a representation that we do not have: the whole answers it either way.
-    if ask.head.headers.contains_key(header::IF_RANGE) && !round.as_asked {
-        return None;
-    }
-    // Several lines of it are no Range.
-    range::of(&ask.head.headers).and_then(|_| ask.head.headers.get(header::RANGE))
+    // Its If-Range goes along: the origin knows whether that holds (RFC 9110 §13.1.5).
+    ask.head.headers.get(header::RANGE).filter(|_| is_range_in_order(ask))
+}
+
+/// Whether the request's Range may be forwarded: several lines of it are no Range, and a flood is
+/// answered with the whole, by the origin as well (RFC 9110 §14.2, §17.15).
+fn is_range_in_order(ask: &Ask) -> bool {
+    let ranges_max = ask.snapshot.edge.ranges_max;
+    range::of(&ask.head.headers).is_some_and(|wanted| range::may_be_asked(wanted, ranges_max))
 }
 
 /// Starts the forward on the fills runtime; without a slot for its leader it is a refresh in the
@@ -312,7 +322,12 @@ fn start(
 ) {
     let mut fields = outward::forwarded_fields(hall, ask);
     let mut validating = Vec::new();
-    if !round.as_asked {
+    if round.as_asked {
+        if !is_range_in_order(ask) {
+            fields.remove(header::RANGE);
+            fields.remove(header::IF_RANGE);
+        }
+    } else {
         fields = match &filling.range {
             Some(_) => forward::for_range_filling(fields),
             None => forward::for_filling(fields),

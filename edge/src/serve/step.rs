@@ -93,7 +93,9 @@ fn may_have(ask: &Ask, head: &StoredHead, round: &mut Round, record: &Option<Box
         return true;
     }
     if !head.vary.matches(&ask.head.headers) {
-        round.presumed = Some(head.vary.for_request(&ask.head.headers));
+        round.presumed = head.vary.for_request(&ask.head.headers);
+        // What is too long to be kept as a variant is for nobody else.
+        round.alone |= round.presumed.is_none();
         return false;
     }
     let now = record.as_ref().map_or(ask.now, |record| record.now);

@@ -38,6 +38,7 @@ fn script() -> Script {
         .route("/empty", [cacheable("")])
         .route("/204", [Step { status: 204, ..cacheable("") }])
         .route("/404", [Step { status: 404, ..cacheable("gone") }])
+        .route("/299", [Step { status: 299, ..cacheable("odd") }])
 }
 
 #[test]
@@ -46,7 +47,8 @@ fn the_short_way_answers_what_the_long_way_answers() {
         run(async {
             let edge = EdgeSettings { cache_status_key: with_key, ..EdgeSettings::default() };
             let stage = stage_with(&edge, vec![script()], "");
-            for path in ["/tagged", "/said", "/chunked", "/vary", "/empty", "/204", "/404"] {
+            for path in ["/tagged", "/said", "/chunked", "/vary", "/empty", "/204", "/404", "/299"]
+            {
                 stage.get(path).await;
                 for (method, fields) in ASKED {
                     let what = format!("{method} {path} {fields:?}");
@@ -61,7 +63,9 @@ fn the_short_way_answers_what_the_long_way_answers() {
                             name.make_ascii_lowercase();
                         }
                         head.fields.sort();
-                        answers.push((head.status, head.fields, answer.body));
+                        // A status that is registered nowhere has no phrase (RFC 9112 §4).
+                        assert_eq!(head.reason.is_empty(), head.status == 299, "{what}");
+                        answers.push((head.status, head.reason, head.fields, answer.body));
                     }
                     assert_eq!(answers[0], answers[1], "{what}");
                 }

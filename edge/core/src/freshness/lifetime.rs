@@ -9,6 +9,9 @@ use crate::{directives::ResponseDirectives, site::Policy, time::Timestamp};
 
 /// The freshness lifetime and where it comes from: what the origin says, else what the rule says,
 /// else a heuristic; within the rule's bounds.
+///
+/// A rule's `default_ttl` and `min_ttl` are about answers that everybody gets alike: an error or a
+/// redirect to a login is raised to neither, for whoever provoked it would have it told to all.
 pub(super) fn lifetime(
     status: StatusCode,
     fields: &HeaderMap,
@@ -19,6 +22,7 @@ pub(super) fn lifetime(
     let explicit = explicit(fields, directives, response_time);
     // `public` makes any final status heuristically cacheable (RFC 9111 §4.2.2).
     let may_assign = is_heuristically_cacheable(status) || directives.public;
+    let may_raise = is_for_rules(status);
     let assigned = || {
         if let Some((_, ttl)) = policy.negative_ttl.iter().find(|(of, _)| *of == status) {
             return Some((*ttl, LifetimeSource::Rule));
@@ -26,21 +30,27 @@ pub(super) fn lifetime(
         if !may_assign {
             return None;
         }
-        match policy.default_ttl {
+        match policy.default_ttl.filter(|_| may_raise) {
             Some(ttl) => Some((ttl, LifetimeSource::Rule)),
             None => heuristic(fields, policy, response_time),
         }
     };
     let found = explicit.or_else(assigned);
-    match (found, policy.min_ttl) {
+    match (found, policy.min_ttl.filter(|_| may_raise)) {
         // What the rule has raised is the rule's word, no longer the origin's.
         (Some((lifetime, _)), Some(min_ttl)) if lifetime < min_ttl => {
             (bounded(min_ttl, policy), LifetimeSource::Rule)
         }
         (Some((lifetime, source)), _) => (bounded(lifetime, policy), source),
-        (None, Some(min_ttl)) if may_assign => (bounded(min_ttl, policy), LifetimeSource::Rule),
-        (None, _) => (Duration::ZERO, LifetimeSource::None),
+        (None, Some(min_ttl)) => (bounded(min_ttl, policy), LifetimeSource::Rule),
+        (None, None) => (Duration::ZERO, LifetimeSource::None),
     }
+}
+
+/// The statuses that a rule's `default_ttl` and `min_ttl` apply to: those of RFC 9110 §15.1 that are
+/// no errors.
+const fn is_for_rules(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308)
 }
 
 /// The statuses of RFC 9110 §15.1 that may be stored without the origin's explicit word.

@@ -261,12 +261,12 @@ const RULES: &[RuleRow] = &[
         LifetimeSource::None,
     ),
     (
-        "default_ttl_for_a_public_302",
+        "default_ttl_not_for_a_public_302",
         302,
         &[("cache-control", "public")],
         |p| p.default_ttl = Some(s(50)),
-        50,
-        LifetimeSource::Rule,
+        0,
+        LifetimeSource::None,
     ),
     ("negative_ttl", 503, &[], |p| p.negative_ttl = negative(503, 2), 2, LifetimeSource::Rule),
     (
@@ -323,12 +323,42 @@ const RULES: &[RuleRow] = &[
     ("min_ttl_assigns", 200, &[], |p| p.min_ttl = Some(s(9)), 9, LifetimeSource::Rule),
     ("min_ttl_not_for_a_500", 500, &[], |p| p.min_ttl = Some(s(9)), 0, LifetimeSource::None),
     (
-        "min_ttl_for_an_explicit_500",
+        "min_ttl_not_for_an_explicit_500",
         500,
         &[("cache-control", "max-age=1")],
         |p| p.min_ttl = Some(s(9)),
-        9,
+        1,
+        LifetimeSource::MaxAge,
+    ),
+    (
+        "min_ttl_not_for_a_302_to_a_login",
+        302,
+        &[("expires", "0")],
+        |p| p.min_ttl = Some(s(9)),
+        0,
+        LifetimeSource::Expires,
+    ),
+    (
+        "min_ttl_not_over_negative_ttl",
+        404,
+        &[],
+        |p| {
+            p.negative_ttl = negative(404, 2);
+            p.min_ttl = Some(s(9));
+        },
+        2,
         LifetimeSource::Rule,
+    ),
+    (
+        "default_ttl_leaves_a_404_to_the_heuristic",
+        404,
+        &[("last-modified", LONG_BEFORE)],
+        |p| {
+            p.default_ttl = Some(s(50));
+            p.heuristic_percent = 25;
+        },
+        250,
+        LifetimeSource::Heuristic,
     ),
     (
         "max_ttl_shortens",
@@ -601,5 +631,22 @@ proptest! {
         prop_assert!(stored.is_fresh(earlier) || !stored.is_fresh(later));
         prop_assert!(stored.ttl(earlier) >= stored.ttl(later));
         prop_assert_eq!(stored.is_fresh(later), later < stored.fresh_until());
+    }
+}
+
+#[test]
+fn a_rule_gives_lifetimes_to_what_everybody_gets_alike() {
+    let applies = [200, 203, 204, 206, 300, 301, 308];
+    for status in 200..600 {
+        for (said, own) in [(&[][..], 0), (&[("cache-control", "max-age=3")], 3)] {
+            let list: Vec<_> = said.iter().copied().chain([DATE]).collect();
+            let of = |policy: &Policy| freshness(status, &list, policy, at(NOW), at(NOW)).lifetime;
+            let raised = if applies.contains(&status) { 9 } else { own };
+            let least = Policy { min_ttl: Some(s(9)), ..Policy::default() };
+            assert_eq!(of(&least), s(raised), "min_ttl {status}");
+            let silent = if own == 0 { raised } else { own };
+            let default = Policy { default_ttl: Some(s(9)), ..Policy::default() };
+            assert_eq!(of(&default), s(silent), "default_ttl {status}");
+        }
     }
 }

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::{
-    CacheKey, KeyParts, NamePattern, Parameters, QueryPlan, Scheme, VaryKey, forward_target,
-    uri_part, write_key,
+    CacheKey, KeyParts, NOMINATED_BYTES_MAX, NamePattern, NoVariant, Parameters, QueryPlan, Scheme,
+    VaryKey, forward_target, uri_part, write_key,
 };
 use crate::{
     fields::Fields,
@@ -362,18 +362,20 @@ fn a_variant_matches_in_every_nominated_field() {
 fn rfc9111_4_1_star_and_what_is_no_name_match_nothing() {
     for lines in [&["*"][..], &["foo, *"], &["foo", " *"], &["a b"], &["foo,\"bar\""]] {
         let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
-        assert_eq!(VaryKey::of(&fields(&lines), &HeaderMap::new()), None, "{lines:?}");
+        let got = VaryKey::of(&fields(&lines), &HeaderMap::new());
+        assert_eq!(got, Err(NoVariant::Unmatched), "{lines:?}");
     }
 }
 
 #[test]
 fn rfc9111_4_1_what_we_write_of_the_peer_matches_nothing() {
     for line in ["X-Forwarded-For", "foo, forwarded", "via"] {
-        assert_eq!(VaryKey::of(&fields(&[("vary", line)]), &HeaderMap::new()), None, "{line}");
+        let got = VaryKey::of(&fields(&[("vary", line)]), &HeaderMap::new());
+        assert_eq!(got, Err(NoVariant::Unmatched), "{line}");
     }
     // What follows from the key, or is the trusted peer's own word.
     let response = fields(&[("vary", "X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port")]);
-    assert!(VaryKey::of(&response, &HeaderMap::new()).is_some());
+    assert!(VaryKey::of(&response, &HeaderMap::new()).is_ok());
 }
 
 #[test]
@@ -462,7 +464,7 @@ proptest! {
         let (one, other) = (of(&one), of(&other));
         let response = fields(&[("vary", &vary)]);
         match (VaryKey::of(&response, &one), VaryKey::of(&response, &other)) {
-            (Some(a), Some(b)) => {
+            (Ok(a), Ok(b)) => {
                 prop_assert!(a.matches(&one) && b.matches(&other));
                 prop_assert_eq!(a.matches(&other), a.same_variant(&b));
             }
@@ -488,9 +490,65 @@ fn rfc9111_4_1_a_request_foresees_the_variant_that_it_would_store() {
     let response = fields(&[("vary", "foo, bar")]);
     let stored = VaryKey::of(&response, &fields(&[("foo", "1")])).unwrap();
     for request in [fields(&[("foo", "2"), ("bar", "x")]), fields(&[("foo", "1")]), fields(&[])] {
-        let foreseen = stored.for_request(&request);
+        let foreseen = stored.for_request(&request).unwrap();
         assert!(foreseen.matches(&request));
         assert!(foreseen.same_variant(&VaryKey::of(&response, &request).unwrap()));
         assert_eq!(foreseen.same_variant(&stored), stored.matches(&request));
     }
+}
+
+#[test]
+fn rfc9111_4_1_values_that_are_too_long_are_no_variant() {
+    let response = fields(&[("vary", "foo, accept-encoding")]);
+    let of = |foo: usize, coding: usize| {
+        let (foo, coding) = ("a".repeat(foo), "B".repeat(coding));
+        let request = fields(&[("foo", &foo), ("accept-encoding", &coding)]);
+        (VaryKey::of(&response, &request), request)
+    };
+    let max = NOMINATED_BYTES_MAX;
+    let known = VaryKey::of(&response, &fields(&[])).unwrap();
+    for (foo, coding, fits) in [
+        (max, 0, true),
+        (0, max, true),
+        (24, max - 24, true),
+        (max + 1, 0, false),
+        (0, max + 1, false),
+        (25, max - 24, false),
+        (max, 30 * max, false),
+    ] {
+        let (key, request) = of(foo, coding);
+        assert_eq!(key.is_ok(), fits, "{foo} {coding}");
+        assert_eq!(key.as_ref().err().copied(), (!fits).then_some(NoVariant::TooLong));
+        assert_eq!(known.for_request(&request), key.ok(), "{foo} {coding}");
+    }
+}
+
+#[test]
+fn rfc9111_4_1_long_values_that_differ_anywhere_are_other_variants() {
+    for name in ["foo", "accept-encoding", "cookie"] {
+        let response = fields(&[("vary", name)]);
+        let values: Vec<_> = (0..NOMINATED_BYTES_MAX)
+            .step_by(31)
+            .map(|at| format!("{}b{}", "a".repeat(at), "a".repeat(NOMINATED_BYTES_MAX - 1 - at)))
+            .collect();
+        for one in &values {
+            let key = VaryKey::of(&response, &fields(&[(name, one)])).unwrap();
+            let longer = format!("{one}a");
+            for other in values.iter().chain([&longer]) {
+                let spaced = format!(" {other} ");
+                for presented in [other, &spaced] {
+                    assert_eq!(key.matches(&fields(&[(name, presented)])), one == other, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variant_weighs_its_names_and_values() {
+    let response = fields(&[("vary", "foo, bar, accept-encoding")]);
+    let request = fields(&[("foo", "12"), ("foo", "34"), ("accept-encoding", "A")]);
+    let key = VaryKey::of(&response, &request).unwrap();
+    assert_eq!(key.bytes(), "foobaraccept-encoding".len() + "12, 34".len() + "a".len());
+    assert_eq!(VaryKey::default().bytes(), 0);
 }

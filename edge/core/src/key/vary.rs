@@ -1,7 +1,12 @@
 //! The variants under one cache key: the request fields that Vary nominates (RFC 9111 §4.1).
 //!
-//! In: fields. Out: [`VaryKey`]. Always holds: two requests that a key matches are the same in
-//! every nominated field, after the normalisation that each field's definition allows.
+//! In: fields. Out: [`VaryKey`], or [`NoVariant`]. Always holds: two requests that a key matches are
+//! the same in every nominated field, after the normalisation that each field's definition allows;
+//! a key keeps at most [`NOMINATED_BYTES_MAX`] of values.
+//!
+//! The values themselves are kept, not a digest: whoever found two values of one digest would be
+//! told another's variant, and a secret to prevent that has no place in here. Clients choose them,
+//! so they are bounded: what a client sends beyond that is answered, but not stored.
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -21,32 +26,64 @@ struct Nominated {
     value: Option<Box<[u8]>>,
 }
 
+/// What a key keeps of the values of all nominated fields together: more than browsers send of
+/// those that any response to be shared varies on.
+pub const NOMINATED_BYTES_MAX: usize = 1024;
+
+/// Why a response is no variant that could be found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVariant {
+    /// Its Vary matches no request.
+    Unmatched,
+    /// The request's values are longer than [`NOMINATED_BYTES_MAX`].
+    TooLong,
+}
+
 impl VaryKey {
-    /// What a response to a request with `request_fields` answers. Nothing for `Vary: *`, which
-    /// no request matches, for a Vary that does not follow the grammar, and for one that names what
-    /// the origin reads there as ours: the client's own field does not tell these requests apart.
-    #[must_use]
-    pub fn of(response_fields: &HeaderMap, request_fields: &HeaderMap) -> Option<Self> {
+    /// What a response to a request with `request_fields` answers.
+    ///
+    /// # Errors
+    /// For `Vary: *`, which no request matches, for a Vary that does not follow the grammar, and for
+    /// one that names what the origin reads there as ours: the client's own field does not tell
+    /// these requests apart. And for values that are too long.
+    pub fn of(response_fields: &HeaderMap, request_fields: &HeaderMap) -> Result<Self, NoVariant> {
         let mut names = Vec::new();
         for line in response_fields.get_all(header::VARY) {
             for member in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 // "*" is a token as well: it must not pass as a field of that name.
                 if member == b"*" {
-                    return None;
+                    return Err(NoVariant::Unmatched);
                 }
                 if !member.is_empty() {
-                    let name = HeaderName::from_bytes(member).ok()?;
-                    names.push(Some(name).filter(|name| !forward::is_of_peer(name))?);
+                    let name = HeaderName::from_bytes(member).ok();
+                    let name = name.filter(|name| !forward::is_of_peer(name));
+                    names.push(name.ok_or(NoVariant::Unmatched)?);
                 }
             }
         }
         names.sort_by(|a: &HeaderName, b| a.as_str().cmp(b.as_str()));
         names.dedup();
-        let nominated = names.into_iter().map(|name| {
-            let value = normal(&name, request_fields).map(Iterator::collect);
-            Nominated { name, value }
+        Self::nominate(names.into_iter(), request_fields).ok_or(NoVariant::TooLong)
+    }
+
+    /// The values of the fields of these names; nothing if they are too long.
+    fn nominate(
+        names: impl Iterator<Item = HeaderName>,
+        request_fields: &HeaderMap,
+    ) -> Option<Self> {
+        let mut left = NOMINATED_BYTES_MAX;
+        let nominated = names.map(|name| {
+            let value = match normal(&name, request_fields) {
+                None => None,
+                Some(octets) => {
+                    let value: Box<[u8]> = octets.take(left.saturating_add(1)).collect();
+                    left = left.checked_sub(value.len())?;
+                    Some(value)
+                }
+            };
+            Some(Nominated { name, value })
         });
-        Some(Self { nominated: nominated.collect() })
+        Some(Self { nominated: nominated.collect::<Option<_>>()? })
     }
 
     /// Whether a request with these fields may be answered.
@@ -55,14 +92,11 @@ impl VaryKey {
         self.nominated.iter().all(|nominated| nominated.matches(request_fields))
     }
 
-    /// The variant that `request_fields` would get if the same fields told responses apart.
+    /// The variant that `request_fields` would get if the same fields told responses apart; nothing
+    /// if it would be too long to be stored.
     #[must_use]
-    pub fn for_request(&self, request_fields: &HeaderMap) -> Self {
-        let nominated = self.nominated.iter().map(|nominated| Nominated {
-            name: nominated.name.clone(),
-            value: normal(&nominated.name, request_fields).map(Iterator::collect),
-        });
-        Self { nominated: nominated.collect() }
+    pub fn for_request(&self, request_fields: &HeaderMap) -> Option<Self> {
+        Self::nominate(self.names().cloned(), request_fields)
     }
 
     /// Whether both are about the same fields with the same values: one replaces the other.
@@ -77,6 +111,15 @@ impl VaryKey {
         self.nominated.is_empty()
     }
 
+    /// What it keeps of names and values, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.nominated.iter().fold(0, |sum, nominated| {
+            let value = nominated.value.as_ref().map_or(0, |value| value.len());
+            sum.saturating_add(nominated.name.as_str().len()).saturating_add(value)
+        })
+    }
+
     /// The nominated names, in order.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.nominated.iter().map(|nominated| &nominated.name)
@@ -89,6 +132,8 @@ impl Nominated {
         match request_fields.only(&self.name) {
             // What is normal already, as most clients send it, needs no second look.
             Some(only) if only == &**stored => true,
+            // One line of a field without members can differ in the white space around it only.
+            Some(only) if Form::of(&self.name) != Form::Tokens => only.trim_ascii() == &**stored,
             _ => normal(&self.name, request_fields)
                 .is_some_and(|presented| presented.eq(stored.iter().copied())),
         }

@@ -4,6 +4,7 @@
 //! Always holds: a set is valid as a whole; one invalid member makes it none at all.
 
 use super::content::Span;
+use crate::outcome::is_tchar;
 
 /// A valid set of byte ranges.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,14 @@ impl Spec {
     pub(super) const fn is_suffix(self) -> bool {
         matches!(self, Self::Suffix(1..))
     }
+}
+
+/// How many ranges there are in a Range of another unit than bytes; none for bytes, and for what is
+/// no Range at all (RFC 9110 §14.2).
+pub(super) fn members_of_other_unit(value: &[u8]) -> Option<usize> {
+    let (unit, members) = std::str::from_utf8(value).ok()?.split_once('=')?;
+    let is_unit = !unit.is_empty() && unit.bytes().all(is_tchar);
+    (is_unit && !unit.eq_ignore_ascii_case("bytes")).then(|| list(members).count())
 }
 
 /// The members of a list; empty ones are to be ignored (RFC 9110 §5.6.1.2).

@@ -347,3 +347,57 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rfc9110_17_15_a_flood_is_not_asked_of_an_origin() {
+    let rows = [
+        ("bytes=0-9", true),
+        ("bytes=5-", true),
+        ("BYTES=-5", true),
+        ("bytes=-0", true),
+        ("bytes=0-0,-1", true),
+        ("bytes=0-0,2-2,4-4", true),
+        ("bytes=0-0,2-2,4-4,6-6", false),
+        ("bytes=0-5,3-9", true),
+        ("bytes=0-5,3-9,4-6", false),
+        ("bytes=0-,0-", false),
+        ("bytes=0-,-5", false),
+        ("bytes=5-,6-", false),
+        ("bytes=9-5", false),
+        ("bytes=", false),
+        ("bytes", false),
+        ("", false),
+        ("=0-1", false),
+        ("a b=0-1", false),
+        ("items=0-9", true),
+        ("items=a,b,c", true),
+        ("items=a,b,c,d", false),
+    ];
+    for (field, expected) in rows {
+        assert_eq!(may_be_asked(field.as_bytes(), 3), expected, "{field}");
+    }
+    let many = |count: usize, unit: &str| {
+        let ranges: Vec<_> = (0..count).map(|at| format!("{}-{}", at * 2, at * 2)).collect();
+        format!("{unit}={}", ranges.join(","))
+    };
+    assert!(may_be_asked(many(16, "bytes").as_bytes(), 16));
+    assert!(!may_be_asked(many(1200, "bytes").as_bytes(), 16));
+    assert!(!may_be_asked(many(1200, "items").as_bytes(), 16));
+}
+
+proptest! {
+    #[test]
+    fn what_is_not_asked_is_the_whole_for_every_length(
+        specs in proptest::collection::vec("([0-9]{1,2}-[0-9]{0,2}|-[1-9])", 1..5),
+        length in 1_u64..200,
+    ) {
+        let field = format!("bytes={}", specs.join(","));
+        // Ranges that reach beyond the end are cut off, so that fewer of them may remain.
+        let spans = resolve(Some(field.as_bytes()), length, 16);
+        if may_be_asked(field.as_bytes(), 16) {
+            prop_assert!(RangeSet::parse(field.as_bytes()).is_some());
+        } else if let Ranges::Many(spans) = spans {
+            prop_assert!(spans.len() < specs.len() || overlapping(&spans) > 0);
+        }
+    }
+}

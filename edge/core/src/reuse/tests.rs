@@ -113,6 +113,15 @@ const WITHOUT_A_RULE: &[Row] = &[
     ("rfc9111_5_2_1_5_no_store_may_be_answered", "max-age=10", "no-store", 0, HIT),
     ("rfc9111_5_2_1_3_min_fresh", "max-age=10", "min-fresh=5", 5_000, HIT),
     ("rfc9111_5_2_1_3_min_fresh_missed", "max-age=10", "min-fresh=5", 5_001, REQUEST),
+    ("rfc9111_5_2_1_3_min_fresh_just_received", "max-age=10", "min-fresh=11", 999, HIT),
+    ("rfc9111_5_2_1_3_min_fresh_settled", "max-age=10", "min-fresh=11", 1_000, REQUEST),
+    (
+        "rfc9111_5_2_1_3_min_fresh_just_received_stale",
+        "max-age=0, stale-while-revalidate=5",
+        "min-fresh=11",
+        999,
+        REFRESH,
+    ),
     (
         "rfc9111_5_2_1_3_min_fresh_never_stale",
         "max-age=10",

@@ -651,13 +651,16 @@ fn rfc9111_4_1_the_variant_is_that_of_the_request() {
     let head = store(&Method::GET, &[("foo", "1")], 200, &response, &policy()).unwrap();
     assert!(head.vary.matches(&fields(&[("foo", "1")])));
     assert!(!head.vary.matches(&fields(&[("foo", "2")])));
+    let long = "1".repeat(crate::key::NOMINATED_BYTES_MAX + 1);
+    let got = store(&Method::GET, &[("foo", &long)], 200, &response, &policy());
+    assert_eq!(got.map(drop), Err(NotStored::VaryBytes));
 }
 
 #[test]
 fn every_reason_has_its_word_and_its_cause() {
     use NotStored::{
         Authorization, Bypass, Method as OfMethod, MustUnderstand, NoStore, Part, Private,
-        RequestNoStore, SetCookie, Status, Unspecified, Useless, Vary,
+        RequestNoStore, SetCookie, Status, Unspecified, Useless, Vary, VaryBytes,
     };
     let rows = [
         (Bypass, "bypass", false),
@@ -670,6 +673,7 @@ fn every_reason_has_its_word_and_its_cause() {
         (Private, "private", true),
         (MustUnderstand, "must-understand", true),
         (Vary, "vary", true),
+        (VaryBytes, "vary-bytes", false),
         (Unspecified, "unspecified", true),
         (SetCookie, "set-cookie", true),
         (Useless, "useless", true),

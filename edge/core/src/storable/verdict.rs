@@ -7,7 +7,7 @@ use crate::{
     directives::{RequestDirectives, ResponseDirectives},
     freshness::{self, Freshness, is_heuristically_cacheable},
     invalidation::reference::resolve,
-    key::{Scheme, VaryKey},
+    key::{NoVariant, Scheme, VaryKey},
     range::ContentRange,
     reuse,
     validation::Validators,
@@ -36,6 +36,8 @@ pub enum NotStored {
     MustUnderstand,
     /// Vary that no request matches.
     Vary,
+    /// The request's values of the fields that Vary nominates are too long to be kept.
+    VaryBytes,
     /// Neither explicit freshness, nor public, nor a rule, nor a heuristically cacheable status.
     Unspecified,
     /// Set-Cookie, and the origin does not say explicitly that it is fresh for all.
@@ -59,6 +61,7 @@ impl NotStored {
             Self::Private => "private",
             Self::MustUnderstand => "must-understand",
             Self::Vary => "vary",
+            Self::VaryBytes => "vary-bytes",
             Self::Unspecified => "unspecified",
             Self::SetCookie => "set-cookie",
             Self::Useless => "useless",
@@ -82,7 +85,8 @@ impl NotStored {
             | Self::RequestNoStore
             | Self::Authorization
             | Self::Status
-            | Self::Part => false,
+            | Self::Part
+            | Self::VaryBytes => false,
         }
     }
 }
@@ -107,7 +111,12 @@ pub fn judge(exchange: &Exchange<'_>) -> Result<StoredHead, NotStored> {
     check_directives(exchange.status, &directives)?;
     check_freshness(exchange.status, &directives, &freshness)?;
     let vary =
-        VaryKey::of(exchange.response_fields, exchange.request_fields).ok_or(NotStored::Vary)?;
+        VaryKey::of(exchange.response_fields, exchange.request_fields).map_err(
+            |why| match why {
+                NoVariant::Unmatched => NotStored::Vary,
+                NoVariant::TooLong => NotStored::VaryBytes,
+            },
+        )?;
     let fields = fields_to_store(exchange, &directives);
     let fresh = freshness.is_fresh(exchange.response_time) && !freshness.no_cache;
     // A cookie is for one client unless the origin explicitly says that it is for all, for some

@@ -3,7 +3,8 @@
 //! In: a stored head and the head of a 304 or of a HEAD response. Out: the head as updated, or
 //! why the stored response must go.
 //! Always holds: the newer head is judged as any response is before it is stored, so a no-store
-//! or private that comes with a 304 is obeyed; what describes the stored bytes stays what it was.
+//! or private that comes with a 304 is obeyed; what describes the stored bytes stays what it was; a
+//! cookie that comes with the newer head is kept only if that head itself says that it is for all.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -49,13 +50,16 @@ pub fn freshen(
 ) -> Result<StoredHead, Withdrawn> {
     let (request_time, response_time) = times;
     let fields = updated(&stored.fields, response_fields_304, response_time);
+    let own_cookie = response_fields_304.contains_key(header::SET_COOKIE)
+        && !is_for_all(stored.status, response_fields_304, times, policy);
+    let shared = own_cookie.then(|| with_cookies_of(&fields, stored));
     let judged = storable::judge(&Exchange {
         // The stored response answers GET, whatever it was an answer to.
         method: &Method::GET,
         target: "",
         request_fields,
         status: stored.status,
-        response_fields: &fields,
+        response_fields: shared.as_ref().unwrap_or(&fields),
         request_time,
         response_time,
         policy,
@@ -81,6 +85,30 @@ pub fn freshen(
             Err(Withdrawn { head: Box::new(head), why })
         }
     }
+}
+
+/// Whether the newer head by itself is explicitly fresh. The lifetime that was stored with the older
+/// one speaks of the cookies that came with it, not of these (RFC 9111 §7.3).
+fn is_for_all(
+    status: StatusCode,
+    fields: &HeaderMap,
+    (request_time, response_time): (Timestamp, Timestamp),
+    policy: &Policy,
+) -> bool {
+    let directives = ResponseDirectives::parse(fields, &policy.targeted_fields);
+    let freshness =
+        freshness::compute(status, fields, &directives, policy, request_time, response_time);
+    freshness.source.is_explicit() && !freshness.no_cache && freshness.is_fresh(response_time)
+}
+
+/// `fields` with the cookies of `stored` in place of their own.
+fn with_cookies_of(fields: &HeaderMap, stored: &StoredHead) -> HeaderMap {
+    let mut fields = fields.clone();
+    fields.remove(header::SET_COOKIE);
+    for cookie in stored.fields.get_all(header::SET_COOKIE) {
+        fields.append(header::SET_COOKIE, cookie.clone());
+    }
+    fields
 }
 
 /// What the answer to a HEAD for the same key means for `stored` (RFC 9111 §4.3.5).
@@ -109,9 +137,22 @@ pub fn freshen_by_head(
     }
 }
 
+/// Whether the answer to a HEAD says what the stored response says: then it is no sign that this is
+/// out of date, whatever its status.
+#[must_use]
+pub fn says_the_same(stored: &StoredHead, (status, fields): (StatusCode, &HeaderMap)) -> bool {
+    let same_place = fields.get(header::LOCATION) == stored.fields.get(header::LOCATION);
+    status == stored.status && same_place && has_same_validators(stored, fields)
+}
+
 /// Whether a 200 to HEAD has the validators and the length of the stored response, as far as it
 /// has any. A stored error is another representation than a success.
 fn is_same(stored: &StoredHead, fields: &HeaderMap) -> bool {
+    let success = matches!(stored.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    success && has_same_validators(stored, fields)
+}
+
+fn has_same_validators(stored: &StoredHead, fields: &HeaderMap) -> bool {
     let theirs = Validators::of(fields);
     let length = match stored.range {
         None => stored.content_length,
@@ -125,8 +166,7 @@ fn is_same(stored: &StoredHead, fields: &HeaderMap) -> bool {
     let same_length = fields.get_all(header::CONTENT_LENGTH).iter().all(|value| {
         length.is_some_and(|length| value.as_bytes() == length.to_string().as_bytes())
     });
-    let success = matches!(stored.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    success && same_etag && same_date && same_length
+    same_etag && same_date && same_length
 }
 
 /// Every field that the newer head has replaces the stored one of its name (RFC 9111 §3.2).

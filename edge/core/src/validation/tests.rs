@@ -547,6 +547,42 @@ fn not_modified_that_forbids_storing_is_obeyed() {
 }
 
 #[test]
+fn rfc9111_7_3_a_cookie_of_a_304_is_kept_only_on_its_own_word() {
+    let cookie = ("set-cookie", "a=c");
+    let rows: &[(&str, &[(&str, &str)], &[&str])] = &[
+        ("nothing said", &[], &["a=b"]),
+        ("max-age", &[("cache-control", "max-age=9")], &["a=c"]),
+        ("expires", &[("expires", "Sun, 06 Nov 1994 10:00:00 GMT")], &["a=c"]),
+        ("what is over", &[("expires", "0")], &["a=b"]),
+        ("no lifetime for either", &[("cache-control", "public")], &[]),
+        ("a field of its own", &[("cache-control", "max-age=9, private=\"set-cookie\"")], &[]),
+    ];
+    for (name, said, expected) in rows {
+        let before = stored(&[("etag", "\"a\""), ("set-cookie", "a=b")]);
+        let said: Vec<_> = said.iter().copied().chain([("etag", "\"a\""), cookie]).collect();
+        let got = freshened(&before, &[], &said);
+        let kept = |head: &StoredHead| {
+            let cookies = head.fields.get_all(header::SET_COOKIE);
+            cookies.iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        match got {
+            Ok(head) => assert_eq!(kept(&head), *expected, "{name}"),
+            Err(gone) => {
+                assert!(expected.is_empty(), "{name}");
+                assert_eq!(kept(&gone.head), ["a=c"], "{name}");
+            }
+        }
+    }
+    // Raised by a rule, it is the rule's word (and a heuristic is nobody's).
+    let policy = Policy { min_ttl: Some(Duration::from_secs(99)), ..Policy::default() };
+    let before = stored(&[("etag", "\"a\"")]);
+    let said = map(&[("etag", "\"a\""), ("cache-control", "max-age=9"), cookie]);
+    let now = at(LATER).plus(SOON);
+    let got = freshen(&before, &said, (now, now), &HeaderMap::new(), &policy).unwrap();
+    assert!(!got.fields.contains_key(header::SET_COOKIE));
+}
+
+#[test]
 fn updated_response_answers_the_request_that_validated_it() {
     let before = variant("de", &[("etag", "\"a\"")]);
     let asked = [("accept-language", "en")];
@@ -633,6 +669,37 @@ fn head_response_updates_or_invalidates() {
     let asked = [("cache-control", "no-store")];
     let got = answered(&whole, 200, &asked, &map(&[tag]));
     assert!(matches!(got, HeadFreshen::Ignore), "§5.2.1.5 this request leaves no trace");
+}
+
+#[test]
+fn rfc9111_4_3_5_a_head_that_repeats_what_is_stored_is_told_apart() {
+    let moved = |said: &[(&str, &str)]| {
+        let said = [&[("cache-control", "max-age=60"), ("location", "/b")], said].concat();
+        judged(301, &[], &said)
+    };
+    let tagged = moved(&[("etag", "\"a\""), ("content-length", "3")]);
+    let untagged = moved(&[]);
+    let to = ("location", "/b");
+    type Row<'a> = (&'a str, &'a StoredHead, u16, &'a [(&'a str, &'a str)], bool);
+    let rows: &[Row<'_>] = &[
+        ("nothing differs", &untagged, 301, &[to], true),
+        (
+            "same tag and length",
+            &tagged,
+            301,
+            &[to, ("etag", "\"a\""), ("content-length", "3")],
+            true,
+        ),
+        ("another status", &untagged, 308, &[to], false),
+        ("another place", &untagged, 301, &[("location", "/c")], false),
+        ("no place", &untagged, 301, &[], false),
+        ("another tag", &tagged, 301, &[to, ("etag", "\"b\"")], false),
+        ("another length", &tagged, 301, &[to, ("content-length", "4")], false),
+    ];
+    for (name, stored, status, said, expected) in rows {
+        let status = StatusCode::from_u16(*status).unwrap();
+        assert_eq!(says_the_same(stored, (status, &map(said))), *expected, "{name}");
+    }
 }
 
 fn any_tag() -> impl Strategy<Value = String> {
