@@ -115,6 +115,9 @@ pub enum FetchError {
         /// Whether it was larger than `body_bytes_max`.
         too_large: bool,
     },
+    /// Everybody had gone who waited for it, before anything was sent.
+    #[error("nobody waits for the response any more")]
+    Deserted,
     /// Not even the smallest window of memory was free for the response.
     #[error("no memory left to pass the response on")]
     Memory,
@@ -133,7 +136,7 @@ impl FetchError {
             Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
             | Self::RequestStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Memory => {
+            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Deserted | Self::Memory => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::RequestContent { too_large: true, .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -157,6 +160,7 @@ impl FetchError {
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Broken { .. }
+            | Self::Deserted
             | Self::RequestContent { too_large: false, .. } => None,
         }
     }
@@ -176,6 +180,7 @@ impl FetchError {
             Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::RequestContent { .. }
+            | Self::Deserted
             | Self::Memory => false,
         }
     }
@@ -195,6 +200,7 @@ impl FetchError {
             Self::RequestStalled { .. } => "request-stalled",
             Self::Broken { .. } => "broken",
             Self::RequestContent { .. } => "request-content",
+            Self::Deserted => "deserted",
             Self::Memory => "memory",
         }
     }

@@ -3,11 +3,14 @@
 //! In: a request for the origin and what is stored to validate. Out: stages for everyone who
 //! waits; content and storing are [`super::sharing`]'s.
 //! Always holds: it runs detached from the client that led it; it learns of that client only
-//! through the number of requests that still have a stake; a 304 never revives what was
-//! invalidated after the validation began.
+//! through the number of requests that still have a stake, and with none it is not sent any more;
+//! a 304 never revives what was invalidated after the validation began.
 //! It deliberately knows no verdict: whether a client may have what came is the hallway's business.
 
-use std::sync::Arc;
+use std::{
+    future,
+    sync::{Arc, atomic::Ordering},
+};
 
 use edge_core::{
     forward,
@@ -61,9 +64,19 @@ pub async fn run(
     request: OriginRequest,
 ) {
     let _guard = Unfinished { room: Arc::clone(&room), filling: Arc::clone(&filling) };
-    let response = match plan.pool.send(request).await {
+    let deserted = async {
+        if plan.background {
+            future::pending().await
+        } else {
+            room.table.deserted(&filling).await;
+        }
+    };
+    let response = match plan.pool.send(request, deserted).await {
         Ok(response) => response,
         Err(error) => {
+            if matches!(error, FetchError::Deserted) {
+                room.counts.orphaned.fetch_add(1, Ordering::Relaxed);
+            }
             tracing::debug!(target_uri = ?plan.target, %error, "a forward failed");
             room.table.announce(&filling, Stage::Failed(Arc::new(error)), false);
             return;

@@ -145,11 +145,17 @@ impl Pool {
         }
     }
 
-    /// Sends `request` and waits for the response head.
+    /// Sends `request` and waits for the response head, unless `deserted` ends while the request
+    /// still waits for a connection: what nobody waits for any more takes no place in a queue.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn send(&self, request: OriginRequest) -> Result<Response<OriginBody>, FetchError> {
+    pub async fn send(
+        &self,
+        request: OriginRequest,
+        deserted: impl Future<Output = ()> + Send,
+    ) -> Result<Response<OriginBody>, FetchError> {
+        let mut deserted = pin!(deserted);
         self.budget.deposit();
         let mut tried: Vec<usize> = Vec::new();
         let mut patience = self.plan.queue_timeout;
@@ -165,8 +171,14 @@ impl Pool {
                 });
             };
             tried.push(index);
-            let permit = match server.admit(&self.plan, &mut patience).await {
+            let admitted = tokio::select! {
+                biased;
+                () = &mut deserted => Err(FetchError::Deserted),
+                admitted = server.admit(&self.plan, &mut patience) => admitted,
+            };
+            let permit = match admitted {
                 Ok(permit) => permit,
+                Err(error @ FetchError::Deserted) => return Err(error),
                 // Nothing was sent, so another server has no more to do than if it had had the
                 // turn: this is no retry.
                 Err(_) if self.untried(&tried) => continue,

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use edge_core::site::OriginPlan;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{
@@ -58,7 +58,9 @@ fn check_framing<B>(response: &mut Response<B>) -> Result<(), &'static str> {
         // We never ask for an upgrade (RFC 9110 §15.2.2).
         return Err("the response switches protocols unasked");
     }
+    let version = response.version();
     let fields = response.headers_mut();
+    check_codings(version, fields)?;
     // RFC 9112 §6.3: a message with both is a sign of tampering; nothing good comes of guessing.
     if fields.contains_key(header::TRANSFER_ENCODING) && fields.contains_key(header::CONTENT_LENGTH)
     {
@@ -82,6 +84,22 @@ fn check_framing<B>(response: &mut Response<B>) -> Result<(), &'static str> {
         && status != StatusCode::NO_CONTENT
     {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(())
+}
+
+/// Nothing but one `chunked`, which hyper has decoded: a coding that is not undone here would go on
+/// as content that its fields do not tell (RFC 9112 §6.1, §6.3, §7; RFC 9110 §7.6.1). An HTTP/1.0
+/// message has none (RFC 9112 §6.1).
+fn check_codings(version: Version, fields: &HeaderMap) -> Result<(), &'static str> {
+    let mut lines = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(line) = lines.next() else { return Ok(()) };
+    let is_chunked = line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if !is_chunked || lines.next().is_some() {
+        return Err("the response has a transfer coding other than one chunked");
+    }
+    if version < Version::HTTP_11 {
+        return Err("the response of HTTP/1.0 has a transfer coding");
     }
     Ok(())
 }

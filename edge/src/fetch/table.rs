@@ -20,7 +20,7 @@ use edge_core::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::FetchError;
 use crate::store::{StoredResponse, shared::SharedBody, stamps::Stamps};
@@ -109,6 +109,8 @@ pub struct Filling {
     presumed: Option<VaryKey>,
     stage: watch::Sender<Stage>,
     interest: AtomicUsize,
+    /// Told whenever the last stake was given up.
+    deserted: Notify,
 }
 
 impl Filling {
@@ -122,6 +124,11 @@ impl Filling {
     #[must_use]
     pub fn interest(&self) -> usize {
         self.interest.load(Ordering::Acquire)
+    }
+
+    /// Waits until nobody has a stake any more; somebody new may have by then. One task may wait.
+    async fn left_alone(&self) {
+        self.deserted.notified().await;
     }
 }
 
@@ -157,7 +164,10 @@ impl Drop for Ticket {
         // Held over both: an announcement in between would go on waiting for this request.
         let stage = self.filling.stage.borrow();
         settle(&mut self.pending, &stage);
-        self.filling.interest.fetch_sub(1, Ordering::AcqRel);
+        if self.filling.interest.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // It is kept until somebody waits for it.
+            self.filling.deserted.notify_one();
+        }
     }
 }
 
@@ -263,6 +273,20 @@ impl FillingTable {
         });
     }
 
+    /// Waits until nobody has a stake in `filling`, and closes it then: who comes later leads
+    /// another one.
+    pub async fn deserted(&self, filling: &Arc<Filling>) {
+        loop {
+            filling.left_alone().await;
+            // Joining is shut out by the table's lock.
+            let mut shard = self.shard(&filling.key).lock();
+            if filling.interest() == 0 {
+                forget(&mut shard, filling);
+                return;
+            }
+        }
+    }
+
     /// No further request may join `filling`.
     pub fn close(&self, filling: &Arc<Filling>) {
         forget(&mut self.shard(&filling.key).lock(), filling);
@@ -297,6 +321,7 @@ fn new_filling(want: Want<'_>, stamps: &Stamps) -> Arc<Filling> {
         presumed: want.presumed,
         stage: watch::Sender::new(Stage::Waiting),
         interest: AtomicUsize::new(0),
+        deserted: Notify::new(),
     })
 }
 

@@ -340,7 +340,9 @@ pub(super) fn detail_of(error: &FetchError) -> Detail {
         FetchError::ConnectTimeout { .. }
         | FetchError::FirstByteTimeout { .. }
         | FetchError::RequestStalled { .. } => Detail::Timeout,
-        FetchError::QueueFull { .. } | FetchError::QueueTimeout { .. } => Detail::Queue,
+        FetchError::QueueFull { .. } | FetchError::QueueTimeout { .. } | FetchError::Deserted => {
+            Detail::Queue
+        }
         FetchError::Memory => Detail::Memory,
         FetchError::Resolve { .. }
         | FetchError::NotAllowed { .. }

@@ -6,7 +6,7 @@
 //! method invalidates what RFC 9111 §4.4 names before the client sees the answer; a POST response
 //! that may serve later GETs is stored.
 
-use std::sync::Arc;
+use std::{future, sync::Arc};
 
 use edge_core::{
     forward, invalidation,
@@ -75,7 +75,7 @@ struct Sent {
 }
 
 /// Sends on the fills runtime; a client that goes away before the answer ends a safe request. An
-/// unsafe one is seen through: the origin may have acted on it.
+/// unsafe one is seen through once it was sent: the origin may have acted on it.
 async fn send(
     hall: &Arc<Hall>,
     ask: &Arc<Ask>,
@@ -97,14 +97,13 @@ async fn send(
     let running = hall.fills.clone();
     running.spawn(async move {
         let pool = Arc::clone(&asked.entry.pool);
-        let sending = pool.send(request);
         let sent = if asked.head.method.is_safe() {
             tokio::select! {
-                sent = sending => sent,
+                sent = pool.send(request, future::pending()) => sent,
                 () = answer.closed() => return,
             }
         } else {
-            sending.await
+            pool.send(request, answer.closed()).await
         };
         let sent = sent.map(|response| {
             let (mut head, body) = response.into_parts();

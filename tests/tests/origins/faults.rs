@@ -12,6 +12,12 @@ fn staged(fault: Step) -> Stage {
     stage(vec![Script::new().route("/*", [fault, cacheable(AFTER)])], "retry_percent = 0")
 }
 
+/// A response in chunks that says this of its codings, and ends with its connection.
+fn coded(codings: &str) -> Step {
+    Step { framing: Framing::Chunked, close: true, ..cacheable("x") }
+        .with_field("Transfer-Encoding", codings)
+}
+
 #[test]
 fn what_is_no_http_is_502_and_never_stored() {
     let huge = (0..2000).map(|n| field(format!("X-{n}"), "x".repeat(100))).collect::<Vec<_>>();
@@ -34,6 +40,13 @@ fn what_is_no_http_is_502_and_never_stored() {
         ("a length that is none", cacheable("x").with_field("Content-Length", "1x")),
         ("a negative length", cacheable("x").with_field("Content-Length", "-1")),
         ("an unknown coding", cacheable("x").with_field("Transfer-Encoding", "gzip")),
+        ("a coding below chunked", coded("gzip, chunked")),
+        ("a coding above chunked", coded("chunked, gzip")),
+        ("chunked twice", coded("chunked, chunked")),
+        ("chunked in two lines", coded("chunked").with_field("Transfer-Encoding", "chunked")),
+        ("almost chunked", coded("xchunked")),
+        ("the coding that is none any more", coded("identity")),
+        ("a coding in HTTP/1.0", Step { version: Some("HTTP/1.0".into()), ..coded("chunked") }),
     ];
     for (name, fault) in rows {
         run(async {

@@ -1,10 +1,13 @@
 //! The pool: turns, ejection, retries, caps, queues, deadlines, reuse.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use nearcast_tests::{
     message::Answer,
-    world::{Reach, Server, rest, until},
+    world::{Reach, Server, caller::Caller, rest, until},
 };
 use origin_mock::script::{Framing, Hold, Pace, Script, Step};
 use tokio::{
@@ -12,7 +15,7 @@ use tokio::{
     time::{Instant, advance, timeout},
 };
 
-use super::stage::{HOST, cacheable, closes, run, stage, unstorable};
+use super::stage::{HOST, Stage, cacheable, closes, run, stage, unstorable};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -301,6 +304,50 @@ fn waiting_for_a_connection_ends_with_503() {
         assert!((3 * SECOND..4 * SECOND).contains(&before.elapsed()), "{:?}", before.elapsed());
         stage.origin(0).release(None);
         assert_eq!(crowd.join_next().await.unwrap().unwrap().status(), 200);
+    });
+}
+
+/// A client that asks and does not read.
+async fn asks(stage: &Stage, method: &str, target: &str) -> Caller {
+    let mut caller = stage.caller();
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    caller.send(method, request.as_bytes()).await;
+    caller
+}
+
+#[test]
+fn whose_clients_have_gone_is_taken_from_the_queue_and_never_sent() {
+    run(async {
+        let stage = stage(vec![held()], "connections_max = 1\nqueue_timeout = \"1m\"");
+        let waiting = || {
+            let snapshot = stage.world.edge.hall().snapshot.load();
+            snapshot.sites.values().next().unwrap().pool.servers()[0].waiting()
+        };
+        let first = asks(&stage, "GET", "/first").await;
+        assert!(until(|| stage.asked(0) == 1).await);
+        let mut gone = Vec::new();
+        for (method, target) in [("GET", "/a"), ("GET", "/a"), ("HEAD", "/b"), ("POST", "/c")] {
+            gone.push(asks(&stage, method, target).await);
+        }
+        let mut stays = asks(&stage, "GET", "/stays").await;
+        let leaves = asks(&stage, "GET", "/stays").await;
+        assert!(until(|| waiting() == 4).await);
+        drop((gone, leaves));
+        assert!(until(|| waiting() == 1).await, "{} wait", waiting());
+        // Who comes after them is not taken for one of them.
+        let mut again = asks(&stage, "GET", "/a").await;
+        assert!(until(|| waiting() == 2).await);
+        let room = &stage.world.edge.hall().room;
+        assert_eq!(room.counts.orphaned.load(Ordering::Relaxed), 2, "/a and /b");
+        for asked in 2..=3 {
+            stage.origin(0).release(None);
+            assert!(until(|| stage.asked(0) == asked).await);
+        }
+        stage.origin(0).release(None);
+        assert_eq!((stays.answer().await.status(), again.answer().await.status()), (200, 200));
+        rest().await;
+        assert_eq!(stage.asked(0), 3, "nothing that nobody waited for");
+        drop(first);
     });
 }
 
