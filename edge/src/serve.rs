@@ -37,7 +37,8 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header, request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, request,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
@@ -49,6 +50,7 @@ use crate::{
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
+    store::budget::Charge,
     wire::{self, Handle, Interim},
 };
 
@@ -116,6 +118,8 @@ struct Ask {
     interim: Option<Interim>,
     client: SocketAddr,
     max_forwards: Option<u64>,
+    /// What it takes of the budget while it waits; nothing where it is answered at once.
+    charge: Option<Arc<Charge>>,
 }
 
 impl Ask {
@@ -223,6 +227,10 @@ impl Hall {
             KEY.set(key);
             return Answered::now(answer::refused(self, record, Refusal::BadRequest));
         };
+        let charge = match judged.hit() {
+            Some(_) => None,
+            None => self.room.reserve(waiting_bytes(&parts)).map(Arc::new),
+        };
         let ask = Ask {
             key: CacheKey::from(key.as_slice()),
             host: arrival.host.as_str().to_owned(),
@@ -236,8 +244,12 @@ impl Hall {
             client: connection.client,
             max_forwards: arrival.max_forwards,
             head: parts,
+            charge,
         };
         KEY.set(key);
+        if judged.hit().is_none() && ask.charge.is_none() {
+            return Answered::now(answer::crowded_out(self, record));
+        }
         if let Some((stored, _)) = judged.hit() {
             let from = answer::Stored { response: stored, part: judged.part, key: shown.as_ref() };
             let response = answer::stored(self, &ask.snapshot, &ask.head, from, record);
@@ -302,6 +314,22 @@ impl Hall {
             .ok_or(Refusal::MisdirectedHost)?;
         Ok(Arrival { host, entry, policy: entry.site.policy(head.path), max_forwards })
     }
+}
+
+/// What a request holds while it waits for an origin, beside its head: its task, its record, its
+/// place in a filling.
+const WAITING_BYTES: usize = 8 * 1024;
+
+/// What a field of a request's head costs beside its bytes.
+const FIELD_BYTES: usize = 64;
+
+/// What a request takes of the budget while it waits.
+fn waiting_bytes(head: &request::Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len().saturating_add(value.len()).saturating_add(FIELD_BYTES)
+    };
+    head.headers.iter().map(line).fold(WAITING_BYTES.saturating_add(target), usize::saturating_add)
 }
 
 /// The host that a request is for. Where both the target and Host say it, they have to agree

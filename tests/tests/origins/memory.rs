@@ -22,7 +22,9 @@ use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use super::stage::{HOST, cacheable, run, stage};
+use origin_mock::script::{Hold, Script, Step};
+
+use super::stage::{HOST, cacheable, run, stage, stage_with};
 
 /// What stands around the edge for each client and is no part of it, and what a connection costs
 /// without content: two pipes of 16 KiB both ways, hyper's buffers and tasks on the client's side.
@@ -166,7 +168,7 @@ fn orphans_give_way_when_memory_is_short() {
 #[test]
 fn the_index_is_charged() {
     run(async {
-        let script = origin_mock::script::Script::new().route("/*", [cacheable("small")]);
+        let script = Script::new().route("/*", [cacheable("small")]);
         let stage = stage(vec![script], "");
         for number in 0..200 {
             stage.get(&format!("/{number}")).await;
@@ -177,5 +179,45 @@ fn the_index_is_charged() {
         // What is weighed counts in units of 64 bytes, rounded up.
         let (charged, rounding) = (room.budget.used(), 200 * 64);
         assert!(charged + rounding >= weighed, "{charged} charged, {weighed} weighed");
+    });
+}
+
+/// A node with 14 MiB to charge, of which stored responses may have four fifths.
+fn small() -> EdgeSettings {
+    EdgeSettings { memory: ByteSize::mib(16), ..EdgeSettings::default() }
+}
+
+#[test]
+fn requests_that_wait_are_charged_with_their_heads() {
+    run(async {
+        let held = Step { hold: Some(Hold::Release), ..cacheable("late") };
+        let stage = stage_with(&small(), vec![Script::new().route("/*", [held])], "");
+        let hall = stage.world.edge.hall();
+        let fields = (0..7).map(|n| format!("X-{n}: {}\r\n", "y".repeat(4000)));
+        let request =
+            format!("GET /one HTTP/1.1\r\nHost: {HOST}\r\n{}\r\n", fields.collect::<String>());
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..450 {
+            let (mut caller, request) = (stage.caller(), request.clone());
+            crowd.spawn(async move {
+                caller.send("GET", request.as_bytes()).await;
+                caller.answer().await
+            });
+        }
+        let refused = || hall.limits.counts().get("memory").copied().unwrap_or(0);
+        assert!(until(|| refused() > 0).await, "{} charged", hall.room.budget.used());
+        assert!(hall.room.budget.used() > 350 * 28_000, "{}", hall.room.budget.used());
+        let first = crowd.join_next().await.unwrap().unwrap();
+        assert_eq!(first.status(), 503);
+        assert_eq!(first.field("retry-after").as_deref(), Some("1"));
+        for _ in 0..20 {
+            rest().await;
+        }
+        stage.origin(0).release(None);
+        let answers = crowd.join_all().await;
+        let served = answers.iter().filter(|answer| answer.status() == 200).count() as u64;
+        assert_eq!((served + refused(), stage.asked(0)), (450, 1));
+        rest().await;
+        assert!(hall.room.budget.used() < 64 * 1024, "{} are left", hall.room.budget.used());
     });
 }
