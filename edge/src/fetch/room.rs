@@ -12,7 +12,7 @@ use super::table::FillingTable;
 use crate::{
     clock::Clock,
     store::{
-        Tier,
+        self, Tier,
         budget::{Budget, Charge},
         stamps::Stamps,
     },
@@ -87,12 +87,9 @@ impl FillRoom {
         self.stamps.is_dead(key, stamp)
     }
 
-    /// Takes bytes from the budget, evicting what waits to be evicted if it must.
+    /// Takes bytes from the budget; if it must, stored responses give way.
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
-        self.budget.reserve(bytes).or_else(|| {
-            self.tier.settle();
-            self.budget.reserve(bytes)
-        })
+        store::reserve(&self.budget, &*self.tier, bytes)
     }
 
     /// The charge of a window of `bytes`, or of the smallest one.

@@ -22,7 +22,7 @@ use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use origin_mock::script::{Hold, Script, Step};
+use origin_mock::script::{Body, Hold, Pattern, Script, Seed, Step};
 
 use super::stage::{HOST, cacheable, run, stage, stage_with};
 
@@ -219,5 +219,55 @@ fn requests_that_wait_are_charged_with_their_heads() {
         assert_eq!((served + refused(), stage.asked(0)), (450, 1));
         rest().await;
         assert!(hall.room.budget.used() < 64 * 1024, "{} are left", hall.room.budget.used());
+    });
+}
+
+#[test]
+fn stored_responses_give_way_to_responses_on_their_way() {
+    run(async {
+        let content = |bytes| Body::Pattern(Pattern { bytes, seed: Seed::Number(3) });
+        let object = Step { body: content(40_000), ..Step::default() };
+        let download = Step { body: content(8_000_000), ..Step::default() };
+        let script = Script::new()
+            .route("/o*", [object.with_field("Cache-Control", "max-age=600")])
+            .route("/d*", [download.with_field("Cache-Control", "no-store")]);
+        let stage = stage_with(&small(), vec![script], "");
+        for number in 0..350 {
+            stage.get(&format!("/o{number}")).await;
+        }
+        let room = &stage.world.edge.hall().room;
+        room.tier.settle();
+        let most = room.tier.usage().bytes;
+        assert!(most > 11_000_000, "{most} stored");
+        let mut downloads = Vec::new();
+        let mut download = async |most: usize| {
+            let mut served = 0;
+            for number in 0..most {
+                let mut caller = stage.caller();
+                let request = format!("GET /d{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+                caller.send("GET", request.as_bytes()).await;
+                while caller.so_far().is_none_or(|answer| answer.head.is_none()) {
+                    assert!(caller.read(1000).await > 0);
+                }
+                served += usize::from(caller.so_far().is_some_and(|head| head.status() == 200));
+                downloads.push(caller);
+            }
+            served
+        };
+        // Without the store there is room for twice as many as this, beside it for half as many.
+        assert_eq!(download(40).await, 40);
+        assert!(room.tier.usage().bytes < most);
+        assert!(download(80).await < 80, "not all that is stored gives way");
+        room.tier.settle();
+        let left = room.tier.usage().bytes;
+        assert!(left >= most * 45 / 100, "{left} of {most} are left");
+        assert!(room.budget.used() <= room.budget.limit());
+        drop(downloads);
+        rest().await;
+        let asked = stage.asked(0);
+        stage.get("/o349").await;
+        assert_eq!(stage.asked(0), asked, "what was asked for last stays");
+        stage.get("/o100").await;
+        assert_eq!(stage.asked(0), asked + 1);
     });
 }
