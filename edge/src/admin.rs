@@ -236,8 +236,13 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             let labels = [("node", edge.node()), ("limit", limit)];
             family.sample(&labels, counter.load(Ordering::Relaxed))?;
         }
-        let variants = edge.hall.room.tier.usage().variants_displaced;
-        family.sample(&[("node", edge.node()), ("limit", "variants_max")], variants)?;
+        let room = &edge.hall.room;
+        for (limit, count) in [
+            ("variants_max", room.tier.usage().variants_displaced),
+            ("invalidations_max", room.stamps.overflows()),
+        ] {
+            family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
+        }
         for (limit, count) in edge.hall.limits.counts() {
             family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
         }

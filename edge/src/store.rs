@@ -195,6 +195,8 @@ impl BodyReader {
 pub struct Variants {
     /// Newest first.
     pub responses: Vec<Arc<StoredResponse>>,
+    /// Whether there were others until they were invalidated.
+    pub invalidated: bool,
     /// What their place in the index is charged with.
     pub(crate) place: Option<Arc<Charge>>,
     /// What it weighs beside its responses, in the tier's own units: see [`Tier::give_way`].
@@ -212,6 +214,8 @@ pub trait Tier: Send + Sync {
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);
     /// Removes the given response, if it is still stored.
     fn remove(&self, key: &CacheKey, response: &Arc<StoredResponse>);
+    /// Removes everything under `key`, which was invalidated.
+    fn withdraw(&self, key: &[u8]);
     /// Makes what was evicted give its bytes back now.
     fn settle(&self);
     /// Evicts some `bytes` of what was asked for longest ago; false, and nothing, once no more is

@@ -132,6 +132,10 @@ pub struct LimitSettings {
     /// client may send, per connection and minute, beside one for every 16 KiB that it takes.
     #[schemars(range(min = 10, max = 1_000_000))]
     pub h2_controls_max: u32,
+    /// Invalidated URLs of one site that are remembered one by one; past it what was on its way
+    /// from the origin before the older half of them is not stored.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub invalidations_max: u32,
 }
 
 impl Default for LimitSettings {
@@ -150,6 +154,7 @@ impl Default for LimitSettings {
             h2_streams_max: 100,
             h2_resets_max: 200,
             h2_controls_max: 1_000,
+            invalidations_max: 10_000,
         }
     }
 }

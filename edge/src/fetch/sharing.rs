@@ -226,7 +226,7 @@ fn keep(
     let mut head = head.clone();
     head.content_length = Some(body.length());
     let response = Arc::new(StoredResponse::new(head, body, charge));
-    room.tier.insert(&filling.key, response);
+    room.insert(&filling.key, &response);
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
     count(&room.counts.stored);
 }

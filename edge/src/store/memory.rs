@@ -151,6 +151,18 @@ impl Tier for MemoryTier {
         });
     }
 
+    fn withdraw(&self, key: &[u8]) {
+        let key = CacheKey::from(key);
+        self.cache.entry_by_ref(&key).and_compute_with(|entry| match entry {
+            // Its place stays for a while: the next request is told why it is forwarded.
+            Some(entry) => {
+                let left = Variants { invalidated: true, ..entry.value().with(Vec::new()) };
+                Op::Put(Arc::new(left))
+            }
+            None => Op::Nop,
+        });
+    }
+
     fn settle(&self) {
         self.cache.run_pending_tasks();
     }
@@ -304,6 +316,22 @@ mod tests {
         assert!((32_000 - 640..=32_000).contains(&tier.usage().bytes), "{:?}", tier.usage());
         assert!(tier.lookup(key(99).as_bytes()).is_some());
         assert!(tier.lookup(BALLAST).is_none());
+    }
+
+    #[test]
+    fn what_was_withdrawn_leaves_a_word() {
+        let budget = Budget::new(1_000_000);
+        let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
+        let key = CacheKey::from(b"http/1/h/a".as_slice());
+        tier.withdraw(key.as_bytes());
+        assert!(tier.lookup(key.as_bytes()).is_none());
+        tier.insert(&key, response("old", 1, 1));
+        tier.withdraw(key.as_bytes());
+        let left = tier.lookup(key.as_bytes()).unwrap();
+        assert!(left.invalidated && left.responses.is_empty());
+        tier.insert(&key, response("new", 2, 2));
+        let stored = tier.lookup(key.as_bytes()).unwrap();
+        assert!(!stored.invalidated && stored.responses.len() == 1);
     }
 
     #[test]
