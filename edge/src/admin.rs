@@ -57,7 +57,8 @@ pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: 
         store(&seen, scrape)?;
         fillings(&seen, scrape)?;
         origins(&seen, scrape)?;
-        limits(&seen, scrape)
+        limits(&seen, scrape)?;
+        refused(&seen, scrape)
     });
 }
 
@@ -212,6 +213,17 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         for entry in edge.snapshot.sites.values() {
             let labels = [("node", edge.node()), ("site", &*entry.site.name)];
             family.sample(&labels, entry.pool.retries_refused())?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family =
+        scrape.counter("edge_requests_refused", "Malformed requests, by what was wrong")?;
+    for edge in edges {
+        for (reason, count) in edge.hall.refused.counts() {
+            family.sample(&[("node", edge.node()), ("reason", reason)], count)?;
         }
     }
     Ok(())

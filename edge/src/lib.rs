@@ -146,7 +146,8 @@ impl Edge {
             snapshot: ArcSwap::from_pointee(snapshot),
             fills: world.fills,
             nowhere: Arc::new(SiteMetrics::new(Arc::from("-"), count)),
-            limits: Tally::default(),
+            limits: Tally::limits(),
+            refused: Tally::refusals(),
         });
         let workers = (0..count)
             .map(|index| WorkerState {

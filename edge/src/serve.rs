@@ -70,6 +70,8 @@ pub struct Hall {
     pub nowhere: Arc<SiteMetrics>,
     /// What limits refused.
     pub limits: Tally,
+    /// Requests that were malformed, by what was wrong.
+    pub refused: Tally,
 }
 
 /// What the requests of one connection share.

@@ -183,8 +183,8 @@ pub struct OriginSettings {
     /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn.
     #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
     pub servers: Vec<String>,
-    /// The Host that is sent: `server` (the server's own name), `client` (the client's Host), or
-    /// a name.
+    /// The Host that is sent: `server` (the server's own name), `client` (the client's Host in
+    /// lower case, without its port, because no response is told from another by them), or a name.
     #[serde(default = "OriginSettings::default_host")]
     #[schemars(extend("x-kind" = "authority", "x-words" = ["server", "client"]))]
     pub host: String,

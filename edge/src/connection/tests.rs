@@ -121,6 +121,11 @@ impl Stage {
         counts.get(limit).copied().unwrap_or_default()
     }
 
+    /// Requests that were refused as malformed for this reason.
+    fn refused(&self, reason: &str) -> u64 {
+        self.edge.hall().refused.counts().get(reason).copied().unwrap_or_default()
+    }
+
     /// Bytes that are charged to the node's budget.
     fn charged(&self) -> usize {
         self.edge.hall().room.budget.used()
