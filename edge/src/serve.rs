@@ -46,7 +46,7 @@ use tokio::{runtime, time::Instant};
 
 use crate::{
     body::ServeBody,
-    connection::RequestContent,
+    connection::{RequestContent, StreamInterim},
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
@@ -82,7 +82,7 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The same as the log writes it.
     pub client_text: Box<str>,
-    /// The grip on an HTTP/1.1 connection, for interim responses; HTTP/2 has no way for them yet.
+    /// The grip on an HTTP/1.1 connection, for interim responses; HTTP/2 has one for each stream.
     pub handle: Option<Handle>,
 }
 
@@ -102,6 +102,13 @@ pub enum Answered {
     Later(BoxFuture<'static, Response<ServeBody>>),
 }
 
+/// How interim responses reach a client.
+#[derive(Clone)]
+enum Way {
+    Http1(Interim),
+    Http2(StreamInterim),
+}
+
 /// A request on its way through the forwarding rooms.
 #[derive(Clone)]
 struct Ask {
@@ -117,7 +124,7 @@ struct Ask {
     /// The same, as it is sent.
     origin_target: Uri,
     key: CacheKey,
-    interim: Option<Interim>,
+    interim: Option<Way>,
     client: SocketAddr,
     max_forwards: Option<u64>,
     /// What it takes of the budget while it waits; nothing where it is answered at once.
@@ -242,7 +249,10 @@ impl Hall {
             snapshot: Arc::clone(&snapshot),
             now,
             directives,
-            interim: connection.handle.as_ref().map(Handle::interim),
+            interim: match &connection.handle {
+                Some(handle) => Some(Way::Http1(handle.interim())),
+                None => content.interim().map(Way::Http2),
+            },
             client: connection.client,
             max_forwards: arrival.max_forwards,
             head: parts,

@@ -32,7 +32,7 @@ use super::{
     Serving,
     answer::answer,
     content::{RequestContent, StreamContent},
-    streams::{Look, Piece, Stream, Streams, Watch},
+    streams::{Look, Piece, Stream, StreamInterim, Streams, Watch},
     transport::{Traffic, Transport},
 };
 use crate::{
@@ -160,7 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             };
             Some(charge)
         };
-        let content = StreamContent::new(content, &head.headers, charge);
+        let interim = StreamInterim::to(&stream);
+        let content = StreamContent::new(content, &head.headers, (interim, charge));
         let content = RequestContent::Http2(content);
         let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
         self.tasks.spawn(answer(answered, respond, stream));

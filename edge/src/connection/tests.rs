@@ -133,7 +133,8 @@ impl Stage {
 }
 
 /// The way to an origin that answers `/<n>` with `n` storable bytes, reads nothing behind the head of
-/// a POST to `/deaf`, and answers anything else when its content has come.
+/// a POST to `/deaf`, and answers anything else when its content has come, `/hinted` with a 103
+/// before.
 struct Origin;
 
 impl Connect for Origin {
@@ -168,6 +169,12 @@ async fn answer(mut io: DuplexStream) {
             let mut piece = vec![0; left.min(4096)];
             let Ok(read @ 1..) = io.read(&mut piece).await else { return };
             left -= read;
+        }
+        if target == "/hinted" {
+            let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+            if io.write_all(hint.as_bytes()).await.is_err() {
+                return;
+            }
         }
         let bytes = target.trim_start_matches('/').parse().unwrap_or(0);
         let answer = format!(
