@@ -12,8 +12,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::{HeaderMap, StatusCode, header};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -82,6 +82,9 @@ impl StreamContent {
             self.is_read = true;
         }
         let trailers = ready!(self.incoming.poll_trailers(cx))?;
+        if trailers.as_ref().is_some_and(has_bare_space) {
+            return Poll::Ready(Some(Err(Reason::PROTOCOL_ERROR.into())));
+        }
         Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 }
@@ -95,6 +98,13 @@ impl RequestContent {
             Self::Http2(content) => Some(content.interim.clone()),
         }
     }
+}
+
+/// Whether a value begins or ends with white space: a message with one is malformed
+/// (RFC 9113 §8.2.1).
+pub(super) fn has_bare_space(fields: &HeaderMap) -> bool {
+    let is_space = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    fields.values().map(HeaderValue::as_bytes).any(|of| is_space(of.first()) || is_space(of.last()))
 }
 
 impl Body for RequestContent {

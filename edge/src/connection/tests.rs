@@ -47,6 +47,7 @@ const WINDOW_UPDATE: u8 = 8;
 /// END_STREAM of DATA and HEADERS, ACK of SETTINGS and PING.
 const END: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 const REFUSED_STREAM: u32 = 7;

@@ -86,3 +86,31 @@ async fn early_hints_pass_on_before_the_answer() {
     client.get(3, "/hinted").await;
     assert!(client.until(HEADERS).await.ends(), "a hit has no hints");
 }
+
+/// RFC 9113 §8.2.3: Cookie may be split for the sake of compression; it is one field all the same.
+#[tokio::test(start_paused = true)]
+async fn cookie_crumbs_count_as_one_field() {
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    client.ask_with(1, &[0x82, 0x86], "/1", END, &[("cookie", "a=b"); 120]).await;
+    assert_eq!(client.content(1).await, 1);
+    assert_eq!(stage.hits("header_count_max"), 0);
+    client.ask_with(3, &[0x82, 0x86], "/1", END, &[("x", "a=b"); 120]).await;
+    client.until(HEADERS).await;
+    assert_eq!(stage.hits("header_count_max"), 1);
+}
+
+/// RFC 9113 §8.2.1: such a message is malformed, and its stream ends.
+#[tokio::test(start_paused = true)]
+async fn values_that_begin_or_end_with_white_space_are_stream_errors() {
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    for (stream, value) in (1..).step_by(2).zip([" a", "a ", "\ta", "a\t"]) {
+        client.ask_with(stream, &[0x82, 0x86], "/1", END, &[("x", value)]).await;
+        let frame = client.next().await.expect("a reset");
+        assert_eq!((frame.kind, frame.stream, frame.code()), (RST_STREAM, stream, PROTOCOL_ERROR));
+    }
+    assert_eq!(stage.refused("field_value"), 4);
+    client.ask_with(9, &[0x82, 0x86], "/1", END, &[("x", "a b"), ("y", "")]).await;
+    assert_eq!(client.content(9).await, 1, "the connection goes on");
+}
