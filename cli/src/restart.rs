@@ -121,6 +121,7 @@ mod tests {
         ("edge.limits.h2_streams_max", "3", true),
         ("edge.limits.h2_controls_max", "333", true),
         ("edge.limits.h2_resets_max", "33", true),
+        ("edge.limits.invalidations_max", "33", true),
         ("admin.listen", "\"127.0.0.1:9091\"", false),
         ("admin.connections_max", "3", false),
         ("admin.header_bytes_max", "\"17 KiB\"", false),

@@ -57,7 +57,8 @@ pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: 
         store(&seen, scrape)?;
         fillings(&seen, scrape)?;
         origins(&seen, scrape)?;
-        limits(&seen, scrape)
+        limits(&seen, scrape)?;
+        refused(&seen, scrape)
     });
 }
 
@@ -217,6 +218,17 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     Ok(())
 }
 
+fn refused(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family =
+        scrape.counter("edge_requests_refused", "Malformed requests, by what was wrong")?;
+    for edge in edges {
+        for (reason, count) in edge.hall.refused.counts() {
+            family.sample(&[("node", edge.node()), ("reason", reason)], count)?;
+        }
+    }
+    Ok(())
+}
+
 fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     let mut family = scrape.gauge("edge_connections", "Client connections that are open")?;
     for edge in edges {
@@ -236,8 +248,13 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             let labels = [("node", edge.node()), ("limit", limit)];
             family.sample(&labels, counter.load(Ordering::Relaxed))?;
         }
-        let variants = edge.hall.room.tier.usage().variants_displaced;
-        family.sample(&[("node", edge.node()), ("limit", "variants_max")], variants)?;
+        let room = &edge.hall.room;
+        for (limit, count) in [
+            ("variants_max", room.tier.usage().variants_displaced),
+            ("invalidations_max", room.stamps.overflows()),
+        ] {
+            family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
+        }
         for (limit, count) in edge.hall.limits.counts() {
             family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
         }

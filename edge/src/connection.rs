@@ -23,7 +23,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::content::{ContentError, RequestContent, StreamContent};
+pub use self::{
+    content::{ContentError, RequestContent, StreamContent},
+    streams::StreamInterim,
+};
 use crate::{
     record::Worker,
     serve::{Connection, Desk, Hall},

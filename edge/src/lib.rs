@@ -65,8 +65,6 @@ const UNCHARGED: (u64, u64) = (16, 16 << 20);
 const UNCHARGED_PART_MAX: u64 = 8;
 /// The share of the budget that complete responses may take; fillings and readers have the rest.
 const STORED_PERCENT: u64 = 80;
-/// Invalidated keys of one site that are remembered one by one.
-const INVALIDATIONS_MAX: usize = 10_000;
 /// Keys that are remembered as uncacheable, and as asked about, at most and at least. Any client fills
 /// these tables by asking, and each of their entries takes some 250 bytes that nothing is charged
 /// for: with one for [`REMEMBERED_BYTES`] of the memory both together are a sixtieth of it.
@@ -148,7 +146,8 @@ impl Edge {
             snapshot: ArcSwap::from_pointee(snapshot),
             fills: world.fills,
             nowhere: Arc::new(SiteMetrics::new(Arc::from("-"), count)),
-            limits: Tally::default(),
+            limits: Tally::limits(),
+            refused: Tally::refusals(),
         });
         let workers = (0..count)
             .map(|index| WorkerState {
@@ -192,6 +191,7 @@ impl Edge {
         let count = inner.workers.len();
         let new = Snapshot::build(settings, sites, &mut ids, Some(&old), &origin, count)?;
         inner.hall.snapshot.store(Arc::new(new));
+        inner.hall.room.stamps.resize(invalidations_max(settings));
         Ok(())
     }
 
@@ -289,6 +289,10 @@ fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
     Arc::new(AddressPolicy { allowed: settings.origin_networks_allowed.clone(), own: own.to_vec() })
 }
 
+fn invalidations_max(settings: &EdgeSettings) -> usize {
+    usize::try_from(settings.limits.invalidations_max).unwrap_or(usize::MAX)
+}
+
 fn memory(room: &FillRoom) -> Memory {
     Memory { budget: Arc::clone(&room.budget), tier: Arc::clone(&room.tier) }
 }
@@ -307,7 +311,7 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
         clock: world.clock,
         tier: Arc::new(MemoryTier::new(size(stored), variants_max, Arc::clone(&budget))),
         budget,
-        stamps: Stamps::new(INVALIDATIONS_MAX),
+        stamps: Stamps::new(invalidations_max(settings)),
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(remembered),
         asked: moka::sync::Cache::new(remembered),

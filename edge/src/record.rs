@@ -30,7 +30,7 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::serve::Connection;
+use crate::{serve::Connection, wire::Refusal};
 
 /// The classes of status codes, 1xx to 5xx.
 pub const STATUS_CLASSES: usize = 5;
@@ -126,7 +126,7 @@ pub struct Record {
     pub complete: bool,
 }
 
-/// What limits refused, by their names; none of it on the way of a request that is served.
+/// What was refused, by its reasons; none of it on the way of a request that is served.
 #[derive(Debug)]
 pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
 
@@ -150,16 +150,26 @@ const LIMITS: [&str; 15] = [
     "write_timeout",
 ];
 
-impl Default for Tally {
-    fn default() -> Self {
-        Self(Mutex::new(LIMITS.into_iter().map(|limit| (limit, 0)).collect()))
-    }
-}
-
 impl Tally {
+    /// What limits refuse, by their names.
+    #[must_use]
+    pub fn limits() -> Self {
+        Self::of(LIMITS.into_iter())
+    }
+
+    /// Malformed requests, by what is wrong with them.
+    #[must_use]
+    pub fn refusals() -> Self {
+        Self::of(Refusal::ALL.into_iter().filter(|why| !why.is_limit()).map(Refusal::as_str))
+    }
+
+    fn of(reasons: impl Iterator<Item = &'static str>) -> Self {
+        Self(Mutex::new(reasons.map(|reason| (reason, 0)).collect()))
+    }
+
     /// One more.
-    pub fn hit(&self, limit: &'static str) {
-        *self.0.lock().entry(limit).or_insert(0) += 1;
+    pub fn hit(&self, reason: &'static str) {
+        *self.0.lock().entry(reason).or_insert(0) += 1;
     }
 
     /// All so far.

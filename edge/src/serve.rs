@@ -37,7 +37,8 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header, request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, request,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
@@ -45,10 +46,11 @@ use tokio::{runtime, time::Instant};
 
 use crate::{
     body::ServeBody,
-    connection::RequestContent,
+    connection::{RequestContent, StreamInterim},
     fetch::room::FillRoom,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
+    store::budget::Charge,
     wire::{self, Handle, Interim},
 };
 
@@ -68,6 +70,8 @@ pub struct Hall {
     pub nowhere: Arc<SiteMetrics>,
     /// What limits refused.
     pub limits: Tally,
+    /// Requests that were malformed, by what was wrong.
+    pub refused: Tally,
 }
 
 /// What the requests of one connection share.
@@ -78,7 +82,7 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The same as the log writes it.
     pub client_text: Box<str>,
-    /// The grip on an HTTP/1.1 connection, for interim responses; HTTP/2 has no way for them yet.
+    /// The grip on an HTTP/1.1 connection, for interim responses; HTTP/2 has one for each stream.
     pub handle: Option<Handle>,
 }
 
@@ -98,6 +102,13 @@ pub enum Answered {
     Later(BoxFuture<'static, Response<ServeBody>>),
 }
 
+/// How interim responses reach a client.
+#[derive(Clone)]
+enum Way {
+    Http1(Interim),
+    Http2(StreamInterim),
+}
+
 /// A request on its way through the forwarding rooms.
 #[derive(Clone)]
 struct Ask {
@@ -113,9 +124,11 @@ struct Ask {
     /// The same, as it is sent.
     origin_target: Uri,
     key: CacheKey,
-    interim: Option<Interim>,
+    interim: Option<Way>,
     client: SocketAddr,
     max_forwards: Option<u64>,
+    /// What it takes of the budget while it waits; nothing where it is answered at once.
+    charge: Option<Arc<Charge>>,
 }
 
 impl Ask {
@@ -223,6 +236,10 @@ impl Hall {
             KEY.set(key);
             return Answered::now(answer::refused(self, record, Refusal::BadRequest));
         };
+        let charge = match judged.hit() {
+            Some(_) => None,
+            None => self.room.reserve(waiting_bytes(&parts)).map(Arc::new),
+        };
         let ask = Ask {
             key: CacheKey::from(key.as_slice()),
             host: arrival.host.as_str().to_owned(),
@@ -232,12 +249,19 @@ impl Hall {
             snapshot: Arc::clone(&snapshot),
             now,
             directives,
-            interim: connection.handle.as_ref().map(Handle::interim),
+            interim: match &connection.handle {
+                Some(handle) => Some(Way::Http1(handle.interim())),
+                None => content.interim().map(Way::Http2),
+            },
             client: connection.client,
             max_forwards: arrival.max_forwards,
             head: parts,
+            charge,
         };
         KEY.set(key);
+        if judged.hit().is_none() && ask.charge.is_none() {
+            return Answered::now(answer::crowded_out(self, record));
+        }
         if let Some((stored, _)) = judged.hit() {
             let from = answer::Stored { response: stored, part: judged.part, key: shown.as_ref() };
             let response = answer::stored(self, &ask.snapshot, &ask.head, from, record);
@@ -287,7 +311,8 @@ impl Hall {
             return Err(Refusal::BadRequest);
         }
         // HTTP/1.1 counts them before it gets here.
-        if head.fields.count() as u64 > u64::from(limits.header_count_max) {
+        let fields_max = usize::try_from(limits.header_count_max).unwrap_or(usize::MAX);
+        if head.fields.count() > fields_max && fields_but_crumbs(head.fields) > fields_max {
             return Err(Refusal::HeadTooLarge);
         }
         if content_bytes > limits.body_bytes_max.as_u64() {
@@ -302,6 +327,22 @@ impl Hall {
             .ok_or(Refusal::MisdirectedHost)?;
         Ok(Arrival { host, entry, policy: entry.site.policy(head.path), max_forwards })
     }
+}
+
+/// What a request holds while it waits for an origin, beside its head: its task, its record, its
+/// place in a filling.
+const WAITING_BYTES: usize = 8 * 1024;
+
+/// What a field of a request's head costs beside its bytes.
+const FIELD_BYTES: usize = 64;
+
+/// What a request takes of the budget while it waits.
+fn waiting_bytes(head: &request::Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len().saturating_add(value.len()).saturating_add(FIELD_BYTES)
+    };
+    head.headers.iter().map(line).fold(WAITING_BYTES.saturating_add(target), usize::saturating_add)
 }
 
 /// The host that a request is for. Where both the target and Host say it, they have to agree
@@ -321,6 +362,12 @@ fn asked_host<'a, F: Fields>(head: &Head<'a, F>) -> Option<Host<'a>> {
     let by_target = Host::parse(authority)?;
     let agree = by_field.is_none_or(|by_field| by_field.as_str() == by_target.as_str());
     agree.then_some(by_target)
+}
+
+/// The fields, with the lines of Cookie as the one that they were split from (RFC 9113 §8.2.3).
+fn fields_but_crumbs<F: Fields>(fields: &F) -> usize {
+    let crumbs = fields.lines(&header::COOKIE).count();
+    fields.count().saturating_sub(crumbs.saturating_sub(1))
 }
 
 fn record<F: Fields>(

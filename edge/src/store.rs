@@ -195,8 +195,12 @@ impl BodyReader {
 pub struct Variants {
     /// Newest first.
     pub responses: Vec<Arc<StoredResponse>>,
+    /// Whether there were others until they were invalidated.
+    pub invalidated: bool,
     /// What their place in the index is charged with.
     pub(crate) place: Option<Arc<Charge>>,
+    /// What it weighs beside its responses, in the tier's own units: see [`Tier::give_way`].
+    ballast: u32,
 }
 
 /// A place where stored responses are kept.
@@ -210,8 +214,13 @@ pub trait Tier: Send + Sync {
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);
     /// Removes the given response, if it is still stored.
     fn remove(&self, key: &CacheKey, response: &Arc<StoredResponse>);
+    /// Removes everything under `key`, which was invalidated.
+    fn withdraw(&self, key: &[u8]);
     /// Makes what was evicted give its bytes back now.
     fn settle(&self);
+    /// Evicts some `bytes` of what was asked for longest ago; false, and nothing, once no more is
+    /// kept than the half that never gives way.
+    fn give_way(&self, bytes: usize) -> bool;
     /// Entries and bytes kept.
     fn usage(&self) -> Usage;
 }
@@ -226,14 +235,30 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Takes bytes from the budget, evicting what waits to be evicted if it must.
+    /// See [`reserve`].
     #[must_use]
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
-        self.budget.reserve(bytes).or_else(|| {
-            self.tier.settle();
-            self.budget.reserve(bytes)
-        })
+        reserve(&self.budget, &*self.tier, bytes)
     }
+}
+
+/// How often stored responses are evicted for one wish: their bytes may come back later than they
+/// go, where somebody still reads them.
+const EVICTIONS_MAX: usize = 16;
+
+/// Takes bytes from the budget; if it must, stored responses give way.
+#[must_use]
+pub fn reserve(budget: &Arc<Budget>, tier: &dyn Tier, bytes: usize) -> Option<Charge> {
+    let mut tries = 0..=EVICTIONS_MAX;
+    budget.reserve_after(bytes, || match tries.next() {
+        None => false,
+        // What was evicted before may be enough.
+        Some(0) => {
+            tier.settle();
+            true
+        }
+        Some(_) => bytes <= budget.limit() && tier.give_way(bytes),
+    })
 }
 
 /// What a tier keeps.

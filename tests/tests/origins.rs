@@ -10,6 +10,7 @@ mod origins {
     mod content;
     mod faults;
     mod filling;
+    mod invalidation;
     mod memory;
     mod pool;
     mod sharing;

@@ -88,6 +88,24 @@ impl StampMap {
         stamp <= self.floor || self.stamps.get(selector).is_some_and(|dead| stamp <= *dead)
     }
 
+    /// The same for something that every invalidation of `selector` has removed from where it is
+    /// stored: then what has been forgotten since says nothing of what is still there.
+    #[must_use]
+    pub fn names_dead(&self, selector: &[u8], stamp: u64) -> bool {
+        self.stamps.get(selector).is_some_and(|dead| stamp <= *dead)
+    }
+
+    /// Everything up to this stamp counts as dead.
+    #[must_use]
+    pub const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// From now on there is room for `entries_max` selectors, at least one.
+    pub fn resize(&mut self, entries_max: usize) {
+        self.entries_max = entries_max.max(1);
+    }
+
     /// The latest stamp of all: anything later is alive, without a look-up.
     #[must_use]
     pub const fn latest(&self) -> u64 {

@@ -132,6 +132,10 @@ pub struct LimitSettings {
     /// client may send, per connection and minute, beside one for every 16 KiB that it takes.
     #[schemars(range(min = 10, max = 1_000_000))]
     pub h2_controls_max: u32,
+    /// Invalidated URLs of one site that are remembered one by one; past it what was on its way
+    /// from the origin before the older half of them is not stored.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub invalidations_max: u32,
 }
 
 impl Default for LimitSettings {
@@ -150,6 +154,7 @@ impl Default for LimitSettings {
             h2_streams_max: 100,
             h2_resets_max: 200,
             h2_controls_max: 1_000,
+            invalidations_max: 10_000,
         }
     }
 }
@@ -178,8 +183,8 @@ pub struct OriginSettings {
     /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn.
     #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
     pub servers: Vec<String>,
-    /// The Host that is sent: `server` (the server's own name), `client` (the client's Host), or
-    /// a name.
+    /// The Host that is sent: `server` (the server's own name), `client` (the client's Host in
+    /// lower case, without its port, because no response is told from another by them), or a name.
     #[serde(default = "OriginSettings::default_host")]
     #[schemars(extend("x-kind" = "authority", "x-words" = ["server", "client"]))]
     pub host: String,

@@ -36,7 +36,8 @@ pub(super) async fn answer(
     mut respond: SendResponse<Piece>,
     mut stream: Stream,
 ) {
-    let Some(response) = response_of(answered, &mut respond).await else { return };
+    let response = response_of(answered, &mut respond, &stream.progress).await;
+    let Some(response) = response else { return };
     let (mut head, body) = response.into_parts();
     prepare(&mut head.headers, &body);
     let is_end = body.is_end_stream();
@@ -56,18 +57,28 @@ pub(super) async fn answer(
     }
 }
 
-/// The response, unless the client resets the stream before.
+/// The response, unless the client resets the stream before; interim ones are sent meanwhile.
 async fn response_of(
     answered: Answered,
     respond: &mut SendResponse<Piece>,
+    progress: &Progress,
 ) -> Option<Response<ServeBody>> {
     let mut later = match answered {
         Answered::Now(response) => return Some(*response),
         Answered::Later(later) => later,
     };
-    poll_fn(|cx| match later.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending => respond.poll_reset(cx).map(|_| None),
+    poll_fn(|cx| {
+        progress.attend(cx.waker());
+        let answer = later.as_mut().poll(cx);
+        for interim in progress.take_interims() {
+            if let Err(error) = respond.send_informational(interim) {
+                tracing::debug!(%error, "an interim response was not sent");
+            }
+        }
+        match answer {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        }
     })
     .await
 }

@@ -12,11 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::{HeaderMap, header};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::streams::StreamInterim;
 use crate::store::budget::Charge;
 
 /// A request's content.
@@ -46,6 +47,9 @@ pub struct StreamContent {
     /// What Content-Length leaves to come.
     left: Option<u64>,
     is_read: bool,
+    interim: StreamInterim,
+    /// The client waits for leave to send (RFC 9110 §10.1.1).
+    expects: bool,
     /// The connection's window; nothing where there is no content.
     _charge: Option<Arc<Charge>>,
 }
@@ -54,16 +58,22 @@ impl StreamContent {
     pub(super) fn new(
         incoming: RecvStream,
         fields: &HeaderMap,
-        charge: Option<Arc<Charge>>,
+        (interim, charge): (StreamInterim, Option<Arc<Charge>>),
     ) -> Self {
         let length = fields.get(header::CONTENT_LENGTH);
         let left = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        Self { incoming, left, is_read: false, _charge: charge }
+        let expects = fields.contains_key(header::EXPECT);
+        Self { incoming, left, is_read: false, interim, expects, _charge: charge }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.is_read {
-            if let Some(content) = ready!(self.incoming.poll_data(cx)) {
+            let polled = self.incoming.poll_data(cx);
+            // What is here already needs no leave.
+            if std::mem::take(&mut self.expects) && polled.is_pending() {
+                self.interim.send(StatusCode::CONTINUE, HeaderMap::new());
+            }
+            if let Some(content) = ready!(polled) {
                 let content = content?;
                 self.incoming.flow_control().release_capacity(content.len())?;
                 self.left = self.left.map(|left| left.saturating_sub(content.len() as u64));
@@ -72,8 +82,29 @@ impl StreamContent {
             self.is_read = true;
         }
         let trailers = ready!(self.incoming.poll_trailers(cx))?;
+        if trailers.as_ref().is_some_and(has_bare_space) {
+            return Poll::Ready(Some(Err(Reason::PROTOCOL_ERROR.into())));
+        }
         Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
+}
+
+impl RequestContent {
+    /// The way to an HTTP/2 client for interim responses; HTTP/1.1 has one for its connection.
+    #[must_use]
+    pub fn interim(&self) -> Option<StreamInterim> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(content) => Some(content.interim.clone()),
+        }
+    }
+}
+
+/// Whether a value begins or ends with white space: a message with one is malformed
+/// (RFC 9113 §8.2.1).
+pub(super) fn has_bare_space(fields: &HeaderMap) -> bool {
+    let is_space = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    fields.values().map(HeaderValue::as_bytes).any(|of| is_space(of.first()) || is_space(of.last()))
 }
 
 impl Body for RequestContent {

@@ -68,7 +68,12 @@ pub(super) async fn serve<S>(
             serving.await
         }
     };
-    let refusal = grip.stats().refusal().map(wire::Refusal::as_str);
+    let refusal = grip.stats().refusal();
+    if let Some(refusal) = refusal.filter(|refusal| !refusal.is_limit()) {
+        tally.refused.hit(refusal.as_str());
+        tracing::debug!(%client, reason = refusal.as_str(), "a request was malformed");
+    }
+    let refusal = refusal.filter(|refusal| refusal.is_limit()).map(wire::Refusal::as_str);
     let timeout = grip.stats().timeout().map(wire::Timeout::as_str);
     // A deadline that was told the client in a 408 is one hit, not two.
     for limit in refusal.into_iter().chain(timeout.filter(|timeout| Some(*timeout) != refusal)) {

@@ -31,8 +31,8 @@ use tokio::{
 use super::{
     Serving,
     answer::answer,
-    content::{RequestContent, StreamContent},
-    streams::{Look, Piece, Stream, Streams, Watch},
+    content::{RequestContent, StreamContent, has_bare_space},
+    streams::{Look, Piece, Stream, StreamInterim, Streams, Watch},
     transport::{Traffic, Transport},
 };
 use crate::{
@@ -144,8 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (head, content) = request.into_parts();
         if head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
             // RFC 9113 §8.1.1: the library looks at the first only.
-            respond.send_reset(Reason::PROTOCOL_ERROR);
-            return;
+            return self.refuse("content_length", respond);
+        }
+        if has_bare_space(&head.headers) {
+            // RFC 9113 §8.2.1.
+            return self.refuse("field_value", respond);
         }
         let charge = if content.is_end_stream() {
             None
@@ -160,10 +163,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             };
             Some(charge)
         };
-        let content = StreamContent::new(content, &head.headers, charge);
+        let interim = StreamInterim::to(&stream);
+        let content = StreamContent::new(content, &head.headers, (interim, charge));
         let content = RequestContent::Http2(content);
         let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
         self.tasks.spawn(answer(answered, respond, stream));
+    }
+
+    /// RFC 9113 §8.1.1: a malformed request is a stream error, and goes no further.
+    fn refuse(&self, reason: &'static str, mut respond: SendResponse<Piece>) {
+        self.hall.refused.hit(reason);
+        respond.send_reset(Reason::PROTOCOL_ERROR);
     }
 
     /// The charge of the connection's window, which all its contents share.

@@ -21,6 +21,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use edge_core::settings::LimitSettings;
 use futures_util::task::AtomicWaker;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
@@ -29,6 +30,26 @@ use super::transport::{NEVER, Traffic};
 
 /// What is counted per minute begins anew after this many milliseconds.
 const MINUTE: u64 = 60_000;
+
+/// Bytes of interim responses that one stream may have in all.
+const INTERIM_BYTES_MAX: usize = 16 * 1024;
+/// What one costs beside its fields.
+const INTERIM_OVERHEAD_BYTES: usize = 256;
+
+/// The way to a stream's client for interim responses.
+#[derive(Clone, Debug)]
+pub struct StreamInterim(Arc<Progress>);
+
+impl StreamInterim {
+    pub(super) fn to(stream: &Stream) -> Self {
+        Self(Arc::clone(&stream.progress))
+    }
+
+    /// Sends one, unless the final response has begun.
+    pub fn send(&self, status: StatusCode, fields: HeaderMap) {
+        self.0.interim(status, fields);
+    }
+}
 
 /// The streams of one connection.
 #[derive(Debug)]
@@ -67,6 +88,8 @@ pub(super) struct Progress {
     /// Content bytes that the library threw away.
     lost: AtomicU64,
     is_stalled: AtomicBool,
+    /// Interim responses that wait to be sent, and the bytes of all so far.
+    interims: Mutex<(Vec<Response<()>>, usize)>,
     waker: AtomicWaker,
 }
 
@@ -78,11 +101,37 @@ impl Progress {
             taken_at: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            interims: Mutex::default(),
             waker: AtomicWaker::new(),
         }
     }
 
-    /// The task to wake when the client has taken everything, or has stood still too long.
+    /// An interim response for the client; more than a stream may have are dropped, for they are
+    /// advice and wait outside of the client's window.
+    fn interim(&self, status: StatusCode, fields: HeaderMap) {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let bytes = fields.iter().map(line).fold(INTERIM_OVERHEAD_BYTES, usize::saturating_add);
+        let mut response = Response::new(());
+        (*response.status_mut(), *response.headers_mut()) = (status, fields);
+        {
+            let mut interims = self.interims.lock();
+            let (waiting, so_far) = &mut *interims;
+            *so_far = so_far.saturating_add(bytes);
+            if *so_far > INTERIM_BYTES_MAX {
+                return;
+            }
+            waiting.push(response);
+        }
+        self.waker.wake();
+    }
+
+    /// The interim responses that wait to be sent.
+    pub(super) fn take_interims(&self) -> Vec<Response<()>> {
+        std::mem::take(&mut self.interims.lock().0)
+    }
+
+    /// The task to wake when the client has taken everything, has stood still too long, or is to
+    /// have an interim response.
     pub(super) fn attend(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
     }

@@ -47,6 +47,7 @@ const WINDOW_UPDATE: u8 = 8;
 /// END_STREAM of DATA and HEADERS, ACK of SETTINGS and PING.
 const END: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 const REFUSED_STREAM: u32 = 7;
@@ -121,6 +122,11 @@ impl Stage {
         counts.get(limit).copied().unwrap_or_default()
     }
 
+    /// Requests that were refused as malformed for this reason.
+    fn refused(&self, reason: &str) -> u64 {
+        self.edge.hall().refused.counts().get(reason).copied().unwrap_or_default()
+    }
+
     /// Bytes that are charged to the node's budget.
     fn charged(&self) -> usize {
         self.edge.hall().room.budget.used()
@@ -128,7 +134,8 @@ impl Stage {
 }
 
 /// The way to an origin that answers `/<n>` with `n` storable bytes, reads nothing behind the head of
-/// a POST to `/deaf`, and answers anything else when its content has come.
+/// a POST to `/deaf`, and answers anything else when its content has come, `/hinted` with a 103
+/// before.
 struct Origin;
 
 impl Connect for Origin {
@@ -163,6 +170,12 @@ async fn answer(mut io: DuplexStream) {
             let mut piece = vec![0; left.min(4096)];
             let Ok(read @ 1..) = io.read(&mut piece).await else { return };
             left -= read;
+        }
+        if target == "/hinted" {
+            let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+            if io.write_all(hint.as_bytes()).await.is_err() {
+                return;
+            }
         }
         let bytes = target.trim_start_matches('/').parse().unwrap_or(0);
         let answer = format!(

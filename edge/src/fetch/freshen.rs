@@ -31,7 +31,7 @@ pub(super) fn freshen(
         let Some(stored) = plan.validating.get(index) else { continue };
         // A 304 never revives what was invalidated meanwhile, and its stamp stays the one of the
         // content's own fetch, so that nothing later revives it either.
-        if room.is_dead(filling.key.as_bytes(), stored.head.stamp) {
+        if room.is_withdrawn(filling.key.as_bytes(), stored) {
             continue;
         }
         let times = (request_time, response_time);
@@ -70,7 +70,7 @@ pub(super) fn freshen_by_head(
 ) -> Option<Arc<StoredResponse>> {
     let mut newest = None;
     for stored in &plan.validating {
-        if room.is_dead(filling.key.as_bytes(), stored.head.stamp)
+        if room.is_withdrawn(filling.key.as_bytes(), stored)
             || !stored.head.vary.matches(&plan.client_fields)
         {
             continue;
@@ -141,7 +141,7 @@ fn keep_fresh(
         if let Some(old) = with_head(room, stored, head) {
             room.tier.replace(&filling.key, stored, old);
         }
-        room.tier.insert(&filling.key, Arc::clone(fresh));
+        room.insert(&filling.key, fresh);
     }
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
 }

@@ -2,7 +2,10 @@
 
 use std::{
     hash::BuildHasher as _,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering, fence},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use super::table::FillingTable;
 use crate::{
     clock::Clock,
     store::{
-        Tier,
+        self, StoredResponse, Tier,
         budget::{Budget, Charge},
         stamps::Stamps,
     },
@@ -81,18 +84,44 @@ pub struct FillLimits {
 }
 
 impl FillRoom {
-    /// Whether a response under `key` whose fetch began at `stamp` has been invalidated since.
+    /// Whether a fetch for `key` that began at `stamp` may have been invalidated since.
     #[must_use]
     pub fn is_dead(&self, key: &[u8], stamp: u64) -> bool {
         self.stamps.is_dead(key, stamp)
     }
 
-    /// Takes bytes from the budget, evicting what waits to be evicted if it must.
+    /// Whether a stored response that somebody has held for a while has been invalidated since.
+    #[must_use]
+    pub fn is_withdrawn(&self, key: &[u8], stored: &Arc<StoredResponse>) -> bool {
+        let is_here = || {
+            let variants = self.tier.lookup(key);
+            variants.is_some_and(|all| all.responses.iter().any(|one| Arc::ptr_eq(one, stored)))
+        };
+        self.stamps.is_dead_in_store(key, stored.head.stamp)
+            || self.stamps.is_dead(key, stored.head.stamp) && !is_here()
+    }
+
+    /// Declares everything under `key` dead that is stored, or that began before now.
+    pub fn invalidate(&self, key: &[u8]) {
+        self.stamps.invalidate(key);
+        // Whoever stores meanwhile sees the stamp, or we see what was stored.
+        fence(Ordering::SeqCst);
+        self.tier.withdraw(key);
+    }
+
+    /// Stores a response, unless it was invalidated on its way.
+    pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) {
+        self.tier.insert(key, Arc::clone(response));
+        fence(Ordering::SeqCst);
+        // Only after it: an invalidation in between would have found nothing to remove.
+        if self.is_dead(key.as_bytes(), response.head.stamp) {
+            self.tier.remove(key, response);
+        }
+    }
+
+    /// Takes bytes from the budget; if it must, stored responses give way.
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
-        self.budget.reserve(bytes).or_else(|| {
-            self.tier.settle();
-            self.budget.reserve(bytes)
-        })
+        store::reserve(&self.budget, &*self.tier, bytes)
     }
 
     /// The charge of a window of `bytes`, or of the smallest one.

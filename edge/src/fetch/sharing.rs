@@ -29,7 +29,7 @@ use super::{
 };
 use crate::store::{
     CHUNK_BYTES, StoredBody, StoredResponse,
-    budget::{Budget, Charge},
+    budget::{Budget, Charge, cost},
     shared::{Broken, SharedBody},
 };
 
@@ -177,8 +177,8 @@ async fn append(
         if append(piece).is_ok() {
             continue;
         }
-        room.tier.settle();
-        if append(piece).is_ok() {
+        // Given back at once: it has only made room.
+        if room.reserve(cost(piece)).is_some() && append(piece).is_ok() {
             continue;
         }
         count(&room.counts.unstored_for_memory);
@@ -226,7 +226,7 @@ fn keep(
     let mut head = head.clone();
     head.content_length = Some(body.length());
     let response = Arc::new(StoredResponse::new(head, body, charge));
-    room.tier.insert(&filling.key, response);
+    room.insert(&filling.key, &response);
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
     count(&room.counts.stored);
 }

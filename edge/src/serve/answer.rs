@@ -194,6 +194,12 @@ pub(super) fn refused(hall: &Hall, record: Box<Record>, refusal: Refusal) -> Res
     page(refusal.status(), fields, record)
 }
 
+/// No memory is left to have a request wait for its origin.
+pub(super) fn crowded_out(hall: &Hall, mut record: Box<Record>) -> Response<ServeBody> {
+    record.outcome = Outcome { detail: Some(Detail::Memory), ..Outcome::default() };
+    failed(hall, record, &FetchError::Memory)
+}
+
 /// The origin gave no response and nothing stored may stand in.
 pub(super) fn failed(
     hall: &Hall,

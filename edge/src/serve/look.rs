@@ -110,7 +110,9 @@ impl Hall {
             return Judged::nothing(without);
         }
         let Some(variants) = self.room.tier.lookup(key) else { return Judged::nothing(without) };
-        let alive = |stored: &&Arc<StoredResponse>| !self.room.is_dead(key, stored.head.stamp);
+        let alive = |stored: &&Arc<StoredResponse>| {
+            !self.room.stamps.is_dead_in_store(key, stored.head.stamp)
+        };
         let wholes = || variants.responses.iter().filter(alive).filter(|s| s.head.range.is_none());
         let selection = reuse::select(wholes().map(|stored| &stored.head), request.fields);
         if let Selection::Found(head) = selection {
@@ -123,9 +125,11 @@ impl Hall {
             return Judged { verdict, selected, part: None, all, invalidated: false };
         }
         let mut judged = Judged::nothing(without);
-        judged.invalidated = variants.responses.iter().any(|stored| {
-            self.room.is_dead(key, stored.head.stamp) && stored.head.vary.matches(request.fields)
-        });
+        judged.invalidated = variants.invalidated
+            || variants.responses.iter().any(|stored| {
+                self.room.stamps.is_dead_in_store(key, stored.head.stamp)
+                    && stored.head.vary.matches(request.fields)
+            });
         let vary_miss = matches!(selection, Selection::VaryMiss);
         if vary_miss && without == Verdict::Forward(ForwardReason::UriMiss) {
             judged.verdict = Verdict::Forward(ForwardReason::VaryMiss);
@@ -168,7 +172,7 @@ impl Hall {
         let parts = variants.responses.iter().filter(|stored| {
             stored.head.range.is_some()
                 && stored.head.vary.matches(request.fields)
-                && !self.room.is_dead(key, stored.head.stamp)
+                && !self.room.stamps.is_dead_in_store(key, stored.head.stamp)
         });
         for stored in parts {
             let covered = match (&stored.head.range, range::of(request.fields)) {

@@ -11,7 +11,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use super::{Ask, Hall};
+use super::{Ask, Hall, Way};
 use crate::fetch::pool::OnInterim;
 
 /// What goes to the origin of the client's fields, and our own.
@@ -54,10 +54,18 @@ pub(super) fn on_interim(ask: &Ask) -> Option<OnInterim> {
     let interim = ask.interim.clone()?;
     Some(Arc::new(move |status, fields: &HeaderMap| {
         // An interim response is advice: one that comes too late is dropped.
-        if status != StatusCode::CONTINUE
-            && let Err(error) = interim.send(status, &forward::interim_fields(fields))
-        {
-            tracing::debug!(%error, "an interim response was not passed on");
+        // One that gives leave is our own word (RFC 9110 §10.1.1).
+        if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
+            return;
+        }
+        let fields = forward::interim_fields(fields);
+        match &interim {
+            Way::Http1(interim) => {
+                if let Err(error) = interim.send(status, &fields) {
+                    tracing::debug!(%error, "an interim response was not passed on");
+                }
+            }
+            Way::Http2(interim) => interim.send(status, fields),
         }
     }))
 }

@@ -143,7 +143,7 @@ fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
                 fields: &ask.head.headers,
             },
         );
-        hall.room.stamps.invalidate(&bytes);
+        hall.room.invalidate(&bytes);
     }
 }
 

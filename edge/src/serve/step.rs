@@ -223,7 +223,7 @@ pub(super) fn stale(
 ) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
-    if hall.room.is_dead(ask.key.as_bytes(), stored.head.stamp)
+    if hall.room.is_withdrawn(ask.key.as_bytes(), stored)
         || !reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), now)
     {
         return None;

@@ -53,15 +53,33 @@ impl Budget {
     /// Takes `bytes` from the budget, or refuses and counts it.
     #[must_use]
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        self.reserve_after(bytes, || false)
+    }
+
+    /// The same, but `make_room` is asked before each further try, until it says that it cannot.
+    #[must_use]
+    pub fn reserve_after(
+        self: &Arc<Self>,
+        bytes: usize,
+        mut make_room: impl FnMut() -> bool,
+    ) -> Option<Charge> {
+        loop {
+            if let Some(charge) = self.take(bytes) {
+                return Some(charge);
+            }
+            if !make_room() {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let limit = self.limit.load(Ordering::Relaxed);
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|sum| *sum <= limit)
         });
-        if taken.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Charge { budget: Arc::clone(self), bytes })
+        taken.is_ok().then(|| Charge { budget: Arc::clone(self), bytes })
     }
 
     /// Waits for `bytes` until `patience` ends.

@@ -15,6 +15,7 @@ use std::sync::{
 
 use edge_core::key::CacheKey;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use parking_lot::Mutex;
 
 use super::{
     StoredResponse, Tier, Usage, Variants,
@@ -34,7 +35,16 @@ pub struct MemoryTier {
     variants_max: usize,
     variants_displaced: AtomicU64,
     budget: Arc<Budget>,
+    /// Held while stored responses give way.
+    giving_way: Mutex<()>,
 }
+
+/// The ballast's key; no other is empty.
+const BALLAST: &[u8] = &[];
+
+/// The least part of the tier that gives way at once, so that small wishes do not pay for an
+/// eviction each.
+const STEPS: u64 = 64;
 
 impl MemoryTier {
     /// A tier for `bytes` bytes of `budget` and at most `variants_max` responses under one key.
@@ -46,7 +56,22 @@ impl MemoryTier {
             .eviction_policy(EvictionPolicy::lru())
             .build_with_hasher(foldhash::quality::RandomState::default());
         let variants_displaced = AtomicU64::new(0);
-        Self { cache, variants_max: variants_max.max(1), variants_displaced, budget }
+        Self {
+            cache,
+            variants_max: variants_max.max(1),
+            variants_displaced,
+            budget,
+            giving_way: Mutex::new(()),
+        }
+    }
+
+    fn units_max(&self) -> u64 {
+        self.cache.policy().max_capacity().unwrap_or(0)
+    }
+
+    /// What may still give way, in units.
+    fn spare(&self) -> u64 {
+        self.cache.weighted_size().saturating_sub(self.units_max() / 2)
     }
 
     /// What an entry's place in the index is charged with.
@@ -70,7 +95,8 @@ fn weigh(key: &CacheKey, variants: &Variants) -> u32 {
         .map(|response| response.charge.bytes().saturating_add(response.body.weight()))
         .sum();
     let bytes = responses.saturating_add(place_bytes(key));
-    u32::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+    let units = u32::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+    units.saturating_add(variants.ballast)
 }
 
 impl Tier for MemoryTier {
@@ -94,7 +120,7 @@ impl Tier for MemoryTier {
                 responses.extend(kept.by_ref().take(max - 1).cloned());
                 self.variants_displaced.fetch_add(kept.count() as u64, Ordering::Relaxed);
             }
-            Op::Put(Arc::new(Variants { responses, place: Some(place) }))
+            Op::Put(Arc::new(Variants { responses, place: Some(place), ..Variants::default() }))
         });
     }
 
@@ -105,7 +131,7 @@ impl Tier for MemoryTier {
             match responses.iter_mut().find(|kept| Arc::ptr_eq(kept, old)) {
                 Some(kept) => {
                     *kept = new;
-                    Op::Put(Arc::new(Variants { responses, place: entry.value().place.clone() }))
+                    Op::Put(Arc::new(entry.value().with(responses)))
                 }
                 None => Op::Nop,
             }
@@ -120,13 +146,48 @@ impl Tier for MemoryTier {
             if responses.is_empty() {
                 Op::Remove
             } else {
-                Op::Put(Arc::new(Variants { responses, place: old.value().place.clone() }))
+                Op::Put(Arc::new(old.value().with(responses)))
             }
+        });
+    }
+
+    fn withdraw(&self, key: &[u8]) {
+        let key = CacheKey::from(key);
+        self.cache.entry_by_ref(&key).and_compute_with(|entry| match entry {
+            // Its place stays for a while: the next request is told why it is forwarded.
+            Some(entry) => {
+                let left = Variants { invalidated: true, ..entry.value().with(Vec::new()) };
+                Op::Put(Arc::new(left))
+            }
+            None => Op::Nop,
         });
     }
 
     fn settle(&self) {
         self.cache.run_pending_tasks();
+    }
+
+    /// The index knows which entry was asked for longest ago and does not tell; it evicts them for
+    /// a newcomer. So one comes that has no content and weighs what is wanted, and goes again.
+    fn give_way(&self, bytes: usize) -> bool {
+        if self.spare() == 0 {
+            return false;
+        }
+        let _alone = self.giving_way.lock();
+        self.settle();
+        let (most, spare) = (self.units_max(), self.spare());
+        if spare == 0 {
+            return false;
+        }
+        let wanted = (bytes as u64).div_ceil(UNIT_BYTES).max(most / STEPS).min(spare);
+        let free = most.saturating_sub(self.cache.weighted_size());
+        let ballast = u32::try_from(free.saturating_add(wanted)).unwrap_or(u32::MAX);
+        let newcomer = Variants { ballast, ..Variants::default() };
+        self.cache.insert(CacheKey::from(BALLAST), Arc::new(newcomer));
+        self.settle();
+        self.cache.invalidate(BALLAST);
+        self.settle();
+        true
     }
 
     fn usage(&self) -> Usage {
@@ -135,6 +196,13 @@ impl Tier for MemoryTier {
             bytes: self.cache.weighted_size().saturating_mul(UNIT_BYTES),
             variants_displaced: self.variants_displaced.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Variants {
+    /// The same entry with these responses.
+    fn with(&self, responses: Vec<Arc<StoredResponse>>) -> Self {
+        Self { responses, place: self.place.clone(), ..Self::default() }
     }
 }
 
@@ -224,6 +292,46 @@ mod tests {
         let contents: Vec<Bytes> =
             variants.responses.iter().filter_map(|one| one.body.reader().next_chunk()).collect();
         assert_eq!(contents, ["c", "b"]);
+    }
+
+    #[test]
+    fn what_was_asked_for_longest_ago_gives_way_to_half() {
+        let budget = Budget::new(1_000_000);
+        let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
+        let key = |number: u32| CacheKey::from(format!("http/1/h/{number}").as_bytes());
+        for number in 0..100 {
+            tier.insert(&key(number), response("x", 1, 1));
+        }
+        tier.settle();
+        assert!(tier.lookup(key(0).as_bytes()).is_some());
+        let used = budget.used();
+        assert!(tier.give_way(5_000));
+        assert!(budget.used() < used, "its bytes are back at once");
+        assert!(tier.lookup(key(0).as_bytes()).is_some(), "asked for just now");
+        assert!(tier.lookup(key(1).as_bytes()).is_none());
+        for _ in 0..100 {
+            tier.give_way(5_000);
+        }
+        assert!(!tier.give_way(5_000));
+        assert!((32_000 - 640..=32_000).contains(&tier.usage().bytes), "{:?}", tier.usage());
+        assert!(tier.lookup(key(99).as_bytes()).is_some());
+        assert!(tier.lookup(BALLAST).is_none());
+    }
+
+    #[test]
+    fn what_was_withdrawn_leaves_a_word() {
+        let budget = Budget::new(1_000_000);
+        let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
+        let key = CacheKey::from(b"http/1/h/a".as_slice());
+        tier.withdraw(key.as_bytes());
+        assert!(tier.lookup(key.as_bytes()).is_none());
+        tier.insert(&key, response("old", 1, 1));
+        tier.withdraw(key.as_bytes());
+        let left = tier.lookup(key.as_bytes()).unwrap();
+        assert!(left.invalidated && left.responses.is_empty());
+        tier.insert(&key, response("new", 2, 2));
+        let stored = tier.lookup(key.as_bytes()).unwrap();
+        assert!(!stored.invalidated && stored.responses.len() == 1);
     }
 
     #[test]

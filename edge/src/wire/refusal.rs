@@ -124,6 +124,21 @@ impl Refusal {
         }
     }
 
+    /// Whether a limit was reached, rather than a rule of the protocol broken.
+    #[must_use]
+    pub const fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::TargetTooLong
+                | Self::HeaderBytes
+                | Self::HeaderCount
+                | Self::ChunkExtension
+                | Self::TrailerBytes
+                | Self::HeaderTimeout
+                | Self::BodyTimeout
+        )
+    }
+
     /// The status that tells the client.
     #[must_use]
     pub const fn status(self) -> u16 {

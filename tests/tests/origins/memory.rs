@@ -22,7 +22,9 @@ use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use super::stage::{HOST, cacheable, run, stage};
+use origin_mock::script::{Body, Hold, Pattern, Script, Seed, Step};
+
+use super::stage::{HOST, cacheable, run, stage, stage_with};
 
 /// What stands around the edge for each client and is no part of it, and what a connection costs
 /// without content: two pipes of 16 KiB both ways, hyper's buffers and tasks on the client's side.
@@ -166,7 +168,7 @@ fn orphans_give_way_when_memory_is_short() {
 #[test]
 fn the_index_is_charged() {
     run(async {
-        let script = origin_mock::script::Script::new().route("/*", [cacheable("small")]);
+        let script = Script::new().route("/*", [cacheable("small")]);
         let stage = stage(vec![script], "");
         for number in 0..200 {
             stage.get(&format!("/{number}")).await;
@@ -177,5 +179,95 @@ fn the_index_is_charged() {
         // What is weighed counts in units of 64 bytes, rounded up.
         let (charged, rounding) = (room.budget.used(), 200 * 64);
         assert!(charged + rounding >= weighed, "{charged} charged, {weighed} weighed");
+    });
+}
+
+/// A node with 14 MiB to charge, of which stored responses may have four fifths.
+fn small() -> EdgeSettings {
+    EdgeSettings { memory: ByteSize::mib(16), ..EdgeSettings::default() }
+}
+
+#[test]
+fn requests_that_wait_are_charged_with_their_heads() {
+    run(async {
+        let held = Step { hold: Some(Hold::Release), ..cacheable("late") };
+        let stage = stage_with(&small(), vec![Script::new().route("/*", [held])], "");
+        let hall = stage.world.edge.hall();
+        let fields = (0..7).map(|n| format!("X-{n}: {}\r\n", "y".repeat(4000)));
+        let request =
+            format!("GET /one HTTP/1.1\r\nHost: {HOST}\r\n{}\r\n", fields.collect::<String>());
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..450 {
+            let (mut caller, request) = (stage.caller(), request.clone());
+            crowd.spawn(async move {
+                caller.send("GET", request.as_bytes()).await;
+                caller.answer().await
+            });
+        }
+        let refused = || hall.limits.counts().get("memory").copied().unwrap_or(0);
+        assert!(until(|| refused() > 0).await, "{} charged", hall.room.budget.used());
+        assert!(hall.room.budget.used() > 350 * 28_000, "{}", hall.room.budget.used());
+        let first = crowd.join_next().await.unwrap().unwrap();
+        assert_eq!(first.status(), 503);
+        assert_eq!(first.field("retry-after").as_deref(), Some("1"));
+        for _ in 0..20 {
+            rest().await;
+        }
+        stage.origin(0).release(None);
+        let answers = crowd.join_all().await;
+        let served = answers.iter().filter(|answer| answer.status() == 200).count() as u64;
+        assert_eq!((served + refused(), stage.asked(0)), (450, 1));
+        rest().await;
+        assert!(hall.room.budget.used() < 64 * 1024, "{} are left", hall.room.budget.used());
+    });
+}
+
+#[test]
+fn stored_responses_give_way_to_responses_on_their_way() {
+    run(async {
+        let content = |bytes| Body::Pattern(Pattern { bytes, seed: Seed::Number(3) });
+        let object = Step { body: content(40_000), ..Step::default() };
+        let download = Step { body: content(8_000_000), ..Step::default() };
+        let script = Script::new()
+            .route("/o*", [object.with_field("Cache-Control", "max-age=600")])
+            .route("/d*", [download.with_field("Cache-Control", "no-store")]);
+        let stage = stage_with(&small(), vec![script], "");
+        for number in 0..350 {
+            stage.get(&format!("/o{number}")).await;
+        }
+        let room = &stage.world.edge.hall().room;
+        room.tier.settle();
+        let most = room.tier.usage().bytes;
+        assert!(most > 11_000_000, "{most} stored");
+        let mut downloads = Vec::new();
+        let mut download = async |most: usize| {
+            let mut served = 0;
+            for number in 0..most {
+                let mut caller = stage.caller();
+                let request = format!("GET /d{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+                caller.send("GET", request.as_bytes()).await;
+                while caller.so_far().is_none_or(|answer| answer.head.is_none()) {
+                    assert!(caller.read(1000).await > 0);
+                }
+                served += usize::from(caller.so_far().is_some_and(|head| head.status() == 200));
+                downloads.push(caller);
+            }
+            served
+        };
+        // Without the store there is room for twice as many as this, beside it for half as many.
+        assert_eq!(download(40).await, 40);
+        assert!(room.tier.usage().bytes < most);
+        assert!(download(80).await < 80, "not all that is stored gives way");
+        room.tier.settle();
+        let left = room.tier.usage().bytes;
+        assert!(left >= most * 45 / 100, "{left} of {most} are left");
+        assert!(room.budget.used() <= room.budget.limit());
+        drop(downloads);
+        rest().await;
+        let asked = stage.asked(0);
+        stage.get("/o349").await;
+        assert_eq!(stage.asked(0), asked, "what was asked for last stays");
+        stage.get("/o100").await;
+        assert_eq!(stage.asked(0), asked + 1);
     });
 }

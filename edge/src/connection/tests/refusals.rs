@@ -26,6 +26,27 @@ async fn what_never_reaches_the_hallway_is_recorded_and_dated() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_malformed_reached_no_limit() {
+    let long = "a".repeat(9000);
+    let rows = [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "host_missing", 0),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "host", 0),
+        ("GET /\r\n\r\n".to_owned(), "request_line", 0),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "uri_bytes_max", 1),
+    ];
+    for (request, reason, limits) in rows {
+        let stage = Stage::new();
+        let mut client = stage.h1();
+        client.send(&request).await;
+        client.rest().await;
+        client.served.await.unwrap();
+        let hit: u64 = stage.edge.hall().limits.counts().values().sum();
+        assert_eq!((hit, stage.hits(reason)), (limits, limits), "{reason}");
+        assert_eq!(stage.refused(reason), 1 - limits, "{reason}");
+    }
+}
+
 /// The hallway has the request and records it: one request is one line.
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_content_is_refused_is_recorded_once() {
