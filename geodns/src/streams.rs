@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
@@ -243,7 +243,10 @@ where
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, "a DNS connection cannot be accepted");
-                    sleep(ACCEPT_PAUSE).await;
+                    // Trying again at once would spin.
+                    if timeout(ACCEPT_PAUSE, &mut started).await.is_ok() {
+                        break;
+                    }
                 }
             }
         }

@@ -158,7 +158,7 @@ impl<F: Family> Loop<F> {
             match self.turn(desk, MsgFlags::MSG_WAITFORONE) {
                 Came::Datagrams(_) => {}
                 Came::Nothing => desk.idle(),
-                Came::Failed => thread::sleep(FAILED_PAUSE),
+                Came::Failed => thread::park_timeout(FAILED_PAUSE),
             }
         }
         let mut left = QUEUE_MAX;

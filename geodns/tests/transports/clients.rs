@@ -89,6 +89,7 @@ pub(crate) async fn tls(
 ) -> TlsStream<tokio::net::TcpStream> {
     let connector = TlsConnector::from(Arc::new(client_config(stage, alpn)));
     let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     connector.connect(ServerName::try_from("dns.test").unwrap(), stream).await.unwrap()
 }
 

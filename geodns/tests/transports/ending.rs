@@ -38,7 +38,8 @@ fn a_server_that_ends_answers_what_it_received() {
     stage.join();
     assert_eq!(stage.shared.drain().held(), 0);
     let dns = stage.addresses.dns.clone();
-    bind(&Addresses { dns, ..Addresses::default() }, 1).expect("the port is free again");
+    // The port is free again.
+    bind(&Addresses { dns, ..Addresses::default() }, 1).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,12 +2,7 @@
 //!
 //! In: a hand-built snapshot. Out: what real and hand-written clients see of it over UDP, TCP, TLS,
 //! HTTPS and QUIC. Always holds: a wait has a deadline; nothing sleeps.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod bytes;
 mod clients;

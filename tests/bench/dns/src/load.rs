@@ -234,7 +234,7 @@ fn questions(names: &str, draws: &mut Draws) -> Vec<Vec<u8>> {
     let total: f64 = shares.iter().sum();
     let name = |_| {
         let drawn = draws.next();
-        if drawn % 10 == 0 {
+        if drawn.is_multiple_of(10) {
             return question(&format!("n{}.cdn.test", drawn >> 40));
         }
         let mut left = (draws.next() >> 11) as f64 / (1_u64 << 53) as f64 * total;
