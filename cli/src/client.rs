@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn get(admin: SocketAddr, path: &str, accept: &str) -> Result<String, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::of(&error))?;
-    let asked = runtime.block_on(timeout(PATIENCE, ask(admin, path, accept)));
+    let asked = runtime.block_on(async { timeout(PATIENCE, ask(admin, path, accept)).await });
     let (status, text) = asked.unwrap_or_else(|_elapsed| {
         let seconds = PATIENCE.as_secs();
         Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))

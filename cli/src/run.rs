@@ -109,17 +109,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_that_cannot_be_played_is_not_left_out_in_silence() {
-        let geodns = "[geodns]\nlisten = [\"127.0.0.1:0\"]\n\
-                      zone = [{ name = \"cdn.test\", servers = [\"ns.test\"] }]\n";
-        let file = Path::new("node.toml");
-        for (text, played) in [("[edge]\nlisten = [\"127.0.0.1:0\"]\n", true), (geodns, false)] {
-            let config = nearcast_config::parse(text, "node.toml").unwrap();
-            assert_eq!(all_played(file, &config).is_ok(), played, "{text}");
-        }
-    }
-
-    #[test]
     fn rfc8586_2_no_two_nodes_of_the_default_name_share_a_cdn_id() {
         let default = NodeSettings::default();
         assert_ne!(cdn_id(&default), default.name);

@@ -141,7 +141,8 @@ fn up_json_says_what_runs_where() {
     }
     let admin = up.facts["admin"].as_str().unwrap().parse().unwrap();
     let admin = |target: &str| Connection::open(admin).unwrap().get(target).unwrap();
-    assert_eq!(admin("/readyz").status, 200);
+    // GeoDNS has to have probed its PoPs first.
+    wait_for("readiness", || Ok((admin("/readyz").status == 200).then_some(()))).unwrap();
     assert!(admin("/metrics").text().contains("node=\"sin\""));
     assert!(up.get("/never-stored.txt").unwrap().forwarded().is_some());
     assert!(!up.get("/never-stored.txt").unwrap().is_hit());
