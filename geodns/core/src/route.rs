@@ -137,8 +137,16 @@ pub struct Types {
 }
 
 impl RouteId {
-    fn new(index: usize) -> Option<Self> {
+    /// The route at this place among the routes.
+    #[must_use]
+    pub fn new(index: usize) -> Option<Self> {
         u16::try_from(index).ok().map(Self)
+    }
+
+    /// Its place among the routes.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
     }
 }
 

@@ -148,20 +148,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        wire::name::Name,
-        zone::{Generated, RouteId},
-        zonefile,
-    };
+    use crate::{route::RouteId, wire::name::Name, zone::Generated, zonefile};
 
-    fn content(text: &str, generated: &[(&str, u32, &[RecordType])]) -> Content {
+    fn content(text: &str, generated: &[(&str, usize, &[RecordType])]) -> Content {
         let apex = Name::parse(b"example.", None).unwrap();
         let mut load = |_: &str, _: &str| Err(String::new());
         let records = zonefile::read("zone", text.as_bytes(), &apex, &mut load).unwrap();
         let generated = generated.iter().map(|(name, route, types)| {
             let name = Name::parse(name.as_bytes(), None).unwrap();
             let types = types.iter().copied().collect();
-            (name, Generated { route: RouteId(*route), types })
+            (name, Generated { route: RouteId::new(*route).unwrap(), types })
         });
         Content::of(&apex, &records, &generated.collect())
     }

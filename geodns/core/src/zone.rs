@@ -22,22 +22,21 @@ mod write;
 
 pub use self::{
     lookup::{CHAIN_MAX, Chain, End, Found, Links},
-    table::Zones,
+    table::{ZoneId, Zones},
 };
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 
-use crate::wire::{
-    kind::RecordType,
-    name::{Name, NameRef},
-    rrset::Rrset,
+use crate::{
+    route::RouteId,
+    wire::{
+        kind::RecordType,
+        name::{Name, NameRef},
+        rrset::Rrset,
+    },
 };
-
-/// Which route generates the records of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub u32);
 
 /// What is generated at a name: which route answers, and for which types it always has records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,14 +11,17 @@
 
 use std::slice;
 
-use crate::wire::{
-    kind::RecordType,
-    name::{Folded, NameRef},
-    response::Owner,
-    rrset::Rrset,
+use crate::{
+    route::RouteId,
+    wire::{
+        kind::RecordType,
+        name::{Folded, NameRef},
+        response::Owner,
+        rrset::Rrset,
+    },
 };
 
-use super::{Cut, Node, RouteId, Standing, Zone};
+use super::{Cut, Node, Standing, Zone};
 
 /// How many aliases are followed one after another.
 pub const CHAIN_MAX: usize = 8;

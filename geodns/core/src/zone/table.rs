@@ -20,28 +20,46 @@ use crate::{
 
 use super::{Standing, Zone};
 
+/// A zone's place among the zones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ZoneId(u16);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Zones {
-    zones: HashMap<Box<[u8]>, Arc<Zone>, FixedState>,
+    zones: Vec<Arc<Zone>>,
+    apexes: HashMap<Box<[u8]>, ZoneId, FixedState>,
     labels_max: usize,
+}
+
+impl ZoneId {
+    /// Its place among the zones.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 impl Zones {
     /// A table of zones.
     ///
     /// # Errors
-    /// Two zones have the same apex, or the records of one lie where another begins.
+    /// Two zones have the same apex, or the records of one lie where another begins; or there are
+    /// more than 65,536.
     pub fn new(zones: impl IntoIterator<Item = Arc<Zone>>) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
         let mut table = Self::default();
         for zone in zones {
             let apex = Folded::of(zone.apex());
             table.labels_max = table.labels_max.max(zone.apex().label_count());
-            let key = apex.as_ref().wire().into();
-            if let Some(twin) = table.zones.insert(key, zone) {
-                faults.add(None, format!("two zones are called {}", twin.apex()), "one");
+            let Ok(id) = u16::try_from(table.zones.len()) else {
+                faults.add(None, "more than 65536 zones", "fewer");
+                break;
+            };
+            if table.apexes.insert(apex.as_ref().wire().into(), ZoneId(id)).is_some() {
+                faults.add(None, format!("two zones are called {}", zone.apex()), "one");
             }
+            table.zones.push(zone);
         }
         table.check_cuts(&mut faults);
         faults.unless_any(table)
@@ -49,12 +67,12 @@ impl Zones {
 
     /// The upper zone's records at the apex of a lower one would never be seen.
     fn check_cuts(&self, faults: &mut Faults) {
-        let mut lower: Vec<_> = self.zones.values().collect();
+        let mut lower: Vec<_> = self.zones.iter().collect();
         lower.sort_by(|left, right| left.apex().cmp(&right.apex()));
         for zone in lower {
             let apex = Folded::of(zone.apex());
             let upper = apex.as_ref().parent().and_then(|parent| self.longest(parent));
-            let Some(upper) = upper else { continue };
+            let Some(upper) = upper.and_then(|id| self.zone(id)) else { continue };
             let node = upper.node(apex.as_ref());
             if node.is_some_and(|node| node.standing == Standing::Ours) {
                 let what = format!(
@@ -69,7 +87,7 @@ impl Zones {
 
     /// The zone that answers a question.
     #[must_use]
-    pub fn find(&self, name: &Folded, rtype: RecordType) -> Option<&Arc<Zone>> {
+    pub fn find(&self, name: &Folded, rtype: RecordType) -> Option<ZoneId> {
         let name = name.as_ref();
         if rtype == RecordType::DS {
             // Below an apex this is the same zone; at one it is the zone above.
@@ -79,12 +97,19 @@ impl Zones {
         self.longest(name)
     }
 
-    fn longest(&self, name: NameRef<'_>) -> Option<&Arc<Zone>> {
-        name.last_labels(self.labels_max).ancestry().find_map(|apex| self.zones.get(apex.wire()))
+    fn longest(&self, name: NameRef<'_>) -> Option<ZoneId> {
+        let mut ancestry = name.last_labels(self.labels_max).ancestry();
+        ancestry.find_map(|apex| self.apexes.get(apex.wire()).copied())
     }
 
-    /// All zones, in no order.
+    /// A zone.
+    #[must_use]
+    pub fn zone(&self, id: ZoneId) -> Option<&Zone> {
+        self.zones.get(id.index()).map(|zone| &**zone)
+    }
+
+    /// All zones, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
-        self.zones.values()
+        self.zones.iter()
     }
 }

@@ -34,7 +34,7 @@ fn records(apex: &str, text: &str) -> Vec<Record> {
 fn routes(names: &[&str]) -> GeneratedNames {
     let types = BTreeSet::from([RecordType::A, RecordType::HTTPS]);
     let generated =
-        |at: usize| Generated { route: RouteId(at.try_into().unwrap()), types: types.clone() };
+        |at: usize| Generated { route: RouteId::new(at).unwrap(), types: types.clone() };
     names.iter().enumerate().map(|(at, text)| (name(text), generated(at))).collect()
 }
 
@@ -65,11 +65,12 @@ fn answer_within(zone: &Zone, qname: &str, rtype: RecordType, size: u16) -> Vec<
     let mut response = Response::begin(&mut buffer, &query, carrier).unwrap();
     let found = zone.lookup(&Folded::of(query.question.unwrap().name), rtype);
     let rcode = found.write(&mut response);
-    let length = response.finish(rcode, query.edns.map(|edns| Opt::reply_to(&edns)).as_ref());
+    let opt = query.edns.map(|edns| Opt::reply_to(&edns));
+    let length = response.finish(rcode, opt.as_ref()).bytes;
     let route = if let End::Route { owner, route } = found.end {
         Some(match owner {
-            Owner::Question => format!("route {} at the question", route.0),
-            Owner::Name(name) => format!("route {} at {name}", route.0),
+            Owner::Question => format!("route {} at the question", route.index()),
+            Owner::Name(name) => format!("route {} at {name}", route.index()),
         })
     } else {
         None
@@ -652,7 +653,8 @@ fn the_longest_zone_answers() {
         ("RFC 1034 §4.3.2 the root", ".", RecordType::NS, None),
     ];
     for (row, qname, rtype, expected) in rows {
-        let found = zones.find(&Folded::of(name(qname).as_ref()), *rtype);
+        let found =
+            zones.find(&Folded::of(name(qname).as_ref()), *rtype).and_then(|id| zones.zone(id));
         let apex = found.map(|zone| zone.apex().to_string());
         assert_eq!(apex.as_deref(), *expected, "{row}");
     }
