@@ -7,6 +7,7 @@
 //! RFC 1034, 1035, 2181, 2308, 4592, 6891, 7871, 7873, 8482, 9018, 9460.
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod answer;
 pub mod fleet;
 pub mod health;
 pub mod limit;

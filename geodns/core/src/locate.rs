@@ -39,6 +39,7 @@ pub use self::{
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use self::{database::DatabaseError, lists::Lists, tree::Tree};
+use crate::fleet::{PopId, PopSet};
 
 /// A map: from every address to a list of PoPs.
 #[derive(Clone, Debug)]
@@ -57,6 +58,15 @@ pub struct Located<'m> {
     pub id: ListId,
     /// The bits of the client's address that the list follows from.
     pub scope: u8,
+}
+
+impl Located<'_> {
+    /// What a map that does not exist says.
+    pub const NOWHERE: Located<'static> = Located {
+        list: PopList { ranked: &[], rest: &[], excluded: &PopSet::EMPTY },
+        id: ListId::FIRST,
+        scope: 0,
+    };
 }
 
 /// What decided where a client is, from the closest to the farthest.
@@ -127,6 +137,12 @@ impl Map {
             IpAddr::V6(six) => self.tree.find_v6(six.to_bits()),
         };
         Located { list: self.lists.list(id), id, scope }
+    }
+
+    /// Its PoPs.
+    #[must_use]
+    pub fn members(&self) -> &[PopId] {
+        self.lists.members()
     }
 
     /// The memory that it takes.

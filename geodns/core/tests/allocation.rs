@@ -77,7 +77,7 @@ impl Server {
             let opt = Opt::reply_to(&edns).padded_like(&edns);
             Opt { cookie: checked.map(|checked| checked.reply), nsid: Some(b"fra-1"), ..opt }
         });
-        response.finish(rcode, opt.as_ref())
+        response.finish(rcode, opt.as_ref()).bytes
     }
 
     fn fill(&self, query: &Query<'_>, response: &mut Response<'_>) -> Rcode {
@@ -93,7 +93,8 @@ impl Server {
             };
         }
         let name = Folded::of(question.name);
-        let Some(zone) = self.zones.find(&name, question.rtype) else { return Rcode::Refused };
+        let zone = self.zones.find(&name, question.rtype).and_then(|id| self.zones.zone(id));
+        let Some(zone) = zone else { return Rcode::Refused };
         zone.lookup(&name, question.rtype).write(response)
     }
 }

@@ -236,8 +236,8 @@ fn they_read_our_responses_as_we_meant_them() {
             let mut response = Response::begin(&mut buffer, &query, Carrier::Stream).unwrap();
             let found = zone.lookup(&Folded::of(query.question.unwrap().name), rtype);
             let rcode = found.write(&mut response);
-            let length =
-                response.finish(rcode, query.edns.map(|edns| Opt::reply_to(&edns)).as_ref());
+            let opt = query.edns.map(|edns| Opt::reply_to(&edns));
+            let length = response.finish(rcode, opt.as_ref()).bytes;
             let read = Message::from_vec(&buffer[..length]).unwrap();
             assert_eq!(read.queries, [asked], "{qname} {rtype}");
             assert_eq!(u16::from(read.metadata.response_code), rcode.code(), "{qname} {rtype}");

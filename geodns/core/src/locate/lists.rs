@@ -17,6 +17,10 @@ pub(super) const LISTS_MAX: usize = 1 << 26;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListId(pub(super) u32);
 
+impl ListId {
+    pub(super) const FIRST: Self = Self(0);
+}
+
 /// The PoPs that are good for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PopList<'m> {
@@ -61,6 +65,11 @@ impl Lists {
             rest: self.rests.get(rest).map_or(&[], |rest| rest),
             excluded: excluded.unwrap_or(&PopSet::EMPTY),
         }
+    }
+
+    /// All PoPs of the map.
+    pub(super) fn members(&self) -> &[PopId] {
+        self.rests.last().map_or(&[], |rest| rest)
     }
 
     /// How many there are.

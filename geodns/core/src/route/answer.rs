@@ -56,11 +56,13 @@ pub fn https<'s>(
 ) -> impl Iterator<Item = HttpsAnswer<'s>> {
     let record = |(id, pop): (PopId, &'s Standing)| {
         let hints = pop.https.hints;
+        // One family's addresses that are down are no hints while the other has some that are up.
+        let none_up = pop.v4.up.is_empty() && pop.v6.up.is_empty();
         HttpsAnswer {
             pop: id,
             https: &pop.https,
-            v4_hints: if hints { pop.v4.to_answer() } else { &[] },
-            v6_hints: if hints { pop.v6.to_answer() } else { &[] },
+            v4_hints: if hints { pop.v4.hints(none_up) } else { &[] },
+            v6_hints: if hints { pop.v6.hints(none_up) } else { &[] },
         }
     };
     standing(slate, standings).map(record).take(max)

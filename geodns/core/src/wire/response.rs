@@ -10,12 +10,16 @@
 //!
 //! RFC 1035 §4.1, RFC 6891 §6.2, RFC 7830, RFC 8467 §4.1, RFC 9471. Hot path: no allocation.
 
+mod made;
 mod names;
 mod opt;
 #[cfg(test)]
 mod tests;
 
-pub use self::opt::Opt;
+pub use self::{
+    made::{Made, RecordData},
+    opt::{Opt, PADDING_BLOCK_BYTES},
+};
 
 use self::names::Targets;
 use super::{
@@ -101,6 +105,15 @@ pub struct Response<'b> {
     targets: Targets,
 }
 
+/// A response that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its length in the buffer.
+    pub bytes: usize,
+    /// Whether it is empty, with TC.
+    pub truncated: bool,
+}
+
 impl<'b> Response<'b> {
     /// Begins a response in `buffer`; nothing, if not even header and question fit.
     #[must_use]
@@ -183,8 +196,8 @@ impl<'b> Response<'b> {
         self.bytes_max = bytes_max;
     }
 
-    /// Ends the response: its length in the buffer.
-    pub fn finish(mut self, rcode: Rcode, opt: Option<&Opt<'_>>) -> usize {
+    /// Ends the response.
+    pub fn finish(mut self, rcode: Rcode, opt: Option<&Opt<'_>>) -> Finished {
         let opt_bytes = opt.map_or(0, Opt::bytes);
         let fits = |at: usize| at.saturating_add(opt_bytes) <= self.bytes_max;
         if !self.truncated && !fits(self.at) {
@@ -204,7 +217,7 @@ impl<'b> Response<'b> {
             self.additionals = self.additionals.saturating_add(1);
         }
         self.put_header(rcode, opt.is_some());
-        self.at
+        Finished { bytes: self.at, truncated: self.truncated }
     }
 
     fn put_header(&mut self, rcode: Rcode, extended: bool) {
@@ -222,13 +235,17 @@ impl<'b> Response<'b> {
         }
     }
 
-    const fn count(&mut self, section: Section, set: &Rrset) {
+    fn count(&mut self, section: Section, set: &Rrset) {
+        self.count_records(section, set.count());
+    }
+
+    const fn count_records(&mut self, section: Section, records: u16) {
         let count = match section {
             Section::Answer => &mut self.answers,
             Section::Authority => &mut self.authorities,
             Section::Additional => &mut self.additionals,
         };
-        *count = count.saturating_add(set.count());
+        *count = count.saturating_add(records);
     }
 
     /// Writes all records of a set; false, if not all of them fit.

@@ -14,7 +14,7 @@ pub const RRSET_BYTES_MAX: usize = 64_000;
 /// TTLs are 31 bits (RFC 2181 §8).
 pub const TTL_SECONDS_MAX: u32 = 0x7fff_ffff;
 /// The question's name always stands right behind the header.
-const OWNER: [u8; 2] = [0xc0, 0x0c];
+pub(super) const OWNER: [u8; 2] = [0xc0, 0x0c];
 /// Owner, type, class, TTL and length of the data.
 pub(super) const FIXED_BYTES: usize = 12;
 /// Where the TTL stands in a record.

@@ -56,7 +56,7 @@ fn write(
     let mut response = Response::begin(&mut buffer, &query, carrier).unwrap();
     fill(&mut response);
     let opt = query.edns.map(|edns| Opt::reply_to(&edns));
-    let length = response.finish(rcode, opt.as_ref());
+    let length = response.finish(rcode, opt.as_ref()).bytes;
     buffer.truncate(length);
     buffer
 }
@@ -221,7 +221,7 @@ fn additional_records_are_left_out_where_nobody_needs_them() {
     response.add(Section::Answer, Owner::Question, &most);
     response.add_optional(Owner::Question, &fills);
     let opt = Opt { nsid: Some(b"fra-1"), ..Opt::reply_to(&query.edns.unwrap()) };
-    let length = response.finish(Rcode::NoError, Some(&opt));
+    let length = response.finish(Rcode::NoError, Some(&opt)).bytes;
     let lines = dump(&buffer[..length]);
     assert_eq!((lines.len(), buffer[2] & 2), (7, 0), "RFC 6891 §7: OPT before them: {lines:?}");
 }
@@ -297,7 +297,7 @@ fn opt_says_what_it_is_given() {
     for (row, opt, rcode, expected) in rows {
         let mut buffer = [0; 1400];
         let response = Response::begin(&mut buffer, &query, DATAGRAM).unwrap();
-        let length = response.finish(*rcode, Some(opt));
+        let length = response.finish(*rcode, Some(opt)).bytes;
         let lines = dump(&buffer[..length]);
         assert_eq!(lines.last().map(String::as_str), Some(*expected), "{row}");
         let code = u16::from(buffer[3] & 0x0f);
@@ -325,7 +325,7 @@ fn padding_fills_a_block_and_never_more_than_fits() {
         let mut response = Response::begin(&mut buffer, &query, *carrier).unwrap();
         response.add(Section::Answer, Owner::Question, &texts(1, *length));
         let opt = Opt::reply_to(&edns).padded_like(&edns);
-        let written = response.finish(Rcode::NoError, Some(&opt));
+        let written = response.finish(Rcode::NoError, Some(&opt)).bytes;
         assert_eq!(written, *expected, "{row}");
         assert_eq!(dump(&buffer[..written]).len(), 4, "{row}");
         assert!(!buffer[..written].contains(&0xaa), "RFC 7830 §3 zeros: {row}");
@@ -347,7 +347,7 @@ fn a_buffer_that_is_too_small_is_no_response() {
     let mut buffer = [0; 30];
     let mut response = Response::begin(&mut buffer, &query, DATAGRAM).unwrap();
     response.add(Section::Answer, Owner::Question, &texts(1, 1));
-    assert_eq!(response.finish(Rcode::NoError, None), 30);
+    assert_eq!(response.finish(Rcode::NoError, None).bytes, 30);
     assert_eq!(dump(&buffer), ["1234 8300", "? wWw.cdn.test. 1 A"]);
 }
 
