@@ -13,6 +13,7 @@
 //! RFC 1035 §4.1, 2308, 6891, 7871, 7873, 8482, 8914, 9018. Hot path: no allocation, no lock;
 //! `tests/answer/allocation.rs` holds it to that.
 
+pub mod explain;
 mod facts;
 mod names;
 mod records;

@@ -6,12 +6,14 @@
 //! when values are built: [`crate::fleet`], [`crate::locate::plan`], [`crate::route`] and
 //! [`crate::health`] report every problem at once.
 
+mod answer;
 mod check;
 mod map;
 mod pop;
 mod route;
 
 pub use self::{
+    answer::{AnswerSettings, CookieSettings, RateLimitSettings},
     check::{CheckKind, CheckSettings, HealthSettings, StateWord},
     map::{MapSettings, PreferSettings},
     pop::{FenceSettings, HttpsSettings, LocationSettings, PopSettings},
@@ -40,7 +42,8 @@ pub struct GeodnsSettings {
     pub client_subnet: ClientSubnetSettings,
     /// The maps: which PoPs serve which clients. Without one there is `default`, by distance.
     pub map: Vec<MapSettings>,
-    /// The routes: which names are answered by which map, and how.
+    /// The routes: which names are answered by which map, and how. Without one, every site is
+    /// answered by the map `default`.
     pub route: Vec<RouteSettings>,
     /// How PoPs are probed; all of them must pass. Without one, every address counts as up.
     pub check: Vec<CheckSettings>,
@@ -50,6 +53,12 @@ pub struct GeodnsSettings {
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "3h"))]
     #[serde(with = "humantime_serde")]
     pub negative_ttl_max: Duration,
+    /// Answers as messages.
+    pub answer: AnswerSettings,
+    /// Proof that a client has its address.
+    pub cookies: CookieSettings,
+    /// How many answers a network is sent.
+    pub rate_limit: RateLimitSettings,
     /// What the geo data may take.
     pub limits: GeodnsLimits,
 }
@@ -66,6 +75,9 @@ impl Default for GeodnsSettings {
             check: Vec::new(),
             health: HealthSettings::default(),
             negative_ttl_max: Duration::from_secs(60),
+            answer: AnswerSettings::default(),
+            cookies: CookieSettings::default(),
+            rate_limit: RateLimitSettings::default(),
             limits: GeodnsLimits::default(),
         }
     }

@@ -22,7 +22,7 @@ use crate::{
         cookie::{Checked, Secrets},
         name::Name,
         query::Query,
-        response::{Opt, PADDING_BLOCK_BYTES, UDP_BYTES_MAX},
+        response::Opt,
     },
     zone::{GeneratedNames, Zone, ZoneId, ZoneSettings, Zones},
     zonefile::{self, Record},
@@ -50,10 +50,8 @@ pub struct Sources {
     pub zones: Vec<ZoneSource>,
     /// The names of the sites.
     pub sites: Vec<Box<str>>,
-    /// What NSID and `id.server` tell; nothing for silence.
-    pub id: Option<String>,
-    /// What `version.bind` tells; nothing for silence.
-    pub version: Option<String>,
+    /// The node's name, which NSID and `id.server` tell unless the settings say otherwise.
+    pub node: String,
     /// What makes cookies; nothing, if they are not spoken.
     pub secrets: Option<Secrets>,
 }
@@ -94,7 +92,7 @@ impl Snapshot {
     /// # Errors
     /// Every problem of routes, names and zones. What runs is to be kept then.
     pub fn build(sources: Sources, settings: &GeodnsSettings) -> Result<Self, Vec<Problem>> {
-        let Sources { fleet, maps, zones, sites, id, version, secrets } = sources;
+        let Sources { fleet, maps, zones, sites, node, secrets } = sources;
         let map_names: Vec<Arc<str>> = maps.iter().map(|map| map.name().into()).collect();
         let by_default = [RouteSettings { sites: true, ..RouteSettings::default() }];
         // Without a route, every site is answered by the first map.
@@ -109,17 +107,20 @@ impl Snapshot {
         let generated = names::generate(&zones, &routes, types, &sites, &mut problems);
         let of_zones = build_zones(&zones, &generated, fleet.revision, settings, &mut problems);
         let (zones, published) = problems.unless_any(of_zones)?;
+        let said = &settings.answer;
+        // An empty name is one that is not told.
+        let id = Some(said.id.clone().unwrap_or(node)).filter(|id| !id.is_empty());
         Ok(Self {
             zones,
             published,
             routes,
             trust: Trust::new(&settings.client_subnet),
             https: records::https_heads(&fleet),
-            chaos: Chaos::new(id.as_deref(), version.as_deref()),
+            chaos: Chaos::new(id.as_deref(), said.version.as_deref()),
             nsid: id.map(|id| id.into_bytes().into()),
             secrets,
-            udp_bytes_max: UDP_BYTES_MAX,
-            padding_block_bytes: PADDING_BLOCK_BYTES,
+            udp_bytes_max: said.udp_bytes_max,
+            padding_block_bytes: said.padding_block_bytes.max(1),
             fleet,
             maps,
         })

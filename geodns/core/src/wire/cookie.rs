@@ -82,7 +82,18 @@ impl<'a> CookieOption<'a> {
     }
 }
 
+/// A text is no file of secrets. The operator is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("one line or two are allowed, each of 32 hexadecimal digits")]
+pub struct SecretsError;
+
 impl Secret {
+    fn parse(text: &str) -> Result<Self, SecretsError> {
+        let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| plain);
+        number.map(|number| Self(number.to_be_bytes())).ok_or(SecretsError)
+    }
+
     /// A secret of 128 random bits.
     #[must_use]
     pub const fn new(key: [u8; 16]) -> Self {
@@ -116,6 +127,17 @@ impl fmt::Debug for Secret {
 }
 
 impl Secrets {
+    /// Reads a file of secrets, 32 hexadecimal digits a line: the current one, and maybe another.
+    ///
+    /// # Errors
+    /// The text is something else; what it is does not stand in the message.
+    pub fn parse(text: &str) -> Result<Self, SecretsError> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let current = Secret::parse(lines.next().ok_or(SecretsError)?)?;
+        let other = lines.next().map(Secret::parse).transpose()?;
+        if lines.next().is_some() { Err(SecretsError) } else { Ok(Self { current, other }) }
+    }
+
     /// Judges a cookie of a query from `address` at `now`, in seconds of the Unix epoch.
     #[must_use]
     pub fn check(&self, cookie: &CookieOption<'_>, address: IpAddr, now: u32) -> Checked {
@@ -204,6 +226,26 @@ mod tests {
     const SECRET: &str = "e5e973e5a6b2a43f48e7dc849e37bfcf";
     const OLD: &str = "dd3bdf9344b678b185a6f5cb60fca715";
     const NEW: &str = "445536bcd2513298075a5d379663c962";
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let one = Secrets { current: secret(SECRET), other: None };
+        let two = Secrets { other: Some(secret(OLD)), ..one };
+        let rows = [
+            ("RFC 9018 §5 one", SECRET.to_owned(), Some(one)),
+            ("RFC 9018 §5 two", format!("\n {SECRET}\r\n{}\n\n", OLD.to_uppercase()), Some(two)),
+            ("none", String::new(), None),
+            ("three", format!("{SECRET}\n{OLD}\n{NEW}"), None),
+            ("too short", SECRET.replacen('e', "", 1), None),
+            ("too long", format!("0{SECRET}"), None),
+            ("a sign", SECRET.replacen('e', "+", 1), None),
+            ("no digits", "x".repeat(32), None),
+        ];
+        for (row, text, expected) in rows {
+            assert_eq!(Secrets::parse(&text).ok(), expected, "{row}");
+        }
+        assert!(!format!("{two:?}").contains("e5"), "{two:?}");
+    }
 
     #[test]
     fn cookies_are_those_of_the_rfc() {

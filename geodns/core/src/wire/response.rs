@@ -18,7 +18,7 @@ mod tests;
 
 pub use self::{
     made::{Made, RecordData},
-    opt::{Opt, PADDING_BLOCK_BYTES},
+    opt::Opt,
 };
 
 use self::names::Targets;

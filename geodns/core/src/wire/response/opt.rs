@@ -22,7 +22,7 @@ const FIXED_BYTES: usize = 11;
 /// An option without data.
 const OPTION_BYTES: usize = 4;
 /// What responses are padded to multiples of (RFC 8467 §4.1).
-pub const PADDING_BLOCK_BYTES: u16 = 468;
+pub(crate) const PADDING_BLOCK_BYTES: u16 = 468;
 
 /// What a response says beyond RFC 1035.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
