@@ -106,7 +106,7 @@ pub struct Steering {
     /// Its map.
     pub map: String,
     /// Where the client is.
-    pub location: Result<Location, Unknown>,
+    pub location: Whereabouts,
     /// What the map says of it, best first.
     pub list: Vec<String>,
     /// The bits of the client's address that the answer follows from: what a client subnet is
@@ -143,11 +143,17 @@ pub struct Location {
     pub fenced: Vec<String>,
 }
 
-/// Why nobody can say where a client is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unknown {
-    /// The reason.
-    pub reason: String,
+/// Where a client is, or why nobody can say.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Whereabouts {
+    /// What the sources say.
+    Found(Location),
+    /// They could not be read.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// PoPs that were sent through a policy.
@@ -300,9 +306,10 @@ fn steer(
     Some(Steering {
         route: (*route.name).to_owned(),
         map: map.name().to_owned(),
-        location: find(map)
-            .map(|finding| location(snapshot, client, &finding))
-            .map_err(|reason| Unknown { reason }),
+        location: match find(map) {
+            Ok(finding) => Whereabouts::Found(location(snapshot, client, &finding)),
+            Err(reason) => Whereabouts::Unknown { reason },
+        },
         list: names(snapshot, map.locate(client).list.ranked.iter().map(|ranked| ranked.pop)),
         scope: told.choice.scope,
         ttl: told.choice.ttl,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use geodns_core::{
-    answer::{Served, snapshot::{Mismatch, without_file}},
+    answer::{
+        Served,
+        snapshot::{Mismatch, without_file},
+    },
     serial::Order,
     zone::{Zone, ZoneSettings},
 };
@@ -26,7 +29,9 @@ fn names_that_collide_are_problems() {
         (
             "a site and records",
             Draft { sites: vec!["ok", "mail"], ..Draft::default() },
-            vec!["site[1].name: \"mail\" is mail.cdn.test., which has records of its own at zone:5: rename one of the two"],
+            vec![
+                "site[1].name: \"mail\" is mail.cdn.test., which has records of its own at zone:5: rename one of the two",
+            ],
         ),
         (
             "a site and another route's name",
@@ -52,12 +57,21 @@ fn names_that_collide_are_problems() {
         ),
         (
             "a route and records of one type",
-            Draft { zones: vec![("cdn.test.", format!("{ZONE}www A 192.0.2.77\n"))], sites: vec![], ..Draft::default() },
-            vec!["zone[0]: zone:19 www.cdn.test. A is also what a route or site generates; allowed: other types at that name, or another name for the route or site"],
+            Draft {
+                zones: vec![("cdn.test.", format!("{ZONE}www A 192.0.2.77\n"))],
+                sites: vec![],
+                ..Draft::default()
+            },
+            vec![
+                "zone[0]: zone:18 www.cdn.test. A is also what a route or site generates; allowed: other types at that name, or another name for the route or site",
+            ],
         ),
         (
             "one apex twice",
-            Draft { zones: vec![("cdn.test.", ZONE.to_owned()), ("CDN.test.", ZONE.to_owned())], ..Draft::default() },
+            Draft {
+                zones: vec![("cdn.test.", ZONE.to_owned()), ("CDN.test.", ZONE.to_owned())],
+                ..Draft::default()
+            },
             vec!["zone: two zones are called CDN.test.; allowed: one"],
         ),
     ];
@@ -75,14 +89,21 @@ fn what_does_not_collide_is_built() {
     let bare = SETTINGS.split("[[geodns.route]]").next().unwrap().to_owned()
         + "[[pop]]\nname = 'fra'\naddresses = ['192.0.2.1']\n[[pop]]\nname = 'iad'\n";
     let stage = Draft { settings: &bare, ..Draft::default() }.build().unwrap();
-    assert_eq!(stage.ask(&q("shop.cdn.test.", "A"))[1], "an shop.cdn.test. 60 A 192.0.2.1", "no route");
+    assert_eq!(
+        stage.ask(&q("shop.cdn.test.", "A"))[1],
+        "an shop.cdn.test. 60 A 192.0.2.1",
+        "no route"
+    );
 }
 
 #[test]
 fn the_serial_follows_the_file_and_the_fleet() {
     let stage = Draft { revision: 35, ..Draft::default() }.build().unwrap();
     let soa = stage.ask(&q("cdn.test.", "SOA"));
-    assert_eq!(soa[1], "an cdn.test. 300 SOA ns.cdn.test. hostmaster.cdn.test. 42 7200 3600 1209600 3600");
+    assert_eq!(
+        soa[1],
+        "an cdn.test. 300 SOA ns.cdn.test. hostmaster.cdn.test. 42 7200 3600 1209600 3600"
+    );
     let (_, published, order) = stage.snapshot.published().next().unwrap();
     assert_eq!((published.serial, order), (42, Order::First));
 }
@@ -106,8 +127,13 @@ fn a_zone_without_a_file_is_a_zone() {
     let servers = [&[][..], &["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()]];
     for (servers, names) in servers.into_iter().zip([1, 2]) {
         let records = without_file(&apex, servers);
-        let zone =
-            Zone::build(&apex, &records, &std::collections::BTreeMap::new(), 1, ZoneSettings::default());
+        let zone = Zone::build(
+            &apex,
+            &records,
+            &std::collections::BTreeMap::new(),
+            1,
+            ZoneSettings::default(),
+        );
         assert_eq!(zone.unwrap().name_count(), names, "RFC 1034 §4.2.1 SOA and NS");
     }
 }

@@ -110,7 +110,10 @@ fallback = 'all'",
     let mut stage = Draft { settings: &settings, ..Draft::default() }.build().unwrap();
     let (lines, first) = routed(&stage, "www.cdn.test.", "198.51.100.0/25");
     let two = ["an www.cdn.test. 60 A 192.0.2.1", "an www.cdn.test. 60 A 192.0.2.2"];
-    assert_eq!((&lines[1..3], lines[3].as_str()), (&two.map(str::to_owned)[..], "opt 1232 ecs=198.51.100.0/25/0"));
+    assert_eq!(
+        (&lines[1..3], lines[3].as_str()),
+        (&two.map(str::to_owned)[..], "opt 1232 ecs=198.51.100.0/25/0")
+    );
     stage.down(&["fra"]);
     let (lines, second) = routed(&stage, "www.cdn.test.", "198.51.100.0/25");
     assert_eq!(lines[1..], ["an www.cdn.test. 60 A 192.0.2.11", "opt 1232 ecs=198.51.100.0/25/25"]);

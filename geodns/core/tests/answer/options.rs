@@ -15,7 +15,11 @@ fn the_server_says_who_it_is_only_as_far_as_it_may() {
     let silent = "[geodns.answer]\nid = ''\n";
     Stage::new().says(&[
         ("RFC 5001 §2.2", www(), &["NOERROR aa", A, "opt 1232 nsid=6672612d31"]),
-        ("RFC 5001 §2.2 not asked for", q("www.cdn.test.", "A").size(512), &["NOERROR aa", A, "opt 1232"]),
+        (
+            "RFC 5001 §2.2 not asked for",
+            q("www.cdn.test.", "A").size(512),
+            &["NOERROR aa", A, "opt 1232"],
+        ),
         ("RFC 4892 §2", id("id.server."), &["NOERROR aa", "an id.server. 0 TXT fra-1"]),
         ("RFC 4892 §2 no such type", q("id.server.", "A").class(3), &["NOERROR aa"]),
         ("RFC 4892 §3 hidden", id("version.bind."), &["REFUSED"]),

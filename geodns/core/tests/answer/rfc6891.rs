@@ -27,9 +27,7 @@ fn an_opt_record_that_is_none_is_malformed() {
     let query = q("www.cdn.test.", "A").size(1232);
     let bytes = query.bytes();
     let (question, opt) = bytes.split_at(bytes.len() - 11);
-    let with = |count: u8, opts: &[u8]| {
-        [&question[..11], &[count], &question[12..], opts].concat()
-    };
+    let with = |count: u8, opts: &[u8]| [&question[..11], &[count], &question[12..], opts].concat();
     let rows = [
         ("§6.1.1 two", with(2, &[opt, opt].concat())),
         ("§6.1.2 not the root's", with(1, &[&[0xc0, 12], &opt[1..]].concat())),

@@ -24,7 +24,11 @@ fn every_answer_to_a_cookie_has_a_good_one() {
         ("§5.2.3, RFC 9018 A.1 a first contact", www().cookie(FIRST), Standing::ClientOnly),
         ("§5.2.5 a valid one comes back", www().cookie(LEARNED), Standing::Valid),
         ("§5.2.4 a wrong one is answered", www().cookie(&other), Standing::Invalid),
-        ("§5.2.4 one of another make", www().cookie(&format!("{FIRST}0102030405060708")), Standing::Invalid),
+        (
+            "§5.2.4 one of another make",
+            www().cookie(&format!("{FIRST}0102030405060708")),
+            Standing::Invalid,
+        ),
     ];
     for (row, query, standing) in rows {
         assert_eq!(stage.ask(&query), [ANSWER[0], ANSWER[1], &good], "{row}");
@@ -85,7 +89,11 @@ fn without_a_question_only_the_cookie_is_meant() {
         ("§5.4 a first contact", www().cookie(FIRST), ["NOERROR", &good]),
         ("§5.4 valid", www().cookie(LEARNED), ["NOERROR", &good]),
         ("§5.4 invalid", www().cookie(&wrong), ["BADCOOKIE", &good]),
-        ("§5.4 over a connection too", www().cookie(&wrong).over(Transport::Tcp), ["BADCOOKIE", &good]),
+        (
+            "§5.4 over a connection too",
+            www().cookie(&wrong).over(Transport::Tcp),
+            ["BADCOOKIE", &good],
+        ),
         ("§5.4 no cookie", www().size(1232), ["FORMERR", "opt 1232"]),
     ];
     for (row, query, expected) in rows {

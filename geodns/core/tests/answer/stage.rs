@@ -15,11 +15,7 @@ use geodns_core::{
     problem::Problem,
     settings::{GeodnsSettings, PopSettings, StateWord},
     standing::Standings,
-    wire::{
-        cookie::Secrets,
-        kind::RecordType,
-        name::Name,
-    },
+    wire::{cookie::Secrets, kind::RecordType, name::Name},
     zonefile,
 };
 use hickory_proto::{
@@ -130,8 +126,7 @@ pub(crate) fn name(text: &str) -> Name {
 impl Draft<'_> {
     pub(crate) fn build(self) -> Result<Stage, Vec<Problem>> {
         let file: File = toml::from_str(self.settings).unwrap();
-        let fleet =
-            FleetView { revision: self.revision, ..FleetView::build(&file.pop).unwrap() };
+        let fleet = FleetView { revision: self.revision, ..FleetView::build(&file.pop).unwrap() };
         let limits = &file.geodns.limits;
         let default = [geodns_core::settings::MapSettings::default()];
         let maps = if file.geodns.map.is_empty() { &default } else { &*file.geodns.map };
@@ -379,8 +374,7 @@ pub(crate) fn lines(response: &[u8]) -> Vec<String> {
         }
     }
     let mut lines = vec![head];
-    let sections =
-        [("an", &read.answers), ("au", &read.authorities), ("ad", &read.additionals)];
+    let sections = [("an", &read.answers), ("au", &read.authorities), ("ad", &read.additionals)];
     for (word, records) in sections {
         for record in records {
             lines.push(format!("{word} {}", line(record)));

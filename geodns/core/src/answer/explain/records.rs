@@ -64,9 +64,17 @@ fn known(rtype: RecordType, data: &[u8]) -> Option<String> {
         RecordType::CNAME | RecordType::NS | RecordType::PTR => {
             Some(NameRef::read(data).ok()?.0.to_string())
         }
+        RecordType::SOA => authority(data),
         RecordType::HTTPS | RecordType::SVCB => service(cursor),
         _ => None,
     }
+}
+
+fn authority(data: &[u8]) -> Option<String> {
+    let (server, rest) = NameRef::read(data).ok()?;
+    let (mailbox, rest) = NameRef::read(rest).ok()?;
+    let numbers = rest.as_chunks::<4>().0.iter().map(|number| u32::from_be_bytes(*number));
+    Some(numbers.fold(format!("{server} {mailbox}"), |text, number| format!("{text} {number}")))
 }
 
 /// The text of RFC 9460 §2.1; a parameter that is unusual makes the whole record generic.

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use super::{Assumption, Explanation, Filtered, From, Location, Standing, Steering, Tried};
+use super::{
+    Assumption, Explanation, Filtered, From, Location, Standing, Steering, Tried, Whereabouts,
+};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,8 +45,8 @@ impl fmt::Display for Standing {
 impl fmt::Display for Steering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.location {
-            Ok(location) => writeln!(f, "location: {location}")?,
-            Err(unknown) => writeln!(f, "location: unknown, {}", unknown.reason)?,
+            Whereabouts::Found(location) => writeln!(f, "location: {location}")?,
+            Whereabouts::Unknown { reason } => writeln!(f, "location: unknown, {reason}")?,
         }
         writeln!(f, "map {}: {}", self.map, Names(&self.list))?;
         for phase in &self.phases {
