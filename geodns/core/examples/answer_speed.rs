@@ -6,6 +6,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::disallowed_types,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a measurement: it reads a clock, and what is wrong with its own input ends it"
@@ -149,10 +150,18 @@ fn served(networks: usize, chance: &mut Chance) -> Served {
     let nets: std::collections::BTreeSet<u32> =
         (0..networks).map(|_| (chance.next() as u32) & 0xffff_ff00).collect();
     let mut file = String::new();
+    // Every client has a list, as with a database of the whole internet.
+    for net in (0..1 << 12).map(|net| net << 20) {
+        let pop = chance.next() as usize % POPS;
+        let others = [1, 2].map(|step| (pop + step) % POPS);
+        writeln!(file, "{}/12 p{pop} p{} p{}", Ipv4Addr::from_bits(net), others[0], others[1])
+            .unwrap();
+    }
     for net in nets {
         let pop = chance.next() as usize % POPS;
-        let next = (pop + 1) % POPS;
-        writeln!(file, "{}/24 p{pop} p{next}", Ipv4Addr::from_bits(net)).unwrap();
+        let others = [1, 2].map(|step| (pop + step) % POPS);
+        writeln!(file, "{}/24 p{pop} p{} p{}", Ipv4Addr::from_bits(net), others[0], others[1])
+            .unwrap();
     }
     let start = Instant::now();
     let plan =

@@ -139,3 +139,27 @@ fn addresses_are_no_more_than_the_route_allows() {
     let (lines, _) = routed(&stage, "www.cdn.test.", "203.0.113.0/24");
     assert_eq!(lines[1..], ["an www.cdn.test. 60 A 192.0.2.1", "opt 1232 ecs=203.0.113.0/24/24"]);
 }
+
+#[test]
+fn a_name_may_hold_on_to_a_pop_whatever_its_case_and_client() {
+    let settings = SETTINGS.replace(
+        "[[geodns.route]]",
+        "[[geodns.route]]
+name = 'by-name'
+policy = ['up', 'sticky', 'first']
+sticky = { by = 'name' }
+[[geodns.route]]
+fallback = 'by-name'
+policy = ['up', 'sticky', 'first']
+sticky = { by = 'name' }",
+    );
+    let stage = Draft { settings: &settings, ..Draft::default() }.build().unwrap();
+    let pop = |name: &str| routed(&stage, name, "8.8.8.0/24").1.pop;
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..40 {
+        let lower = format!("n{number}.img.cdn.test.");
+        seen.insert(pop(&lower));
+        assert_eq!(pop(&lower), pop(&lower.to_uppercase()), "RFC 4343 §3");
+    }
+    assert_eq!(seen.len(), 3, "names are spread over all PoPs");
+}

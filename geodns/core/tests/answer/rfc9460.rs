@@ -48,7 +48,8 @@ fn https_records_say_what_a_pop_speaks() {
 #[test]
 fn hints_name_what_is_up() {
     let mut stage = Stage::new();
-    let rows: [(&str, fn(&mut Standings), &str); 4] = [
+    type Change = fn(&mut Standings);
+    let rows: [(&str, Change, &str); 4] = [
         ("§7.3 all", |_| {}, "ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=2001:db8::1"),
         (
             "§7.3 one address is down",
