@@ -32,7 +32,7 @@ use crate::{
         Located,
         client::{Client, Subnet},
     },
-    route::{Ask, Choice, MapId, Outcome, RouteId, rendezvous::name_key, slate::Slate},
+    route::{Ask, Choice, MapId, Outcome, Route, RouteId, rendezvous::name_key, slate::Slate},
     standing::Standings,
     wire::{
         chaos::ChaosAnswer,
@@ -387,13 +387,16 @@ impl Desk<'_> {
             }
             located
         };
+        let routes = self.snapshot.routes();
+        let by_name = routes.route(route).is_some_and(Route::is_by_name);
         let ask = Ask {
             wanted: records::wanted(self.question.rtype),
             client: client.address,
-            name: name_key(name.wire()),
+            // A hash over a whole name takes longer than a walk through the map.
+            name: if by_name { name_key(name.wire()) } else { 0 },
             draw: self.asked.draw,
         };
-        let choice = self.snapshot.routes().choose(route, &ask, self.standings, slate, locate);
+        let choice = routes.choose(route, &ask, self.standings, slate, locate);
         (choice, known.get())
     }
 }

@@ -81,6 +81,8 @@ pub struct Route {
     ways: Vec<RouteId>,
     all_down: AllDown,
     ttl: u32,
+    /// Whether what is chosen depends on the name, here or in a fallback.
+    by_name: bool,
     /// By how many bits clients are told apart at least: of IPv4 and of IPv6.
     bits_min: (u8, u8),
 }
@@ -92,7 +94,7 @@ pub struct Ask {
     pub wanted: Wanted,
     /// The address that decides ([`crate::locate::client::Client`]).
     pub client: IpAddr,
-    /// [`rendezvous::name_key`] of the name.
+    /// [`rendezvous::name_key`] of the name; anything, where [`Route::is_by_name`] says no.
     pub name: u64,
     /// A number without pattern, another one for each answer.
     pub draw: u64,
@@ -309,6 +311,12 @@ impl<'p, W: Watch> Pass<'p, W> {
 }
 
 impl Route {
+    /// Whether what is chosen depends on the name that is asked for.
+    #[must_use]
+    pub const fn is_by_name(&self) -> bool {
+        self.by_name
+    }
+
     fn apply(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {
         trace.begins(None, slate);
         filter::of_this_kind(slate, cx, trace);

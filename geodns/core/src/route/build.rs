@@ -54,14 +54,19 @@ impl Routes {
         let mut routes = Vec::new();
         for (index, route) in settings.iter().enumerate() {
             let at = format!("route[{index}]");
+            let map = map(route, maps, &at, &mut problems);
+            let filters = filters(route, &at, &mut problems);
+            let ways = ways(index, settings, &names, &at, &mut problems);
+            let by_name = |way: &RouteId| settings.get(way.index()).is_some_and(is_by_name);
             routes.push(Route {
                 name: route.name.as_str().into(),
                 names: route.names.iter().map(|name| name.as_str().into()).collect(),
                 sites: route.sites,
-                map: map(route, maps, &at, &mut problems),
+                map,
                 addresses_max: usize::try_from(route.addresses_max).unwrap_or(1).max(1),
-                filters: filters(route, &at, &mut problems),
-                ways: ways(index, settings, &names, &at, &mut problems),
+                filters,
+                by_name: ways.iter().any(by_name),
+                ways,
                 all_down: route.all_down,
                 ttl: u32::try_from(route.ttl.as_secs()).unwrap_or(u32::MAX),
                 bits_min: bits_min(route),
@@ -182,6 +187,11 @@ fn ways(
         next = settings.get(*index).and_then(|route| route.fallback.as_deref());
     }
     ways
+}
+
+/// Whether the policy holds on to names.
+fn is_by_name(route: &RouteSettings) -> bool {
+    route.policy.contains(&FilterName::Sticky) && !Sticky::new(&route.sticky).is_by_client()
 }
 
 /// By how many bits clients must be told apart for what the policy does by client.

@@ -78,8 +78,9 @@ impl Shedding {
         let load = |pop| cx.standing(pop).and_then(|pop| pop.load).unwrap_or(PerMille(0));
         let key = self.key.of(cx) ^ SALT;
         let keeps = |pop| {
-            let hash = mix(key, cx.standing(pop).map_or(0, |pop| pop.key));
-            falls_into(hash, self.share(load(pop)))
+            let share = self.share(load(pop));
+            let hash = || mix(key, cx.standing(pop).map_or(0, |pop| pop.key));
+            share == PerMille::ALL || falls_into(hash(), share)
         };
         if cx.source == Source::Rest && !slate.pops().any(keeps) {
             let least = slate.pops().min_by_key(|pop| load(*pop));

@@ -107,6 +107,10 @@ impl Slate {
     /// Orders by a score, lowest first; equal ones stay in order.
     pub(super) fn order_by(&mut self, mut score: impl FnMut(&Candidate) -> f64) {
         let Some(candidates) = self.candidates.get_mut(..self.count) else { return };
+        // One alone is in order: this is what `nearest` leaves of most lists.
+        if candidates.len() < 2 {
+            return;
+        }
         for candidate in candidates.iter_mut() {
             candidate.score = score(candidate);
         }
