@@ -6,7 +6,6 @@
 //! when values are built: [`crate::fleet`], [`crate::locate::plan`], [`crate::route`] and
 //! [`crate::health`] report every problem at once.
 
-mod answer;
 mod check;
 mod identity;
 mod map;
