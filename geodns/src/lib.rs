@@ -5,10 +5,11 @@
 //! query is never delayed by a reload, a probe or an operator.
 //! It deliberately does not know how an answer comes about.
 
-pub mod clock;
 mod connections;
 mod doh;
 mod doq;
+pub mod clock;
+pub mod geo;
 pub mod limits;
 pub mod listen;
 pub mod record;

@@ -1,0 +1,199 @@
+//! Where geo data come from: the operator's database files, or the built-in database of countries.
+//!
+//! In: `[geodns.geo]`. Out: the bytes of databases, in the order in which they are believed.
+//! Always holds: the built-in database is unpacked at most once, and only where it is used;
+//! a file is read whole, so that one which is replaced meanwhile harms nothing that was read.
+//! It deliberately does not know what a database says: `geodns_core::locate` does. Its callers are
+//! no serving threads: reading and unpacking take their time.
+
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use geodns_core::{
+    locate::database::{Database, DatabaseError},
+    settings::GeoSettings,
+};
+use lzma_rust2::LzmaReader;
+
+/// See `data/README.md` for where it is from and whom it is owed to.
+static PACKED: &[u8] = include_bytes!("../data/geo-whois-asn-country.mmdb.lzma");
+/// What [`PACKED`] unpacks to.
+const UNPACKED_BYTES: usize = 7_841_291;
+/// Memory that unpacking may take beside the result, in KiB: the dictionary is 8 MiB.
+const UNPACKING_KIB_MAX: u32 = 9 * 1024;
+/// The built-in database's name in messages.
+const BUILT_IN: &str = "the built-in database of countries";
+/// A database file at most; the largest that are sold have half as much.
+const FILE_BYTES_MAX: u64 = 2 << 30;
+
+static UNPACKED: OnceLock<Box<[u8]>> = OnceLock::new();
+
+/// Why there are no geo data. What runs is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum GeoError {
+    /// The operator's file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The operator's file is larger than any database.
+    #[error("{}: {bytes} bytes, a database has at most {FILE_BYTES_MAX}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The program itself is damaged.
+    #[error("{BUILT_IN} cannot be unpacked")]
+    BuiltIn(#[source] io::Error),
+    /// The file is no database.
+    #[error("a database cannot be used")]
+    Database(#[from] DatabaseError),
+}
+
+/// The bytes of one database, and what messages call it.
+#[derive(Debug)]
+pub struct Source {
+    name: Arc<str>,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    BuiltIn(&'static [u8]),
+    File(Vec<u8>),
+}
+
+/// All databases that the settings speak of, in order.
+#[derive(Debug)]
+pub struct Sources(Vec<Source>);
+
+impl Sources {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The first that cannot be read.
+    pub fn read(settings: &GeoSettings) -> Result<Self, GeoError> {
+        let mut sources = vec![match &settings.database {
+            Some(path) => Source::read(path)?,
+            None => Source { name: BUILT_IN.into(), bytes: Bytes::BuiltIn(built_in()?) },
+        }];
+        for path in &settings.supplements {
+            sources.push(Source::read(path)?);
+        }
+        Ok(Self(sources))
+    }
+
+    /// Opens them; each walk over one fills its own table of places.
+    ///
+    /// # Errors
+    /// The first that is no database.
+    pub fn open(&self) -> Result<Vec<Database<'_>>, GeoError> {
+        self.0.iter().map(|one| Ok(Database::open(&one.name, one.bytes())?)).collect()
+    }
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, GeoError> {
+        let failed = |source| GeoError::Read { path: path.to_owned(), source };
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length > FILE_BYTES_MAX {
+            return Err(GeoError::TooLarge { path: path.to_owned(), bytes: length });
+        }
+        // Its length is a hint, no promise: it may be written to at this moment.
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        file.by_ref().take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Self { name: path.display().to_string().into(), bytes: Bytes::File(bytes) })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::BuiltIn(bytes) => bytes,
+            Bytes::File(bytes) => bytes,
+        }
+    }
+}
+
+/// The files that the settings speak of, to be watched.
+pub fn files(settings: &GeoSettings) -> impl Iterator<Item = &Path> {
+    settings.database.iter().chain(&settings.supplements).map(PathBuf::as_path)
+}
+
+/// The built-in database, unpacked by the first who asks.
+fn built_in() -> Result<&'static [u8], GeoError> {
+    if let Some(unpacked) = UNPACKED.get() {
+        return Ok(unpacked);
+    }
+    let unpacked = unpack().map_err(GeoError::BuiltIn)?;
+    // Of two who come first at once, one unpacks in vain.
+    Ok(UNPACKED.get_or_init(|| unpacked))
+}
+
+fn unpack() -> io::Result<Box<[u8]>> {
+    let mut unpacked = Vec::with_capacity(UNPACKED_BYTES);
+    let reader = LzmaReader::new_mem_limit(PACKED, UNPACKING_KIB_MAX, None)?;
+    reader.take(FILE_BYTES_MAX).read_to_end(&mut unpacked)?;
+    if unpacked.len() != UNPACKED_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not the size it should have"));
+    }
+    Ok(unpacked.into_boxed_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use geodns_core::locate::place::Country;
+
+    use super::*;
+
+    #[test]
+    fn well_known_addresses_are_in_their_countries() {
+        let sources = Sources::read(&GeoSettings::default()).unwrap();
+        let databases = sources.open().unwrap();
+        let rows = [
+            ("193.0.6.139", "NL"),     // RIPE NCC
+            ("200.160.0.8", "BR"),     // registro.br
+            ("133.11.0.1", "JP"),      // the university of Tokyo
+            ("141.30.0.1", "DE"),      // the technical university of Dresden
+            ("196.21.0.1", "ZA"),      // South Africa's research network
+            ("202.12.29.1", "AU"),     // APNIC
+            ("18.0.0.1", "US"),        // once the MIT
+            ("2001:67c:2e8::1", "NL"), // RIPE NCC
+            ("2001:240::1", "JP"),     // IIJ
+            ("2001:12ff::1", "BR"),    // registro.br
+        ];
+        for (address, country) in rows {
+            let place = databases[0].find(address.parse().unwrap()).unwrap();
+            assert_eq!(place.country, Country::parse(country.as_bytes()), "{address}");
+        }
+        let nowhere = databases[0].find("10.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(nowhere.country, None);
+    }
+
+    #[test]
+    fn the_built_in_database_is_unpacked_once() {
+        let first = built_in().unwrap();
+        assert!(std::ptr::eq(first, built_in().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("city.mmdb");
+        let settings = GeoSettings { database: Some(path.clone()), supplements: Vec::new() };
+        let error = Sources::read(&settings).unwrap_err();
+        assert_eq!(error.to_string(), format!("{}: cannot be read", path.display()));
+        std::fs::write(&path, b"no database").unwrap();
+        let sources = Sources::read(&settings).unwrap();
+        let error = sources.open().unwrap_err();
+        let reason = std::error::Error::source(&error).unwrap().to_string();
+        assert!(reason.starts_with(&path.display().to_string()), "{reason}");
+    }
+}
