@@ -14,7 +14,7 @@ mod route;
 
 pub use self::{
     answer::{AnswerSettings, CookieSettings, RateLimitSettings},
-    check::{CheckKind, CheckSettings, HealthSettings, StateWord},
+    check::{CheckKind, CheckMethod, CheckSettings, HealthSettings, StateWord},
     map::{MapSettings, PreferSettings},
     pop::{FenceSettings, HttpsSettings, LocationSettings, PopSettings},
     route::{AllDown, RouteSettings},

@@ -22,6 +22,13 @@ pub struct CheckSettings {
     #[serde(default)]
     #[schemars(extend("x-kind" = "host", "x-example" = "health.cdn.example"))]
     pub host: Option<String>,
+    /// The method of the request.
+    #[serde(default)]
+    pub method: CheckMethod,
+    /// Whether an HTTPS answer must come with a certificate that the system's authorities vouch for,
+    /// for `host`. Without it a probe asks only whether the address answers.
+    #[serde(default)]
+    pub verify: bool,
     /// The statuses that pass.
     #[serde(default = "CheckSettings::default_status")]
     #[schemars(length(min = 1, max = 64))]
@@ -82,6 +89,8 @@ impl CheckSettings {
             port,
             path: Self::default_path(),
             host: None,
+            method: CheckMethod::default(),
+            verify: false,
             status: Self::default_status(),
             interval: Self::default_interval(),
             timeout: Self::default_timeout(),
@@ -104,6 +113,17 @@ pub enum CheckKind {
     Http,
     /// The same over TLS.
     Https,
+}
+
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CheckMethod {
+    /// GET; the content is not read.
+    #[default]
+    Get,
+    /// HEAD.
+    Head,
 }
 
 /// Whether something answers.
