@@ -20,7 +20,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use hyper::server::conn::http1;
@@ -111,6 +111,10 @@ async fn no_such_method(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
         .detail(format!("{} does not take {method}", uri.path()))
 }
+
+/// Who asks, for routes that are for some only: an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
 
 /// A bound admin listener that does not answer yet.
 #[derive(Debug)]
@@ -245,7 +249,10 @@ impl Connections {
     }
 
     async fn serve(mut self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        let service = TowerToHyperService::new(self.routes);
+        // A client that is gone already asks nothing.
+        let Ok(peer) = stream.peer_addr() else { return };
+        let routes = self.routes.layer(Extension(Peer(peer)));
+        let service = TowerToHyperService::new(routes);
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         let end = async { tokio::time::timeout(self.deadline, self.closed.changed()).await };
         let result = tokio::select! {

@@ -5,19 +5,22 @@
 //! query is never delayed by a reload, a probe or an operator.
 //! It deliberately does not know how an answer comes about.
 
+pub mod admin;
+pub mod clock;
 mod connections;
 mod doh;
 mod doq;
-pub mod clock;
 pub mod geo;
 pub mod limits;
 pub mod listen;
-mod streams;
-mod tcp;
+pub mod load;
 pub mod probe;
 pub mod record;
 pub mod serve;
+pub mod server;
 pub mod state;
+mod streams;
+mod tcp;
 pub mod tls;
 pub mod udp;
 pub mod workers;

@@ -21,7 +21,7 @@ use geodns_core::{
 };
 use parking_lot::Mutex;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch as channel},
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -47,6 +47,8 @@ struct Inner {
     watch: Mutex<Watch>,
     /// Something other than a probe changed what is to be done next.
     changed: Notify,
+    /// Whether every target has had a result; it stays so when others come.
+    ready: channel::Sender<bool>,
 }
 
 /// There is no PoP of this name.
@@ -65,8 +67,9 @@ impl Prober {
     ) -> (Self, Standings) {
         let watch = Watch::new(watched, clock.moment(), rand::random);
         let standings = watch.standings().clone();
+        let ready = channel::Sender::new(watch.table.is_ready());
         let (watch, changed) = (Mutex::new(watch), Notify::new());
-        (Self(Arc::new(Inner { clock, attempt, publish, watch, changed })), standings)
+        (Self(Arc::new(Inner { clock, attempt, publish, watch, changed, ready })), standings)
     }
 
     /// Probes until `end`.
@@ -92,7 +95,9 @@ impl Prober {
         let mut watch = self.0.watch.lock();
         let standings = watch.renew(watched, self.0.clock.moment(), rand::random);
         let result = publish(standings);
+        let ready = watch.table.is_ready();
         drop(watch);
+        self.0.ready.send_if_modified(|known| ready && !std::mem::replace(known, true));
         self.0.changed.notify_one();
         result
     }
@@ -127,6 +132,13 @@ impl Prober {
         self.0.watch.lock().table.is_ready()
     }
 
+    /// Waits until every target that there was has had a result.
+    pub async fn ready(&self) {
+        let mut ready = self.0.ready.subscribe();
+        // The sender lives as long as this prober.
+        drop(ready.wait_for(|ready| *ready).await);
+    }
+
     /// How the PoPs stand.
     #[must_use]
     pub fn standings(&self) -> Standings {
@@ -159,6 +171,8 @@ impl Inner {
         if let Some(standings) = watch.take(due, outcome, now, rand::random()) {
             (self.publish)(standings);
         }
+        let ready = watch.table.is_ready();
+        self.ready.send_if_modified(|known| ready && !std::mem::replace(known, true));
     }
 
     fn look(&self) {

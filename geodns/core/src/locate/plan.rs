@@ -25,7 +25,7 @@ const FILE_PROBLEMS_MAX: usize = 20;
 const PREFERRED_MAX: usize = 16;
 
 /// A map, ready to be compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapPlan {
     /// Its name.
     pub name: Arc<str>,

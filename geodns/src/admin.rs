@@ -1,0 +1,221 @@
+//! The routes of GeoDNS on the operators' listener: how PoPs stand, orders for them, and why a name
+//! is answered as it is.
+//!
+//! In: a server. Out: axum routes; every error is a problem detail (RFC 9457).
+//! Always holds: there are no tokens yet, so all of it is for this machine alone, and not for pages
+//! in a browser on it, whose requests say where they are from or cannot send JSON unasked; reading
+//! sources for an explanation happens on a thread that may wait.
+//! It deliberately does not know what an order comes to.
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{
+        FromRequestParts, Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
+    routing::{get, post},
+};
+use geodns_core::{
+    answer::explain::{Explanation, Inquiry, explain},
+    health::operator::Order,
+    locate::Map,
+    settings::StateWord,
+    wire::{kind::RecordType, name::Name},
+};
+use http::{StatusCode, header::ORIGIN, request::Parts};
+use nearcast_daemon::{admin::Peer, http_problem::Problem};
+use serde::Deserialize;
+
+use crate::{
+    probe::{NoSuchPop, status::PopStatus},
+    server::{Server, chain},
+};
+
+/// The longest end that an order can be given; a longer one is no end.
+const LASTING_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The routes of `server`.
+pub fn router(server: Server) -> Router {
+    Router::new()
+        .route("/v1/route", get(route))
+        .route("/v1/pops", get(pops))
+        .route("/v1/pops/{name}", get(pop))
+        .route("/v1/pops/{name}/drain", post(drain))
+        .route("/v1/pops/{name}/undrain", post(undrain))
+        .route("/v1/pops/{name}/force", post(force))
+        .route("/v1/pops/{name}/unforce", post(unforce))
+        .with_state(server)
+}
+
+/// A request that comes from this machine, and from no page in a browser.
+struct Local;
+
+impl<S: Sync> FromRequestParts<S> for Local {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let forbidden = |why| Err(Problem::new(StatusCode::FORBIDDEN).detail(why));
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
+        if !peer.is_some_and(|ip| ip.is_loopback()) {
+            return forbidden("this is answered on loopback only: ask on the machine itself");
+        }
+        if parts.headers.contains_key(ORIGIN) {
+            return forbidden("this is not for pages in a browser");
+        }
+        Ok(Self)
+    }
+}
+
+/// `?name=&client=&type=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+    client: IpAddr,
+    #[serde(default, rename = "type")]
+    rtype: Option<String>,
+}
+
+/// What an order is given with; all of it may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Terms {
+    /// How long it holds, as `10m`; without it, until the process ends.
+    #[serde(default, rename = "for")]
+    lasting: Option<String>,
+}
+
+/// What `force` is given with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forced {
+    state: StateWord,
+    #[serde(default, rename = "for")]
+    lasting: Option<String>,
+}
+
+async fn route(
+    _local: Local,
+    State(server): State<Server>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Explanation>, Problem> {
+    let Query(asked) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+    let name = Name::parse(rooted(&asked.name).as_bytes(), None)
+        .map_err(|error| bad(format!("name: {error}")))?;
+    let rtype = asked.rtype.as_deref().unwrap_or("A");
+    let rtype = RecordType::parse(rtype.to_ascii_uppercase().as_bytes())
+        .ok_or_else(|| bad(format!("type: \"{rtype}\" is no type of records")))?;
+    let inquiry = Inquiry { name, rtype, client: asked.client, draw: rand::random() };
+    let turn = server.clone();
+    let turn = turn.explaining().acquire().await;
+    let explained = tokio::task::spawn_blocking(move || {
+        let loaded = server.loaded();
+        let view = server.shared().view();
+        let find =
+            |map: &Map| loaded.find(map.name(), inquiry.client).map_err(|error| chain(&error));
+        explain(view.served(), &inquiry, find)
+    });
+    let explained = explained.await;
+    drop(turn);
+    explained.map(Json).map_err(|error| {
+        tracing::error!(%error, "an explanation broke off");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
+    })
+}
+
+async fn pops(_local: Local, State(server): State<Server>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "pops": server.prober().status() }))
+}
+
+async fn pop(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+) -> Result<Json<PopStatus>, Problem> {
+    status(&server, &name)
+}
+
+async fn drain(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+    terms: Result<Json<Terms>, JsonRejection>,
+) -> Result<Json<PopStatus>, Problem> {
+    order(&server, &name, Order::Drain, given(terms)?.lasting.as_deref())
+}
+
+async fn undrain(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+    terms: Result<Json<Terms>, JsonRejection>,
+) -> Result<Json<PopStatus>, Problem> {
+    order(&server, &name, Order::Undrain, given(terms)?.lasting.as_deref())
+}
+
+async fn force(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+    forced: Result<Json<Forced>, JsonRejection>,
+) -> Result<Json<PopStatus>, Problem> {
+    let forced = given(forced)?;
+    order(&server, &name, Order::Force(forced.state), forced.lasting.as_deref())
+}
+
+async fn unforce(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+    terms: Result<Json<Terms>, JsonRejection>,
+) -> Result<Json<PopStatus>, Problem> {
+    if given(terms)?.lasting.is_some() {
+        return Err(bad("for: what ends a force has no end itself".to_owned()));
+    }
+    order(&server, &name, Order::Unforce, None)
+}
+
+/// Gives the order, and says how the PoP stands then.
+fn order(
+    server: &Server,
+    name: &str,
+    order: Order,
+    lasting: Option<&str>,
+) -> Result<Json<PopStatus>, Problem> {
+    let lasting = lasting.map(duration).transpose()?;
+    server.prober().order(name, order, lasting).map_err(|error| no_such_pop(&error))?;
+    status(server, name)
+}
+
+fn status(server: &Server, name: &str) -> Result<Json<PopStatus>, Problem> {
+    let found = server.prober().status().into_iter().find(|pop| pop.name == name);
+    found.map(Json).ok_or_else(|| no_such_pop(&NoSuchPop(name.to_owned())))
+}
+
+fn duration(text: &str) -> Result<Duration, Problem> {
+    let parsed = humantime::parse_duration(text).ok();
+    parsed.filter(|span| !span.is_zero() && *span <= LASTING_MAX).ok_or_else(|| {
+        bad(format!("for: \"{text}\" is not a duration such as \"10m\", of a year at most"))
+    })
+}
+
+fn given<T>(content: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    let told =
+        |rejection: JsonRejection| Problem::new(rejection.status()).detail(rejection.body_text());
+    content.map(|Json(content)| content).map_err(told)
+}
+
+fn no_such_pop(error: &NoSuchPop) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND).detail(error.to_string())
+}
+
+fn bad(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST).detail(detail)
+}
+
+/// Operators leave the last dot out.
+fn rooted(name: &str) -> String {
+    if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }
+}
