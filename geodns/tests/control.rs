@@ -1,0 +1,12 @@
+//! What probes, reloads and operators do to a server, over real sockets.
+
+#[path = "control/listener.rs"]
+mod listener;
+#[path = "control/operators.rs"]
+mod operators;
+#[path = "control/probes.rs"]
+mod probes;
+#[path = "control/stage.rs"]
+mod stage;
+#[path = "control/whole.rs"]
+mod whole;
