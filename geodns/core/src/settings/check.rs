@@ -107,7 +107,7 @@ impl CheckSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
-    /// Connects.
+    /// Connects. The kernel accepts for a process that was stopped, so this does not see one.
     #[default]
     Tcp,
     /// Connects and sends a request.

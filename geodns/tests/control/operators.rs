@@ -1,0 +1,111 @@
+//! What operators ask and order over the admin listener.
+
+use std::net::SocketAddr;
+
+use geodns_core::settings::StateWord;
+use http::StatusCode;
+use nearcast_daemon::{
+    admin::{self, Admin},
+    metrics::Metrics,
+    settings::AdminSettings,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    listener::Place,
+    probes::fleet,
+    stage::{LONG, Stage, plan},
+};
+
+/// Asks, and says the status and the content.
+async fn ask(admin: SocketAddr, request: &str, more: &str, content: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let length = content.len();
+    let text = format!(
+        "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}content-length: {length}\r\n\r\n{content}"
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(LONG, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let content = answer.split("\r\n\r\n").nth(1).unwrap();
+    (status, serde_json::from_str(content).unwrap_or(Value::Null))
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_order_and_ask_why() {
+    let places = Place::some(2, None).await;
+    let stage = Stage::start(plan(fleet(&places), Vec::new())).unwrap();
+    stage.ready().await;
+    let bound = Admin::bind("127.0.0.1:0".parse().unwrap(), &AdminSettings::default()).unwrap();
+    let admin = bound.address();
+    let routes = admin::router(
+        &Metrics::new(),
+        &stage.readiness,
+        geodns::admin::router(stage.server.clone()),
+    );
+    let serving = tokio::spawn(bound.serve(routes, std::future::pending()));
+    let first = places[0].address.ip();
+
+    let (status, pops) = ask(admin, "GET /v1/pops", "", "").await;
+    assert_eq!(status, 200);
+    assert_eq!(pops["pops"][0]["name"], "p0");
+    assert_eq!(pops["pops"][0]["ipv4"], "up");
+    assert_eq!(pops["pops"][1]["drained"], false);
+
+    let (status, told) =
+        ask(admin, "GET /v1/route?name=www.cdn.test&client=198.51.100.7", "", "").await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["rcode"], "NOERROR");
+    assert_eq!(told["route"]["pops"], json!(["p0"]));
+
+    let (status, pop) = ask(admin, "POST /v1/pops/p0/drain", JSON, r#"{"for": "10m"}"#).await;
+    assert_eq!((status, &pop["drained"]), (200, &json!(true)), "{pop}");
+    assert!(pop["order_ends_in_seconds"].as_u64().unwrap() >= 590);
+    assert_ne!(stage.dig("www.cdn.test").await.1, [first]);
+    let (status, pop) = ask(admin, "POST /v1/pops/p0/undrain", JSON, "{}").await;
+    assert_eq!((status, &pop["drained"]), (200, &json!(false)), "{pop}");
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
+    let down = r#"{"state": "down"}"#;
+    let (status, pop) = ask(admin, "POST /v1/pops/p0/force", JSON, down).await;
+    assert_eq!((status, &pop["forced"], &pop["ipv4"]), (200, &json!("down"), &json!("down")));
+    assert_ne!(stage.dig("www.cdn.test").await.1, [first]);
+    let (status, _) = ask(admin, "POST /v1/pops/p0/unforce", JSON, "{}").await;
+    assert_eq!(status, 200);
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
+
+    let refused = [
+        ("GET /v1/pops/p9", "", "", StatusCode::NOT_FOUND),
+        ("POST /v1/pops/p9/drain", JSON, "{}", StatusCode::NOT_FOUND),
+        ("POST /v1/pops/p0/drain", JSON, r#"{"for": "soon"}"#, StatusCode::BAD_REQUEST),
+        ("POST /v1/pops/p0/drain", JSON, r#"{"until": "noon"}"#, StatusCode::UNPROCESSABLE_ENTITY),
+        // A page in a browser can send neither of these unasked.
+        ("POST /v1/pops/p0/drain", "", "{}", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (
+            "POST /v1/pops/p0/drain",
+            "content-type: application/json\r\norigin: https://evil.example\r\n",
+            "{}",
+            StatusCode::FORBIDDEN,
+        ),
+        ("GET /v1/route?name=www.cdn.test", "", "", StatusCode::BAD_REQUEST),
+        ("GET /v1/route?name=www..test&client=::1", "", "", StatusCode::BAD_REQUEST),
+        ("GET /v1/route?name=www.cdn.test&client=::1&type=NO", "", "", StatusCode::BAD_REQUEST),
+        ("GET /v1/pops/p0/drain", "", "", StatusCode::METHOD_NOT_ALLOWED),
+    ];
+    for (request, more, content, expected) in refused {
+        let (status, problem) = ask(admin, request, more, content).await;
+        assert_eq!(status, expected.as_u16(), "{request}: {problem}");
+        assert_eq!(problem["status"], expected.as_u16(), "{request}: {problem}");
+    }
+    let orders = stage.server.prober().status();
+    assert!(orders.iter().all(|pop| !pop.drained && pop.ipv4 == Some(StateWord::Up)));
+    serving.abort();
+    stage.end().await;
+}
