@@ -90,7 +90,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 42] = [
+    const OTHER: [(&str, &str, bool); 43] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", false),
         ("node.workers", "3", false),

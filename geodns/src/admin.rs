@@ -114,6 +114,8 @@ async fn route(
     let rtype = RecordType::parse(rtype.to_ascii_uppercase().as_bytes())
         .ok_or_else(|| bad(format!("type: \"{rtype}\" is no type of records")))?;
     let inquiry = Inquiry { name, rtype, client: asked.client, draw: rand::random() };
+    let turn = server.clone();
+    let turn = turn.explaining().acquire().await;
     let explained = tokio::task::spawn_blocking(move || {
         let loaded = server.loaded();
         let view = server.shared().view();
@@ -121,7 +123,9 @@ async fn route(
             |map: &Map| loaded.find(map.name(), inquiry.client).map_err(|error| chain(&error));
         explain(view.served(), &inquiry, find)
     });
-    let explained = explained.await.map_err(|error| {
+    let explained = explained.await;
+    drop(turn);
+    let explained = explained.map_err(|error| {
         tracing::error!(%error, "an explanation broke off");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
     })?;

@@ -66,6 +66,7 @@ pub struct Loaded {
     plans: Arc<[MapPlan]>,
     fleet: Arc<FleetView>,
     geo: GeoSettings,
+    /// Of [`files`], those of geo data first.
     prints: Vec<Print>,
 }
 
@@ -81,7 +82,7 @@ impl Loaded {
     ) -> Result<Self, LoadError> {
         let started = Instant::now();
         // Taken before the files are read: one that is replaced meanwhile is seen as new later.
-        let prints = geo::files(&settings.geo).map(Print::of).collect();
+        let prints = files(settings).map(Print::of).collect();
         let plans: Arc<[MapPlan]> = plans(settings, fleet)?.into();
         let mut new = Self {
             maps: Vec::new(),
@@ -136,7 +137,10 @@ impl Loaded {
     }
 
     fn is_of_the_same_world(&self, before: &Self) -> bool {
-        self.prints == before.prints && self.fleet.same_geography(&before.fleet)
+        let (ours, theirs) = (geo::files(&self.geo).count(), geo::files(&before.geo).count());
+        let same_data =
+            ours == theirs && self.prints.iter().take(ours).eq(before.prints.iter().take(theirs));
+        same_data && self.fleet.same_geography(&before.fleet)
     }
 
     fn map_of(&self, plan: &MapPlan) -> Option<Arc<Map>> {

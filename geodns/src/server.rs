@@ -32,7 +32,7 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::{
     runtime,
-    sync::Notify,
+    sync::{Notify, Semaphore},
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -63,7 +63,7 @@ pub struct Plan {
     /// The fleet.
     pub fleet: Arc<FleetView>,
     /// The zones, in the order of the settings; sites answer under the first.
-    pub zones: Vec<ZonePlan>,
+    pub zones: Arc<[ZonePlan]>,
     /// The names of the sites.
     pub sites: Vec<Box<str>>,
     /// The node's name, which NSID and `id.server` tell where the settings say no other.
@@ -134,16 +134,25 @@ struct Inner {
     streams: StreamLimits,
     control: runtime::Handle,
     draining: Draining,
-    /// Held while a plan is taken, which may take seconds.
+    /// Held while a plan is taken, which may take seconds: for threads that may wait.
     loading: Mutex<Loading>,
+    in_force: Mutex<InForce>,
     /// A plan was taken: other files may count now.
     taken: Notify,
+    /// An explanation reads all sources, so there is one at a time.
+    explaining: Semaphore,
+}
+
+/// What of the last plan is asked for by who may not wait.
+#[derive(Clone)]
+struct InForce {
+    loaded: Arc<Loaded>,
+    lame_duck: Duration,
 }
 
 /// What a reload starts from.
 struct Loading {
     plan: Plan,
-    loaded: Arc<Loaded>,
     limiter: Option<Arc<Limiter>>,
     own_secrets: Secrets,
 }
@@ -202,8 +211,10 @@ impl Server {
             streams,
             control: world.control,
             draining: world.draining,
-            loading: Mutex::new(Loading { plan, loaded, limiter, own_secrets }),
+            in_force: Mutex::new(InForce { loaded, lame_duck: plan.lame_duck }),
+            loading: Mutex::new(Loading { plan, limiter, own_secrets }),
             taken: Notify::new(),
+            explaining: Semaphore::new(1),
         }));
         server.spawn(loaded_condition, probed_condition);
         Ok(server)
@@ -249,16 +260,21 @@ impl Server {
         &self.0.prober
     }
 
-    /// The maps that are in force. It waits for a reload that is under way.
+    /// The maps that are in force.
     #[must_use]
     pub fn loaded(&self) -> Arc<Loaded> {
-        Arc::clone(&self.0.loading.lock().loaded)
+        Arc::clone(&self.0.in_force.lock().loaded)
+    }
+
+    /// Held by who explains an answer.
+    pub(crate) fn explaining(&self) -> &Semaphore {
+        &self.0.explaining
     }
 
     fn take(&self, loading: &mut Loading, plan: Plan) -> Result<(), PlanError> {
         let inner = &self.0;
         check(&plan)?;
-        let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, Some(&loading.loaded))?);
+        let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, Some(&self.loaded()))?);
         let before = Arc::clone(&inner.front.snapshot.lock());
         let snapshot = Arc::new(snapshot(&plan, &loaded, loading.own_secrets, Some(&before))?);
         drop(before);
@@ -278,7 +294,8 @@ impl Server {
             inner.shared.publish(served, limiter.clone());
             Ok::<_, PlanError>(())
         })?;
-        *loading = Loading { plan, loaded, limiter, own_secrets: loading.own_secrets };
+        *inner.in_force.lock() = InForce { loaded, lame_duck: plan.lame_duck };
+        *loading = Loading { plan, limiter, own_secrets: loading.own_secrets };
         Ok(())
     }
 
@@ -307,7 +324,7 @@ impl Server {
             }
         }
         loaded.fails("draining");
-        let lame_duck = self.0.loading.lock().plan.lame_duck;
+        let lame_duck = self.0.in_force.lock().lame_duck;
         tracing::info!(?lame_duck, "queries are answered on for a while");
         // Who sends queries here learns first that it should not; stopping cuts that short.
         drop(timeout(lame_duck, draining.stopped()).await);
@@ -323,10 +340,10 @@ impl Server {
     /// Takes up files of geo data that are replaced.
     async fn follow_files(self) {
         let mut watcher = Watcher::new();
+        watcher.watch(&self.loaded());
         loop {
-            watcher.watch(load::files(&self.0.loading.lock().plan.settings));
             tokio::select! {
-                () = self.0.taken.notified() => {}
+                () = self.0.taken.notified() => watcher.watch(&self.loaded()),
                 () = watcher.changed() => self.reload_files().await,
             }
         }

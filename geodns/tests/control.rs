@@ -2,5 +2,11 @@
 
 #[path = "control/listener.rs"]
 mod listener;
+#[path = "control/operators.rs"]
+mod operators;
 #[path = "control/probes.rs"]
 mod probes;
+#[path = "control/stage.rs"]
+mod stage;
+#[path = "control/whole.rs"]
+mod whole;

@@ -66,7 +66,7 @@ pub async fn run(
     let _guard = Unfinished { room: Arc::clone(&room), filling: Arc::clone(&filling) };
     let deserted = async {
         if plan.background {
-            future::pending().await
+            future::pending::<()>().await;
         } else {
             room.table.deserted(&filling).await;
         }

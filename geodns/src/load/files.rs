@@ -15,6 +15,8 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
+use super::Loaded;
+
 /// A burst of events ends when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -41,6 +43,7 @@ pub struct Watcher {
     events: mpsc::Receiver<()>,
     sender: mpsc::Sender<()>,
     watching: Option<(BTreeSet<PathBuf>, RecommendedWatcher)>,
+    /// The files as they were when they were last taken up, or when that was last tried.
     prints: Vec<Print>,
     /// Something was seen that has not settled yet.
     seen: bool,
@@ -54,9 +57,12 @@ impl Watcher {
         Self { events, sender, watching: None, prints: Vec::new(), seen: false }
     }
 
-    /// Watches these files from now on.
-    pub fn watch<'p>(&mut self, files: impl Iterator<Item = &'p Path>) {
-        self.prints = files.map(Print::of).collect();
+    /// Watches the files that these maps were made of from now on, and whatever has happened to
+    /// them since.
+    pub fn watch(&mut self, loaded: &Loaded) {
+        self.prints.clone_from(&loaded.prints);
+        // What happened before the folders are watched made no event.
+        self.seen = true;
         let folder = |print: &Print| match print.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             Some(_) | None => PathBuf::from("."),
@@ -78,7 +84,8 @@ impl Watcher {
         }
     }
 
-    /// Waits until one of the files is another than it was, and has settled. Cancel safe.
+    /// Waits until one of the files is another than it was, and has settled; what it is now counts
+    /// as tried. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
             if !self.seen && self.events.recv().await.is_none() {
