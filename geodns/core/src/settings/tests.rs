@@ -3,7 +3,6 @@
 use super::*;
 use crate::{
     fleet::FleetView,
-    limit::Rates,
     route::{Routes, filter::FilterName},
 };
 
@@ -49,28 +48,6 @@ negative_ttl_max = '30s'
 map_memory_max = '64 MiB'
 [geodns.health]
 ramp_up = '2m'
-[geodns.answer]
-id = 'fra-1'
-version = 'GeoDNS'
-udp_bytes_max = 1400
-padding_block_bytes = 128
-[geodns.cookies]
-enabled = true
-secrets = 'cookie.secrets'
-[geodns.rate_limit]
-enabled = true
-answers = 5
-nodata = 4
-nxdomain = 3
-referrals = 2
-errors = 1
-burst = '1s'
-window = '10s'
-slip = 3
-bits_v4 = 25
-bits_v6 = 64
-allow = ['192.0.2.0/24']
-entries = 2048
 [[geodns.map]]
 name = 'eu'
 pops = ['fra']
@@ -102,12 +79,6 @@ name = 'fra'",
     assert_eq!(settings.route[0].all_down, AllDown::Servfail);
     assert_eq!(settings.route[0].policy[5], FilterName::Sticky);
     assert_eq!(settings.map[0].prefer[0].asns, [64_500]);
-    assert_eq!(settings.answer.udp_bytes_max, 1400);
-    let limits = settings.rate_limit.limits().unwrap();
-    let rates = Rates { answer: 5, nodata: 4, nxdomain: 3, referral: 2, error: 1 };
-    assert_eq!((limits.rates, limits.entries, limits.slip), (rates, 2048, 3));
-    assert_eq!((limits.ipv4_prefix_length, limits.ipv6_prefix_length), (25, 64));
-    assert!(RateLimitSettings { enabled: false, ..settings.rate_limit.clone() }.limits().is_none());
     assert!(Routes::build(&settings.route, &["eu".into()]).is_ok());
 }
 
