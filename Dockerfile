@@ -22,6 +22,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin nearcast
 COPY --from=build /src/target/release/nearcast /usr/local/bin/nearcast
+# Whose data the built-in database is: its licence asks that this goes with it.
+COPY --from=build /src/geodns/data/README.md /src/geodns/data/NRO_LICENSE /usr/share/doc/nearcast/
 USER nearcast
 EXPOSE 80
 # The port of `[admin] listen` in the settings file; the probe below asks it.

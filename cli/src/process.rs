@@ -76,7 +76,8 @@ pub(crate) struct Process {
     edges: Edges,
     dns: Option<Dns>,
     admin: Option<(SocketAddr, oneshot::Sender<()>)>,
-    listening: Condition,
+    /// What an edge says of readiness.
+    listening: Option<Condition>,
     access_log: AccessLog,
     log: Log,
     deadline: Duration,
@@ -90,7 +91,8 @@ impl Process {
         let access_log = AccessLog::open(&plan.log).map_err(|error| Failure::of(&error))?;
         let metrics = Metrics::new();
         let readiness = Readiness::new();
-        let listening = readiness.condition("edge-listening", "starting");
+        let has_edges = !plan.edges.is_empty();
+        let listening = has_edges.then(|| readiness.condition("edge-listening", "starting"));
         let control = admin::control_runtime().map_err(|error| Failure::of(&error))?;
         let fills = Builder::new_multi_thread()
             .thread_name("fills")
@@ -138,7 +140,7 @@ impl Process {
             more = more.merge(geodns::admin::router(dns.server().clone()));
         }
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
-        listening.holds();
+        listening.iter().for_each(Condition::holds);
         let deadline = plan.node.drain_deadline;
         let process = Self {
             control,
@@ -214,15 +216,13 @@ impl Process {
     /// Drains and ends.
     pub(crate) fn end(self) -> Result<(), Failure> {
         let Self { control, fills, edges, dns, mut signals, deadline, .. } = self;
-        self.listening.fails("draining");
+        self.listening.iter().for_each(|listening| listening.fails("draining"));
         tracing::info!(deadline = ?deadline, "draining");
         let left = control.block_on(async {
             let cut = ending(&mut signals).shared();
-            let (edges_left, dns_left) = tokio::join!(
-                edges.drain(deadline, cut.clone()),
-                drain_dns(dns.as_ref(), deadline, cut)
-            );
-            edges_left + dns_left
+            // As long as DNS is answered from here, it may answer with this node's own edge.
+            let dns_left = drain_dns(dns.as_ref(), deadline, cut.clone()).await;
+            dns_left + edges.drain(deadline, cut).await
         });
         edges.join();
         let query_log = dns.map(Dns::join);

@@ -28,7 +28,16 @@ pub(super) fn write(recorder: &Recorder, scrape: &mut Scrape<'_>) -> fmt::Result
     write_routed(recorder, scrape)?;
     write_proofs(recorder, scrape)?;
     write_lost(recorder, scrape)?;
-    write_connections(recorder, scrape)
+    write_connections(recorder, scrape)?;
+    write_log(recorder, scrape)
+}
+
+fn write_log(recorder: &Recorder, scrape: &mut Scrape<'_>) -> fmt::Result {
+    let lines = recorder.log.counts();
+    let mut family =
+        scrape.counter("dns_query_log_lines", "Lines of the query log, by what became of them.")?;
+    family.sample(&[("became", "written")], lines.written)?;
+    family.sample(&[("became", "dropped")], lines.dropped)
 }
 
 fn write_queries(recorder: &Recorder, scrape: &mut Scrape<'_>) -> fmt::Result {
