@@ -7,7 +7,7 @@
 //! Does not know: how anything is applied.
 
 use edge_core::settings::EdgeSettings;
-use geodns::plan;
+use geodns::{limits::StreamLimits, plan};
 use geodns_core::settings::GeodnsSettings;
 use nearcast_config::NodeConfig;
 
@@ -32,7 +32,11 @@ const ROWS: [Row; 26] = [
     ("geodns.tls.doh_path", |a, b| dns_agree(a, b, |a, b| a.tls.doh_path == b.tls.doh_path)),
     ("geodns.query_log", |a, b| dns_agree(a, b, |a, b| a.query_log == b.query_log)),
     ("geodns.limits of connections", |a, b| {
-        dns_agree(a, b, |a, b| plan::streams(a) == plan::streams(b))
+        dns_agree(a, b, |a, b| {
+            let of_b =
+                StreamLimits { https_path: a.tls.doh_path.as_str().into(), ..plan::streams(b) };
+            plan::streams(a) == of_b
+        })
     }),
     ("admin.listen", |a, b| a.admin.listen == b.admin.listen),
     ("admin.connections_max", |a, b| a.admin.connections_max == b.admin.connections_max),

@@ -109,6 +109,15 @@ enum Way {
     Http2(StreamInterim),
 }
 
+impl Way {
+    fn to(connection: &Connection, content: &RequestContent) -> Option<Self> {
+        match &connection.handle {
+            Some(handle) => Some(Self::Http1(handle.interim())),
+            None => content.interim().map(Self::Http2),
+        }
+    }
+}
+
 /// A request on its way through the forwarding rooms.
 #[derive(Clone)]
 struct Ask {
@@ -236,10 +245,6 @@ impl Hall {
             KEY.set(key);
             return Answered::now(answer::refused(self, record, Refusal::BadRequest));
         };
-        let charge = match judged.hit() {
-            Some(_) => None,
-            None => self.room.reserve(waiting_bytes(&parts)).map(Arc::new),
-        };
         let ask = Ask {
             key: CacheKey::from(key.as_slice()),
             host: arrival.host.as_str().to_owned(),
@@ -249,19 +254,13 @@ impl Hall {
             snapshot: Arc::clone(&snapshot),
             now,
             directives,
-            interim: match &connection.handle {
-                Some(handle) => Some(Way::Http1(handle.interim())),
-                None => content.interim().map(Way::Http2),
-            },
+            interim: Way::to(connection, &content),
             client: connection.client,
             max_forwards: arrival.max_forwards,
             head: parts,
-            charge,
+            charge: None,
         };
         KEY.set(key);
-        if judged.hit().is_none() && ask.charge.is_none() {
-            return Answered::now(answer::crowded_out(self, record));
-        }
         if let Some((stored, _)) = judged.hit() {
             let from = answer::Stored { response: stored, part: judged.part, key: shown.as_ref() };
             let response = answer::stored(self, &ask.snapshot, &ask.head, from, record);
@@ -274,11 +273,15 @@ impl Hall {
     /// Everything that is not answered from the store at once.
     async fn forward(
         self: Arc<Self>,
-        ask: Ask,
+        mut ask: Ask,
         judged: Judged,
         content: RequestContent,
         record: Box<Record>,
     ) -> Response<ServeBody> {
+        ask.charge = self.room.reserve_waiting(waiting_bytes(&ask.head)).map(Arc::new);
+        if ask.charge.is_none() {
+            return answer::crowded_out(&self, record);
+        }
         let reason = match judged.verdict {
             Verdict::Forward(reason) => reason,
             Verdict::Hit | Verdict::HitStale { .. } | Verdict::Refuse(_) => ForwardReason::Miss,

@@ -238,7 +238,7 @@ impl Memory {
     /// See [`reserve`].
     #[must_use]
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
-        reserve(&self.budget, &*self.tier, bytes)
+        reserve(&self.budget, &*self.tier, bytes, 0)
     }
 }
 
@@ -246,11 +246,16 @@ impl Memory {
 /// go, where somebody still reads them.
 const EVICTIONS_MAX: usize = 16;
 
-/// Takes bytes from the budget; if it must, stored responses give way.
+/// Takes bytes from the budget and leaves `spare` for others; if it must, stored responses give way.
 #[must_use]
-pub fn reserve(budget: &Arc<Budget>, tier: &dyn Tier, bytes: usize) -> Option<Charge> {
+pub fn reserve(
+    budget: &Arc<Budget>,
+    tier: &dyn Tier,
+    bytes: usize,
+    spare: usize,
+) -> Option<Charge> {
     let mut tries = 0..=EVICTIONS_MAX;
-    budget.reserve_after(bytes, || match tries.next() {
+    budget.reserve_after(bytes, spare, || match tries.next() {
         None => false,
         // What was evicted before may be enough.
         Some(0) => {

@@ -154,18 +154,18 @@ async fn drain(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Option<Json<Terms>>, JsonRejection>,
+    terms: Result<Json<Terms>, JsonRejection>,
 ) -> Result<Json<PopStatus>, Problem> {
-    order(&server, &name, Order::Drain, terms_of(terms)?.lasting.as_deref())
+    order(&server, &name, Order::Drain, given(terms)?.lasting.as_deref())
 }
 
 async fn undrain(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Option<Json<Terms>>, JsonRejection>,
+    terms: Result<Json<Terms>, JsonRejection>,
 ) -> Result<Json<PopStatus>, Problem> {
-    order(&server, &name, Order::Undrain, terms_of(terms)?.lasting.as_deref())
+    order(&server, &name, Order::Undrain, given(terms)?.lasting.as_deref())
 }
 
 async fn force(
@@ -182,17 +182,12 @@ async fn unforce(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Option<Json<Terms>>, JsonRejection>,
+    terms: Result<Json<Terms>, JsonRejection>,
 ) -> Result<Json<PopStatus>, Problem> {
-    if terms_of(terms)?.lasting.is_some() {
+    if given(terms)?.lasting.is_some() {
         return Err(bad("for: what ends a force has no end itself".to_owned()));
     }
     order(&server, &name, Order::Unforce, None)
-}
-
-/// The terms of an order; without content there are none.
-fn terms_of(terms: Result<Option<Json<Terms>>, JsonRejection>) -> Result<Terms, Problem> {
-    terms.transpose().map_or_else(|| Ok(Terms::default()), given)
 }
 
 /// Gives the order, and says how the PoP stands then.

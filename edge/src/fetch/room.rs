@@ -121,7 +121,13 @@ impl FillRoom {
 
     /// Takes bytes from the budget; if it must, stored responses give way.
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
-        store::reserve(&self.budget, &*self.tier, bytes)
+        store::reserve(&self.budget, &*self.tier, bytes, 0)
+    }
+
+    /// The same for a request that waits: a sixteenth is left for what it waits for, or a crowd
+    /// would keep its own answer out.
+    pub fn reserve_waiting(&self, bytes: usize) -> Option<Charge> {
+        store::reserve(&self.budget, &*self.tier, bytes, self.budget.limit() / 16)
     }
 
     /// The charge of a window of `bytes`, or of the smallest one.

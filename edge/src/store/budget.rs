@@ -53,18 +53,20 @@ impl Budget {
     /// Takes `bytes` from the budget, or refuses and counts it.
     #[must_use]
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        self.reserve_after(bytes, || false)
+        self.reserve_after(bytes, 0, || false)
     }
 
-    /// The same, but `make_room` is asked before each further try, until it says that it cannot.
+    /// The same, but `spare` bytes must be left for others, and `make_room` is asked before each
+    /// further try, until it says that it cannot.
     #[must_use]
     pub fn reserve_after(
         self: &Arc<Self>,
         bytes: usize,
+        spare: usize,
         mut make_room: impl FnMut() -> bool,
     ) -> Option<Charge> {
         loop {
-            if let Some(charge) = self.take(bytes) {
+            if let Some(charge) = self.take(bytes, spare) {
                 return Some(charge);
             }
             if !make_room() {
@@ -74,8 +76,8 @@ impl Budget {
         }
     }
 
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        let limit = self.limit.load(Ordering::Relaxed);
+    fn take(self: &Arc<Self>, bytes: usize, spare: usize) -> Option<Charge> {
+        let limit = self.limit.load(Ordering::Relaxed).saturating_sub(spare);
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|sum| *sum <= limit)
         });

@@ -313,7 +313,7 @@ mod tests {
             tier.give_way(5_000);
         }
         assert!(!tier.give_way(5_000));
-        assert!((32_000 - 640..=32_000).contains(&tier.usage().bytes), "{:?}", tier.usage());
+        assert!((32_000 - 1_024..=32_000).contains(&tier.usage().bytes), "{:?}", tier.usage());
         assert!(tier.lookup(key(99).as_bytes()).is_some());
         assert!(tier.lookup(BALLAST).is_none());
     }

@@ -40,6 +40,8 @@ async fn what_is_malformed_reached_no_limit() {
         let mut client = stage.h1();
         client.send(&request).await;
         client.rest().await;
+        // It does not stay: that would be a deadline of its own.
+        drop(client.io);
         client.served.await.unwrap();
         let hit: u64 = stage.edge.hall().limits.counts().values().sum();
         assert_eq!((hit, stage.hits(reason)), (limits, limits), "{reason}");
