@@ -48,11 +48,12 @@ fn addresses() -> Vec<IpAddr> {
     };
     let address = |index: usize| {
         let (high, low) = (next(), next());
-        if index % 4 == 0 {
+        if index.is_multiple_of(4) {
             let bits = u128::from(high >> 3 | 1 << 61) << 64 | u128::from(low);
             IpAddr::V6(Ipv6Addr::from_bits(bits))
         } else {
-            IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(high >> 32).unwrap()))
+            let [a, b, c, d, ..] = high.to_be_bytes();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         }
     };
     (0..ADDRESSES).map(address).collect()
@@ -135,7 +136,8 @@ fn a_million_addresses_have_the_same_first_pop_as_with_gdnsd() {
         }
         compared += 1;
         let list = map.locate(*address).list;
-        let first = list.ranked.first().map(|ranked| ranked.pop).or(list.rest.first().copied());
+        let first =
+            list.ranked.first().map(|ranked| ranked.pop).or_else(|| list.rest.first().copied());
         let ours = first.map_or("", |pop| fleet.name(pop));
         if ours != theirs {
             wrong.push(format!("{address}: {ours}, gdnsd {theirs}, {:?}", place.point));
