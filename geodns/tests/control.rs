@@ -1,4 +1,9 @@
 //! What probes, reloads and operators do to a server, over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test builds is well-formed, or it fails"
+)]
 
 #[path = "control/listener.rs"]
 mod listener;

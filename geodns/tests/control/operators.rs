@@ -46,11 +46,10 @@ async fn operators_see_order_and_ask_why() {
     stage.ready().await;
     let bound = Admin::bind("127.0.0.1:0".parse().unwrap(), &AdminSettings::default()).unwrap();
     let admin = bound.address();
-    let routes = admin::router(
-        &Metrics::new(),
-        &stage.readiness,
-        geodns::admin::router(stage.server.clone()),
-    );
+    let metrics = Metrics::new();
+    geodns::probe::page::register(stage.server.prober(), &metrics);
+    let routes =
+        admin::router(&metrics, &stage.readiness, geodns::admin::router(stage.server.clone()));
     let serving = tokio::spawn(bound.serve(routes, std::future::pending()));
     let first = places[0].address.ip();
 
