@@ -97,7 +97,7 @@ impl DnsPlan {
             draining,
         };
         let server = Server::new(self.plan, world).map_err(|error| Failure::of(&error))?;
-        server.prober().register(metrics);
+        geodns::probe::page::register(server.prober(), metrics);
         let workers = server.start(bound).map_err(|error| Failure::of(&error))?;
         Ok(Dns { server, workers, drain, log })
     }

@@ -8,11 +8,7 @@
 //! It deliberately does not know what a state means for an answer, or who else knows the standings.
 
 pub mod attempt;
-<<<<<<< ours
-mod page;
-=======
 pub mod page;
->>>>>>> theirs
 pub mod status;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::disallowed_types,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a measurement: it reads a clock, and what is wrong with its own input ends it"
