@@ -141,8 +141,14 @@ fn a_secret_is_read_and_never_repeated() {
     assert_eq!(CookieSecret::parse(&hex.to_uppercase()), CookieSecret::parse(hex));
     assert_ne!(CookieSecret::parse(&hex.replace("e5", "e6")), CookieSecret::parse(hex));
     assert!(CookieSecret::keys(&[]).is_none());
-    for wrong in ["", "e5", &hex[1..], &format!("{hex}0"), &hex.replace('e', "g"), &"é".repeat(16)]
-    {
+    for wrong in [
+        "",
+        "e5",
+        hex.strip_prefix("e").unwrap(),
+        &format!("{hex}0"),
+        &hex.replace('e', "g"),
+        &"é".repeat(16),
+    ] {
         assert_eq!(CookieSecret::parse(wrong), None, "{wrong}");
         let fault = toml::from_str::<CookieSettings>(&format!("secrets = ['{wrong}']"));
         let fault = fault.unwrap_err();
