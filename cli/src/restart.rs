@@ -31,7 +31,7 @@ const ROWS: [Row; 26] = [
     ("geodns.tls.doq", |a, b| dns_agree(a, b, |a, b| a.tls.doq == b.tls.doq)),
     ("geodns.tls.doh_path", |a, b| dns_agree(a, b, |a, b| a.tls.doh_path == b.tls.doh_path)),
     ("geodns.query_log", |a, b| dns_agree(a, b, |a, b| a.query_log == b.query_log)),
-    ("geodns.limits of connections", |a, b| {
+    ("geodns.limits", |a, b| {
         dns_agree(a, b, |a, b| {
             let of_b =
                 StreamLimits { https_path: a.tls.doh_path.as_str().into(), ..plan::streams(b) };
@@ -169,7 +169,7 @@ mod tests {
             with(&format!("{zone}{listen}{line}"))
         };
         let started = with("");
-        let limits = "geodns.limits of connections";
+        let limits = "geodns.limits";
         for (key, value, named) in [
             ("geodns.listen", "[\"127.0.0.1:5354\"]", Some("geodns.listen")),
             ("geodns.workers", "3", Some("geodns.workers")),
@@ -183,7 +183,7 @@ mod tests {
             ("geodns.udp_bytes_max", "1400", None),
             ("geodns.lame_duck", "\"3s\"", None),
             ("geodns.rate_limit.answer", "7", None),
-            ("geodns.health.ttl_max", "\"3s\"", None),
+            ("geodns.health.ttl_max", "\"30s\"", None),
         ] {
             let new = with(&format!("{key} = {value}"));
             let told: Vec<_> = needed(&started, &new).collect();
