@@ -289,3 +289,38 @@ fn a_taken_port_is_named_with_the_option_that_moves_it() {
         assert!(!data.path().join("up.json").exists(), "nothing runs, so nothing is said to");
     }
 }
+
+#[test]
+fn an_edge_is_stopped_and_started_again_where_it_was() {
+    let up = Up::start(&["--json"]).unwrap();
+    let edges = up.edges();
+    let [first, second, _] = edges[..] else { panic!("not three edges: {edges:?}") };
+    assert!(edges.iter().all(|edge| edge.port() == first.port()), "one port: {edges:?}");
+    let admin = up.facts["admin"].as_str().unwrap().to_owned();
+    let act = |path: &str, more: &[&str]| {
+        let url = format!("http://{admin}/up/edges/{path}");
+        curl(&[&["-X", "POST"], more, &[&url]].concat()).unwrap()
+    };
+    let up_now = |name: &str| {
+        let listed = curl(&[&format!("http://{admin}/up/edges")]).unwrap();
+        let edges: Value = serde_json::from_str(content(&listed)).unwrap();
+        let edge = edges.as_array().unwrap().iter().find(|edge| edge["name"] == name).unwrap();
+        edge["up"].as_bool().unwrap()
+    };
+    // What a page in a browser would send.
+    assert!(act("iad/stop", &["-H", "Origin: http://evil.test"]).starts_with("HTTP/1.1 403"));
+    assert!(act("nowhere/stop", &[]).starts_with("HTTP/1.1 404"));
+    assert!(up_now("iad"));
+    assert_eq!(Connection::open(first).unwrap().get("/").unwrap().status, 200);
+
+    assert!(act("iad/stop", &[]).starts_with("HTTP/1.1 200"));
+    assert!(!up_now("iad"));
+    TcpStream::connect(first).unwrap_err();
+    assert_eq!(Connection::open(second).unwrap().get("/").unwrap().status, 200);
+    assert!(act("iad/stop", &[]).starts_with("HTTP/1.1 200"), "again changes nothing");
+
+    assert!(act("iad/start", &[]).starts_with("HTTP/1.1 200"));
+    assert!(up_now("iad"));
+    assert_eq!(Connection::open(first).unwrap().get("/").unwrap().status, 200);
+    up.interrupted().unwrap();
+}
