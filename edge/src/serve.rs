@@ -29,7 +29,7 @@ use edge_core::{
     directives::RequestDirectives,
     fields::Fields,
     forward,
-    key::CacheKey,
+    key::{CacheKey, Scheme},
     outcome::{ForwardReason, Outcome, Refusal, Verdict},
     reuse::RequestView,
     site::{Host, Policy},
@@ -130,6 +130,8 @@ struct Ask {
     host: String,
     /// The target as it is keyed and forwarded.
     target: String,
+    /// The scheme that its client used.
+    scheme: Scheme,
     /// The same, as it is sent.
     origin_target: Uri,
     key: CacheKey,
@@ -166,10 +168,12 @@ struct Head<'a, F> {
     /// The target in origin-form.
     target: &'a str,
     fields: &'a F,
+    /// Whether what its sender says about the client is believed.
+    trusted: bool,
 }
 
 impl<'a> Head<'a, HeaderMap> {
-    fn of(head: &'a request::Parts) -> Self {
+    fn of(head: &'a request::Parts, trusted: bool) -> Self {
         Self {
             method: &head.method,
             version: head.version,
@@ -178,6 +182,7 @@ impl<'a> Head<'a, HeaderMap> {
             path: head.uri.path(),
             target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
             fields: &head.headers,
+            trusted,
         }
     }
 }
@@ -187,6 +192,7 @@ struct Arrival<'h, 's> {
     host: Host<'h>,
     entry: &'s SiteEntry,
     policy: &'s Policy,
+    scheme: Scheme,
     max_forwards: Option<u64>,
 }
 
@@ -209,13 +215,14 @@ impl Hall {
         if parts.headers.contains_key(header::CONNECTION) {
             forward::drop_nominated(&mut parts.headers);
         }
-        if !snapshot.edge.trusts(connection.client.ip()) {
+        let trusted = snapshot.edge.trusts(connection.client.ip());
+        if !trusted {
             forward::drop_claims(&mut parts.headers);
         }
         if let Some(uri) = outward::with_path(&parts.uri) {
             parts.uri = uri;
         }
-        let head = Head::of(&parts);
+        let head = Head::of(&parts, trusted);
         let arrival = match self.arrive(&snapshot, &head, content.size_hint().lower()) {
             Ok(arrival) => arrival,
             Err(refusal) => {
@@ -249,6 +256,7 @@ impl Hall {
             key: CacheKey::from(key.as_slice()),
             host: arrival.host.as_str().to_owned(),
             target: target.into_owned(),
+            scheme: arrival.scheme,
             origin_target,
             entry: arrival.entry.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -303,10 +311,7 @@ impl Hall {
         if head.target.len() as u64 > limits.uri_bytes_max.as_u64() {
             return Err(Refusal::UriTooLong);
         }
-        // RFC 9110 §7.4: an https resource is not served over a connection that is not secured.
-        if head.scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("http")) {
-            return Err(Refusal::MisdirectedHost);
-        }
+        let scheme = asked_scheme(head).ok_or(Refusal::MisdirectedHost)?;
         // HTTP/1.1 reads it before it gets here.
         if head.version == Version::HTTP_2
             && !wire::is_path(head.method.as_str().as_bytes(), head.target.as_bytes())
@@ -328,7 +333,7 @@ impl Hall {
             .find(&host)
             .and_then(|site| snapshot.sites.get(&site.id))
             .ok_or(Refusal::MisdirectedHost)?;
-        Ok(Arrival { host, entry, policy: entry.site.policy(head.path), max_forwards })
+        Ok(Arrival { host, entry, policy: entry.site.policy(head.path), scheme, max_forwards })
     }
 }
 
@@ -346,6 +351,19 @@ fn waiting_bytes(head: &request::Parts) -> usize {
         name.as_str().len().saturating_add(value.len()).saturating_add(FIELD_BYTES)
     };
     head.headers.iter().map(line).fold(WAITING_BYTES.saturating_add(target), usize::saturating_add)
+}
+
+/// The scheme that a request's client used; `None` where this connection may not say so. RFC 9110
+/// §7.4: an https resource is not served over a connection that is not secured, unless by a trusted
+/// peer it comes from one that is.
+fn asked_scheme<F: Fields>(head: &Head<'_, F>) -> Option<Scheme> {
+    let is = |name: &str| head.scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(name));
+    match head.trusted {
+        false => (head.scheme.is_none() || is("http")).then_some(Scheme::Http),
+        true if is("https") => Some(Scheme::Https),
+        true if head.scheme.is_none() || is("http") => Some(forward::claimed_scheme(head.fields)),
+        true => None,
+    }
 }
 
 /// The host that a request is for. Where both the target and Host say it, they have to agree

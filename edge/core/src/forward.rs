@@ -15,7 +15,7 @@ mod forwarded;
 #[cfg(test)]
 mod tests;
 
-pub use self::claims::{Believed, drop_claims, is_claim, is_of_peer};
+pub use self::claims::{Believed, claimed_scheme, drop_claims, is_claim, is_of_peer};
 
 use std::net::IpAddr;
 
@@ -32,7 +32,7 @@ pub struct Peer<'a> {
     pub trusted: bool,
     /// The version of the message.
     pub version: Version,
-    /// The scheme that the peer used.
+    /// The scheme that the client used, as the peer says if it is trusted.
     pub scheme: Scheme,
     /// The host that the peer asked for, as it said it.
     pub host: &'a str,
@@ -318,24 +318,18 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     } else {
         drop_claims(fields);
     }
-    let (address, scheme) = (peer.address.to_canonical(), scheme_name(peer.scheme));
+    let (address, scheme) = (peer.address.to_canonical(), peer.scheme.as_str());
     append_member(fields, &header::FORWARDED, &forwarded::element(address, peer.host, scheme));
     append_member(fields, &X_FORWARDED_FOR, &address.to_string());
-    for (name, value) in [(X_FORWARDED_HOST, peer.host), (X_FORWARDED_PROTO, scheme)] {
-        if !fields.contains_key(&name)
-            && !value.is_empty()
-            && let Ok(value) = HeaderValue::from_str(value)
-        {
-            fields.insert(name, value);
-        }
+    if !fields.contains_key(&X_FORWARDED_HOST)
+        && !peer.host.is_empty()
+        && let Ok(host) = HeaderValue::from_str(peer.host)
+    {
+        fields.insert(X_FORWARDED_HOST, host);
     }
-}
-
-const fn scheme_name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    }
+    // A trusted peer's claim is read already; said once, nobody can read another scheme in it than
+    // the one that is keyed.
+    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
 }
 
 /// Adds a member at the end of a list field, all of it in one line.

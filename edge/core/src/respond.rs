@@ -118,8 +118,11 @@ pub fn head(
         }
         Answer::NotModified => StatusCode::NOT_MODIFIED,
         Answer::Whole | Answer::PreconditionFailed | Answer::NotSatisfiable => {
-            // Where content follows, its framing says its length; a HEAD has only the field.
-            if let (&Method::HEAD, Some(length)) = (method, stored.content_length) {
+            // Where content follows, its framing says its length; a HEAD has only the field, but
+            // not a 204 (RFC 9110 §8.6).
+            if let (&Method::HEAD, Some(length)) = (method, stored.content_length)
+                && stored.status != StatusCode::NO_CONTENT
+            {
                 fields.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
             }
             stored.status

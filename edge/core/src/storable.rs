@@ -12,7 +12,7 @@
 mod tests;
 mod verdict;
 
-pub use self::verdict::{NotStored, judge};
+pub use self::verdict::{NotStored, is_of_resource, judge};
 
 use http::{HeaderMap, Method, StatusCode};
 

@@ -22,7 +22,7 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 
 use super::{
     FetchError,
-    freshen::{freshen, freshen_by_head, retire, retire_by_head},
+    freshen::{freshen, freshen_by_head, retire_by_head, retire_stale},
     pool::{OriginRequest, Pool},
     response::OriginBody,
     room::{FillLimits, FillRoom},
@@ -157,8 +157,8 @@ fn end_of_head(
         Ok(_) if !status.is_server_error() => {
             retire_by_head(room, filling, plan, (status, &fields));
         }
-        Err(unshared) if unshared.of_response() && !status.is_server_error() => {
-            retire(room, filling, plan);
+        Err(unshared) if unshared.of_resource(status) => {
+            retire_stale(room, filling, plan, times.1);
         }
         Ok(_) | Err(_) => {}
     }
@@ -236,14 +236,15 @@ fn keep_private(
 ) {
     // An error is no word on what is stored (RFC 9111 §4.3.3); nor is an answer that is kept out of
     // the store for the sake of this request.
-    if why.of_response() && !head.status.is_server_error() {
-        retire(room, filling, plan);
-    }
-    if why.of_response() && filling.range.is_none() {
-        let until = room.clock.now().plus(plan.limits.uncacheable_remembered);
-        room.uncacheable.insert(room.fingerprint(filling.key.as_bytes()), until);
-    }
     let status = head.status;
+    if why.of_resource(status) {
+        let now = room.clock.now();
+        retire_stale(room, filling, plan, now);
+        if filling.range.is_none() {
+            let until = now.plus(plan.limits.uncacheable_remembered);
+            room.uncacheable.insert(room.fingerprint(filling.key.as_bytes()), until);
+        }
+    }
     head.headers = fields;
     if !plan.background && filling.interest() > 0 {
         *plan.private.response.lock() = Some(http::Response::from_parts(head, body));

@@ -99,6 +99,18 @@ pub(super) fn retire(room: &FillRoom, filling: &Filling, plan: &FillPlan) {
     }
 }
 
+/// The same for an answer that is for its client alone: what is fresh stays, or any client whose own
+/// fields bring such an answer (a session's cookie) could take it from all others.
+pub(super) fn retire_stale(room: &FillRoom, filling: &Filling, plan: &FillPlan, now: Timestamp) {
+    for stored in &plan.validating {
+        let freshness = &stored.head.freshness;
+        let serves = freshness.is_fresh(now) && !freshness.no_cache;
+        if !serves && stored.head.vary.matches(&plan.client_fields) {
+            room.tier.remove(&filling.key, stored);
+        }
+    }
+}
+
 /// The same for the answer to a HEAD: what it repeats is not out of date (RFC 9111 §4.3.5).
 pub(super) fn retire_by_head(
     room: &FillRoom,

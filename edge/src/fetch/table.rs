@@ -16,7 +16,7 @@ use std::{
 use edge_core::{
     key::{self, CacheKey, VaryKey},
     range::{self, Ranges},
-    storable::{NotStored, StoredHead},
+    storable::{self, NotStored, StoredHead},
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
@@ -77,8 +77,15 @@ pub enum Unshared {
 }
 
 impl Unshared {
-    /// Whether the response, not the request or the moment, is the reason: the next request for
-    /// the key will probably find the same.
+    /// Whether the response, not the request or the moment, is the reason, so that the next request
+    /// for the key will probably find the same: it is of a kind that is not stored, and its `status`
+    /// says what the resource is like.
+    #[must_use]
+    pub fn of_resource(self, status: StatusCode) -> bool {
+        self.of_response() && storable::is_of_resource(status)
+    }
+
+    /// Whether the response, not the request, is the reason.
     #[must_use]
     pub fn of_response(self) -> bool {
         match self {

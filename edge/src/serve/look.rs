@@ -13,7 +13,7 @@ use std::{borrow::Cow, sync::Arc};
 use edge_core::{
     directives::RequestDirectives,
     fields::Fields,
-    key::{self, KeyParts, Scheme},
+    key::{self, KeyParts},
     outcome::{ForwardReason, Verdict},
     range::{self, Span},
     reuse::{self, RequestView, Selection},
@@ -79,7 +79,7 @@ impl Hall {
         let directives = RequestDirectives::parse(head.fields);
         key.clear();
         let parts = KeyParts {
-            scheme: Scheme::Http,
+            scheme: arrival.scheme,
             site: arrival.entry.site.id,
             host: arrival.host.as_str(),
             target: &target,

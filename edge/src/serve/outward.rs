@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use edge_core::{
-    forward::{self, Peer},
-    key::Scheme,
-};
+use edge_core::forward::{self, Peer};
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery},
@@ -18,8 +15,8 @@ use crate::fetch::pool::OnInterim;
 pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
     let address = ask.client.ip().to_canonical();
     let trusted = ask.snapshot.edge.trusts(address);
-    let peer =
-        Peer { address, trusted, version: ask.head.version, scheme: Scheme::Http, host: &ask.host };
+    let (version, scheme) = (ask.head.version, ask.scheme);
+    let peer = Peer { address, trusted, version, scheme, host: &ask.host };
     let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node, &hall.cdn_id);
     if let Some(left) = ask.max_forwards {
         fields.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
@@ -37,7 +34,7 @@ pub(super) fn authority(ask: &Ask) -> &str {
 
 /// The effective target URI, after the rule's query plan.
 pub(super) fn target_uri(ask: &Ask) -> String {
-    format!("http://{}{}", authority(ask), ask.target)
+    format!("{}://{}{}", ask.scheme.as_str(), authority(ask), ask.target)
 }
 
 /// An absolute-form target without a path, its query set behind the path that it means

@@ -10,7 +10,7 @@ use std::{future, sync::Arc};
 
 use edge_core::{
     forward, invalidation,
-    key::{self, KeyParts, Scheme},
+    key::{self, KeyParts},
     outcome::{Detail, ForwardReason, Outcome},
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
@@ -127,7 +127,7 @@ async fn send(
 
 /// RFC 9111 §4.4: what a non-error answer to an unsafe or unknown method makes unusable.
 fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
-    let target = (Scheme::Http, outward::authority(ask), ask.target.as_str());
+    let target = (ask.scheme, outward::authority(ask), ask.target.as_str());
     for uri in invalidation::targets(&ask.head.method, head.status, target, &head.headers) {
         let policy = ask.entry.site.policy(uri.split('?').next().unwrap_or(&uri));
         let target = key::forward_target(&uri, &policy.query);
@@ -135,7 +135,7 @@ fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
         key::write_key(
             &mut bytes,
             &KeyParts {
-                scheme: Scheme::Http,
+                scheme: ask.scheme,
                 site: ask.entry.site.id,
                 host: &ask.host,
                 target: &target,

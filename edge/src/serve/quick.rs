@@ -71,6 +71,7 @@ impl wire::Quick for Desk {
             path: raw.target.split('?').next().unwrap_or_default(),
             target: raw.target,
             fields: &Believed { fields: raw, trusted },
+            trusted,
         };
         let arrival = self.hall.arrive(&snapshot, &head, 0).ok()?;
         let mut key = KEY.take();
@@ -122,6 +123,7 @@ impl Desk {
             path: "",
             target: &target,
             fields: &HeaderMap::new(),
+            trusted: false,
         };
         record(&self.connection, &head, times, &self.hall.nowhere)
     }

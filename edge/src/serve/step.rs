@@ -175,7 +175,7 @@ pub(super) fn private(
     }
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
-        round.alone |= why.of_response() || why == Unshared::Head;
+        round.alone |= why.of_resource(status) || why == Unshared::Head;
         return Step::Again;
     };
     let Some(mut record) = record.take() else { return Step::Again };

@@ -9,8 +9,8 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::X_FORWARDED_FOR;
-use crate::fields::Fields;
+use super::{X_FORWARDED_FOR, X_FORWARDED_PROTO, forwarded};
+use crate::{fields::Fields, key::Scheme};
 
 /// How the names of most claims begin.
 const PREFIX: &[u8] = b"x-forwarded-";
@@ -32,6 +32,20 @@ impl<F: Fields> Fields for Believed<'_, F> {
 
     fn count(&self) -> usize {
         self.fields.count()
+    }
+}
+
+/// The scheme that the client behind a trusted sender used, by that sender's own word: the last
+/// member of X-Forwarded-Proto, or else of Forwarded.
+#[must_use]
+pub fn claimed_scheme<F: Fields>(fields: &F) -> Scheme {
+    let claimed = match fields.lines(&X_FORWARDED_PROTO).last() {
+        Some(line) => line.rsplit(|octet| *octet == b',').next(),
+        None => fields.lines(&header::FORWARDED).last().and_then(forwarded::last_proto),
+    };
+    match claimed {
+        Some(claimed) if claimed.trim_ascii().eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(_) | None => Scheme::Http,
     }
 }
 

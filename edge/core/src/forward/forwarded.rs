@@ -1,8 +1,8 @@
 //! Forwarded: who a request came from (RFC 7239 §4).
 //!
 //! In: an address, a host, a scheme; or a value as received. Out: one element; or whether the
-//! value is a list, so that something can be added to it. Always holds: an element is one
-//! whatever the host contains.
+//! value is a list, so that something can be added to it; or the scheme that its last element says.
+//! Always holds: an element is one whatever the host contains.
 
 use std::net::IpAddr;
 
@@ -39,6 +39,40 @@ fn push_value(element: &mut String, value: &str) {
         element.push(c);
     }
     element.push('"');
+}
+
+/// The `proto` of the last element of a list, if it says one (RFC 7239 §5.4).
+pub(super) fn last_proto(value: &[u8]) -> Option<&[u8]> {
+    let mut rest = value;
+    let mut proto = None;
+    loop {
+        rest = rest.trim_ascii_start();
+        rest = match rest.split_first() {
+            None => return proto,
+            Some((b';', after)) => after,
+            Some((b',', after)) => {
+                // Empty elements are no elements (RFC 9110 §5.6.1.2).
+                if !after.iter().all(|octet| matches!(octet, b',' | b' ' | b'\t')) {
+                    proto = None;
+                }
+                after
+            }
+            Some(_) => {
+                let after = pair(rest)?;
+                let read = rest.get(..rest.len().saturating_sub(after.len()))?;
+                let (name, value) = read.split_at(read.iter().position(|octet| *octet == b'=')?);
+                if name.eq_ignore_ascii_case(b"proto") {
+                    proto = value.get(1..).map(unquoted);
+                }
+                after
+            }
+        };
+    }
+}
+
+/// A scheme needs no quoted pair, so only the quotes go.
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// Whether a value is a list of elements; white space around `;` is tolerated.

@@ -287,8 +287,9 @@ fn claims_about_the_client_are_replaced_unless_the_peer_is_trusted() {
         ("x-forwardedness", "kept"),
     ]);
     let said = |trusted| {
-        let mut fields =
-            request_fields(&claims, &Peer { trusted, ..peer("192.0.2.1") }, "edge", "edge");
+        let scheme = if trusted { claimed_scheme(&claims) } else { Scheme::Http };
+        let peer = Peer { trusted, scheme, ..peer("192.0.2.1") };
+        let mut fields = request_fields(&claims, &peer, "edge", "edge");
         fields.remove(VIA);
         fields.remove(CDN_LOOP);
         lines(&fields)
@@ -306,7 +307,7 @@ fn claims_about_the_client_are_replaced_unless_the_peer_is_trusted() {
     assert_eq!(
         said(true),
         [
-            "forwarded: for=10.0.0.1, for=\"[::1]\" ; proto=https, for=192.0.2.1;host=a.example;proto=http",
+            "forwarded: for=10.0.0.1, for=\"[::1]\" ; proto=https, for=192.0.2.1;host=a.example;proto=https",
             "x-forwarded-for: 10.0.0.1, 192.0.2.1",
             "x-forwarded-host: evil.example",
             "x-forwarded-port: 8443",
@@ -314,6 +315,32 @@ fn claims_about_the_client_are_replaced_unless_the_peer_is_trusted() {
             "x-forwardedness: kept",
         ]
     );
+}
+
+#[test]
+fn the_scheme_is_the_nearest_senders_word() {
+    const PROTO: &str = "x-forwarded-proto";
+    const FOR: &str = "forwarded";
+    let rows: &[(&[(&str, &str)], Scheme)] = &[
+        (&[], Scheme::Http),
+        (&[(PROTO, "https")], Scheme::Https),
+        (&[(PROTO, " HTTPS ")], Scheme::Https),
+        (&[(PROTO, "http")], Scheme::Http),
+        (&[(PROTO, "wss")], Scheme::Http),
+        (&[(PROTO, "http, https")], Scheme::Https),
+        (&[(PROTO, "https,http")], Scheme::Http),
+        (&[(PROTO, "http"), (PROTO, "https")], Scheme::Https),
+        (&[(PROTO, "http"), (FOR, "for=192.0.2.1;proto=https")], Scheme::Http),
+        (&[(FOR, "for=192.0.2.1;proto=https")], Scheme::Https),
+        (&[(FOR, "for=192.0.2.1;Proto=\"https\"; by=_a")], Scheme::Https),
+        (&[(FOR, "for=192.0.2.1;proto=http, proto=https, ,")], Scheme::Https),
+        (&[(FOR, "proto=https, for=192.0.2.1")], Scheme::Http),
+        (&[(FOR, "for=\"a, proto=https\"")], Scheme::Http),
+        (&[(FOR, "proto=https, for=\"a")], Scheme::Http),
+    ];
+    for (fields, wanted) in rows {
+        assert_eq!(claimed_scheme(&map(fields)), *wanted, "{fields:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) fn resolve(
 ) -> Option<String> {
     let reference = before(reference.trim_matches([' ', '\t']), '#');
     let rest = match split_scheme(reference) {
-        Some((name, rest)) if name.eq_ignore_ascii_case(scheme_name(scheme)) => {
+        Some((name, rest)) if name.eq_ignore_ascii_case(scheme.as_str()) => {
             // Without an authority it names nothing of ours.
             rest.starts_with("//").then_some(rest)?
         }
@@ -37,13 +37,6 @@ pub(crate) fn resolve(
             normal(&format!("{directory}/{rest}"))
         }
     })
-}
-
-const fn scheme_name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    }
 }
 
 fn before(text: &str, mark: char) -> &str {

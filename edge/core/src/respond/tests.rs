@@ -155,6 +155,9 @@ fn whole_answer_is_the_stored_one_with_its_age() {
     assert_eq!(head_of(&unframed, Method::HEAD).1[header::CONTENT_LENGTH], "10", "§8.6");
     unframed.content_length = None;
     assert_eq!(head_of(&unframed, Method::HEAD).1.get(header::CONTENT_LENGTH), None);
+    let mut none = stored(204, &[]);
+    none.content_length = Some(0);
+    assert_eq!(head_of(&none, Method::HEAD).1.get(header::CONTENT_LENGTH), None, "§8.6");
     let framed = stored(200, &[("content-length", "10")]);
     assert_eq!(lines(&head_of(&framed, Method::HEAD).1), lines(&head_of(&framed, Method::GET).1));
 

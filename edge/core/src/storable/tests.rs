@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
-use super::{Exchange, NotStored, StoredHead, judge};
+use super::{Exchange, NotStored, StoredHead, is_of_resource, judge};
 use crate::{
     freshness::LifetimeSource, range::ContentRange, site::Policy, time::Timestamp,
     validation::Validators,
@@ -643,6 +643,29 @@ fn rfc9110_8_6_content_length_counts_when_it_is_one_number() {
         let head = store(&Method::GET, &[], 200, &response, &policy()).unwrap();
         assert_eq!(head.content_length, *expected, "{lengths:?}");
     }
+    let response = [("cache-control", "max-age=9"), ("content-length", "0")];
+    let head = store(&Method::GET, &[], 204, &response, &policy()).unwrap();
+    assert_eq!(head.fields.get("content-length"), None, "a 204 must not have one");
+}
+
+#[test]
+fn rfc9110_15_3_7_a_part_that_answers_if_range_is_not_stored() {
+    let response = [("cache-control", "max-age=9"), ("content-range", "bytes 0-1/2")];
+    let range = [("range", "bytes=0-1"), ("if-range", "\"a\"")];
+    let got = store(&Method::GET, &range, 206, &response, &policy());
+    assert_eq!(got.map(drop), Err(NotStored::IfRange));
+    store(&Method::GET, &range[..1], 206, &response, &policy()).unwrap();
+    store(&Method::GET, &range, 200, &response[..1], &policy()).unwrap();
+}
+
+#[test]
+fn rfc9111_4_3_3_errors_of_one_request_or_moment_are_no_word_on_the_resource() {
+    for status in [200, 204, 206, 301, 304, 404, 405, 410, 451] {
+        assert!(is_of_resource(StatusCode::from_u16(status).unwrap()), "{status}");
+    }
+    for status in [400, 401, 403, 407, 408, 413, 414, 416, 417, 421, 425, 429, 431, 500, 503, 599] {
+        assert!(!is_of_resource(StatusCode::from_u16(status).unwrap()), "{status}");
+    }
 }
 
 #[test]
@@ -659,7 +682,7 @@ fn rfc9111_4_1_the_variant_is_that_of_the_request() {
 #[test]
 fn every_reason_has_its_word_and_its_cause() {
     use NotStored::{
-        Authorization, Bypass, Method as OfMethod, MustUnderstand, NoStore, Part, Private,
+        Authorization, Bypass, IfRange, Method as OfMethod, MustUnderstand, NoStore, Part, Private,
         RequestNoStore, SetCookie, Status, Unspecified, Useless, Vary, VaryBytes,
     };
     let rows = [
@@ -669,6 +692,7 @@ fn every_reason_has_its_word_and_its_cause() {
         (Authorization, "authorization", false),
         (Status, "status", false),
         (Part, "part", false),
+        (IfRange, "if-range", false),
         (NoStore, "no-store", true),
         (Private, "private", true),
         (MustUnderstand, "must-understand", true),

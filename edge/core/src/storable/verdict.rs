@@ -28,6 +28,9 @@ pub enum NotStored {
     Status,
     /// A 206 that is not exactly one part of known position.
     Part,
+    /// A 206 to a request with If-Range, which may leave out fields that its client has (RFC 9110
+    /// §15.3.7): others lack them.
+    IfRange,
     /// The response's no-store.
     NoStore,
     /// The response's private.
@@ -57,6 +60,7 @@ impl NotStored {
             Self::Authorization => "authorization",
             Self::Status => "status",
             Self::Part => "part",
+            Self::IfRange => "if-range",
             Self::NoStore => "no-store",
             Self::Private => "private",
             Self::MustUnderstand => "must-understand",
@@ -86,9 +90,24 @@ impl NotStored {
             | Self::Authorization
             | Self::Status
             | Self::Part
+            | Self::IfRange
             | Self::VaryBytes => false,
         }
     }
+}
+
+/// Whether an answer of this status says what the target resource is like. Else it speaks of this
+/// request, whose client may have provoked it (400, 403, 429, 431), or of the server's moment (5xx):
+/// it is no word on what is stored for the key (RFC 9111 §4.3.3), nor on what the next one will get.
+#[must_use]
+pub fn is_of_resource(status: StatusCode) -> bool {
+    const OF_RESOURCE: [StatusCode; 4] = [
+        StatusCode::NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::GONE,
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+    ];
+    status.is_success() || status.is_redirection() || OF_RESOURCE.contains(&status)
 }
 
 /// Whether the response may be stored: what is then stored, or why not.
@@ -204,6 +223,9 @@ fn check_status(exchange: &Exchange<'_>) -> Result<Option<ContentRange>, NotStor
             let mut values = exchange.response_fields.get_all(header::CONTENT_RANGE).iter();
             let part = values.next().and_then(ContentRange::parse);
             match (part, values.next()) {
+                _ if exchange.request_fields.contains_key(header::IF_RANGE) => {
+                    Err(NotStored::IfRange)
+                }
                 (Some(part), None) => Ok(Some(part)),
                 _ => Err(NotStored::Part),
             }
@@ -258,6 +280,10 @@ fn fields_to_store(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> 
         fields.remove(name);
     }
     fields.remove(header::AGE);
+    if exchange.status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6: an origin that says one must not have.
+        fields.remove(header::CONTENT_LENGTH);
+    }
     let date = freshness::date(&fields);
     if date.is_none() || fields.get_all(header::DATE).iter().nth(1).is_some() {
         let text = date.unwrap_or(exchange.response_time).to_http_date();
