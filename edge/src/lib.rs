@@ -57,12 +57,13 @@ use self::{
     wire::Deadlines,
 };
 
-/// The memory that no budget hands out: this part, this many bytes more, but never more than an
-/// eighth. Clients' connections (some 25 KiB each), the runtimes and what the allocator rounds up
-/// are charged to nothing, and a full budget beside a thousand clients would reach more than
-/// `memory` × 1.2 with them.
-const UNCHARGED: (u64, u64) = (16, 16 << 20);
-const UNCHARGED_PART_MAX: u64 = 8;
+/// The memory that no budget hands out: this part, this many bytes more, but never more than
+/// [`UNCHARGED_MAX`]. Clients' connections (some 25 KiB each), the runtimes, what the allocator
+/// rounds up and what it cannot reuse of what has given way are charged to nothing, and a full
+/// budget beside a thousand clients would reach more than `memory` × 1.2 with them.
+const UNCHARGED: (u64, u64) = (8, 16 << 20);
+/// See [`UNCHARGED`]: so many parts of so many.
+const UNCHARGED_MAX: (u64, u64) = (3, 16);
 /// The share of the budget that complete responses may take; fillings and readers have the rest.
 const STORED_PERCENT: u64 = 80;
 /// Keys that are remembered as uncacheable, and as asked about, at most and at least. Any client fills
@@ -300,7 +301,8 @@ fn memory(room: &FillRoom) -> Memory {
 fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
     let memory = settings.memory.as_u64();
     let (part, more) = UNCHARGED;
-    let charged = memory - (memory / part + more).min(memory / UNCHARGED_PART_MAX);
+    let (most, of) = UNCHARGED_MAX;
+    let charged = memory - (memory / part + more).min(memory / of * most);
     let stored = charged / 100 * STORED_PERCENT;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let variants_max = usize::try_from(settings.variants_max).unwrap_or(usize::MAX);

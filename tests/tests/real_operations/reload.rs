@@ -77,5 +77,5 @@ fn sighup_reads_the_file_again() {
     }
     let limit = node.metrics().unwrap().sum("nearcast_edge_memory_limit_bytes", &[]).unwrap();
     // An eighth of so little memory is kept back for what no charge counts.
-    assert_eq!(limit, 224.0 * 1024.0 * 1024.0, "the old value stays in force");
+    assert_eq!(limit, 208.0 * 1024.0 * 1024.0, "the old value stays in force");
 }
