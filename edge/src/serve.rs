@@ -278,6 +278,12 @@ impl Hall {
         Answered::Later(Box::pin(Arc::clone(self).forward(ask, judged, content, record)))
     }
 
+    /// What a request's head takes of the budget, where it is in memory before the request is looked at.
+    #[must_use]
+    pub fn charge_head(&self, head: &request::Parts) -> Option<Charge> {
+        self.room.reserve_waiting(head_bytes(head))
+    }
+
     /// Everything that is not answered from the store at once.
     async fn forward(
         self: Arc<Self>,
@@ -346,11 +352,16 @@ const FIELD_BYTES: usize = 64;
 
 /// What a request takes of the budget while it waits.
 fn waiting_bytes(head: &request::Parts) -> usize {
+    head_bytes(head).saturating_add(WAITING_BYTES)
+}
+
+/// What a request's head takes.
+fn head_bytes(head: &request::Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         name.as_str().len().saturating_add(value.len()).saturating_add(FIELD_BYTES)
     };
-    head.headers.iter().map(line).fold(WAITING_BYTES.saturating_add(target), usize::saturating_add)
+    head.headers.iter().map(line).fold(target, usize::saturating_add)
 }
 
 /// The scheme that a request's client used; `None` where this connection may not say so. RFC 9110

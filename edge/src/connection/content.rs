@@ -50,20 +50,28 @@ pub struct StreamContent {
     interim: StreamInterim,
     /// The client waits for leave to send (RFC 9110 §10.1.1).
     expects: bool,
+    _charges: Charges,
+}
+
+/// What a stream takes of the budget as long as its request is not done with.
+#[derive(Debug)]
+pub(super) struct Charges {
+    /// Its head.
+    pub(super) _head: Charge,
     /// The connection's window; nothing where there is no content.
-    _charge: Option<Arc<Charge>>,
+    pub(super) _window: Option<Arc<Charge>>,
 }
 
 impl StreamContent {
     pub(super) fn new(
         incoming: RecvStream,
         fields: &HeaderMap,
-        (interim, charge): (StreamInterim, Option<Arc<Charge>>),
+        (interim, charges): (StreamInterim, Charges),
     ) -> Self {
         let length = fields.get(header::CONTENT_LENGTH);
         let left = length.and_then(|value| value.to_str().ok()?.parse().ok());
         let expects = fields.contains_key(header::EXPECT);
-        Self { incoming, left, is_read: false, interim, expects, _charge: charge }
+        Self { incoming, left, is_read: false, interim, expects, _charges: charges }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {

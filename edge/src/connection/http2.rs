@@ -21,7 +21,7 @@ use h2::{
     Reason, RecvStream,
     server::{self, SendResponse},
 };
-use http::{Request, header};
+use http::{Request, header, request};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -31,7 +31,7 @@ use tokio::{
 use super::{
     Serving,
     answer::answer,
-    content::{RequestContent, StreamContent, has_bare_space},
+    content::{Charges, RequestContent, StreamContent, has_bare_space},
     streams::{Look, Piece, Stream, StreamInterim, Streams, Watch},
     transport::{Traffic, Transport},
 };
@@ -150,21 +150,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // RFC 9113 §8.2.1.
             return self.refuse("field_value", respond);
         }
-        let charge = if content.is_end_stream() {
-            None
-        } else {
-            let Some(charge) = self.charge() else {
-                // RFC 9113 §8.7: nothing was done with it, so the client may send it again.
-                self.hit("memory");
-                respond.send_reset(Reason::REFUSED_STREAM);
-                // It is no reset of the client's.
-                stream.is_answered = true;
-                return;
-            };
-            Some(charge)
+        let Some(charges) = self.charges(&head, &content) else {
+            // RFC 9113 §8.7: nothing was done with it, so the client may send it again.
+            self.hit("memory");
+            respond.send_reset(Reason::REFUSED_STREAM);
+            // It is no reset of the client's.
+            stream.is_answered = true;
+            return;
         };
         let interim = StreamInterim::to(&stream);
-        let content = StreamContent::new(content, &head.headers, (interim, charge));
+        let content = StreamContent::new(content, &head.headers, (interim, charges));
         let content = RequestContent::Http2(content);
         let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
         self.tasks.spawn(answer(answered, respond, stream));
@@ -176,8 +171,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         respond.send_reset(Reason::PROTOCOL_ERROR);
     }
 
+    /// What a request takes of the budget from when it is here: its head, which the library has read
+    /// whole before anything can be refused, and the window if content follows.
+    fn charges(&mut self, head: &request::Parts, content: &RecvStream) -> Option<Charges> {
+        let window = if content.is_end_stream() { None } else { Some(self.window()?) };
+        Some(Charges { _head: self.hall.charge_head(head)?, _window: window })
+    }
+
     /// The charge of the connection's window, which all its contents share.
-    fn charge(&mut self) -> Option<Arc<Charge>> {
+    fn window(&mut self) -> Option<Arc<Charge>> {
         if let Some(charge) = self.charge.upgrade() {
             return Some(charge);
         }

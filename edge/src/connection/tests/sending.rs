@@ -52,6 +52,38 @@ async fn content_that_finds_no_memory_is_refused_unseen() {
     assert_eq!(client.content(3).await, 9);
 }
 
+/// The library has read a head whole before anybody can refuse it.
+#[tokio::test(start_paused = true)]
+async fn a_head_is_charged_until_its_request_is_done_with() {
+    let stage = Stage::new();
+    let budget = Arc::clone(&stage.edge.hall().room.budget);
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    let before = stage.charged();
+    let start = [0x82, 0x86];
+    let value = "x".repeat(120);
+    let names: Vec<String> = (0..40).map(|n| format!("x-{n}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (&**name, &*value)).collect();
+    let long = value.len() * names.len();
+    client.ask_with(1, &start, "/deaf", END, &fields).await;
+    while stage.charged() < before + 2 * long {
+        tokio::task::yield_now().await;
+    }
+    let waiting = stage.charged();
+    client.send(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()).await;
+    // What goes on without its client is the exchange with the origin.
+    while stage.charged() > waiting - 2 * long {
+        tokio::task::yield_now().await;
+    }
+    let all = budget.reserve(budget.limit() - budget.used() - long).unwrap();
+    client.ask_with(3, &start, "/9", END, &fields).await;
+    let reset = client.until(RST_STREAM).await;
+    assert_eq!((reset.stream, reset.code()), (3, REFUSED_STREAM));
+    assert_eq!(stage.hits("memory"), 1);
+    drop(all);
+    client.ask_with(5, &start, "/9", END, &fields).await;
+    assert_eq!(client.content(5).await, 9);
+}
+
 /// An upload may be as large as it likes: the window opens as it is read.
 #[tokio::test(start_paused = true)]
 async fn content_that_is_read_opens_the_window() {
