@@ -19,7 +19,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use nearcast_daemon::drain::Draining;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _},
     time::{Instant, sleep_until},
 };
 
@@ -51,7 +51,7 @@ pub struct Serving {
 /// Serves one connection to its end.
 pub async fn serve<S>(serving: Serving, mut io: S, client: SocketAddr)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: wire::Stream + Send + 'static,
 {
     let limits = Arc::clone(&serving.hall.snapshot.load().edge.wire);
     let accepted = Instant::now();

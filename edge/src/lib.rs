@@ -35,7 +35,6 @@ use edge_core::{
 use nearcast_daemon::{access_log::AccessLog, drain::Draining};
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     runtime,
     time::{MissedTickBehavior, interval},
 };
@@ -199,7 +198,7 @@ impl Edge {
     /// Serves one connection until it ends, on `worker`, whose runtime this must be called in.
     pub async fn serve_connection<S>(&self, worker: usize, io: S, client: SocketAddr)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: wire::Stream + Send + 'static,
     {
         let Some(state) = self.0.workers.get(worker % self.0.workers.len()) else { return };
         let serving = Serving {

@@ -33,6 +33,7 @@ mod refusal;
 mod response;
 mod shared;
 mod stats;
+mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -45,4 +46,5 @@ pub use limits::Limits;
 pub use quick::{Content, Never, Nothing, Quick, RawHead, Reply, Told};
 pub use refusal::{Refusal, Timeout};
 pub use stats::ConnectionStats;
+pub use stream::Stream;
 pub use target::is_path;

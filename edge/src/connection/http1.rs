@@ -14,7 +14,6 @@ use std::{
 use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use nearcast_daemon::drain::{Draining, Phase};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::content::RequestContent;
 use crate::{
@@ -35,7 +34,7 @@ pub(super) async fn serve<S>(
     grip: wire::Handle,
     draining: Draining,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: wire::Stream + Send + 'static,
 {
     let client = connection.client;
     let tally = Arc::clone(&hall);

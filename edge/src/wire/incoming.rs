@@ -6,20 +6,21 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use hyper::rt::ReadBufCursor;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::{
-    head::{Head, Method},
+    head::{Framing, Head, Method},
     intake::{Admitted, Stage, empty_line},
     io::Io,
     quick::Quick,
     refusal::{Content, Refusal, Timeout},
     shared::{CLOSE, DRAIN, NEVER},
+    stream::Stream,
 };
 
 /// Content that has to arrive within one `body_timeout`, or else the rest of it: a single octet now and then would
@@ -28,6 +29,9 @@ pub(super) const BODY_STEP_BYTES: u64 = 16 * 1024;
 
 /// One read from the socket takes at most this much; it is per thread, not per connection.
 const SCRATCH_BYTES: usize = 32 * 1024;
+
+/// The time between two looks after a client of which nothing is read.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Bytes between socket and hyper need a place that is initialised, but only while one poll lasts: so idle
@@ -48,6 +52,8 @@ pub(super) struct Incoming {
     pub(super) skipped: bool,
     /// hyper was told to wait although bytes are held: it must be woken when the exchange is over.
     pub(super) is_starved: bool,
+    /// A response is awaited and nobody reads: only a look tells whether the client is still there.
+    pub(super) is_unwatched: bool,
     /// The connection drains, and its last request has a grace to come.
     pub(super) is_graced: bool,
     /// What is left of `body_timeout` for the current step of the content, in milliseconds.
@@ -79,6 +85,7 @@ impl Incoming {
             end: None,
             skipped: false,
             is_starved: false,
+            is_unwatched: false,
             is_graced: false,
             patience: 0,
             step_left: 0,
@@ -189,6 +196,8 @@ impl<S, Q: Quick> Io<S, Q> {
         self.shared.current.begin(self.exchange, head.version);
         self.shared.stats.request_begins();
         self.incoming.step_left = 0;
+        // Its content is read when somebody wants it, which may be late.
+        self.incoming.is_unwatched = head.framing != Framing::Length(0);
         self.outgoing.response.expect(head.method == Method::Head);
         if head.method == Method::Connect {
             self.shared.wish_quietly(CLOSE);
@@ -313,7 +322,7 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
+impl<S: Stream, Q: Quick> Io<S, Q> {
     /// Reads at most `room` bytes into the thread's scratch and lets `then` use them.
     pub(super) fn poll_scratch<T>(
         &mut self,
@@ -371,6 +380,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
                 Poll::Pending
             }
         }
+    }
+
+    /// The next request's bytes wait; hyper is woken when their turn comes. While it awaits a response it asks only
+    /// whether the client is still there, which a byte that nobody reads would hide.
+    pub(super) fn poll_starved(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.incoming.is_starved = true;
+        while self.outgoing.response.is_between() {
+            let room = SCRATCH_BYTES.saturating_sub(self.incoming.held.len());
+            if room == 0 {
+                self.incoming.is_unwatched = true;
+                break;
+            }
+            let read = ready!(self.poll_scratch(cx, room, |io, bytes| {
+                io.incoming.held.extend_from_slice(bytes);
+                bytes.len()
+            }))?;
+            if read == 0 {
+                self.incoming.end = Some(End::Client);
+                return self.ended(End::Client);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Looks now and then whether the client is still there, while nobody reads what it has sent.
+    pub(super) fn watch_client(&mut self) -> io::Result<()> {
+        if self.incoming.timeout.is_some() {
+            return Ok(());
+        }
+        let is_due = self.incoming.is_overdue;
+        let is_inside = !matches!(self.incoming.stage, Stage::Head(_));
+        if !(self.incoming.is_unwatched && is_inside && self.outgoing.response.is_between()) {
+            if is_due {
+                self.disarm();
+            }
+            return Ok(());
+        }
+        if is_due && self.stream.has_ended() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if is_due || self.shared.read_deadline() == NEVER {
+            self.incoming.is_overdue = false;
+            self.shared.set_read_deadline(self.deadlines.after(LOOK_PAUSE));
+        }
+        Ok(())
     }
 
     /// Reads and discards until the client has seen our last response, that is until it closes (RFC 9112 §9.6).

@@ -3,7 +3,8 @@
 //! In go a socket and its limits, out go hyper's `Read` and `Write`. Reading hands hyper one checked request at a
 //! time; writing follows the response, puts interim responses and refusals between responses, and counts. When
 //! something ends the connection, hyper sees the end of the stream (or, inside a request, an error), and the last
-//! response is written and lingered over in `poll_shutdown` (RFC 9112 §9.6).
+//! response is written and lingered over in `poll_shutdown` (RFC 9112 §9.6). A client that ends its side while it waits
+//! for a response has gone, whatever it sent before that nobody has read.
 //!
 //! What always holds: a request's head reaches hyper only when the exchange before it is complete; nothing is written
 //! inside a response; `held` is bounded by the head's limit and one read.
@@ -15,7 +16,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     deadlines::Deadlines,
@@ -27,6 +27,7 @@ use super::{
     quick::{Quick, Sending},
     refusal::Timeout,
     shared::{ABORT, CLOSE, DRAIN, EXPIRED, INTERIM, Shared},
+    stream::Stream,
 };
 
 /// hyper's own interim response, written when the service first asks for content that the client holds back.
@@ -121,7 +122,7 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
+impl<S: Stream, Q: Quick> Read for Io<S, Q> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -129,6 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
     ) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         io.attend(cx)?;
+        if io.incoming.cleared == 0 {
+            io.incoming.is_unwatched = false;
+        }
         loop {
             ready!(io.poll_sending(cx))?;
             if let Some(end) = io.incoming.end {
@@ -148,10 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
             if io.incoming.end.is_some() || io.sending.is_some() {
                 continue;
             }
-            // The next request's bytes wait; hyper is woken when their turn comes.
             if matches!(io.incoming.stage, Stage::Served) && !io.incoming.held.is_empty() {
-                io.incoming.is_starved = true;
-                return Poll::Pending;
+                return io.poll_starved(cx);
             }
             if let Some(polled) = ready!(io.poll_socket(cx, &mut cursor)) {
                 return Poll::Ready(polled);
@@ -160,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Read for Io<S, Q> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Write for Io<S, Q> {
+impl<S: Stream, Q: Quick> Write for Io<S, Q> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -210,6 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Q: Quick> Write for Io<S, Q> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         io.attend(cx)?;
+        io.watch_client()?;
         ready!(io.poll_own(cx))?;
         Pin::new(&mut io.stream).poll_flush(cx)
     }

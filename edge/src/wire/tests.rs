@@ -17,12 +17,13 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 
-use super::{Deadlines, Handle, Io, Limits, Never, Quick, Told};
+use super::{Deadlines, Handle, Io, Limits, Never, Quick, Stream, Told};
 
 mod bodies;
 mod deadlines;
 mod heads;
 mod interim;
+mod leaving;
 mod pipeline;
 mod properties;
 mod quick;
@@ -63,9 +64,17 @@ impl Server {
     /// What `quick` answers never reaches the service.
     fn answering(quick: impl Quick, limits: Limits, pipe_bytes: usize) -> Self {
         let (client, server) = tokio::io::duplex(pipe_bytes);
+        Self::over(server, client, quick, limits)
+    }
+
+    /// `stream` is the other end of `client`.
+    fn over<S>(stream: S, client: DuplexStream, quick: impl Quick, limits: Limits) -> Self
+    where
+        S: Stream + Send + 'static,
+    {
         let deadlines = Deadlines::new(Duration::from_secs(1));
         tokio::spawn(deadlines.clone().sweep());
-        let (io, handle) = Io::new(server, &[], quick, Arc::new(limits), &deadlines);
+        let (io, handle) = Io::new(stream, &[], quick, Arc::new(limits), &deadlines);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let release = Arc::new(Notify::new());
         let service = {

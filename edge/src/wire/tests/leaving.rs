@@ -1,0 +1,126 @@
+//! Clients that go away while they wait, behind bytes that nobody reads.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+/// Longer than any look takes to come round.
+const SOON: Duration = Duration::from_secs(3);
+
+/// A pipe that says when it is told to that its client has gone.
+struct Leaving {
+    io: DuplexStream,
+    has_left: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Leaving {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Leaving {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl Stream for Leaving {
+    fn has_ended(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
+    }
+}
+
+/// A server whose pipe is told when its client has gone.
+fn start() -> (Server, Arc<AtomicBool>) {
+    let (client, io) = tokio::io::duplex(256 * 1024);
+    let has_left: Arc<AtomicBool> = Arc::default();
+    let stream = Leaving { io, has_left: Arc::clone(&has_left) };
+    (Server::over(stream, client, Never, limits()), has_left)
+}
+
+async fn until_seen(server: &Server) {
+    while server.targets().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_is_missed_at_once_behind_what_it_sent_early() {
+    let next = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    for tail in ["", "G", "\r\n", &next] {
+        let mut server = Server::start();
+        let start = Instant::now();
+        server.send(format!("GET /held HTTP/1.1\r\nHost: a\r\n\r\n{tail}")).await;
+        until_seen(&server).await;
+        drop(server.client);
+        let ended = timeout(SOON, server.outcome).await;
+        assert!(ended.is_ok_and(|ended| ended.unwrap().is_err()), "{tail:?}");
+        assert_eq!(start.elapsed(), Duration::ZERO, "{tail:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_is_missed_soon_behind_what_is_not_read() {
+    let request = |fields: &str, more: usize| {
+        format!("POST /held HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{}", "x".repeat(more))
+    };
+    let rows = [
+        request("Content-Length: 3", 3),
+        request("Content-Length: 30", 3),
+        request("Content-Length: 90000", 90_000),
+        request("Transfer-Encoding: chunked", 0) + "3\r\nabc\r\n",
+        // More than is read ahead.
+        format!("GET /held HTTP/1.1\r\nHost: a\r\n\r\nG{}", "x".repeat(40_000)),
+    ];
+    for row in rows {
+        let name = row.get(..60).unwrap();
+        let (mut server, has_left) = start();
+        server.send(&row).await;
+        until_seen(&server).await;
+        assert!(timeout(SOON * 20, &mut server.outcome).await.is_err(), "nobody has gone: {name}");
+        has_left.store(true, Ordering::Relaxed);
+        let ended = timeout(SOON, server.outcome).await;
+        assert!(ended.is_ok_and(|ended| ended.unwrap().is_err()), "{name}");
+    }
+}
+
+/// A look is for who waits: content that is read and a response on its way have their own deadlines.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waited_is_served_as_ever() {
+    let (mut server, _) = start();
+    server.send("POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
+    until_seen(&server).await;
+    timeout(SOON, std::future::pending::<()>()).await.unwrap_err();
+    server.release.notify_one();
+    server.send("def").await;
+    server.receive_until("POST /held 6").await;
+    server.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    server.receive_until("GET /b 0").await;
+    assert_eq!(server.handle.stats().timeout(), None);
+}
