@@ -25,7 +25,7 @@ use super::{
     filling::FillPlan,
     freshen::retire,
     room::{FillRoom, WINDOW_BYTES_MIN},
-    table::{Filling, Stage},
+    table::{Filling, Keeping, Stage},
 };
 use crate::store::{
     CHUNK_BYTES, StoredBody, StoredResponse,
@@ -60,9 +60,12 @@ pub async fn share<B: Content>(
     let shared = SharedBody::new(Arc::clone(&room.budget));
     let _ends = Unended(&shared);
     // What will not find memory is better streamed from the start than broken off later.
-    let room_for_all = room.has_room(length.unwrap_or(0));
-    let stored = fits && charge.is_some() && room_for_all;
+    let room_for_all = fits && room.has_room(length.unwrap_or(0));
+    let stored = charge.is_some() && room_for_all;
     if !stored {
+        if fits {
+            count(&room.counts.unstored_for_memory);
+        }
         charge = None;
         let Some(window) = room.window(plan.limits.window_bytes) else {
             // Not even the smallest window free: say so while a status can still be sent.
@@ -78,7 +81,13 @@ pub async fn share<B: Content>(
         // Its head is all of it, so it is stored before anybody has that.
         keep(room, filling, &head, &shared, charge.take());
     }
-    let stage = Stage::Shared { head: Arc::clone(&head), body: Arc::clone(&shared), stored };
+    let keeping = match (stored, fits) {
+        (true, _) => Keeping::Stored,
+        (false, true) => Keeping::NoMemory,
+        (false, false) => Keeping::TooLarge,
+    };
+    let told = (Arc::clone(&head), Arc::clone(&shared));
+    let stage = Stage::Shared { head: told.0, body: told.1, stored: keeping };
     room.table.announce(filling, stage, stored && expected != Some(0));
     let end = pump(room, filling, plan, &shared, body, expected).await;
     if end.is_ok() {

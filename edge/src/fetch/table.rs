@@ -40,7 +40,7 @@ pub enum Stage {
         /// Its content, as far as it has come.
         body: Arc<SharedBody>,
         /// Whether it is being stored.
-        stored: bool,
+        stored: Keeping,
     },
     /// Nothing had to be asked: this had been stored a moment before.
     Stored(Arc<StoredResponse>),
@@ -55,6 +55,17 @@ pub enum Stage {
     },
     /// No response.
     Failed(Arc<FetchError>),
+}
+
+/// What becomes of a response that others may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is being stored.
+    Stored,
+    /// It is longer than `object_bytes_max`.
+    TooLarge,
+    /// There is no memory to store it.
+    NoMemory,
 }
 
 /// Why a response is for its leader alone.

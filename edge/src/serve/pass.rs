@@ -11,7 +11,7 @@ use std::{future, sync::Arc};
 use edge_core::{
     forward, invalidation,
     key::{self, KeyParts},
-    outcome::{Detail, ForwardReason, Outcome},
+    outcome::{ForwardReason, Outcome},
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
 };
@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header, response};
 use http_body::Body as _;
 use tokio::sync::oneshot;
 
-use super::{Ask, Hall, answer, miss, outward};
+use super::{Ask, Hall, answer, miss, outward, step};
 use crate::{
     body::ServeBody,
     connection::RequestContent,
@@ -30,7 +30,7 @@ use crate::{
         pool::OriginRequest,
         response::OriginBody,
         slot::PrivateSlot,
-        table::{Stage, Want},
+        table::{Keeping, Stage, Want},
     },
     record::Record,
 };
@@ -218,8 +218,8 @@ async fn store_post(
     let error = match stage {
         Stage::Shared { head, body, stored } => {
             if let Some(record) = &mut record {
-                record.outcome.stored = stored;
-                record.outcome.detail = (!stored).then_some(Detail::Window);
+                record.outcome.stored = stored == Keeping::Stored;
+                record.outcome.detail = step::unstored(stored);
             }
             // The client asked by POST: neither its conditions nor its ranges speak of this content.
             let mut asked = ask.head.clone();

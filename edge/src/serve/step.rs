@@ -21,7 +21,7 @@ use crate::{
     fetch::{
         FetchError,
         slot::PrivateSlot,
-        table::{Ticket, Unshared, is_near},
+        table::{Keeping, Ticket, Unshared, is_near},
     },
     record::Record,
     store::{StoredResponse, shared::SharedBody},
@@ -45,7 +45,7 @@ impl Step {
 pub(super) fn share(
     hall: &Hall,
     ask: &Ask,
-    (head, body, stored, slot): (&StoredHead, &Arc<SharedBody>, bool, &PrivateSlot),
+    (head, body, keeping, slot): (&StoredHead, &Arc<SharedBody>, Keeping, &PrivateSlot),
     ticket: Ticket,
     round: &mut Round,
     record: &mut Option<Box<Record>>,
@@ -56,6 +56,7 @@ pub(super) fn share(
     // A window passes a range on with everything before it, and a whole may take its time: who has
     // only waited asks for the range itself.
     let ahead_max = ask.snapshot.edge.fill.window_bytes as u64;
+    let stored = keeping == Keeping::Stored;
     let near = is_near(round.range.as_ref(), head, body, ahead_max);
     if !round.led && round.range.is_some() && ticket.filling().range.is_none() && !(near && stored)
     {
@@ -65,7 +66,7 @@ pub(super) fn share(
         record.outcome.forward_status = Some(head.status);
         record.outcome.stored = stored && round.led;
         record.outcome.ttl = Some(head.freshness.ttl(record.now));
-        record.outcome.detail = (!stored).then_some(Detail::Window).or(record.outcome.detail);
+        record.outcome.detail = unstored(keeping).or(record.outcome.detail);
     }
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = (head, body, ticket);
@@ -79,6 +80,15 @@ pub(super) fn share(
             round.alone = true;
             Step::Again
         }
+    }
+}
+
+/// Why a response is passed on and not stored, in the words of Cache-Status.
+pub(super) fn unstored(keeping: Keeping) -> Option<Detail> {
+    match keeping {
+        Keeping::Stored => None,
+        Keeping::TooLarge => Some(Detail::Window),
+        Keeping::NoMemory => Some(Detail::Memory),
     }
 }
 

@@ -13,9 +13,12 @@ use std::{
 
 use allocation_counter::measure;
 use bytesize::ByteSize;
-use edge::store::{
-    budget::Budget,
-    shared::{Reader, SharedBody},
+use edge::{
+    fetch::room::FillRoom,
+    store::{
+        budget::{Budget, Charge},
+        shared::{Reader, SharedBody},
+    },
 };
 use edge_core::settings::EdgeSettings;
 use nearcast_daemon::access_log::AccessLog;
@@ -269,5 +272,30 @@ fn stored_responses_give_way_to_responses_on_their_way() {
         assert_eq!(stage.asked(0), asked, "what was asked for last stays");
         stage.get("/o100").await;
         assert_eq!(stage.asked(0), asked + 1);
+    });
+}
+
+/// Leaves so many bytes of the budget.
+fn leave(room: &FillRoom, bytes: usize) -> Charge {
+    room.budget.reserve(room.budget.limit() - room.budget.used() - bytes).unwrap()
+}
+
+#[test]
+fn what_is_not_stored_for_want_of_memory_says_so() {
+    run(async {
+        let body = Body::Pattern(Pattern { bytes: 3_000_000, seed: Seed::Number(3) });
+        let step = Step { body, ..Step::default() }.with_field("Cache-Control", "max-age=60");
+        let stage = stage_with(&small(), vec![Script::new().route("/*", [step])], "");
+        let room = &stage.world.edge.hall().room;
+        let taken = leave(room, 1_500_000);
+        let answer = stage.get("/large").await;
+        assert_eq!((answer.status(), answer.body.len()), (200, 3_000_000));
+        let said = answer.field("cache-status").unwrap();
+        assert!(said.ends_with("fwd-status=200; ttl=60; detail=memory"), "{said}");
+        assert_eq!(room.counts.unstored_for_memory.load(Ordering::Relaxed), 1);
+        drop(taken);
+        let said = stage.get("/large").await.field("cache-status").unwrap();
+        assert!(said.contains("; stored"), "{said}");
+        assert_eq!(room.counts.unstored_for_memory.load(Ordering::Relaxed), 1);
     });
 }
