@@ -294,7 +294,7 @@ impl Hall {
     ) -> Response<ServeBody> {
         ask.charge = self.room.reserve_waiting(waiting_bytes(&ask.head)).map(Arc::new);
         if ask.charge.is_none() {
-            return answer::crowded_out(&self, record);
+            return step::crowded_out(&self, &ask, &judged, record);
         }
         let reason = match judged.verdict {
             Verdict::Forward(reason) => reason,

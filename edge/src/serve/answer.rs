@@ -227,7 +227,7 @@ pub(super) fn failed(
         tracing::warn!(
         site = %record.site.site, request_target = ?record.asked.target(), request_id = format_args!("{id:016x}"),
         reason = error.as_str(), error = %error, status = status.as_u16(),
-        "a request could not be answered by its origin"
+        "a request was answered with an error"
         );
     }
     page(status, fields, record)

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use edge_core::{
-    outcome::{Detail, Verdict},
+    outcome::{Detail, Outcome, Verdict},
     reuse::{self, Failure},
     storable::StoredHead,
 };
@@ -221,6 +221,25 @@ pub(super) fn failed(
         answer::detail_of(error)
     });
     Step::done(answer::failed(hall, record, error))
+}
+
+/// No memory is left to have the request wait for its origin: what is stored stands in, where the law
+/// allows it, as for an origin that cannot be reached.
+pub(super) fn crowded_out(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    mut record: Box<Record>,
+) -> Response<ServeBody> {
+    record.outcome = Outcome { hit: true, ..Outcome::default() };
+    let mut held = Some(record);
+    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, &mut held) {
+        return response;
+    }
+    match held {
+        Some(record) => answer::crowded_out(hall, record),
+        None => Response::new(ServeBody::ended()),
+    }
 }
 
 /// What is stored, stale, in place of a failure, where the law allows it.

@@ -9,6 +9,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::Poll,
+    time::Duration,
 };
 
 use allocation_counter::measure;
@@ -24,6 +25,7 @@ use edge_core::settings::EdgeSettings;
 use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{Server, Wires, World, caller::Caller, rest, site, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::time::advance;
 
 use origin_mock::script::{Body, Hold, Pattern, Script, Seed, Step};
 
@@ -297,5 +299,35 @@ fn what_is_not_stored_for_want_of_memory_says_so() {
         let said = stage.get("/large").await.field("cache-status").unwrap();
         assert!(said.contains("; stored"), "{said}");
         assert_eq!(room.counts.unstored_for_memory.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// RFC 9111 §4.2.4, RFC 5861 §4: who cannot wait for its origin is as one whose origin is gone.
+#[test]
+fn what_is_stored_stands_in_for_want_of_memory() {
+    run(async {
+        let lasts = |text| Step::text(text).with_field("Cache-Control", text);
+        let script = Script::new()
+            .route("/may", [lasts("max-age=1, stale-if-error=600")])
+            .route("/must", [lasts("max-age=1, must-revalidate")]);
+        let stage = stage_with(&small(), vec![script], "");
+        for target in ["/may", "/must"] {
+            assert_eq!(stage.get(target).await.status(), 200);
+        }
+        advance(Duration::from_secs(2)).await;
+        let hall = stage.world.edge.hall();
+        let taken = leave(&hall.room, hall.room.budget.limit() / 20);
+        let answer = stage.get("/may").await;
+        assert_eq!(answer.status(), 200);
+        let said = answer.field("cache-status").unwrap();
+        assert_eq!(said, "edge; hit; ttl=-1; detail=stale-on-failure");
+        assert_eq!(hall.limits.counts().get("memory").copied(), Some(0));
+        assert_eq!(stage.get("/must").await.status(), 503);
+        assert_eq!(stage.get("/new").await.status(), 503);
+        assert_eq!(hall.limits.counts().get("memory").copied(), Some(2));
+        assert_eq!(stage.asked(0), 2, "nobody was asked meanwhile");
+        drop(taken);
+        assert_eq!(stage.get("/may").await.status(), 200);
+        assert_eq!(stage.asked(0), 3);
     });
 }
