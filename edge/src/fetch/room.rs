@@ -109,14 +109,16 @@ impl FillRoom {
         self.tier.withdraw(key);
     }
 
-    /// Stores a response, unless it was invalidated on its way.
-    pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) {
-        self.tier.insert(key, Arc::clone(response));
+    /// Stores a response, unless it was invalidated on its way; says whether it is stored.
+    pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> bool {
+        let is_kept = self.tier.insert(key, Arc::clone(response));
         fence(Ordering::SeqCst);
         // Only after it: an invalidation in between would have found nothing to remove.
-        if self.is_dead(key.as_bytes(), response.head.stamp) {
+        let is_dead = self.is_dead(key.as_bytes(), response.head.stamp);
+        if is_dead {
             self.tier.remove(key, response);
         }
+        is_kept && !is_dead
     }
 
     /// Takes bytes from the budget; if it must, stored responses give way.

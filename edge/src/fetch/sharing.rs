@@ -235,7 +235,9 @@ fn keep(
     let mut head = head.clone();
     head.content_length = Some(body.length());
     let response = Arc::new(StoredResponse::new(head, body, charge));
-    room.insert(&filling.key, &response);
+    if !room.insert(&filling.key, &response) {
+        return;
+    }
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
     count(&room.counts.stored);
 }

@@ -14,12 +14,17 @@ use std::sync::{
 };
 
 use edge_core::key::CacheKey;
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
 use parking_lot::Mutex;
 
 use super::{
     StoredResponse, Tier, Usage, Variants,
     budget::{Budget, Charge},
+    reserve,
 };
 
 /// Weights are counted in units of this many bytes, because moka's are 32 bits wide.
@@ -74,13 +79,9 @@ impl MemoryTier {
         self.cache.weighted_size().saturating_sub(self.units_max() / 2)
     }
 
-    /// What an entry's place in the index is charged with.
+    /// What an entry's place in the index is charged with; others give way to it, as to any wish.
     fn place(&self, key: &CacheKey) -> Option<Charge> {
-        let bytes = place_bytes(key);
-        self.budget.reserve(bytes).or_else(|| {
-            self.settle();
-            self.budget.reserve(bytes)
-        })
+        reserve(&self.budget, self, place_bytes(key), 0)
     }
 }
 
@@ -104,10 +105,10 @@ impl Tier for MemoryTier {
         self.cache.get(key)
     }
 
-    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) {
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> bool {
         let max = self.variants_max;
-        let Some(place) = self.place(key).map(Arc::new) else { return };
-        self.cache.entry_by_ref(key).and_compute_with(|entry| {
+        let Some(place) = self.place(key).map(Arc::new) else { return false };
+        let done = self.cache.entry_by_ref(key).and_compute_with(|entry| {
             let mut responses = Vec::with_capacity(1);
             responses.push(Arc::clone(&response));
             if let Some(entry) = entry {
@@ -122,6 +123,7 @@ impl Tier for MemoryTier {
             }
             Op::Put(Arc::new(Variants { responses, place: Some(place), ..Variants::default() }))
         });
+        matches!(done, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
     }
 
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>) {
@@ -316,6 +318,29 @@ mod tests {
         assert!((32_000 - 1_024..=32_000).contains(&tier.usage().bytes), "{:?}", tier.usage());
         assert!(tier.lookup(key(99).as_bytes()).is_some());
         assert!(tier.lookup(BALLAST).is_none());
+    }
+
+    #[test]
+    fn others_give_way_to_a_place_and_without_one_nothing_is_kept() {
+        let key = |number: u32| CacheKey::from(format!("http/1/h/{number}").as_bytes());
+        let budget = Budget::new(64_000);
+        let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
+        for number in 0..100 {
+            assert!(tier.insert(&key(number), response("x", 1, 1)));
+        }
+        tier.settle();
+        let _rest = budget.reserve(budget.limit() - budget.used()).unwrap();
+        assert!(tier.insert(&key(100), response("x", 1, 1)), "the oldest gives way");
+        assert!(tier.lookup(key(100).as_bytes()).is_some());
+        assert!(tier.lookup(key(0).as_bytes()).is_none());
+
+        let full = Budget::new(1000);
+        let tier = MemoryTier::new(64_000, 4, Arc::clone(&full));
+        let rest = full.reserve(1000).unwrap();
+        assert!(!tier.insert(&key(1), response("x", 1, 1)));
+        drop(rest);
+        assert!(tier.insert(&key(1), response("x", 2, 1)));
+        assert!(!tier.insert(&key(1), response("older", 1, 1)), "the newer one stays");
     }
 
     #[test]
