@@ -12,7 +12,10 @@ pub mod memory;
 pub mod shared;
 pub mod stamps;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use edge_core::{key::CacheKey, range::Span, storable::StoredHead};
@@ -34,6 +37,8 @@ pub struct StoredResponse {
     pub charge: Charge,
     /// The head's fields as HTTP/1.1 lines, which its values are slices of.
     lines: Bytes,
+    /// Whether it has answered a request since it was stored.
+    used: AtomicBool,
 }
 
 impl StoredResponse {
@@ -46,7 +51,24 @@ impl StoredResponse {
         }
         let (fields, lines) = own(&head.fields);
         head.fields = fields;
-        Self { head, body, charge, lines }
+        Self { head, body, charge, lines, used: AtomicBool::new(false) }
+    }
+
+    /// It answers a request. Written once, then only read: workers share it.
+    pub fn mark_used(&self) {
+        if !self.was_used() {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it has answered a request.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// It has to answer a request anew to count as used.
+    pub(crate) fn unmark_used(&self) {
+        self.used.store(false, Ordering::Relaxed);
     }
 
     /// The fields as HTTP/1.1 lines, Content-Length among them, without the members of

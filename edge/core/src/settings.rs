@@ -35,7 +35,8 @@ pub struct EdgeSettings {
     /// The window through which content that is not stored streams to its clients.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "64 KiB", "x-max" = "64 MiB"))]
     pub window_bytes: ByteSize,
-    /// The number of stored variants under one cache key (Vary); the oldest make room.
+    /// The number of stored variants under one cache key (Vary); those that answered nobody make
+    /// room first, then the oldest.
     #[schemars(range(min = 1, max = 1000))]
     pub variants_max: u32,
     /// Ranges that one request may ask for; more are answered with the whole representation.

@@ -53,6 +53,7 @@ pub(super) fn stored(
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
     let ttl = from.response.head.freshness.ttl(record.now);
+    from.response.mark_used();
     record.outcome = Outcome { hit: true, ttl: Some(ttl), ..record.outcome };
     from_stored(hall, snapshot, head, from, record)
 }

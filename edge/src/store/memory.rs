@@ -117,9 +117,14 @@ impl Tier for MemoryTier {
                 if old.iter().any(|old| replaces(&response, old) && is_newer(old, &response)) {
                     return Op::Nop;
                 }
-                let mut kept = old.iter().filter(|old| !replaces(&response, old));
-                responses.extend(kept.by_ref().take(max - 1).cloned());
-                self.variants_displaced.fetch_add(kept.count() as u64, Ordering::Relaxed);
+                let (replaced, mut kept): (Vec<_>, Vec<_>) =
+                    old.iter().cloned().partition(|old| replaces(&response, old));
+                if replaced.iter().any(|old| old.was_used()) {
+                    response.mark_used();
+                }
+                let displaced = displace(&mut kept, max - 1);
+                self.variants_displaced.fetch_add(displaced, Ordering::Relaxed);
+                responses.append(&mut kept);
             }
             Op::Put(Arc::new(Variants { responses, place: Some(place), ..Variants::default() }))
         });
@@ -132,6 +137,9 @@ impl Tier for MemoryTier {
             let mut responses = entry.value().responses.clone();
             match responses.iter_mut().find(|kept| Arc::ptr_eq(kept, old)) {
                 Some(kept) => {
+                    if old.was_used() {
+                        new.mark_used();
+                    }
                     *kept = new;
                     Op::Put(Arc::new(entry.value().with(responses)))
                 }
@@ -199,6 +207,23 @@ impl Tier for MemoryTier {
             variants_displaced: self.variants_displaced.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Leaves `max` of the responses under a key, newest first as before, and says how many went: the
+/// oldest of those that have answered nobody, or once all have, the oldest of all; then all have to
+/// answer anew. By age alone a client that invents values for a field that Vary nominates could
+/// displace the variant that everybody asks for.
+fn displace(kept: &mut Vec<Arc<StoredResponse>>, max: usize) -> u64 {
+    let mut displaced = 0;
+    while kept.len() > max {
+        let unused = kept.iter().rposition(|stored| !stored.was_used());
+        if unused.is_none() {
+            kept.iter().for_each(|stored| stored.unmark_used());
+        }
+        kept.remove(unused.unwrap_or(kept.len() - 1));
+        displaced += 1;
+    }
+    displaced
 }
 
 impl Variants {
@@ -281,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variant_too_many_displaces_the_oldest_and_is_counted() {
+    fn a_variant_too_many_displaces_one_that_answered_nobody_and_is_counted() {
         let key = CacheKey::from(b"http/1/h/a".as_slice());
         let tier = MemoryTier::new(1_000_000, 2, Budget::new(1_000_000));
         for accept in ["a", "b", "b"] {
@@ -290,10 +315,29 @@ mod tests {
         assert_eq!(tier.usage().variants_displaced, 0, "the same variant takes its own place");
         tier.insert(&key, variant("c"));
         assert_eq!(tier.usage().variants_displaced, 1);
-        let variants = tier.lookup(key.as_bytes()).unwrap();
-        let contents: Vec<Bytes> =
-            variants.responses.iter().filter_map(|one| one.body.reader().next_chunk()).collect();
-        assert_eq!(contents, ["c", "b"]);
+        let contents = || -> Vec<Bytes> {
+            let stored = tier.lookup(key.as_bytes()).unwrap();
+            stored.responses.iter().filter_map(|one| one.body.reader().next_chunk()).collect()
+        };
+        assert_eq!(contents(), ["c", "b"], "the oldest");
+        let mark = |at: usize| tier.lookup(key.as_bytes()).unwrap().responses[at].mark_used();
+        mark(1);
+        for invented in ["x", "y", "z"] {
+            tier.insert(&key, variant(invented));
+            assert_eq!(contents(), [invented, "b"], "what answers stays");
+        }
+        let old = Arc::clone(&tier.lookup(key.as_bytes()).unwrap().responses[1]);
+        tier.replace(&key, &old, variant("b"));
+        tier.insert(&key, variant("v"));
+        assert_eq!(contents(), ["v", "b"], "also when it was validated");
+        tier.insert(&key, variant("b"));
+        tier.insert(&key, variant("w"));
+        assert_eq!(contents(), ["w", "b"], "and fetched anew");
+        mark(0);
+        tier.insert(&key, variant("x"));
+        assert_eq!(contents(), ["x", "w"], "of two that answer the older one goes");
+        tier.insert(&key, variant("y"));
+        assert_eq!(contents(), ["y", "x"], "and they have to answer anew");
     }
 
     #[test]
