@@ -1,7 +1,7 @@
 //! One connection to an origin server, for as long as it is of use.
 //!
-//! In: a byte stream to the server. Out: a way to send requests on it one after the other, and when
-//! the server last took something.
+//! In: a byte stream to the server. Out: a way to send requests on it one after the other, and what
+//! the server has shown of itself meanwhile.
 //! Always holds: a link that drops closes its connection at once, whatever is still under way on
 //! it: hyper alone would go on sending a client's content over a connection that nobody counts any
 //! more. It knows no server, no queue and no deadline.
@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -44,7 +44,7 @@ const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
 pub(super) struct Link {
     sender: SendRequest<ClientContent>,
     driver: AbortHandle,
-    taken: Arc<Taken>,
+    signs: Arc<Signs>,
     _charge: Charge,
 }
 
@@ -60,8 +60,8 @@ impl Link {
         fills: &Handle,
         charge: Charge,
     ) -> hyper::Result<Self> {
-        let taken = Arc::new(Taken { began: Instant::now(), millis: AtomicU64::new(0) });
-        let stream = Watched { stream: stream.take(0), taken: Arc::clone(&taken) };
+        let signs = Arc::new(Signs::new());
+        let stream = Watched::new(stream, Arc::clone(&signs));
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .max_headers(RESPONSE_HEAD_FIELDS_MAX)
@@ -73,7 +73,7 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle(), taken, _charge: charge })
+        Ok(Self { sender, driver: driver.abort_handle(), signs, _charge: charge })
     }
 
     /// What requests are sent by.
@@ -86,9 +86,9 @@ impl Link {
         self.sender.is_closed()
     }
 
-    /// When the server last took bytes.
-    pub(super) fn taken(&self) -> Arc<Taken> {
-        Arc::clone(&self.taken)
+    /// What the server has shown of itself.
+    pub(super) fn signs(&self) -> Arc<Signs> {
+        Arc::clone(&self.signs)
     }
 }
 
@@ -98,33 +98,57 @@ impl Drop for Link {
     }
 }
 
-/// When a server last took bytes of what is sent to it.
+/// What a server has shown of itself on one connection.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Signs {
     began: Instant,
-    /// Since `began`.
+    /// When it last took bytes of what is sent to it, since `began`.
     millis: AtomicU64,
+    speaks_http: AtomicBool,
 }
 
-impl Taken {
-    /// The moment, or that when the connection was made.
-    pub(super) fn last(&self) -> Instant {
+impl Signs {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            millis: AtomicU64::new(0),
+            speaks_http: AtomicBool::new(false),
+        }
+    }
+
+    /// When it last took bytes, or the connection was made.
+    pub(super) fn last_taken(&self) -> Instant {
         self.began + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
-    fn now(&self) {
+    /// Whether the first that it said was the beginning of an HTTP/1 response.
+    pub(super) fn speaks_http(&self) -> bool {
+        self.speaks_http.load(Ordering::Relaxed)
+    }
+
+    fn taken(&self) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
     }
 }
 
-/// A stream that notes when bytes were taken, and gives no more than a piece at a time.
+/// What every HTTP/1 response begins with (RFC 9112 §4).
+const RESPONSE: &[u8] = b"HTTP/1.";
+
+/// A stream that notes the server's signs, and gives no more than a piece at a time.
 ///
 /// hyper doubles its read buffer, to 64 KiB, whenever a read has filled it; a content that nobody
 /// reads would hold three such buffers. A read that leaves a little room in 16 KiB keeps it there.
 struct Watched {
     stream: Take<BoxedIo>,
-    taken: Arc<Taken>,
+    signs: Arc<Signs>,
+    has_spoken: bool,
+}
+
+impl Watched {
+    fn new(stream: BoxedIo, signs: Arc<Signs>) -> Self {
+        Self { stream: stream.take(0), signs, has_spoken: false }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -134,7 +158,15 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.stream.set_limit(PIECE_BYTES as u64);
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let said = buf.filled().get(before..).unwrap_or_default();
+        if !self.has_spoken && !said.is_empty() {
+            self.has_spoken = true;
+            let speaks_http = said.starts_with(RESPONSE) || RESPONSE.starts_with(said);
+            self.signs.speaks_http.store(speaks_http, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -145,7 +177,7 @@ impl AsyncWrite for Watched {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(self.stream.get_mut()).poll_write(cx, buf));
-        self.taken.now();
+        self.signs.taken();
         Poll::Ready(written)
     }
 
@@ -155,7 +187,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs));
-        self.taken.now();
+        self.signs.taken();
         Poll::Ready(written)
     }
 
@@ -183,8 +215,7 @@ mod tests {
         let (near, mut far) = duplex(256 * 1024);
         far.write_all(&[b'x'; 200 * 1024]).await.unwrap();
         let stream: BoxedIo = Box::new(near);
-        let taken = Arc::new(Taken { began: Instant::now(), millis: AtomicU64::new(0) });
-        let mut stream = Watched { stream: stream.take(0), taken };
+        let mut stream = Watched::new(stream, Arc::new(Signs::new()));
         for _ in 0..3 {
             assert_eq!(stream.read(&mut [0; 64 * 1024]).await.unwrap(), PIECE_BYTES);
         }

@@ -29,7 +29,7 @@ use super::{
     FetchError, chain,
     connect::{AddressPolicy, Connect, TlsPlan},
     content::{ClientContent, Watch},
-    link::{Link, Taken},
+    link::{Link, Signs},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::Server,
@@ -159,7 +159,7 @@ impl Pool {
         self.budget.deposit();
         let mut tried: Vec<usize> = Vec::new();
         let mut patience = self.plan.queue_timeout;
-        let replayable = request.content.is_none() && is_idempotent(&request.method);
+        let replayable = request.content.is_none() && request.method.is_idempotent();
         let mut request = request;
         let conditional = is_conditional(&request.fields);
         loop {
@@ -187,8 +187,8 @@ impl Pool {
             let message = self.message(server, &mut request)?;
             match self.exchange(server, permit, message).await {
                 Ok(response) => return expected(response, conditional, server),
-                Err(Failed { error, unsent, kept_connection }) => {
-                    if error.blames_server() {
+                Err(Failed { error, unsent, kept_connection, is_answer }) => {
+                    if error.blames_server() && !is_answer {
                         server.failed(&self.plan);
                     }
                     // An unsent message may go elsewhere whatever its method; its content, if it
@@ -303,13 +303,13 @@ impl Pool {
             };
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
-            let taken = link.taken();
+            let signs = link.signs();
             server.counts.requests.fetch_add(1, Ordering::Relaxed);
             let answer = {
                 let send = pin!(link.sender().try_send_request(message));
                 tokio::select! {
                     answer = send => answer,
-                    error = self.overdue(server, sent, (&watch, &taken)) => {
+                    error = self.overdue(server, sent, (&watch, &signs)) => {
                         return Err(Failed::sent(error));
                     }
                 }
@@ -318,7 +318,7 @@ impl Pool {
                 Ok(response) => {
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
                     let lease = Lease { server, plan, link, permit, watch, _charge: charge };
-                    return finish(response, lease, sent).map_err(Failed::sent);
+                    return finish(response, lease, sent).map_err(Failed::answered);
                 }
                 Err(mut failure) => {
                     let unsent = failure.take_message();
@@ -339,7 +339,9 @@ impl Pool {
                                 server: server.address.authority.clone(),
                                 reason: chain(failure.error()),
                             };
-                            return Err(Failed { error, unsent, kept_connection: reused });
+                            let is_answer = failure.error().is_parse() && signs.speaks_http();
+                            let kept_connection = reused;
+                            return Err(Failed { error, unsent, kept_connection, is_answer });
                         }
                     }
                 }
@@ -366,13 +368,13 @@ impl Pool {
         &self,
         server: &Server,
         sent: Instant,
-        (watch, taken): (&Watch, &Taken),
+        (watch, signs): (&Watch, &Signs),
     ) -> FetchError {
         let server = server.address.authority.clone();
         let (idle, first_byte) = (self.plan.idle_timeout, self.plan.first_byte_timeout);
         loop {
             let now = Instant::now();
-            let since = watch.origin_since(sent).map_or(now, |since| since.max(taken.last()));
+            let since = watch.origin_since(sent).map_or(now, |since| since.max(signs.last_taken()));
             if since + idle <= now {
                 return FetchError::RequestStalled { server, limit: idle };
             }
@@ -465,12 +467,6 @@ fn frame(message: &mut Request<ClientContent>) {
     }
 }
 
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
-        .contains(method)
-}
-
 /// An exchange that brought no response.
 struct Failed {
     error: FetchError,
@@ -478,14 +474,21 @@ struct Failed {
     unsent: Option<Request<ClientContent>>,
     /// It went over a connection that was kept from before.
     kept_connection: bool,
+    /// The server did answer, in a way that cannot be taken. That blames it no more than a 500 does:
+    /// else a client that knows a URL that is answered so could have it left out for all.
+    is_answer: bool,
 }
 
 impl Failed {
     fn unsent(error: FetchError, message: Request<ClientContent>) -> Self {
-        Self { error, unsent: Some(message), kept_connection: false }
+        Self { error, unsent: Some(message), kept_connection: false, is_answer: false }
     }
 
     fn sent(error: FetchError) -> Self {
-        Self { error, unsent: None, kept_connection: false }
+        Self { error, unsent: None, kept_connection: false, is_answer: false }
+    }
+
+    fn answered(error: FetchError) -> Self {
+        Self { is_answer: true, ..Self::sent(error) }
     }
 }

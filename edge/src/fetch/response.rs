@@ -2,6 +2,8 @@
 //! time, the connection given back at its end.
 
 use std::{
+    error::Error as _,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -43,6 +45,7 @@ pub(super) fn finish(
             deadline: None,
             asked,
             kept_waiting: false,
+            is_blameless: false,
         };
         if ended {
             body.give_back();
@@ -104,6 +107,14 @@ fn check_codings(version: Version, fields: &HeaderMap) -> Result<(), &'static st
     Ok(())
 }
 
+/// Whether chunks came that are none (RFC 9112 §7.1), rather than no more of them.
+fn is_misframed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| {
+        matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+    })
+}
+
 /// The connection that a response body is read from, and its place under `connections_max`.
 pub(super) struct Lease {
     pub(super) server: Arc<Server>,
@@ -130,6 +141,8 @@ pub struct OriginBody {
     asked: Instant,
     /// Whether it has been kept waiting since we last had to wait for it.
     kept_waiting: bool,
+    /// Its framing is wrong: an answer as good or bad as an error's, and nobody's failure to answer.
+    is_blameless: bool,
 }
 
 impl OriginBody {
@@ -180,7 +193,10 @@ impl Body for OriginBody {
                     }
                     Some(Ok(frame))
                 }
-                Some(Err(error)) => Some(Err(this.broken(chain(&error)))),
+                Some(Err(error)) => {
+                    this.is_blameless |= is_misframed(&error);
+                    Some(Err(this.broken(chain(&error))))
+                }
                 None => {
                     this.give_back();
                     None
@@ -209,7 +225,7 @@ impl OriginBody {
         let mut server = String::new();
         if let Some(lease) = self.lease.take() {
             // A server that was kept waiting by a slow client may give up without being to blame.
-            if !self.kept_waiting {
+            if !self.kept_waiting && !self.is_blameless {
                 lease.server.failed(&lease.plan);
             }
             server.clone_from(&lease.server.address.authority);

@@ -166,7 +166,7 @@ impl Server {
         }
     }
 
-    /// It gave no response, or a broken one. A response is one whatever its status says: else a
+    /// It gave no response, or half of one. A response is one whatever its status and framing say: else a
     /// client that knows a URL that is answered 503 could have the server left out for all.
     pub(super) fn failed(&self, plan: &OriginPlan) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);

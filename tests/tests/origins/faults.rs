@@ -1,6 +1,6 @@
 //! Origins that break the protocol, or speak an old one.
 
-use nearcast_tests::world::caller::Caller;
+use nearcast_tests::world::{caller::Caller, rest};
 use origin_mock::script::{Framing, Interim, Script, Step, field, raw_line};
 
 use super::stage::{HOST, Stage, cacheable, run, stage};
@@ -85,6 +85,47 @@ fn content_that_breaks_off_is_seen_as_broken_and_never_stored() {
             assert!(answer.status() == 502 || !answer.whole(), "{name}: {answer:?}");
             assert!(answer.status() != 200 || text.as_bytes().starts_with(&answer.body), "{name}");
             assert_eq!(stage.get("/x").await.body, AFTER.as_bytes(), "{name}");
+        });
+    }
+}
+
+/// A client chooses the URL, and so may choose the answer: it must not choose whether others are served.
+#[test]
+fn an_answer_that_cannot_be_taken_leaves_no_server_out() {
+    let huge = (0..2000).map(|n| field(format!("X-{n}"), "x".repeat(100))).collect::<Vec<_>>();
+    let rows = [
+        ("both lengths", Step { framing: Framing::Both, ..cacheable("x") }, false),
+        ("differing lengths", Step { framing: Framing::DifferingLengths, ..cacheable("x") }, false),
+        ("an unknown coding", cacheable("x").with_field("Transfer-Encoding", "gzip"), false),
+        ("a huge head", Step { fields: huge, ..cacheable("x") }, false),
+        ("a bad line", Step { fields: vec![raw_line("no colon")], ..cacheable("x") }, false),
+        (
+            "a bad chunk",
+            Step { framing: Framing::BadChunkSize("xyz".into()), ..cacheable("x") },
+            false,
+        ),
+        ("a 304 to no condition", Step::status(304), false),
+        (
+            "gibberish",
+            Step { gibberish: Some("SSH-2.0-x\r\n\r\n".into()), ..Step::default() },
+            true,
+        ),
+        ("half a head", Step { cut_head_after: Some(20), ..cacheable("x") }, true),
+        ("no answer", Step { cut_head_after: Some(0), ..cacheable("x") }, true),
+        ("half a content", Step { truncate_after: Some(1), ..cacheable("xyz") }, true),
+    ];
+    for (name, fault, is_left_out) in rows {
+        run(async {
+            let script = Script::new().route("/bad*", [fault]).route("/*", [cacheable("x")]);
+            let stage = stage(vec![script], "ejection_failures = 3\nretry_percent = 0");
+            for number in 0..3 {
+                let answer = stage.get(&format!("/bad/{number}")).await;
+                assert!(answer.status() == 502 || !answer.whole(), "{name}: {answer:?}");
+            }
+            rest().await;
+            let snapshot = stage.world.edge.hall().snapshot.load();
+            let entry = snapshot.sites.values().next().unwrap();
+            assert_eq!(entry.pool.is_down(), is_left_out, "{name}");
         });
     }
 }
