@@ -3,7 +3,8 @@
 //! In: `start`, `stop`, and guards held by connections and tasks. Out: a phase that anyone may await
 //! and the number of guards still held when the wait ended.
 //! Always: phases only move forward (running, draining, stopped); a guard counts from its making to
-//! its drop, whatever the phase; nothing here waits under a lock.
+//! its drop, whatever the phase; who only attends to the work of others is waited for and is no work
+//! left undone; nothing here waits under a lock.
 //! Does not know: what a guard protects, how a connection is told to close, or the process's exit.
 //! Clause: docs/operate.md *Drain and stop*.
 
@@ -29,9 +30,9 @@ pub enum Phase {
 /// How a wait for the guards ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Every guard was dropped.
+    /// Every guard was dropped, or only attendants' were left.
     Complete,
-    /// The deadline passed, or `stop` was called, with this many guards still held.
+    /// The deadline passed, or `stop` was called, with this many guards still held beside those.
     Partial {
         /// Guards still held.
         remaining: usize,
@@ -41,6 +42,8 @@ pub enum Drained {
 #[derive(Debug)]
 struct Guards {
     held: AtomicUsize,
+    /// How many of them attend.
+    attending: AtomicUsize,
     last_dropped: Notify,
 }
 
@@ -63,13 +66,18 @@ pub struct Draining {
 #[must_use = "a guard counts only while it is held"]
 pub struct Guard {
     guards: Arc<Guards>,
+    attends: bool,
 }
 
 /// A new pair, running, with no guard held.
 #[must_use]
 pub fn drain() -> (Drain, Draining) {
     let (sender, receiver) = watch::channel(Phase::Running);
-    let guards = Arc::new(Guards { held: AtomicUsize::new(0), last_dropped: Notify::new() });
+    let guards = Arc::new(Guards {
+        held: AtomicUsize::new(0),
+        attending: AtomicUsize::new(0),
+        last_dropped: Notify::new(),
+    });
     let drain = Drain { phase: sender, guards: Arc::clone(&guards) };
     (drain, Draining { phase: receiver, guards })
 }
@@ -122,7 +130,7 @@ impl Drain {
     }
 
     fn partial(&self) -> Drained {
-        match self.held() {
+        match self.held().saturating_sub(self.guards.attending.load(Ordering::Acquire)) {
             0 => Drained::Complete,
             remaining => Drained::Partial { remaining },
         }
@@ -149,7 +157,16 @@ impl Draining {
     /// A guard that the drain waits for.
     pub fn guard(&self) -> Guard {
         self.guards.held.fetch_add(1, Ordering::AcqRel);
-        Guard { guards: Arc::clone(&self.guards) }
+        Guard { guards: Arc::clone(&self.guards), attends: false }
+    }
+
+    /// A guard of who attends to what others guard: a worker thread, which ends after its connections.
+    /// The drain waits for it, but it is nothing that was in flight.
+    pub fn attendance(&self) -> Guard {
+        self.guards.attending.fetch_add(1, Ordering::AcqRel);
+        let mut guard = self.guard();
+        guard.attends = true;
+        guard
     }
 }
 
@@ -173,6 +190,9 @@ impl Guards {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.attends {
+            self.guards.attending.fetch_sub(1, Ordering::AcqRel);
+        }
         let before = self.guards.held.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "a guard was dropped twice");
         if before == 1 {
@@ -227,6 +247,22 @@ mod tests {
         assert_eq!(end, Drained::Partial { remaining: 2 });
         assert_eq!(before.elapsed().as_secs(), 25);
         assert_eq!(drain.held(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attendants_are_waited_for_and_not_counted() {
+        let (drain, draining) = drain();
+        let attendant = draining.attendance();
+        let work = draining.guard();
+        drain.start();
+        assert_eq!(drain.wait(Duration::ZERO).await, Drained::Partial { remaining: 1 });
+        drop(work);
+        let before = Instant::now();
+        assert_eq!(drain.wait(Duration::from_secs(5)).await, Drained::Complete);
+        assert_eq!(before.elapsed().as_secs(), 5, "it was waited for");
+        drop(attendant);
+        let _late = draining.guard();
+        assert_eq!(drain.wait(Duration::ZERO).await, Drained::Partial { remaining: 1 });
     }
 
     #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
             Err(error) => tracing::error!(%error, "a listener could not be registered"),
         }
     }
-    let guard = draining.guard();
+    let attendance = draining.attendance();
     draining.started().await;
     // The accept loops end now, which closes the listeners before the connections end.
     while accepting.join_next().await.is_some() {}
@@ -166,7 +166,7 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
         () = draining.stopped() => {}
     }
     edge.flush(worker);
-    drop(guard);
+    drop(attendance);
 }
 
 async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Draining) {
