@@ -19,7 +19,7 @@ use edge_core::{
     storable::StoredHead,
     validation,
 };
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use super::{
     Ask, Hall, Judged, answer, outward,
@@ -303,6 +303,14 @@ fn forwarded_range<'a>(ask: &'a Ask, round: &Round, judged: &Judged) -> Option<&
     ask.head.headers.get(header::RANGE).filter(|_| is_range_in_order(ask))
 }
 
+/// Takes a Range out that may not be forwarded, with the condition on it.
+pub(super) fn drop_range_flood(ask: &Ask, fields: &mut HeaderMap) {
+    if !is_range_in_order(ask) {
+        fields.remove(header::RANGE);
+        fields.remove(header::IF_RANGE);
+    }
+}
+
 /// Whether the request's Range may be forwarded: several lines of it are no Range, and a flood is
 /// answered with the whole, by the origin as well (RFC 9110 §14.2, §17.15).
 fn is_range_in_order(ask: &Ask) -> bool {
@@ -323,10 +331,7 @@ fn start(
     let mut fields = outward::forwarded_fields(hall, ask);
     let mut validating = Vec::new();
     if round.as_asked {
-        if !is_range_in_order(ask) {
-            fields.remove(header::RANGE);
-            fields.remove(header::IF_RANGE);
-        }
+        drop_range_flood(ask, &mut fields);
     } else {
         fields = match &filling.range {
             Some(_) => forward::for_range_filling(fields),

@@ -84,10 +84,12 @@ async fn send(
 ) -> Result<Sent, FetchError> {
     let limits = &ask.snapshot.edge.limits;
     let (max, patience) = (limits.body_bytes_max.as_u64(), limits.body_timeout);
+    let mut fields = outward::forwarded_fields(hall, ask);
+    miss::drop_range_flood(ask, &mut fields);
     let request = OriginRequest {
         method: ask.head.method.clone(),
         target: ask.origin_target.clone(),
-        fields: outward::forwarded_fields(hall, ask),
+        fields,
         client_host: ask.host.clone(),
         content: (!content.is_end_stream()).then(|| ClientContent::new(content, max, patience)),
         interim: outward::on_interim(ask),
