@@ -21,7 +21,7 @@ use h2::{
     Reason, RecvStream,
     server::{self, SendResponse},
 };
-use http::{Request, header, request};
+use http::{Request, StatusCode, header, request::Parts};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -144,15 +144,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (head, content) = request.into_parts();
         if head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
             // RFC 9113 §8.1.1: the library looks at the first only.
-            return self.refuse("content_length", respond);
+            return self.refuse("content_length", &head, respond);
         }
         if has_bare_space(&head.headers) {
             // RFC 9113 §8.2.1.
-            return self.refuse("field_value", respond);
+            return self.refuse("field_value", &head, respond);
         }
         let Some(charges) = self.charges(&head, &content) else {
             // RFC 9113 §8.7: nothing was done with it, so the client may send it again.
             self.hit("memory");
+            self.hall.note_reset(&self.about, &head, StatusCode::SERVICE_UNAVAILABLE);
             respond.send_reset(Reason::REFUSED_STREAM);
             // It is no reset of the client's.
             stream.is_answered = true;
@@ -166,14 +167,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// RFC 9113 §8.1.1: a malformed request is a stream error, and goes no further.
-    fn refuse(&self, reason: &'static str, mut respond: SendResponse<Piece>) {
+    fn refuse(&self, reason: &'static str, head: &Parts, mut respond: SendResponse<Piece>) {
         self.hall.refused.hit(reason);
+        self.hall.note_reset(&self.about, head, StatusCode::BAD_REQUEST);
         respond.send_reset(Reason::PROTOCOL_ERROR);
     }
 
     /// What a request takes of the budget from when it is here: its head, which the library has read
     /// whole before anything can be refused, and the window if content follows.
-    fn charges(&mut self, head: &request::Parts, content: &RecvStream) -> Option<Charges> {
+    fn charges(&mut self, head: &Parts, content: &RecvStream) -> Option<Charges> {
         let window = if content.is_end_stream() { None } else { Some(self.window()?) };
         Some(Charges { _head: self.hall.charge_head(head)?, _window: window })
     }

@@ -21,14 +21,16 @@ use edge_core::{
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use hyper::ext::ReasonPhrase;
+use tokio::time::Instant;
 
-use super::Hall;
+use super::{Connection, Hall, Head, record};
 use crate::{
     body::{Content, Parts, Passing, Piece, ServeBody},
     fetch::{FetchError, response::OriginBody, room::WINDOW_BYTES_MIN, table::Ticket},
     record::Record,
     snapshot::Snapshot,
     store::{CACHE_STATUS, StoredBody, StoredResponse, shared::SharedBody},
+    wire,
 };
 
 /// What passing a response on may have queued for the client.
@@ -181,7 +183,9 @@ pub(super) fn refused(hall: &Hall, record: Box<Record>, refusal: Refusal) -> Res
         Refusal::UriTooLong => hall.limits.hit("uri_bytes_max"),
         Refusal::HeadTooLarge => hall.limits.hit("header_count_max"),
         Refusal::ContentTooLarge => hall.limits.hit("body_bytes_max"),
-        // No limit, but a request that is wrong: the counters of the site know it.
+        // No limit, but a request that is wrong, like what `wire` refuses.
+        Refusal::BadRequest => hall.refused.hit(fault(&record)),
+        // Nothing is wrong with the message: the counters of the site know it.
         _ => {}
     }
     let mut fields = HeaderMap::new();
@@ -193,6 +197,32 @@ pub(super) fn refused(hall: &Hall, record: Box<Record>, refusal: Refusal) -> Res
         fields.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     page(refusal.status(), fields, record)
+}
+
+/// What is wrong with a message that was taken for a request: nothing but its target or its host is
+/// looked at after its framing.
+fn fault(record: &Record) -> &'static str {
+    let asked = &record.asked;
+    let is_path = wire::is_path(asked.method.as_str().as_bytes(), asked.target().as_bytes());
+    if is_path { wire::Refusal::Host.as_str() } else { wire::Refusal::Target.as_str() }
+}
+
+impl Hall {
+    /// A request whose stream is reset before it is looked at is recorded all the same, as one of no
+    /// site, with the status that the reset stands for.
+    pub(crate) fn note_reset(
+        &self,
+        connection: &Arc<Connection>,
+        head: &request::Parts,
+        status: StatusCode,
+    ) {
+        let started = Instant::now();
+        let times = (started, self.room.clock.at(started));
+        // Dropping the record records it.
+        let mut record = record(connection, &Head::of(head), times, &self.nowhere);
+        record.status = status;
+        record.complete = true;
+    }
 }
 
 /// No memory is left to have a request wait for its origin.

@@ -111,6 +111,7 @@ async fn values_that_begin_or_end_with_white_space_are_stream_errors() {
         assert_eq!((frame.kind, frame.stream, frame.code()), (RST_STREAM, stream, PROTOCOL_ERROR));
     }
     assert_eq!(stage.refused("field_value"), 4);
+    assert_eq!(stage.edge.hall().nowhere.statuses.sum(3), 4, "each is recorded");
     client.ask_with(9, &[0x82, 0x86], "/1", END, &[("x", "a b"), ("y", "")]).await;
     assert_eq!(client.content(9).await, 1, "the connection goes on");
 }

@@ -49,6 +49,30 @@ async fn what_is_malformed_reached_no_limit() {
     }
 }
 
+/// What passes for a message and is refused later is malformed all the same.
+#[tokio::test(start_paused = true)]
+async fn what_the_hallway_refuses_is_counted_by_what_was_wrong() {
+    let head = |fields: &str| format!("GET / HTTP/1.0\r\n{fields}\r\n");
+    let stage = Stage::new();
+    let mut client = stage.h1();
+    client.send(&head("")).await;
+    assert!(client.head().await.starts_with("HTTP/1.0 400 "));
+    assert_eq!(stage.refused("host"), 1, "no host");
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    let rows: [(&str, &[(&str, &str)], [u64; 2]); 4] = [
+        ("/a\\b", &[], [1, 1]),
+        ("/a", &[("host", "b.example")], [2, 1]),
+        ("/a", &[("host", "a.example"), ("host", "a.example")], [3, 1]),
+        ("/a", &[("host", "x@a.example")], [4, 1]),
+    ];
+    for (stream, (path, fields, [hosts, targets])) in (1..).step_by(2).zip(rows) {
+        client.ask_with(stream, &[0x82, 0x86], path, END, fields).await;
+        client.until(HEADERS).await;
+        let counted = [stage.refused("host"), stage.refused("target")];
+        assert_eq!(counted, [hosts, targets], "{path} {fields:?}");
+    }
+}
+
 /// The hallway has the request and records it: one request is one line.
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_content_is_refused_is_recorded_once() {
