@@ -182,7 +182,7 @@ impl Hall {
                 _ => None,
             };
             let applies = validation::range_applies(request.fields, &stored.head.validators);
-            let verdict = reuse::judge(&stored.head, request, policy, now);
+            let verdict = self.verdict(&stored.head, request, policy, (key, now));
             if let (Some(span), true, Verdict::Hit) = (covered, applies, verdict) {
                 let selected = Some(Arc::clone(stored));
                 return Judged { selected, part: Some(span), ..Judged::nothing(verdict) };

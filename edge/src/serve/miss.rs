@@ -345,7 +345,8 @@ fn start(
             }
         }
     }
-    if judged.selected.is_some() {
+    // Of a part as well: min-fresh is heard once a second, however little of the response is stored.
+    if judged.selected.is_some() || judged.verdict == Verdict::Forward(ForwardReason::Partial) {
         hall.room.note_asked(ask.key.as_bytes(), hall.room.clock.now());
     }
     let stale_on_error = judged.selected.as_ref().is_some_and(|stored| {
