@@ -130,11 +130,12 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
 
-/// The limits that an operator can set; they stand on the page before they are hit, because a
-/// counter that appears with its first hit shows no increase.
-const LIMITS: [&str; 15] = [
+/// The limits, those among them that no setting names; they stand on the page before they are hit,
+/// because a counter that appears with its first hit shows no increase.
+const LIMITS: [&str; 18] = [
     "body_bytes_max",
     "body_timeout",
+    "chunk_extension_bytes_max",
     "connect_timeout",
     "first_byte_timeout",
     "h2_controls_max",
@@ -143,9 +144,11 @@ const LIMITS: [&str; 15] = [
     "header_count_max",
     "header_timeout",
     "idle_timeout",
+    "linger_timeout",
     "memory",
     "queue_max",
     "queue_timeout",
+    "trailer_bytes_max",
     "uri_bytes_max",
     "write_timeout",
 ];
@@ -392,6 +395,7 @@ mod tests {
     use nearcast_daemon::access_log::AccessLog;
 
     use super::*;
+    use crate::wire::Timeout;
 
     /// Whatever a client sends, a line stays within a few kilobytes.
     #[test]
@@ -422,6 +426,24 @@ mod tests {
         record.write(&mut line, Duration::ZERO);
         // A control character takes six bytes in JSON.
         assert!(line.len() < (3 * 6 + 2) * TEXT_BYTES_MAX + 1000, "{} bytes", line.len());
+    }
+
+    #[test]
+    fn every_limit_that_is_counted_is_on_the_page_and_explained() {
+        let refused = Refusal::ALL.into_iter().filter(|why| why.is_limit()).map(Refusal::as_str);
+        let timeouts =
+            [Timeout::Header, Timeout::Idle, Timeout::Body, Timeout::Write, Timeout::Linger];
+        for limit in refused.chain(timeouts.map(Timeout::as_str)) {
+            assert!(LIMITS.contains(&limit), "{limit} appears with its first hit");
+        }
+        let pages = [
+            include_str!("../../docs/operate.md"),
+            include_str!("../../docs/reference/settings.md"),
+        ];
+        for limit in LIMITS {
+            let name = format!("`{limit}`");
+            assert!(pages.iter().any(|page| page.contains(&name)), "{limit} is explained nowhere");
+        }
     }
 
     #[test]
