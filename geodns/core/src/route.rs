@@ -13,8 +13,10 @@
 //!
 //! A route works in steps. The client's own list goes through the policy first. If nobody is
 //! left, all PoPs of the map do, in the order that follows the list. If nobody is left again, the
-//! fallback route does the same, and so on. If nobody is left at the end, the first route's PoPs
-//! are offered as if they were up, or the answer is SERVFAIL, as its settings say.
+//! fallback route does the same, and so on. If nobody is left at the end, all of this is done once
+//! more as if no PoP were drained: one that works comes before one that is dead. If nobody is left
+//! then, the first route's PoPs are offered as if they were up, or the answer is SERVFAIL, as its
+//! settings say.
 
 pub mod answer;
 mod build;
@@ -207,15 +209,17 @@ impl Routes {
         let Some(first) = self.route(id) else { return pass.choice(Outcome::Nobody) };
         pass.scope = first.scope_min(pass.ask.client);
         pass.ttl = first.ttl;
-        for (way, route) in first.ways.iter().filter_map(|way| Some((*way, self.route(*way)?))) {
-            let assumed = Assumed::Nothing;
-            if let Some(source) = pass.through(way, route, &locate(route.map), assumed) {
-                return pass.choice(Outcome::Answered { route: way, source, assumed });
+        for assumed in [Assumed::Nothing, Assumed::Undrained] {
+            for way in first.ways.iter().copied() {
+                let Some(route) = self.route(way) else { continue };
+                if let Some(source) = pass.through(way, route, &locate(route.map), assumed) {
+                    return pass.choice(Outcome::Answered { route: way, source, assumed });
+                }
             }
         }
         if first.all_down == AllDown::Offer {
             let located = locate(first.map);
-            for assumed in [Assumed::Up, Assumed::Undrained] {
+            for assumed in [Assumed::Up, Assumed::UpAndUndrained] {
                 if let Some(source) = pass.through(id, first, &located, assumed) {
                     return pass.choice(Outcome::Answered { route: id, source, assumed });
                 }

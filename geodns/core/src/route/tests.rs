@@ -313,18 +313,52 @@ fn all_down_is_servfail_where_the_route_says_so() {
 fn a_drained_pop_comes_last_of_all() {
     let rows = [
         ("drained", "a", "", "b", Assumed::Nothing),
-        ("drained, the others down: they, before it", "a", "bc", "b", Assumed::Up),
+        ("drained, the others down: it works, they do not", "a", "bc", "a", Assumed::Undrained),
+        ("so it is where it only follows the list", "c", "ab", "c", Assumed::Undrained),
         ("all drained", "abc", "", "a", Assumed::Undrained),
-        ("down and drained", "abc", "abc", "a", Assumed::Undrained),
+        ("all drained, one down", "abc", "a", "b", Assumed::Undrained),
+        ("all down, one drained: the others", "a", "abc", "b", Assumed::Up),
+        ("down and drained", "abc", "abc", "a", Assumed::UpAndUndrained),
     ];
-    for (name, drained, gone, expected, assumed) in rows {
-        let mut world = World::new(&[("ab|abc", 0)], &[route(&STANDARD)]);
+    for all_down in [AllDown::Offer, AllDown::Servfail] {
+        for (name, drained, gone, expected, assumed) in rows {
+            let settings = RouteSettings { all_down, ..route(&STANDARD) };
+            let mut world = World::new(&[("ab|abc", 0)], &[settings]);
+            drained.chars().for_each(|pop| world.pop(&pop.to_string()).drained = true);
+            world.down(gone);
+            let (choice, pops) = world.ask(&ASK);
+            if all_down == AllDown::Servfail && assumed >= Assumed::Up {
+                assert_eq!(choice.outcome, Outcome::Nobody, "{name}");
+                continue;
+            }
+            assert_eq!(pops.concat(), expected, "{name}");
+            let Outcome::Answered { assumed: was, .. } = choice.outcome else { panic!("{name}") };
+            assert_eq!(was, assumed, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_fallback_is_tried_before_a_drain_is_given_up_and_a_drain_before_health() {
+    let second =
+        RouteSettings { name: "second".to_owned(), map: "m1".to_owned(), ..route(&STANDARD) };
+    let first = RouteSettings { fallback: Some("second".to_owned()), ..route(&STANDARD) };
+    let rows = [
+        ("the fallback's first", "a", "", "b", 1, Assumed::Nothing),
+        ("all drained: this route's own", "ab", "", "a", 0, Assumed::Undrained),
+        ("the fallback's that is drained and works", "b", "a", "b", 1, Assumed::Undrained),
+        ("nothing works", "b", "ab", "a", 0, Assumed::Up),
+    ];
+    for (name, drained, gone, expected, from, assumed) in rows {
+        let mut world = World::new(&[("a|a", 0), ("b|b", 0)], &[first.clone(), second.clone()]);
         drained.chars().for_each(|pop| world.pop(&pop.to_string()).drained = true);
         world.down(gone);
         let (choice, pops) = world.ask(&ASK);
         assert_eq!(pops.concat(), expected, "{name}");
-        let Outcome::Answered { assumed: was, .. } = choice.outcome else { panic!("{name}") };
-        assert_eq!(was, assumed, "{name}");
+        let Outcome::Answered { route, assumed: was, .. } = choice.outcome else {
+            panic!("{name}")
+        };
+        assert_eq!((route, was), (RouteId(from), assumed), "{name}");
     }
 }
 
@@ -501,6 +535,8 @@ fn every_step_is_told_with_its_reasons() {
     let expected = [
         (Source::List, Assumed::Nothing),
         (Source::Rest, Assumed::Nothing),
+        (Source::List, Assumed::Undrained),
+        (Source::Rest, Assumed::Undrained),
         (Source::List, Assumed::Up),
     ];
     assert_eq!(phases, expected);
@@ -669,8 +705,9 @@ proptest! {
                 prop_assert!(!pops.is_empty());
                 for pop in &pops {
                     let standing = &world.standings.pops[id_of(pop).index()];
-                    if up && assumed == Assumed::Nothing {
-                        prop_assert!(standing.v4.enough && !standing.drained);
+                    if up && assumed <= Assumed::Undrained {
+                        prop_assert!(standing.v4.enough);
+                        prop_assert!(assumed == Assumed::Undrained || !standing.drained);
                     }
                     prop_assert!(!(fence && excluded.contains(id_of(pop))));
                 }
