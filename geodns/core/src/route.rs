@@ -24,6 +24,7 @@ mod explain;
 pub mod fence;
 pub mod filter;
 pub mod first;
+pub mod https;
 pub mod load;
 pub mod nearest;
 pub mod priority;
@@ -228,17 +229,20 @@ impl Routes {
         pass.choice(Outcome::Nobody)
     }
 
-    /// The kinds of records that the names of a route have: those that any PoP of its map has.
-    /// `members` are the PoPs of the map.
+    /// The kinds of records that the names of a route have: addresses where any PoP of its map has
+    /// some, HTTPS where all agree ([`Self::https`]). `members` says which PoPs a map has.
     #[must_use]
-    pub fn types(fleet: &FleetView, members: &[PopId]) -> Types {
-        let pops = || members.iter().filter_map(|id| fleet.pop(*id));
-        let has_address = |pop: &&crate::fleet::PopView| !pop.v4.is_empty() || !pop.v6.is_empty();
-        Types {
-            v4: pops().any(|pop| !pop.v4.is_empty()),
-            v6: pops().any(|pop| !pop.v6.is_empty()),
-            https: pops().filter(has_address).any(|pop| !pop.https.alpn.is_empty()),
-        }
+    pub fn types<'m>(
+        &self,
+        id: RouteId,
+        fleet: &FleetView,
+        members: impl Fn(MapId) -> &'m [PopId],
+    ) -> Types {
+        let own = self.route(id).map_or(&[][..], |route| members(route.map));
+        let pops = || own.iter().filter_map(|id| fleet.pop(*id));
+        let (v4, v6) = (pops().any(|pop| !pop.v4.is_empty()), pops().any(|pop| !pop.v6.is_empty()));
+        let https = (v4 || v6) && matches!(self.https(id, fleet, members), Ok(Some(_)));
+        Types { v4, v6, https }
     }
 }
 

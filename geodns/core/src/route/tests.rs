@@ -553,7 +553,6 @@ fn addresses_are_those_that_are_up() {
     );
     world.pop("a").v4.up.remove(0);
     world.pop("b").https.hints = false;
-    world.pop("b").https.port = Some(8443);
     let mut slate = Slate::new();
     world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
     let v4 = |draw, max| {
@@ -564,10 +563,19 @@ fn addresses_are_those_that_are_up() {
     assert_eq!(v4(1, 9), ["192.0.0.2", "192.0.1.2", "192.0.1.1"], "turned");
     assert_eq!(v4(0, 2), ["192.0.0.2", "192.0.1.1"], "cut");
     assert_eq!(answer::v6(&slate, &world.standings, 3, 9).count(), 4);
-    let https: Vec<_> = answer::https(&slate, &world.standings, 9).collect();
-    assert_eq!(https[0].v4_hints, ["192.0.0.2".parse::<Ipv4Addr>().unwrap()]);
-    assert_eq!((https[1].v4_hints.len(), https[1].v6_hints.len()), (0, 0));
-    assert_eq!(https[1].https.port, Some(8443));
+    let hints = |world: &World, slate: &Slate, max| {
+        let v4 = answer::v4_hints(slate, &world.standings, 0, max);
+        let v6 = answer::v6_hints(slate, &world.standings, 0, max);
+        let all = v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6));
+        all.map(|address| address.to_string()).collect::<Vec<_>>()
+    };
+    let v6 = ["2001:db8::1", "2001:db8::2"];
+    assert_eq!(hints(&world, &slate, 9), [&["192.0.0.2"][..], &v6].concat(), "b: no hints");
+    world.pop("b").https.hints = true;
+    assert_eq!(hints(&world, &slate, 1), ["192.0.0.2", v6[0]], "no more than addresses");
+    world.pop("a").v4.enough = false;
+    world.pop("b").https.hints = false;
+    assert_eq!(hints(&world, &slate, 9), v6, "one address is up, and too few for an A record");
     world.down("ab");
     world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
     assert_eq!(answer::v4(&slate, &world.standings, 0, 9).count(), 4, "assumed up: all of them");
@@ -582,7 +590,7 @@ fn types_follow_from_the_fleet_alone() {
         pop.https.alpn.extend(alpn.then(|| "h3".into()));
         pop
     };
-    let rows: [(&str, Vec<PopView>, (bool, bool, bool)); 5] = [
+    let rows: [(&str, Vec<PopView>, (bool, bool, bool)); 6] = [
         ("no PoP", vec![], (false, false, false)),
         ("only names", vec![with(false, false, true)], (false, false, false)),
         (
@@ -591,13 +599,20 @@ fn types_follow_from_the_fleet_alone() {
             (true, true, false),
         ),
         ("HTTPS", vec![with(true, false, true)], (true, false, true)),
+        (
+            "RFC 9460 §2.5 one speaks and one does not",
+            vec![with(true, false, true), with(true, false, false)],
+            (true, false, false),
+        ),
         ("drained", vec![PopView { drained: true, ..with(true, true, true) }], (true, true, true)),
     ];
     for (name, pops, (v4, v6, https)) in rows {
         let fleet = FleetView { revision: 0, pops };
         let members: Vec<PopId> = fleet.iter().map(|(id, _)| id).collect();
-        assert_eq!(Routes::types(&fleet, &members), Types { v4, v6, https }, "{name}");
-        assert_eq!(Routes::types(&fleet, &[]), Types::default());
+        let routes = Routes::build(&[route(&STANDARD)], &["m0".into()]).unwrap();
+        let types = |members: &[PopId]| routes.types(RouteId(0), &fleet, |_| members);
+        assert_eq!(types(&members), Types { v4, v6, https }, "{name}");
+        assert_eq!(types(&[]), Types::default());
     }
 }
 
