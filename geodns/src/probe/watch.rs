@@ -103,6 +103,7 @@ impl Watch {
         mut draw: impl FnMut() -> u64,
     ) -> Standings {
         let table = self.table.renewed(&watched.fleet, &watched.checks, now);
+        let places = self.table.places(&watched.checks);
         let mut before: HashMap<(IpAddr, usize), Known> = HashMap::new();
         for (target, known) in self.table.targets().iter().zip(&mut self.known) {
             before.insert((target.address, target.check), std::mem::take(known));
@@ -110,12 +111,17 @@ impl Watch {
         let mut known = Vec::new();
         for target in table.targets() {
             let Some(check) = watched.checks.get(target.check) else { continue };
-            let place = self.watched.checks.iter().position(|one| one == check);
+            let place = places.get(target.check).copied().flatten();
             let kept = place.and_then(|place| before.remove(&(target.address, place)));
-            known.push(kept.unwrap_or_else(|| Known {
-                due: Some(schedule::first(check, now, draw())),
-                ..Known::default()
-            }));
+            let is_same = place.and_then(|place| self.watched.checks.get(place)) == Some(check);
+            // What is under way asks by the words of before, and is not waited for.
+            known.push(match kept {
+                Some(kept) if is_same => kept,
+                kept => Known {
+                    due: Some(schedule::first(check, now, draw())),
+                    ..kept.unwrap_or_default()
+                },
+            });
         }
         self.queue = (0..).zip(&known).filter_map(|(at, one)| Some((one.due?, at))).collect();
         self.known = known;
