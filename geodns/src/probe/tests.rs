@@ -296,6 +296,20 @@ async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
     play.until(1, Duration::from_secs(30), |pop| pop.v4.enough).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_check_that_stands_twice_is_one() {
+    let other = CheckSettings { path: "/other".to_owned(), ..check() };
+    let once = vec![check(), other.clone()];
+    let twice = vec![check(), other.clone(), check(), other];
+    for checks in [vec![check(), check()], twice, once] {
+        let kinds = if checks.len() == 2 && checks[0] == checks[1] { 1 } else { 2 };
+        let play = Play::new(Watched { checks, ..watched(2) });
+        timeout(Duration::from_secs(10), play.prober.ready()).await.unwrap();
+        let status = play.prober.status();
+        assert!(status.iter().all(|pop| pop.addresses[0].checks.len() == kinds), "{status:?}");
+    }
+}
+
 #[test]
 fn checks_that_no_request_can_be_made_of_are_named() {
     let mut wrong = check();

@@ -2,8 +2,9 @@
 //!
 //! In: outcomes, orders, new fleets, `now`, draws. Out: what to probe, when to look again, the
 //! standings when they changed, and lines for the log.
-//! Always holds: a target is due or under way, never both and never neither; a target that a new
-//! fleet still has keeps its place in the queue; every change is told once, with its reason.
+//! Always holds: a target is due or under way, never both and never neither; a check that stands
+//! twice is one; a target that a new fleet still has keeps its place in the queue; every change is
+//! told once, with its reason.
 //! It deliberately neither probes nor waits nor publishes.
 
 use std::{
@@ -98,10 +99,11 @@ impl Watch {
     /// Watches something else; what is still there keeps its state and its place in the queue.
     pub(super) fn renew(
         &mut self,
-        watched: Watched,
+        mut watched: Watched,
         now: Moment,
         mut draw: impl FnMut() -> u64,
     ) -> Standings {
+        watched.checks = each_once(&watched.checks);
         let table = self.table.renewed(&watched.fleet, &watched.checks, now);
         let places = self.table.places(&watched.checks);
         let mut before: HashMap<(IpAddr, usize), Known> = HashMap::new();
@@ -270,4 +272,15 @@ impl Watch {
             StateWord::Down => tracing::warn!(pop, %address, port, ?kind, why, flaps, "down"),
         }
     }
+}
+
+/// A result finds its target by address and check, so each check stands once.
+fn each_once(checks: &[CheckSettings]) -> Vec<CheckSettings> {
+    let mut once: Vec<CheckSettings> = Vec::new();
+    for check in checks {
+        if !once.contains(check) {
+            once.push(check.clone());
+        }
+    }
+    once
 }
