@@ -485,6 +485,32 @@ fn sticky_clients_are_told_apart_by_the_scope_that_is_answered() {
 }
 
 #[test]
+fn a_fallback_that_is_sticky_tells_clients_apart() {
+    let sticky = |name: &str, bits_v4| RouteSettings {
+        name: name.to_owned(),
+        map: "m1".to_owned(),
+        sticky: StickySettings { by: StickyBy::Client, bits_v4, bits_v6: 40 },
+        ..route(&[FilterName::Up, FilterName::Sticky, FilterName::First])
+    };
+    let first = RouteSettings { fallback: Some("second".to_owned()), ..route(&STANDARD) };
+    let second = RouteSettings { fallback: Some("third".to_owned()), ..sticky("second", 16) };
+    let routes = [first, second, sticky("third", 12)];
+    let mut world = World::new(&[("a|a", 0), ("bcd|bcd", 0)], &routes);
+    let answers = |world: &World| -> PopSet {
+        let client = |net: u8| IpAddr::V4(Ipv4Addr::new(198, net, 100, 7));
+        let of = |net| world.ask(&Ask { client: client(net), ..ASK });
+        (0..100)
+            .inspect(|net| assert_eq!(of(*net).0.scope, 16))
+            .map(|net| id_of(of(net).1[0]))
+            .collect()
+    };
+    assert_eq!(answers(&world), [id_of("a")].into_iter().collect());
+    world.down("a");
+    let all: PopSet = ["b", "c", "d"].into_iter().map(id_of).collect();
+    assert_eq!(answers(&world), all, "each gets a share");
+}
+
+#[test]
 fn an_answer_is_cached_no_longer_than_any_pop_it_depends_on_allows() {
     let mut settings = route(&STANDARD);
     settings.ttl = std::time::Duration::from_secs(40);
