@@ -300,8 +300,11 @@ impl<'p, W: Watch> Pass<'p, W> {
             }
             cx.source = source;
             self.trace.enters(id, source, assumed);
-            self.bound_ttl();
             route.apply(self.slate, &cx, self.trace);
+            match source {
+                Source::List => self.bound_ttl(located.list.ranked.iter().map(|one| one.pop)),
+                Source::Rest => self.bound_ttl(located.list.rest.iter().copied()),
+            }
             if !self.slate.is_empty() {
                 return Some(source);
             }
@@ -309,10 +312,13 @@ impl<'p, W: Watch> Pass<'p, W> {
         None
     }
 
-    /// An answer is cached no longer than any PoP it depends on allows, whether chosen or passed
-    /// over.
-    fn bound_ttl(&mut self) {
-        for pop in self.slate.pops().filter_map(|pop| self.standings.pop(pop)) {
+    /// An answer is cached no longer than any PoP it depends on allows: those that are chosen, and
+    /// those that stand before them in `pops`, which may take the client back. Whoever stands
+    /// behind the last one may come and go.
+    fn bound_ttl(&mut self, pops: impl Iterator<Item = PopId>) {
+        let last = self.slate.candidates().iter().map(|one| usize::from(one.place)).max();
+        let count = last.map_or(usize::MAX, |last| last.saturating_add(1));
+        for pop in pops.take(count).filter_map(|pop| self.standings.pop(pop)) {
             self.ttl = self.ttl.min(pop.ttl_max);
         }
     }

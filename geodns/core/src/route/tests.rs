@@ -519,9 +519,20 @@ fn an_answer_is_cached_no_longer_than_any_pop_it_depends_on_allows() {
     world.pop("c").ttl_max = 5;
     assert_eq!(world.ask(&ASK).0.ttl, 40, "not consulted");
     world.pop("b").ttl_max = 10;
-    assert_eq!(world.ask(&ASK).0.ttl, 10, "passed over, but it may take the client back");
-    world.down("ab");
+    assert_eq!(world.ask(&ASK).0.ttl, 40, "farther than the one that answers: no matter");
+    world.down("a");
+    assert_eq!(world.ask(&ASK).0.ttl, 10, "chosen");
+    world.pop("a").ttl_max = 8;
+    assert_eq!(world.ask(&ASK).0.ttl, 8, "passed over, but it may take the client back");
+    world.down("b");
     assert_eq!(world.ask(&ASK).0.ttl, 5);
+    let two = RouteSettings {
+        first: first::FirstSettings { pops: 2 },
+        ..route(&[FilterName::Up, FilterName::First])
+    };
+    let mut world = World::new(&[("abc|abc", 0)], &[two]);
+    (world.pop("b").ttl_max, world.pop("c").ttl_max) = (7, 3);
+    assert_eq!(world.ask(&ASK).0.ttl, 7, "up to the last one");
 }
 
 #[test]
