@@ -8,6 +8,7 @@
 //! Clause: docs/operate.md *The settings file*.
 
 mod files;
+mod https;
 mod law;
 mod pops;
 mod rules;

@@ -150,11 +150,19 @@ fn secrets(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
     }
 }
 
-/// A probe ends before the next one begins, and a status is one.
+/// A probe ends before the next one begins, a status is one, and no check stands twice.
 fn checks(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
     for (at, check) in sound.checks.iter().enumerate() {
         let Some(check) = check else { continue };
         let path = tree::item("geodns.check", at);
+        let mut before = sound.checks.iter().take(at);
+        if let Some(first) = before.position(|other| other.as_ref() == Some(check))
+            && findings.none_within(&path)
+        {
+            let fault = format!("the same as geodns.check[{first}]");
+            let complaint = Complaint::new(fault, "each once");
+            findings.wrong(&path, tree::nearest(given.root, &path), complaint);
+        }
         let (timeout, interval) = (format!("{path}.timeout"), format!("{path}.interval"));
         not_longer(given, (&timeout, check.timeout), (&interval, check.interval), findings);
         // A list with one faulty item is left out, and its other items are judged all the same.

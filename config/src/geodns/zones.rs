@@ -9,8 +9,7 @@
 use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc};
 
 use geodns_core::{
-    fleet::PopId,
-    route::{MapId, Route, RouteId, Routes},
+    route::{RouteId, Routes},
     settings::ZoneSettings,
     wire::{
         kind::RecordType,
@@ -21,7 +20,7 @@ use geodns_core::{
 };
 
 use super::{
-    Given, Sound, ZoneConfig, files, law,
+    Given, Sound, ZoneConfig, files, https, law,
     pops::Fleet,
     ways::Ways,
     zone_files::{self, Unread},
@@ -250,7 +249,7 @@ fn names(
 ) -> GeneratedNames {
     let mut names = GeneratedNames::new();
     for (index, (id, route)) in ways.routes.iter().enumerate() {
-        let generated = generated(id, route, fleet, ways);
+        let generated = generated(id, fleet, ways);
         for (place, text) in route.names.iter().enumerate() {
             match Name::parse(text.as_bytes(), Some(apex.as_ref())) {
                 Ok(name) => {
@@ -265,8 +264,8 @@ fn names(
         }
     }
     let for_sites = ways.routes.iter().find(|(_, route)| route.sites);
-    let Some((id, route)) = for_sites.filter(|_| at == 0) else { return names };
-    let generated = generated(id, route, fleet, ways);
+    let Some((id, _)) = for_sites.filter(|_| at == 0) else { return names };
+    let generated = generated(id, fleet, ways);
     let sites = tree::find(given.root, "site").map_or(0, |list| tree::items(list).len());
     for key in (0..sites).map(|site| format!("{}.name", tree::item("site", site))) {
         let site = tree::find(given.root, &key).and_then(tree::string);
@@ -298,8 +297,8 @@ fn owner(routes: &Routes, route: usize, name: &str) -> String {
     place.map_or_else(|| list.clone(), |place| tree::item(&list, place))
 }
 
-fn generated(id: RouteId, route: &Route, fleet: &Fleet, ways: &Ways) -> Generated {
-    let types = Routes::types(&fleet.view, members(route, ways));
+fn generated(id: RouteId, fleet: &Fleet, ways: &Ways) -> Generated {
+    let types = ways.routes.types(id, &fleet.view, |map| https::members(map, ways));
     let of =
         [(types.v4, RecordType::A), (types.v6, RecordType::AAAA), (types.https, RecordType::HTTPS)];
     let types: BTreeSet<RecordType> =
@@ -307,19 +306,16 @@ fn generated(id: RouteId, route: &Route, fleet: &Fleet, ways: &Ways) -> Generate
     Generated { route: id, types }
 }
 
-/// The PoPs of a route's map.
-fn members<'w>(route: &Route, ways: &'w Ways) -> &'w [PopId] {
-    let is_it = |(index, _): &(usize, _)| MapId::new(*index) == Some(route.map);
-    let map = ways.maps.iter().enumerate().find(is_it);
-    map.map_or(&[], |(_, map)| map.members())
-}
-
-/// A route that answers names has addresses to answer.
+/// A route that answers names has addresses to answer, and says one thing of HTTPS.
 fn addresses(given: &Given<'_, '_>, fleet: &Fleet, ways: &Ways, findings: &mut Findings) {
     let sites = tree::find(given.root, "site").map_or(0, |list| tree::items(list).len());
     for (index, (id, route)) in ways.routes.iter().enumerate() {
         let is_used = !route.names.is_empty() || (route.sites && sites > 0);
-        if !is_used || !fleet.is_whole || !generated(id, route, fleet, ways).types.is_empty() {
+        if !is_used || !fleet.is_whole {
+            continue;
+        }
+        https::check(given, id, fleet, ways, findings);
+        if !generated(id, fleet, ways).types.is_empty() {
             continue;
         }
         if fleet.view.pops.is_empty() {

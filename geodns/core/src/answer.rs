@@ -346,11 +346,11 @@ impl Desk<'_> {
         };
         let said = match choice.outcome {
             Outcome::Nobody => Said::error(Rcode::ServFail, Some(ExtendedErrorCode::Other)),
-            Outcome::Answered { route, .. } => {
+            Outcome::Answered { route: way, .. } => {
                 found.write(response);
-                let max = self.snapshot.routes().route(route).map_or(1, |one| one.addresses_max);
+                let max = self.snapshot.routes().route(way).map_or(1, |one| one.addresses_max);
                 let records = records::Records {
-                    https: self.snapshot.https(),
+                    https: self.snapshot.https(route),
                     slate,
                     standings: self.standings,
                     draw: self.asked.draw,

@@ -13,6 +13,7 @@ pub mod health;
 pub mod limit;
 pub mod locate;
 pub mod moment;
+mod nets;
 pub mod problem;
 pub mod route;
 pub mod serial;

@@ -15,7 +15,6 @@
 //! RFC 7873 §5.2.3 and §5.2.5 (cookies). Hot path: no allocation, no lock; one SipHash and one
 //! cache line of atomics, shared by all threads.
 
-mod nets;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +29,7 @@ use std::{
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 
-use self::nets::Nets;
+use crate::nets::Nets;
 
 /// Entries that share a cache line, among which one finds its place.
 const WAYS: usize = 8;

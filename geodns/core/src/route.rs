@@ -13,8 +13,10 @@
 //!
 //! A route works in steps. The client's own list goes through the policy first. If nobody is
 //! left, all PoPs of the map do, in the order that follows the list. If nobody is left again, the
-//! fallback route does the same, and so on. If nobody is left at the end, the first route's PoPs
-//! are offered as if they were up, or the answer is SERVFAIL, as its settings say.
+//! fallback route does the same, and so on. If nobody is left at the end, all of this is done once
+//! more as if no PoP were drained: one that works comes before one that is dead. If nobody is left
+//! then, the first route's PoPs are offered as if they were up, or the answer is SERVFAIL, as its
+//! settings say.
 
 pub mod answer;
 mod build;
@@ -22,6 +24,7 @@ mod explain;
 pub mod fence;
 pub mod filter;
 pub mod first;
+pub mod https;
 pub mod load;
 pub mod nearest;
 pub mod priority;
@@ -207,15 +210,17 @@ impl Routes {
         let Some(first) = self.route(id) else { return pass.choice(Outcome::Nobody) };
         pass.scope = first.scope_min(pass.ask.client);
         pass.ttl = first.ttl;
-        for (way, route) in first.ways.iter().filter_map(|way| Some((*way, self.route(*way)?))) {
-            let assumed = Assumed::Nothing;
-            if let Some(source) = pass.through(way, route, &locate(route.map), assumed) {
-                return pass.choice(Outcome::Answered { route: way, source, assumed });
+        for assumed in [Assumed::Nothing, Assumed::Undrained] {
+            for way in first.ways.iter().copied() {
+                let Some(route) = self.route(way) else { continue };
+                if let Some(source) = pass.through(way, route, &locate(route.map), assumed) {
+                    return pass.choice(Outcome::Answered { route: way, source, assumed });
+                }
             }
         }
         if first.all_down == AllDown::Offer {
             let located = locate(first.map);
-            for assumed in [Assumed::Up, Assumed::Undrained] {
+            for assumed in [Assumed::Up, Assumed::UpAndUndrained] {
                 if let Some(source) = pass.through(id, first, &located, assumed) {
                     return pass.choice(Outcome::Answered { route: id, source, assumed });
                 }
@@ -224,17 +229,20 @@ impl Routes {
         pass.choice(Outcome::Nobody)
     }
 
-    /// The kinds of records that the names of a route have: those that any PoP of its map has.
-    /// `members` are the PoPs of the map.
+    /// The kinds of records that the names of a route have: addresses where any PoP of its map has
+    /// some, HTTPS where all agree ([`Self::https`]). `members` says which PoPs a map has.
     #[must_use]
-    pub fn types(fleet: &FleetView, members: &[PopId]) -> Types {
-        let pops = || members.iter().filter_map(|id| fleet.pop(*id));
-        let has_address = |pop: &&crate::fleet::PopView| !pop.v4.is_empty() || !pop.v6.is_empty();
-        Types {
-            v4: pops().any(|pop| !pop.v4.is_empty()),
-            v6: pops().any(|pop| !pop.v6.is_empty()),
-            https: pops().filter(has_address).any(|pop| !pop.https.alpn.is_empty()),
-        }
+    pub fn types<'m>(
+        &self,
+        id: RouteId,
+        fleet: &FleetView,
+        members: impl Fn(MapId) -> &'m [PopId],
+    ) -> Types {
+        let own = self.route(id).map_or(&[][..], |route| members(route.map));
+        let pops = || own.iter().filter_map(|id| fleet.pop(*id));
+        let (v4, v6) = (pops().any(|pop| !pop.v4.is_empty()), pops().any(|pop| !pop.v6.is_empty()));
+        let https = (v4 || v6) && matches!(self.https(id, fleet, members), Ok(Some(_)));
+        Types { v4, v6, https }
     }
 }
 
@@ -292,8 +300,11 @@ impl<'p, W: Watch> Pass<'p, W> {
             }
             cx.source = source;
             self.trace.enters(id, source, assumed);
-            self.bound_ttl();
             route.apply(self.slate, &cx, self.trace);
+            match source {
+                Source::List => self.bound_ttl(located.list.ranked.iter().map(|one| one.pop)),
+                Source::Rest => self.bound_ttl(located.list.rest.iter().copied()),
+            }
             if !self.slate.is_empty() {
                 return Some(source);
             }
@@ -301,10 +312,13 @@ impl<'p, W: Watch> Pass<'p, W> {
         None
     }
 
-    /// An answer is cached no longer than any PoP it depends on allows, whether chosen or passed
-    /// over.
-    fn bound_ttl(&mut self) {
-        for pop in self.slate.pops().filter_map(|pop| self.standings.pop(pop)) {
+    /// An answer is cached no longer than any PoP it depends on allows: those that are chosen, and
+    /// those that stand before them in `pops`, which may take the client back. Whoever stands
+    /// behind the last one may come and go.
+    fn bound_ttl(&mut self, pops: impl Iterator<Item = PopId>) {
+        let last = self.slate.candidates().iter().map(|one| usize::from(one.place)).max();
+        let count = last.map_or(usize::MAX, |last| last.saturating_add(1));
+        for pop in pops.take(count).filter_map(|pop| self.standings.pop(pop)) {
             self.ttl = self.ttl.min(pop.ttl_max);
         }
     }

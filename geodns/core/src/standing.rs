@@ -129,12 +129,6 @@ impl<A> Addresses<A> {
     /// The addresses to answer: those that are up, or all where none is.
     #[must_use]
     pub fn to_answer(&self) -> &[A] {
-        self.hints(true)
-    }
-
-    /// Those that are up, or where none is, all of them if nothing else is up either.
-    #[must_use]
-    pub(crate) fn hints(&self, none_up: bool) -> &[A] {
-        if self.up.is_empty() && none_up { &self.all } else { &self.up }
+        if self.up.is_empty() { &self.all } else { &self.up }
     }
 }

@@ -146,7 +146,7 @@ fn a_choice_allocates_nothing() {
                     let answers = match wanted {
                         Wanted::V4 => answer::v4(&slate, &standings, ask.draw, 4).count(),
                         Wanted::V6 => answer::v6(&slate, &standings, ask.draw, 4).count(),
-                        Wanted::Https => answer::https(&slate, &standings, 4).count(),
+                        Wanted::Https => answer::v4_hints(&slate, &standings, ask.draw, 4).count(),
                     };
                     assert!(answers > 0);
                 });

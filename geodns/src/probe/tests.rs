@@ -268,6 +268,48 @@ async fn a_reload_is_no_restart() {
     assert!(play.prober.is_ready());
 }
 
+#[tokio::test(start_paused = true)]
+async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
+    let mut play = Play::new(watched(2));
+    play.ready().await;
+    play.set(1, Manner::Refuses);
+    play.until(1, Duration::from_secs(30), |pop| !pop.v4.enough).await;
+    let slow = CheckSettings { interval: Duration::from_secs(3600), ..check() };
+    let quick = CheckSettings { interval: Duration::from_secs(1), ..check() };
+    let elsewhere = CheckSettings { path: "/other".to_owned(), ..check() };
+    for check in [slow, quick, elsewhere] {
+        let checks = vec![check.clone()];
+        let standings = play.prober.renew(Watched { checks, ..watched(2) }, |standings| standings);
+        assert!(!standings.pops[1].v4.enough && standings.pops[0].v4.enough, "{check:?}");
+        let why = play.prober.status()[1].addresses[0].checks[0].why.clone();
+        assert!(check.path == "/other" || why.ends_with("refused"), "{why}");
+        // Nobody waits for the end of an interval that is no more.
+        let begun = play.stage.now.lock().begun;
+        for _ in 0..40 {
+            advance(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(play.stage.now.lock().begun >= begun + 2, "{check:?}");
+        assert!(!play.prober.standings().pops[1].v4.enough);
+    }
+    play.set(1, Manner::Answers);
+    play.until(1, Duration::from_secs(30), |pop| pop.v4.enough).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_stands_twice_is_one() {
+    let other = CheckSettings { path: "/other".to_owned(), ..check() };
+    let once = vec![check(), other.clone()];
+    let twice = vec![check(), other.clone(), check(), other];
+    for checks in [vec![check(), check()], twice, once] {
+        let kinds = if checks.len() == 2 && checks[0] == checks[1] { 1 } else { 2 };
+        let play = Play::new(Watched { checks, ..watched(2) });
+        timeout(Duration::from_secs(10), play.prober.ready()).await.unwrap();
+        let status = play.prober.status();
+        assert!(status.iter().all(|pop| pop.addresses[0].checks.len() == kinds), "{status:?}");
+    }
+}
+
 #[test]
 fn checks_that_no_request_can_be_made_of_are_named() {
     let mut wrong = check();

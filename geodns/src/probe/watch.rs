@@ -2,8 +2,9 @@
 //!
 //! In: outcomes, orders, new fleets, `now`, draws. Out: what to probe, when to look again, the
 //! standings when they changed, and lines for the log.
-//! Always holds: a target is due or under way, never both and never neither; a target that a new
-//! fleet still has keeps its place in the queue; every change is told once, with its reason.
+//! Always holds: a target is due or under way, never both and never neither; a check that stands
+//! twice is one; a target that a new fleet still has keeps its place in the queue; every change is
+//! told once, with its reason.
 //! It deliberately neither probes nor waits nor publishes.
 
 use std::{
@@ -98,11 +99,13 @@ impl Watch {
     /// Watches something else; what is still there keeps its state and its place in the queue.
     pub(super) fn renew(
         &mut self,
-        watched: Watched,
+        mut watched: Watched,
         now: Moment,
         mut draw: impl FnMut() -> u64,
     ) -> Standings {
+        watched.checks = each_once(&watched.checks);
         let table = self.table.renewed(&watched.fleet, &watched.checks, now);
+        let places = self.table.places(&watched.checks);
         let mut before: HashMap<(IpAddr, usize), Known> = HashMap::new();
         for (target, known) in self.table.targets().iter().zip(&mut self.known) {
             before.insert((target.address, target.check), std::mem::take(known));
@@ -110,12 +113,17 @@ impl Watch {
         let mut known = Vec::new();
         for target in table.targets() {
             let Some(check) = watched.checks.get(target.check) else { continue };
-            let place = self.watched.checks.iter().position(|one| one == check);
+            let place = places.get(target.check).copied().flatten();
             let kept = place.and_then(|place| before.remove(&(target.address, place)));
-            known.push(kept.unwrap_or_else(|| Known {
-                due: Some(schedule::first(check, now, draw())),
-                ..Known::default()
-            }));
+            let is_same = place.and_then(|place| self.watched.checks.get(place)) == Some(check);
+            // What is under way asks by the words of before, and is not waited for.
+            known.push(match kept {
+                Some(kept) if is_same => kept,
+                kept => Known {
+                    due: Some(schedule::first(check, now, draw())),
+                    ..kept.unwrap_or_default()
+                },
+            });
         }
         self.queue = (0..).zip(&known).filter_map(|(at, one)| Some((one.due?, at))).collect();
         self.known = known;
@@ -264,4 +272,15 @@ impl Watch {
             StateWord::Down => tracing::warn!(pop, %address, port, ?kind, why, flaps, "down"),
         }
     }
+}
+
+/// A result finds its target by address and check, so each check stands once.
+fn each_once(checks: &[CheckSettings]) -> Vec<CheckSettings> {
+    let mut once: Vec<CheckSettings> = Vec::new();
+    for check in checks {
+        if !once.contains(check) {
+            once.push(check.clone());
+        }
+    }
+    once
 }

@@ -50,6 +50,7 @@ https = { alpn = ['h2', 'h3'] }
 [[pop]]
 name = 'iad'
 addresses = ['192.0.2.11', '2001:db8::11']
+https = { alpn = ['h2', 'h3'] }
 ";
 
 const ZONE: &str = "$TTL 300

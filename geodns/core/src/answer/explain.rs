@@ -185,10 +185,12 @@ pub enum From {
 pub enum Assumption {
     /// Nothing.
     Nothing,
+    /// That none is drained.
+    Undrained,
     /// That every PoP is up.
     Up,
-    /// That none is drained either.
-    Undrained,
+    /// That every PoP is up, and none drained.
+    UpAndUndrained,
 }
 
 /// What a filter did.
@@ -348,8 +350,9 @@ fn tried(snapshot: &Snapshot, phase: &Phase) -> Tried {
         },
         assumed: match phase.assumed {
             Assumed::Nothing => Assumption::Nothing,
-            Assumed::Up => Assumption::Up,
             Assumed::Undrained => Assumption::Undrained,
+            Assumed::Up => Assumption::Up,
+            Assumed::UpAndUndrained => Assumption::UpAndUndrained,
         },
         steps: phase.steps.iter().map(|step| filtered(snapshot, step)).collect(),
     }

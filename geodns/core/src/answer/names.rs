@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use super::snapshot::ZoneSource;
 use crate::{
     problem::Problems,
-    route::{Route, RouteId, Routes, Types},
+    route::{RouteId, Routes, Types},
     wire::{
         kind::RecordType,
         name::{LABEL_BYTES_MAX, Name},
@@ -24,13 +24,13 @@ use crate::{
 pub(super) fn generate(
     zones: &[ZoneSource],
     routes: &Routes,
-    types: impl Fn(&Route) -> Types,
+    types: impl Fn(RouteId) -> Types,
     sites: &[Box<str>],
     problems: &mut Problems,
 ) -> Vec<GeneratedNames> {
     let mut all = vec![GeneratedNames::new(); zones.len()];
     for (id, route) in routes.iter() {
-        let generated = Generated { route: id, types: record_types(types(route)) };
+        let generated = Generated { route: id, types: record_types(types(id)) };
         for (place, text) in route.names.iter().enumerate() {
             let at = format!("route[{}].names[{place}]", id.index());
             for (zone, names) in zones.iter().zip(&mut all) {

@@ -1,17 +1,14 @@
 //! The records of PoPs: A, AAAA and HTTPS of those that were chosen.
 //!
-//! In: a slate, how its PoPs stand, and what their HTTPS records say for certain. Out: records in
-//! a response. Always holds: what health changes is written with the answer (addresses and hints),
-//! everything else is encoded ahead.
+//! In: a slate, how its PoPs stand, and what the HTTPS record of the name says whoever answers.
+//! Out: records in a response. Always holds: what health changes is written with the answer
+//! (addresses and hints), everything else is encoded ahead; a name has one HTTPS record, for all
+//! that is not a hint is the same at every PoP (RFC 2181 §5).
 //!
 //! RFC 1035 §3.4.1, RFC 3596 §2.2, RFC 9460 §2.2 and §7.3. Hot path: no allocation.
 
 use crate::{
-    fleet::{FleetView, HttpsView},
-    route::{
-        answer::{self, HttpsAnswer},
-        slate::Slate,
-    },
+    route::{answer, https::HttpsParams, slate::Slate},
     standing::{Standings, Wanted},
     wire::{
         kind::RecordType,
@@ -26,8 +23,8 @@ const IPV6HINT: u16 = 6;
 
 /// See the module.
 pub(super) struct Records<'a> {
-    /// By PoP: its HTTPS data without hints.
-    pub(super) https: &'a [Box<[u8]>],
+    /// The data of the name's HTTPS record without hints.
+    pub(super) https: &'a [u8],
     pub(super) slate: &'a Slate,
     pub(super) standings: &'a Standings,
     pub(super) draw: u64,
@@ -65,23 +62,22 @@ impl Records<'_> {
                     set.add(|data| data.put(&address.octets()));
                 }
             }
-            Wanted::Https => {
-                for record in answer::https(slate, standings, max) {
-                    let head = https.get(record.pop.index()).map_or(&[][..], |head| head);
-                    set.add(|data| write_https(data, head, &record));
-                }
-            }
+            Wanted::Https => set.add(|data| {
+                let v4 = || answer::v4_hints(slate, standings, draw, max);
+                let v6 = || answer::v6_hints(slate, standings, draw, max);
+                data.put(https);
+                put_key(data, IPV4HINT, v4().count(), 4);
+                v4().for_each(|address| data.put(&address.octets()));
+                put_key(data, IPV6HINT, v6().count(), 16);
+                v6().for_each(|address| data.put(&address.octets()));
+            }),
         }
     }
 }
 
-/// What is certain of a PoP's HTTPS record: priority 1, the owner itself as target, protocols and
-/// port. The hints, whose keys are greater, follow it.
-pub(super) fn https_heads(fleet: &FleetView) -> Vec<Box<[u8]>> {
-    fleet.pops.iter().map(|pop| https_head(&pop.https).into()).collect()
-}
-
-fn https_head(https: &HttpsView) -> Vec<u8> {
+/// What is certain of an HTTPS record: priority 1, the owner itself as target, protocols and port.
+/// The hints, whose keys are greater, follow it.
+pub(super) fn https_head(https: &HttpsParams) -> Vec<u8> {
     let mut head = vec![0, 1, 0];
     let mut alpn = Vec::new();
     for protocol in &https.alpn {
@@ -101,14 +97,6 @@ fn push_param(data: &mut Vec<u8>, key: u16, value: &[u8]) {
     data.extend(key.to_be_bytes());
     data.extend(u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes());
     data.extend_from_slice(value);
-}
-
-fn write_https(data: &mut RecordData<'_, '_>, head: &[u8], record: &HttpsAnswer<'_>) {
-    data.put(head);
-    put_key(data, IPV4HINT, record.v4_hints.len(), 4);
-    record.v4_hints.iter().for_each(|address| data.put(&address.octets()));
-    put_key(data, IPV6HINT, record.v6_hints.len(), 16);
-    record.v6_hints.iter().for_each(|address| data.put(&address.octets()));
 }
 
 /// A key that has `count` addresses as its value; none is no key (RFC 9460 §7.3).

@@ -13,7 +13,7 @@ use crate::{
     fleet::FleetView,
     locate::{Map, client::Trust},
     problem::{Problem, Problems},
-    route::{MapId, Routes, rendezvous::name_key},
+    route::{MapId, RouteId, Routes, rendezvous::name_key},
     serial::{Content, Order, Published},
     settings::{GeodnsSettings, RouteSettings},
     standing::Standings,
@@ -68,7 +68,7 @@ pub struct Snapshot {
     published: Vec<(Published, Order)>,
     routes: Routes,
     trust: Trust,
-    /// By PoP: its HTTPS data without hints.
+    /// By route: the data of its names' HTTPS records without hints; empty, where they have none.
     https: Vec<Box<[u8]>>,
     chaos: Chaos,
     nsid: Option<Box<[u8]>>,
@@ -102,10 +102,12 @@ impl Snapshot {
             if settings.route.is_empty() { &by_default } else { settings.route.as_slice() };
         let routes = Routes::build(of_routes, &map_names)?;
         let mut problems = Problems::default();
-        let types = |route: &crate::route::Route| {
-            let members = maps.get(route.map.index()).map_or(&[][..], |map| map.members());
-            Routes::types(&fleet, members)
-        };
+        let members = |map: MapId| maps.get(map.index()).map_or(&[][..], |map| map.members());
+        let types = |route| routes.types(route, &fleet, members);
+        // PoPs that do not agree have no HTTPS records: clients do without.
+        let https = |route| routes.https(route, &fleet, members).ok().flatten();
+        let https_head = |(route, _)| https(route).map(|said| records::https_head(&said));
+        let https = routes.iter().map(|one| https_head(one).unwrap_or_default().into()).collect();
         let generated = names::generate(&zones, &routes, types, &sites, &mut problems);
         let of_zones = build_zones(&zones, &generated, fleet.revision, settings, &mut problems);
         let (zones, published) = problems.unless_any(of_zones)?;
@@ -115,7 +117,7 @@ impl Snapshot {
             published,
             routes,
             trust: Trust::new(&settings.client_subnet),
-            https: records::https_heads(&fleet),
+            https,
             // Which version runs here is nobody's business.
             chaos: Chaos::new(id.as_deref(), None),
             nsid: id.map(|id| id.into_bytes().into()),
@@ -179,8 +181,9 @@ impl Snapshot {
         &self.chaos
     }
 
-    pub(super) fn https(&self) -> &[Box<[u8]>] {
-        &self.https
+    /// The data of the HTTPS records of a route's names, without hints.
+    pub(super) fn https(&self, route: RouteId) -> &[u8] {
+        self.https.get(route.index()).map_or(&[], |head| head)
     }
 
     pub(super) fn check_cookie(&self, query: &Query<'_>, asked: &Asked<'_>) -> Option<Checked> {

@@ -22,6 +22,8 @@ pub struct Machine {
     state: StateWord,
     since: Moment,
     has_result: bool,
+    /// Whether probes said so, these or those of other checks, and nobody guessed.
+    is_seen: bool,
     /// Results in a row that speak against the state.
     against: u32,
     /// Whether it was down before it was up.
@@ -38,6 +40,7 @@ impl Machine {
             state: check.before,
             since: now,
             has_result: false,
+            is_seen: false,
             against: 0,
             recovered: false,
             changes: 0,
@@ -45,10 +48,24 @@ impl Machine {
         }
     }
 
+    /// The same state under a check that asks the same and is written differently.
+    #[must_use]
+    pub(super) fn kept(&self, check: &CheckSettings) -> Self {
+        let against = self.against.min(self.needed(check).saturating_sub(1));
+        Self { against, ..self.clone() }
+    }
+
+    /// A state that was seen by other checks; the first result decides alone, as of a new one.
+    #[must_use]
+    pub(super) fn resumed(state: StateWord, check: &CheckSettings, now: Moment) -> Self {
+        Self { state, is_seen: true, ..Self::new(check, now) }
+    }
+
     /// Takes a probe's outcome; the new state, if it changes.
     pub fn take(&mut self, check: &CheckSettings, passed: bool, now: Moment) -> Option<StateWord> {
         let said = if passed { StateWord::Up } else { StateWord::Down };
         let is_first = !std::mem::replace(&mut self.has_result, true);
+        self.is_seen = true;
         if said == self.state {
             self.against = 0;
             return None;
@@ -74,6 +91,11 @@ impl Machine {
     #[must_use]
     pub const fn state(&self) -> StateWord {
         self.state
+    }
+
+    /// Whether that is what probes saw.
+    pub(super) const fn is_seen(&self) -> bool {
+        self.is_seen
     }
 
     /// Since when.

@@ -2,7 +2,9 @@
 //!
 //! In: the fleet and the checks. Out: what to probe, and where each result goes. Always holds: one
 //! target for each address of the fleet and each check; a target that a new fleet or new checks
-//! still have keeps its state, so that a reload is no restart.
+//! still have keeps its state, so that a reload is no restart, and a target whose question is new
+//! begins in the state in which its address was last seen: what is dead stays dead, whatever
+//! changes in a file, until a probe says otherwise.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -64,24 +66,60 @@ impl HealthTable {
             .zip(&self.machines)
             .map(|(target, machine)| ((target.address, target.check), machine))
             .collect();
+        let places = self.places(checks);
+        let seen = self.seen();
         let mut table =
             Self { checks: checks.to_vec(), orders: self.orders.clone(), ..Self::default() };
         table.orders.retain(|name, _| fleet.find(name).is_some());
         for (pop, view) in fleet.iter() {
             let first = table.targets.len();
             for address in view.addresses() {
-                for (check, settings) in checks.iter().enumerate() {
-                    // A check that is written differently is another check.
-                    let before = self.checks.iter().position(|before| before == settings);
+                for ((check, settings), before) in checks.iter().enumerate().zip(&places) {
                     let machine = before.and_then(|before| known.get(&(address, before)));
-                    let new = || Machine::new(settings, now);
-                    table.machines.push(machine.map_or_else(new, |machine| (*machine).clone()));
+                    let new = || match seen.get(&address) {
+                        Some(state) => Machine::resumed(*state, settings, now),
+                        None => Machine::new(settings, now),
+                    };
+                    table.machines.push(machine.map_or_else(new, |one| one.kept(settings)));
                     table.targets.push(Target { pop, address, check });
                 }
             }
             table.by_pop.push(first..table.targets.len());
         }
         table
+    }
+
+    /// For each of `checks`, the place of the one before that it goes on from: the same one, or
+    /// else one that asks the same. None has two that go on from it.
+    #[must_use]
+    pub fn places(&self, checks: &[CheckSettings]) -> Vec<Option<usize>> {
+        let equal = |check: &CheckSettings| self.checks.iter().position(|before| before == check);
+        let mut places: Vec<Option<usize>> = checks.iter().map(equal).collect();
+        for (at, check) in checks.iter().enumerate() {
+            if places.get(at).is_some_and(Option::is_none) {
+                let mut before = self.checks.iter().enumerate();
+                let place = before.find(|(place, before)| {
+                    before.asks_as(check) && !places.contains(&Some(*place))
+                });
+                if let Some(slot) = places.get_mut(at) {
+                    *slot = place.map(|(place, _)| place);
+                }
+            }
+        }
+        places
+    }
+
+    /// By address: how probes saw it last.
+    fn seen(&self) -> HashMap<IpAddr, StateWord> {
+        let mut seen = HashMap::new();
+        let targets = self.targets.iter().zip(&self.machines);
+        for (target, machine) in targets.filter(|(_, machine)| machine.is_seen()) {
+            let state = seen.entry(target.address).or_insert(StateWord::Up);
+            if machine.state() == StateWord::Down {
+                *state = StateWord::Down;
+            }
+        }
+        seen
     }
 
     /// What is probed, in an order that stays as long as the table.

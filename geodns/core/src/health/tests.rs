@@ -278,9 +278,68 @@ fn a_reload_is_no_restart() {
     assert_eq!(known("192.0.2.77", 0), (StateWord::Up, false), "a new address");
     assert_eq!(renewed.orders("b").drained(at(9)), Some(true));
     let changed = renewed.renewed(&fleet, &[check(3, 3)], at(9));
-    assert!(!changed.is_ready(), "another check knows nothing");
     let gone = changed.renewed(&FleetView::default(), &[], at(9));
     assert_eq!((gone.targets().len(), gone.orders("b")), (0, Default::default()));
+}
+
+#[test]
+fn what_is_dead_stays_dead_whatever_changes_in_its_checks() {
+    let http = |path: &str| CheckSettings {
+        path: path.to_owned(),
+        ..CheckSettings::new(CheckKind::Http, 80)
+    };
+    let before = [check(1, 1), http("/a")];
+    let quick = CheckSettings { interval: Duration::from_secs(1), ..http("/a") };
+    let says = |status| CheckSettings { status: vec![status], ..http("/a") };
+    let pessimist = CheckSettings { before: StateWord::Down, ..http("/b") };
+    let (kept, begun) = (true, false);
+    // Of each check after the change: whether it knows results already.
+    let rows: [(&str, Vec<CheckSettings>, Vec<bool>); 9] = [
+        ("nothing changed", before.to_vec(), vec![kept, kept]),
+        ("another interval", vec![check(1, 1), quick.clone()], vec![kept, kept]),
+        ("another rise and fall", vec![check(3, 4), http("/a")], vec![kept, kept]),
+        ("another status", vec![check(1, 1), says(204)], vec![kept, kept]),
+        ("another path", vec![check(1, 1), http("/b")], vec![kept, begun]),
+        ("one more", vec![check(1, 1), http("/b"), http("/a")], vec![kept, begun, kept]),
+        ("a pessimist", vec![pessimist], vec![begun]),
+        ("another kind alone", vec![CheckSettings::new(CheckKind::Https, 80)], vec![begun]),
+        ("two that ask the same", vec![quick, says(204)], vec![kept, begun]),
+    ];
+    for (name, checks, known) in rows {
+        let mut probed = Probed::new(&before);
+        probed.all_pass();
+        for second in 1..=3 {
+            probed.now = second;
+            probed.probe("192.0.2.9", 1, false);
+        }
+        probed.table = probed.table.renewed(&probed.fleet, &checks, at(9));
+        assert!(!probed.standing(1).v4.enough, "{name}");
+        assert!(probed.standing(0).v4.enough && probed.standing(0).v6.enough, "{name}");
+        let next = probed.table.renewed(&probed.fleet, &[http("/next")], at(9));
+        let standings = next.standings(&probed.fleet, &probed.settings, at(9));
+        assert!(!standings.pops[1].v4.enough, "and again before any probe: {name}");
+        let of_dead = probed.table.targets().iter().enumerate();
+        let of_dead = of_dead.filter(|(_, target)| target.pop.index() == 1);
+        let has_result = |(index, _)| probed.table.machine(index).unwrap().has_result();
+        assert_eq!(of_dead.map(has_result).collect::<Vec<_>>(), known, "{name}");
+        // What lives is back as soon as probes say so.
+        for _ in 0..4 {
+            for check in 0..checks.len() {
+                probed.probe("192.0.2.9", check, true);
+            }
+        }
+        assert!(probed.standing(1).v4.enough, "{name}");
+    }
+    let fewer = CheckSettings { fall: 2, ..check(1, 4) };
+    let mut probed = Probed::new(&[check(1, 4)]);
+    probed.all_pass();
+    for _ in 0..3 {
+        assert!(probed.probe("192.0.2.9", 0, false).is_none());
+    }
+    probed.table = probed.table.renewed(&probed.fleet, std::slice::from_ref(&fewer), at(9));
+    let index = probed.table.targets().iter().position(|one| one.pop.index() == 1).unwrap();
+    probed.table.machine(index).unwrap().check_invariants(&fewer);
+    assert!(probed.probe("192.0.2.9", 0, false).is_some(), "as many failures as are needed now");
 }
 
 proptest! {

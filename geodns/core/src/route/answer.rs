@@ -1,32 +1,16 @@
-//! What the chosen PoPs put into an answer: addresses, and the parameters of HTTPS records.
+//! What the chosen PoPs put into an answer: addresses, and those that HTTPS records hint at.
 //!
 //! In: the slate of a choice and how its PoPs stand. Out: iterators over what is answered.
 //! Always holds: of a PoP, the addresses that are up, or all of them where none is; no address
-//! twice; no more than the route allows.
-//! It deliberately does not encode: bytes are ready before a query comes.
+//! twice; no more than the route allows; a hint is an address that an A or AAAA record could have.
+//! It deliberately does not encode, nor know what else an HTTPS record says ([`super::https`]).
 //!
-//! RFC 1035 §3.4.1 (A), RFC 3596 (AAAA), RFC 9460 (HTTPS). Hot path: nothing allocates.
+//! RFC 1035 §3.4.1 (A), RFC 3596 (AAAA), RFC 9460 §7.3 (hints). Hot path: nothing allocates.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::slate::Slate;
-use crate::{
-    fleet::{HttpsView, PopId},
-    standing::{Standing, Standings},
-};
-
-/// What an HTTPS record of a PoP says: priority 1, the name itself as target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HttpsAnswer<'s> {
-    /// The PoP.
-    pub pop: PopId,
-    /// Protocols and port.
-    pub https: &'s HttpsView,
-    /// `ipv4hint`, empty for none.
-    pub v4_hints: &'s [Ipv4Addr],
-    /// `ipv6hint`, empty for none.
-    pub v6_hints: &'s [Ipv6Addr],
-}
+use crate::standing::{Standing, Standings};
 
 /// The addresses of A records, at most `max`, each PoP's turned by `draw`.
 pub fn v4<'s>(
@@ -35,7 +19,7 @@ pub fn v4<'s>(
     draw: u64,
     max: usize,
 ) -> impl Iterator<Item = Ipv4Addr> + 's {
-    standing(slate, standings).flat_map(move |(_, pop)| turned(pop.v4.to_answer(), draw)).take(max)
+    standing(slate, standings).flat_map(move |pop| turned(pop.v4.to_answer(), draw)).take(max)
 }
 
 /// The addresses of AAAA records, at most `max`, each PoP's turned by `draw`.
@@ -45,34 +29,43 @@ pub fn v6<'s>(
     draw: u64,
     max: usize,
 ) -> impl Iterator<Item = Ipv6Addr> + 's {
-    standing(slate, standings).flat_map(move |(_, pop)| turned(pop.v6.to_answer(), draw)).take(max)
+    standing(slate, standings).flat_map(move |pop| turned(pop.v6.to_answer(), draw)).take(max)
 }
 
-/// HTTPS records, one for each PoP, at most `max`.
-pub fn https<'s>(
+/// The addresses that an HTTPS record names as `ipv4hint`: those that A records could have.
+pub fn v4_hints<'s>(
     slate: &'s Slate,
     standings: &'s Standings,
+    draw: u64,
     max: usize,
-) -> impl Iterator<Item = HttpsAnswer<'s>> {
-    let record = |(id, pop): (PopId, &'s Standing)| {
-        let hints = pop.https.hints;
-        // One family's addresses that are down are no hints while the other has some that are up.
-        let none_up = pop.v4.up.is_empty() && pop.v6.up.is_empty();
-        HttpsAnswer {
-            pop: id,
-            https: &pop.https,
-            v4_hints: if hints { pop.v4.hints(none_up) } else { &[] },
-            v6_hints: if hints { pop.v6.hints(none_up) } else { &[] },
-        }
-    };
-    standing(slate, standings).map(record).take(max)
+) -> impl Iterator<Item = Ipv4Addr> + 's {
+    let has = |pop: &&Standing| pop.v4.enough || !pop.v6.enough;
+    hinting(slate, standings, has).flat_map(move |pop| turned(pop.v4.to_answer(), draw)).take(max)
 }
 
-fn standing<'s>(
+/// The addresses that an HTTPS record names as `ipv6hint`: those that AAAA records could have.
+pub fn v6_hints<'s>(
     slate: &'s Slate,
     standings: &'s Standings,
-) -> impl Iterator<Item = (PopId, &'s Standing)> {
-    slate.pops().filter_map(|id| Some((id, standings.pop(id)?)))
+    draw: u64,
+    max: usize,
+) -> impl Iterator<Item = Ipv6Addr> + 's {
+    let has = |pop: &&Standing| pop.v6.enough || !pop.v4.enough;
+    hinting(slate, standings, has).flat_map(move |pop| turned(pop.v6.to_answer(), draw)).take(max)
+}
+
+/// A PoP that is up in one family answers for none of the other; one that is up in neither was
+/// assumed to be up in both.
+fn hinting<'s>(
+    slate: &'s Slate,
+    standings: &'s Standings,
+    has: impl Fn(&&'s Standing) -> bool + 's,
+) -> impl Iterator<Item = &'s Standing> {
+    standing(slate, standings).filter(|pop| pop.https.hints).filter(has)
+}
+
+fn standing<'s>(slate: &'s Slate, standings: &'s Standings) -> impl Iterator<Item = &'s Standing> {
+    slate.pops().filter_map(|id| standings.pop(id))
 }
 
 /// All of them, from one on that the draw decides, so that each comes first in its turn.

@@ -57,7 +57,8 @@ impl Routes {
             let map = map(route, maps, &at, &mut problems);
             let filters = filters(route, &at, &mut problems);
             let ways = ways(index, settings, &names, &at, &mut problems);
-            let by_name = |way: &RouteId| settings.get(way.index()).is_some_and(is_by_name);
+            let each = || ways.iter().filter_map(|way| settings.get(way.index()));
+            let (by_name, bits_min) = (each().any(is_by_name), bits_min(each()));
             routes.push(Route {
                 name: route.name.as_str().into(),
                 names: route.names.iter().map(|name| name.as_str().into()).collect(),
@@ -65,11 +66,11 @@ impl Routes {
                 map,
                 addresses_max: usize::try_from(route.addresses_max).unwrap_or(1).max(1),
                 filters,
-                by_name: ways.iter().any(by_name),
+                by_name,
                 ways,
                 all_down: route.all_down,
                 ttl: u32::try_from(route.ttl.as_secs()).unwrap_or(u32::MAX),
-                bits_min: bits_min(route),
+                bits_min,
             });
         }
         problems.unless_any(Self { routes })
@@ -194,8 +195,13 @@ fn is_by_name(route: &RouteSettings) -> bool {
     route.policy.contains(&FilterName::Sticky) && !Sticky::new(&route.sticky).is_by_client()
 }
 
-/// By how many bits clients must be told apart for what the policy does by client.
-fn bits_min(route: &RouteSettings) -> (u8, u8) {
+/// By how many bits clients must be told apart for what the policies of a route and its fallbacks
+/// do by client. Which of them answers follows from health, and a scope must not.
+fn bits_min<'s>(ways: impl Iterator<Item = &'s RouteSettings>) -> (u8, u8) {
+    ways.map(bits_of).fold((0, 0), |(v4, v6), (four, six)| (v4.max(four), v6.max(six)))
+}
+
+fn bits_of(route: &RouteSettings) -> (u8, u8) {
     let by_client = |name: &FilterName| match name {
         FilterName::Sticky => Sticky::new(&route.sticky).is_by_client(),
         FilterName::Load => Shedding::new(&route.load).is_some_and(|one| one.is_by_client()),

@@ -86,10 +86,12 @@ pub enum Reason {
 pub enum Assumed {
     /// Nothing: probes and operators are believed.
     Nothing,
+    /// None is drained: what works serves clients better than what is dead.
+    Undrained,
     /// Every PoP is up: more likely the probes are wrong than all of them are gone.
     Up,
-    /// Besides, none is drained.
-    Undrained,
+    /// Every PoP is up, and none is drained.
+    UpAndUndrained,
 }
 
 /// Where the PoPs come from.

@@ -313,18 +313,52 @@ fn all_down_is_servfail_where_the_route_says_so() {
 fn a_drained_pop_comes_last_of_all() {
     let rows = [
         ("drained", "a", "", "b", Assumed::Nothing),
-        ("drained, the others down: they, before it", "a", "bc", "b", Assumed::Up),
+        ("drained, the others down: it works, they do not", "a", "bc", "a", Assumed::Undrained),
+        ("so it is where it only follows the list", "c", "ab", "c", Assumed::Undrained),
         ("all drained", "abc", "", "a", Assumed::Undrained),
-        ("down and drained", "abc", "abc", "a", Assumed::Undrained),
+        ("all drained, one down", "abc", "a", "b", Assumed::Undrained),
+        ("all down, one drained: the others", "a", "abc", "b", Assumed::Up),
+        ("down and drained", "abc", "abc", "a", Assumed::UpAndUndrained),
     ];
-    for (name, drained, gone, expected, assumed) in rows {
-        let mut world = World::new(&[("ab|abc", 0)], &[route(&STANDARD)]);
+    for all_down in [AllDown::Offer, AllDown::Servfail] {
+        for (name, drained, gone, expected, assumed) in rows {
+            let settings = RouteSettings { all_down, ..route(&STANDARD) };
+            let mut world = World::new(&[("ab|abc", 0)], &[settings]);
+            drained.chars().for_each(|pop| world.pop(&pop.to_string()).drained = true);
+            world.down(gone);
+            let (choice, pops) = world.ask(&ASK);
+            if all_down == AllDown::Servfail && assumed >= Assumed::Up {
+                assert_eq!(choice.outcome, Outcome::Nobody, "{name}");
+                continue;
+            }
+            assert_eq!(pops.concat(), expected, "{name}");
+            let Outcome::Answered { assumed: was, .. } = choice.outcome else { panic!("{name}") };
+            assert_eq!(was, assumed, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_fallback_is_tried_before_a_drain_is_given_up_and_a_drain_before_health() {
+    let second =
+        RouteSettings { name: "second".to_owned(), map: "m1".to_owned(), ..route(&STANDARD) };
+    let first = RouteSettings { fallback: Some("second".to_owned()), ..route(&STANDARD) };
+    let rows = [
+        ("the fallback's first", "a", "", "b", 1, Assumed::Nothing),
+        ("all drained: this route's own", "ab", "", "a", 0, Assumed::Undrained),
+        ("the fallback's that is drained and works", "b", "a", "b", 1, Assumed::Undrained),
+        ("nothing works", "b", "ab", "a", 0, Assumed::Up),
+    ];
+    for (name, drained, gone, expected, from, assumed) in rows {
+        let mut world = World::new(&[("a|a", 0), ("b|b", 0)], &[first.clone(), second.clone()]);
         drained.chars().for_each(|pop| world.pop(&pop.to_string()).drained = true);
         world.down(gone);
         let (choice, pops) = world.ask(&ASK);
         assert_eq!(pops.concat(), expected, "{name}");
-        let Outcome::Answered { assumed: was, .. } = choice.outcome else { panic!("{name}") };
-        assert_eq!(was, assumed, "{name}");
+        let Outcome::Answered { route, assumed: was, .. } = choice.outcome else {
+            panic!("{name}")
+        };
+        assert_eq!((route, was), (RouteId(from), assumed), "{name}");
     }
 }
 
@@ -451,6 +485,32 @@ fn sticky_clients_are_told_apart_by_the_scope_that_is_answered() {
 }
 
 #[test]
+fn a_fallback_that_is_sticky_tells_clients_apart() {
+    let sticky = |name: &str, bits_v4| RouteSettings {
+        name: name.to_owned(),
+        map: "m1".to_owned(),
+        sticky: StickySettings { by: StickyBy::Client, bits_v4, bits_v6: 40 },
+        ..route(&[FilterName::Up, FilterName::Sticky, FilterName::First])
+    };
+    let first = RouteSettings { fallback: Some("second".to_owned()), ..route(&STANDARD) };
+    let second = RouteSettings { fallback: Some("third".to_owned()), ..sticky("second", 16) };
+    let routes = [first, second, sticky("third", 12)];
+    let mut world = World::new(&[("a|a", 0), ("bcd|bcd", 0)], &routes);
+    let answers = |world: &World| -> PopSet {
+        let client = |net: u8| IpAddr::V4(Ipv4Addr::new(198, net, 100, 7));
+        let of = |net| world.ask(&Ask { client: client(net), ..ASK });
+        (0..100)
+            .inspect(|net| assert_eq!(of(*net).0.scope, 16))
+            .map(|net| id_of(of(net).1[0]))
+            .collect()
+    };
+    assert_eq!(answers(&world), [id_of("a")].into_iter().collect());
+    world.down("a");
+    let all: PopSet = ["b", "c", "d"].into_iter().map(id_of).collect();
+    assert_eq!(answers(&world), all, "each gets a share");
+}
+
+#[test]
 fn an_answer_is_cached_no_longer_than_any_pop_it_depends_on_allows() {
     let mut settings = route(&STANDARD);
     settings.ttl = std::time::Duration::from_secs(40);
@@ -459,9 +519,20 @@ fn an_answer_is_cached_no_longer_than_any_pop_it_depends_on_allows() {
     world.pop("c").ttl_max = 5;
     assert_eq!(world.ask(&ASK).0.ttl, 40, "not consulted");
     world.pop("b").ttl_max = 10;
-    assert_eq!(world.ask(&ASK).0.ttl, 10, "passed over, but it may take the client back");
-    world.down("ab");
+    assert_eq!(world.ask(&ASK).0.ttl, 40, "farther than the one that answers: no matter");
+    world.down("a");
+    assert_eq!(world.ask(&ASK).0.ttl, 10, "chosen");
+    world.pop("a").ttl_max = 8;
+    assert_eq!(world.ask(&ASK).0.ttl, 8, "passed over, but it may take the client back");
+    world.down("b");
     assert_eq!(world.ask(&ASK).0.ttl, 5);
+    let two = RouteSettings {
+        first: first::FirstSettings { pops: 2 },
+        ..route(&[FilterName::Up, FilterName::First])
+    };
+    let mut world = World::new(&[("abc|abc", 0)], &[two]);
+    (world.pop("b").ttl_max, world.pop("c").ttl_max) = (7, 3);
+    assert_eq!(world.ask(&ASK).0.ttl, 7, "up to the last one");
 }
 
 #[test]
@@ -501,6 +572,8 @@ fn every_step_is_told_with_its_reasons() {
     let expected = [
         (Source::List, Assumed::Nothing),
         (Source::Rest, Assumed::Nothing),
+        (Source::List, Assumed::Undrained),
+        (Source::Rest, Assumed::Undrained),
         (Source::List, Assumed::Up),
     ];
     assert_eq!(phases, expected);
@@ -517,7 +590,6 @@ fn addresses_are_those_that_are_up() {
     );
     world.pop("a").v4.up.remove(0);
     world.pop("b").https.hints = false;
-    world.pop("b").https.port = Some(8443);
     let mut slate = Slate::new();
     world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
     let v4 = |draw, max| {
@@ -528,10 +600,19 @@ fn addresses_are_those_that_are_up() {
     assert_eq!(v4(1, 9), ["192.0.0.2", "192.0.1.2", "192.0.1.1"], "turned");
     assert_eq!(v4(0, 2), ["192.0.0.2", "192.0.1.1"], "cut");
     assert_eq!(answer::v6(&slate, &world.standings, 3, 9).count(), 4);
-    let https: Vec<_> = answer::https(&slate, &world.standings, 9).collect();
-    assert_eq!(https[0].v4_hints, ["192.0.0.2".parse::<Ipv4Addr>().unwrap()]);
-    assert_eq!((https[1].v4_hints.len(), https[1].v6_hints.len()), (0, 0));
-    assert_eq!(https[1].https.port, Some(8443));
+    let hints = |world: &World, slate: &Slate, max| {
+        let v4 = answer::v4_hints(slate, &world.standings, 0, max);
+        let v6 = answer::v6_hints(slate, &world.standings, 0, max);
+        let all = v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6));
+        all.map(|address| address.to_string()).collect::<Vec<_>>()
+    };
+    let v6 = ["2001:db8::1", "2001:db8::2"];
+    assert_eq!(hints(&world, &slate, 9), [&["192.0.0.2"][..], &v6].concat(), "b: no hints");
+    world.pop("b").https.hints = true;
+    assert_eq!(hints(&world, &slate, 1), ["192.0.0.2", v6[0]], "no more than addresses");
+    world.pop("a").v4.enough = false;
+    world.pop("b").https.hints = false;
+    assert_eq!(hints(&world, &slate, 9), v6, "one address is up, and too few for an A record");
     world.down("ab");
     world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
     assert_eq!(answer::v4(&slate, &world.standings, 0, 9).count(), 4, "assumed up: all of them");
@@ -546,7 +627,7 @@ fn types_follow_from_the_fleet_alone() {
         pop.https.alpn.extend(alpn.then(|| "h3".into()));
         pop
     };
-    let rows: [(&str, Vec<PopView>, (bool, bool, bool)); 5] = [
+    let rows: [(&str, Vec<PopView>, (bool, bool, bool)); 6] = [
         ("no PoP", vec![], (false, false, false)),
         ("only names", vec![with(false, false, true)], (false, false, false)),
         (
@@ -555,13 +636,20 @@ fn types_follow_from_the_fleet_alone() {
             (true, true, false),
         ),
         ("HTTPS", vec![with(true, false, true)], (true, false, true)),
+        (
+            "RFC 9460 §2.5 one speaks and one does not",
+            vec![with(true, false, true), with(true, false, false)],
+            (true, false, false),
+        ),
         ("drained", vec![PopView { drained: true, ..with(true, true, true) }], (true, true, true)),
     ];
     for (name, pops, (v4, v6, https)) in rows {
         let fleet = FleetView { revision: 0, pops };
         let members: Vec<PopId> = fleet.iter().map(|(id, _)| id).collect();
-        assert_eq!(Routes::types(&fleet, &members), Types { v4, v6, https }, "{name}");
-        assert_eq!(Routes::types(&fleet, &[]), Types::default());
+        let routes = Routes::build(&[route(&STANDARD)], &["m0".into()]).unwrap();
+        let types = |members: &[PopId]| routes.types(RouteId(0), &fleet, |_| members);
+        assert_eq!(types(&members), Types { v4, v6, https }, "{name}");
+        assert_eq!(types(&[]), Types::default());
     }
 }
 
@@ -669,8 +757,9 @@ proptest! {
                 prop_assert!(!pops.is_empty());
                 for pop in &pops {
                     let standing = &world.standings.pops[id_of(pop).index()];
-                    if up && assumed == Assumed::Nothing {
-                        prop_assert!(standing.v4.enough && !standing.drained);
+                    if up && assumed <= Assumed::Undrained {
+                        prop_assert!(standing.v4.enough);
+                        prop_assert!(assumed == Assumed::Undrained || !standing.drained);
                     }
                     prop_assert!(!(fence && excluded.contains(id_of(pop))));
                 }

@@ -3,7 +3,8 @@
 //!
 //! In: how PoPs stand, and the draw. Out: those that may answer; nobody, where none may, unless
 //! something is assumed. Always holds: a PoP that ramps up is not dropped where nobody else is up;
-//! where PoPs are assumed to be up, drained ones still give way to others.
+//! a drain is given up before health is, and where PoPs are assumed to be up, drained ones still
+//! give way to others.
 
 use super::{
     filter::{Assumed, Context, Reason, Trace},
@@ -18,15 +19,23 @@ const SALT: u64 = 0x7570;
 pub(super) fn apply(slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {
     slate.retain(|candidate| {
         let Some(pop) = cx.standing(candidate.pop) else { return false };
-        let reason = match cx.assumed {
-            Assumed::Nothing if !pop.is_up(cx.wanted) => Reason::Down,
-            Assumed::Nothing | Assumed::Up if pop.drained => Reason::Drained,
-            Assumed::Nothing | Assumed::Up | Assumed::Undrained => return true,
+        let (believes_health, believes_drain) = match cx.assumed {
+            Assumed::Nothing => (true, true),
+            Assumed::Undrained => (true, false),
+            Assumed::Up => (false, true),
+            Assumed::UpAndUndrained => (false, false),
+        };
+        let reason = if believes_health && !pop.is_up(cx.wanted) {
+            Reason::Down
+        } else if believes_drain && pop.drained {
+            Reason::Drained
+        } else {
+            return true;
         };
         trace.dropped(candidate.pop, reason);
         false
     });
-    if cx.assumed == Assumed::Nothing {
+    if matches!(cx.assumed, Assumed::Nothing | Assumed::Undrained) {
         ramp_up(slate, cx, trace);
     }
 }
@@ -82,14 +91,18 @@ mod tests {
     }
 
     #[test]
-    fn assumptions_let_in_what_is_down_and_then_what_is_drained() {
-        let mut stage = Stage::new(&["a", "b"]);
+    fn assumptions_let_in_what_is_drained_and_then_what_is_down() {
+        let mut stage = Stage::new(&["a", "b", "c"]);
         stage.down("a");
         stage.down("b");
         stage.pop("a").drained = true;
-        for (assumed, expected) in
-            [(Assumed::Nothing, &[][..]), (Assumed::Up, &["b"]), (Assumed::Undrained, &["a", "b"])]
-        {
+        stage.pop("c").drained = true;
+        for (assumed, expected) in [
+            (Assumed::Nothing, &[][..]),
+            (Assumed::Undrained, &["c"]),
+            (Assumed::Up, &["b"]),
+            (Assumed::UpAndUndrained, &["a", "b", "c"]),
+        ] {
             stage.assumed = assumed;
             assert_eq!(stage.run(apply), expected, "{assumed:?}");
         }

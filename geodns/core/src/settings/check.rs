@@ -82,6 +82,17 @@ impl CheckSettings {
         10
     }
 
+    /// Whether it asks the same question as another, however often, and whatever follows from the
+    /// answers.
+    #[must_use]
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.port == other.port
+            && self.path == other.path
+            && self.host == other.host
+            && self.method == other.method
+    }
+
     /// A check of this kind on this port that says nothing else.
     #[must_use]
     pub fn new(kind: CheckKind, port: u16) -> Self {

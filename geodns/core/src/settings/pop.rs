@@ -85,10 +85,11 @@ pub struct FenceSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpsSettings {
-    /// The protocols that it speaks, by ALPN; none for no HTTPS record.
+    /// The protocols that it speaks, by ALPN; none for no HTTPS record. Of PoPs that answer one name
+    /// all say some or none does, and the record has those that all speak.
     #[schemars(length(max = 8))]
     pub alpn: Vec<String>,
-    /// The port, where it is not 443.
+    /// The port, where it is not 443; the same at all PoPs that answer one name.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
     /// Whether its addresses stand in the record as hints.

@@ -2,7 +2,8 @@
 //!
 //! In: zones. Out: for a name, the one whose apex is its longest match (RFC 1034 §4.3.2 step 2).
 //! Always holds: no two have the same apex; a question for DS at an apex goes to the zone above,
-//! if that is served too (RFC 4035 §3.1.4.1).
+//! if that is served too and delegates the lower one (RFC 4035 §3.1.4.1). Where it does not, the
+//! name exists all the same (RFC 8020), and the lower zone says that it has no such record.
 //!
 //! Hot path: no allocation; one probe per label, from the longest apex on.
 
@@ -89,12 +90,13 @@ impl Zones {
     #[must_use]
     pub fn find(&self, name: &Folded, rtype: RecordType) -> Option<ZoneId> {
         let name = name.as_ref();
-        if rtype == RecordType::DS {
-            // Below an apex this is the same zone; at one it is the zone above.
-            let upper = name.parent().and_then(|parent| self.longest(parent));
-            return upper.or_else(|| self.longest(name));
+        let own = self.longest(name);
+        if rtype != RecordType::DS {
+            return own;
         }
-        self.longest(name)
+        // Below an apex this is the same zone; at one it is the zone above.
+        let upper = name.parent().and_then(|parent| self.longest(parent));
+        upper.filter(|id| self.zone(*id).is_some_and(|zone| has_cut(zone, name))).or(own)
     }
 
     fn longest(&self, name: NameRef<'_>) -> Option<ZoneId> {
@@ -112,4 +114,9 @@ impl Zones {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
         self.zones.iter()
     }
+}
+
+/// Whether `name` itself is where a zone delegates.
+fn has_cut(zone: &Zone, name: NameRef<'_>) -> bool {
+    zone.node(name).is_some_and(|node| matches!(node.standing, Standing::Cut(_)))
 }

@@ -637,9 +637,16 @@ fn what_is_allowed_is_no_fault() {
 fn the_longest_zone_answers() {
     let zone =
         |apex: &str, text: &str| Arc::new(build(apex, &format!("{TOP}{text}"), &[]).unwrap());
-    let upper = zone("Example.", "sub NS ns.other.\nsub DS 1 8 99 ab");
-    let zones =
-        Zones::new([Arc::clone(&upper), zone("sub.example.", ""), zone("b.test.", "")]).unwrap();
+    let upper = zone("Example.", "sub NS ns.other.\nsub DS 1 8 99 ab\nbelow NS ns.other.");
+    let zones = Zones::new([
+        Arc::clone(&upper),
+        zone("sub.example.", ""),
+        zone("b.test.", ""),
+        zone("undelegated.example.", ""),
+        zone("a.undelegated.example.", ""),
+        zone("deep.below.example.", ""),
+    ])
+    .unwrap();
     let rows: &[(&str, &str, RecordType, Option<&str>)] = &[
         ("RFC 1034 §4.3.2 step 2", "a.example.", RecordType::A, Some("Example.")),
         ("RFC 4343 §3 any case", "EXAMPLE.", RecordType::A, Some("Example.")),
@@ -648,6 +655,25 @@ fn the_longest_zone_answers() {
         ("RFC 4035 §3.1.4.1 DS above", "sub.example.", RecordType::DS, Some("Example.")),
         ("RFC 4035 §3.1.4.1 DS within", "a.sub.example.", RecordType::DS, Some("sub.example.")),
         ("RFC 4035 §3.1.4.1 DS, nothing above", "example.", RecordType::DS, Some("Example.")),
+        (
+            "RFC 8020 §2 DS, no cut",
+            "undelegated.example.",
+            RecordType::DS,
+            Some("undelegated.example."),
+        ),
+        (
+            "RFC 8020 §2 DS, no cut",
+            "a.undelegated.example.",
+            RecordType::DS,
+            Some("a.undelegated.example."),
+        ),
+        (
+            "RFC 8020 §2 DS, below a cut",
+            "deep.below.example.",
+            RecordType::DS,
+            Some("deep.below.example."),
+        ),
+        ("RFC 4035 §3.1.4.1 DS, no apex", "nope.example.", RecordType::DS, Some("Example.")),
         ("RFC 1034 §4.3.2 none", "test.", RecordType::A, None),
         ("RFC 1034 §4.3.2 labels, not bytes", "xexample.", RecordType::A, None),
         ("RFC 1034 §4.3.2 the root", ".", RecordType::NS, None),
@@ -658,7 +684,7 @@ fn the_longest_zone_answers() {
         let apex = found.map(|zone| zone.apex().to_string());
         assert_eq!(apex.as_deref(), *expected, "{row}");
     }
-    assert_eq!(zones.iter().count(), 3);
+    assert_eq!(zones.iter().count(), 6);
     let twins = Zones::new([Arc::clone(&upper), zone("example.", "")]).unwrap_err();
     assert!(twins[0].what.contains("two zones are called"), "{twins:?}");
     let hidden =

@@ -104,7 +104,11 @@ fn below_a_cut_there_is_a_referral() {
 #[test]
 fn the_longest_zone_answers_and_others_are_refused() {
     let lower = "$TTL 300\n@ SOA . . 1 2 3 4 5\n@ NS ns.other.\nx A 192.0.2.99\n";
-    let zones = vec![("cdn.test.", super::stage::ZONE.to_owned()), ("b.test.", lower.to_owned())];
+    let zones = vec![
+        ("cdn.test.", super::stage::ZONE.to_owned()),
+        ("b.test.", lower.to_owned()),
+        ("lab.cdn.test.", lower.to_owned()),
+    ];
     let stage = Draft { zones, ..Draft::default() }.build().unwrap();
     stage.says(&[
         (
@@ -121,6 +125,11 @@ fn the_longest_zone_answers_and_others_are_refused() {
             "custom: sites only in the first",
             q("shop.b.test.", "A"),
             &["NXDOMAIN aa", "au b.test. 5 SOA . . 1 2 3 4 5"],
+        ),
+        (
+            "RFC 8020 §2 DS where nobody delegates: the name exists",
+            q("lab.cdn.test.", "DS"),
+            &["NOERROR aa", "au lab.cdn.test. 5 SOA . . 1 2 3 4 5"],
         ),
         ("RFC 8914 §4.21 none", q("www.example.", "A").size(1232), &["REFUSED", "opt 1232 ede=20"]),
         ("§4.3.2 2 not above", q("test.", "NS"), &["REFUSED"]),

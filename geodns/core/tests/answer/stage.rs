@@ -41,6 +41,7 @@ ttl = '60s'
 [[pop]]
 name = 'sin'
 addresses = ['192.0.2.21', '2001:db8::21']
+https = { alpn = ['h2', 'h3'] }
 [[pop]]
 name = 'fra'
 addresses = ['192.0.2.1', '192.0.2.2', '2001:db8::1']
@@ -48,7 +49,7 @@ https = { alpn = ['h2', 'h3'] }
 [[pop]]
 name = 'iad'
 addresses = ['192.0.2.11']
-https = { alpn = ['h2'], port = 8443 }
+https = { alpn = ['h3', 'x', 'h2'], port = 443 }
 ";
 
 pub(crate) const ZONE: &str = "$TTL 300

@@ -90,8 +90,9 @@ impl fmt::Display for Tried {
         };
         let assumed = match self.assumed {
             Assumption::Nothing => "",
+            Assumption::Undrained => ", as if none were drained",
             Assumption::Up => ", as if all were up",
-            Assumption::Undrained => ", as if all were up and none drained",
+            Assumption::UpAndUndrained => ", as if all were up and none drained",
         };
         writeln!(f, "route {}, {from}{assumed}:", self.route)?;
         self.steps.iter().try_for_each(|step| step.fmt(f))

@@ -9,13 +9,13 @@ use ipnet::IpNet;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Nets {
+pub(crate) struct Nets {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
 }
 
 impl Nets {
-    pub(super) fn new(nets: &[IpNet]) -> Self {
+    pub(crate) fn new(nets: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for net in nets {
             match net {
@@ -26,7 +26,7 @@ impl Nets {
         Self { v4: apart(v4), v6: apart(v6) }
     }
 
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => within(&self.v4, address.to_bits()),
             IpAddr::V6(address) => within(&self.v6, address.to_bits()),
