@@ -70,6 +70,7 @@ async fn a_replaced_file_is_taken_up_and_a_broken_one_is_not() {
     };
     plan.settings.map.push(map);
     plan.settings.geo.database = Some(database.clone());
+    plan.settings.limits.database_bytes_max.0 = unpacked.len() as u64;
     let stage = Stage::start(plan.clone()).unwrap();
     stage.ready().await;
     let (syd, fra) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
@@ -93,6 +94,13 @@ async fn a_replaced_file_is_taken_up_and_a_broken_one_is_not() {
     assert!(error.to_string().contains("geo data") || reason.contains("mmdb"), "{error} {reason}");
     assert!(Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]));
     assert_eq!(stage.dig("www.cdn.test").await.1, [syd]);
+    // Nor is one taken up that is larger than the settings allow, good as it may be otherwise.
+    let longer = [&unpacked[..], b"\0"].concat();
+    replace(&database, &longer);
+    let error = stage.server.reload(plan.clone()).unwrap_err();
+    let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(reason.contains("more than geodns.limits.database_bytes_max"), "{error} {reason}");
+    assert!(Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]));
     // The same bytes in a new file are a new database.
     replace(&database, &unpacked);
     wait_for("a new map", LONG, || !Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]))
