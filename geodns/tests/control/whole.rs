@@ -39,7 +39,7 @@ async fn dig_is_led_around_a_dead_pop_and_back() {
 }
 
 /// PoPs far from each other, none of them probed.
-fn far_apart() -> FleetView {
+pub(crate) fn far_apart() -> FleetView {
     let pop = |name: &str, last, latitude, longitude| PopView {
         location: Point::new(latitude, longitude),
         v4: vec![[192, 0, 2, last].into()],
