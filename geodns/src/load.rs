@@ -7,10 +7,6 @@
 //! It deliberately does not know who answers from a map. It reads files and takes seconds: its
 //! callers may wait.
 
-mod files;
-
-pub use self::files::Watcher;
-
 use std::{
     io,
     path::{Path, PathBuf},
@@ -23,9 +19,9 @@ use geodns_core::{
     problem::Problem,
     settings::{GeoSettings, GeodnsSettings, MapSettings},
 };
+use nearcast_daemon::files::Print;
 use tokio::time::Instant;
 
-use self::files::Print;
 use crate::geo::{self, GeoError, Sources};
 
 /// Why nothing was loaded. What runs is kept.
@@ -134,6 +130,12 @@ impl Loaded {
         let databases = sources.open()?;
         let found = Finding::find(plan, &self.fleet, &databases, client);
         Ok(found.map_err(GeoError::Database)?)
+    }
+
+    /// The files that it was made of, as they were.
+    #[must_use]
+    pub fn prints(&self) -> &[Print] {
+        &self.prints
     }
 
     fn is_of_the_same_world(&self, before: &Self) -> bool {

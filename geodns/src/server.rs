@@ -27,6 +27,7 @@ use geodns_core::{
 };
 use nearcast_daemon::{
     drain::Draining,
+    files::Watcher,
     readiness::{Condition, Readiness},
 };
 use parking_lot::Mutex;
@@ -40,7 +41,7 @@ use crate::{
     clock::Clock,
     limits::StreamLimits,
     listen::{Addresses, Bound},
-    load::{self, LoadError, Loaded, Watcher},
+    load::{self, LoadError, Loaded},
     probe::{
         Prober,
         attempt::{self, Attempt},
@@ -352,10 +353,10 @@ impl Server {
     /// Takes up files of geo data that are replaced.
     async fn follow_files(self) {
         let mut watcher = Watcher::new();
-        watcher.watch(&self.loaded());
+        watcher.watch(self.loaded().prints());
         loop {
             tokio::select! {
-                () = self.0.taken.notified() => watcher.watch(&self.loaded()),
+                () = self.0.taken.notified() => watcher.watch(self.loaded().prints()),
                 () = watcher.changed() => self.reload_files().await,
             }
         }
