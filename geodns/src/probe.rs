@@ -232,6 +232,7 @@ const fn word(order: Order) -> &'static str {
         Order::Force(StateWord::Up) => "force up",
         Order::Force(StateWord::Down) => "force down",
         Order::Unforce => "unforce",
+        Order::Clear => "clear",
     }
 }
 

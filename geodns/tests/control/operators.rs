@@ -76,8 +76,24 @@ async fn operators_see_order_and_ask_why() {
     let (status, pop) = ask(admin, "POST /v1/pops/p0/force", JSON, down).await;
     assert_eq!((status, &pop["forced"], &pop["ipv4"]), (200, &json!("down"), &json!("down")));
     assert_ne!(stage.dig("www.cdn.test").await.1, [first]);
-    let (status, _) = ask(admin, "POST /v1/pops/p0/unforce", JSON, "{}").await;
+    let (status, _) = ask(admin, "POST /v1/pops/p0/unforce", "", "").await;
     assert_eq!(status, 200);
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
+
+    // An order outlives the settings, until all are cleared: then the settings count again.
+    for request in ["POST /v1/pops/p0/drain", "POST /v1/pops/p0/undrain"] {
+        assert_eq!(ask(admin, request, "", "").await.0, 200, "{request} without content");
+    }
+    let (_, pop) = ask(admin, "POST /v1/pops/p0/force", JSON, down).await;
+    assert_eq!((&pop["drained"], &pop["forced"]), (&json!(false), &json!("down")));
+    let mut drained = fleet(&places);
+    drained.pops[0].drained = true;
+    stage.server.reload(plan(drained, Vec::new())).unwrap();
+    assert_eq!(ask(admin, "GET /v1/pops/p0", "", "").await.1["drained"], json!(false));
+    let (status, pop) = ask(admin, "POST /v1/pops/p0/clear", "", "").await;
+    assert_eq!((status, &pop["drained"], &pop["ipv4"]), (200, &json!(true), &json!("up")), "{pop}");
+    assert_eq!(pop["forced"], Value::Null);
+    stage.server.reload(plan(fleet(&places), Vec::new())).unwrap();
     assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
 
     let refused = [
@@ -93,6 +109,11 @@ async fn operators_see_order_and_ask_why() {
             "{}",
             StatusCode::FORBIDDEN,
         ),
+        // A form that a page submits.
+        ("POST /v1/pops/p0/drain", "sec-fetch-site: cross-site\r\n", "", StatusCode::FORBIDDEN),
+        ("POST /v1/pops/p0/force", "", "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("POST /v1/pops/p0/clear", JSON, r#"{"for": "1h"}"#, StatusCode::BAD_REQUEST),
+        ("POST /v1/pops/p9/clear", "", "", StatusCode::NOT_FOUND),
         ("GET /v1/route?name=www.cdn.test", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www..test&client=::1", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www.cdn.test&client=::1&type=NO", "", "", StatusCode::BAD_REQUEST),
