@@ -138,7 +138,7 @@ mod tests {
                  ech=AAECAw== ipv6hint=2001:db8::1,::1 dohpath=/q{?dns} ohttp key65000=\"a b\" \
                  key65001",
             ),
-            ("SVCB", "1 . alpn=\"a\\\\,b,c\\\\\\\\\\009\" ech=AAE= dohpath=\"/q \"",),
+            ("SVCB", "1 . alpn=\"a\\\\,b,c\\\\\\\\\\009\" ech=AAE= dohpath=\"/q \""),
             ("TYPE65280", "\\# 3 abcdef"),
             ("TYPE65280", "\\# 0"),
         ];

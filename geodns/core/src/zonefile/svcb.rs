@@ -108,13 +108,11 @@ fn encode(key: u16, value: &[u8], token: &Token<'_>) -> Result<Vec<u8>, Wrong> {
             (decimal(value).map(|port: u16| port.to_be_bytes().to_vec()), "a port from 0 to 65535")
         }
         IPV4HINT => {
-            let octets =
-                |text: &[u8]| parse(text).map(|address: std::net::Ipv4Addr| address.octets());
+            let octets = |text: &[u8]| parse(text).map(|address: Ipv4Addr| address.octets());
             (list(value, octets), "IPv4 addresses between commas")
         }
         IPV6HINT => {
-            let octets =
-                |text: &[u8]| parse(text).map(|address: std::net::Ipv6Addr| address.octets());
+            let octets = |text: &[u8]| parse(text).map(|address: Ipv6Addr| address.octets());
             (list(value, octets), "IPv6 addresses between commas")
         }
         ECH => (base64(value), "base64"),
@@ -222,9 +220,8 @@ fn alpn_text(mut value: &[u8]) -> Option<Vec<u8>> {
 
 /// A character string, in quotes only where it needs them.
 fn plain(value: &[u8]) -> String {
-    let is_plain = |byte: &u8| {
-        byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b';' | b'(' | b')')
-    };
+    let is_plain =
+        |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b';' | b'(' | b')');
     match std::str::from_utf8(value) {
         Ok(text) if !value.is_empty() && value.iter().all(is_plain) => text.to_owned(),
         _ => quoted(value),
