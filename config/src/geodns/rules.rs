@@ -31,6 +31,7 @@ pub(super) fn check(given: &Given<'_, '_>, sound: &Sound, findings: &mut Finding
     let (least, most) = (settings.health.ttl_min, settings.health.ttl_max);
     let (least, most) = (("geodns.health.ttl_min", least), ("geodns.health.ttl_max", most));
     not_longer(given, least, most, findings);
+    ttls(given, sound, findings);
     believed(given, sound, findings);
 }
 
@@ -91,6 +92,17 @@ fn not_longer(
         let fault = format!("shorter than {key}, which is {}{}", shown(time), by_default(key));
         let complaint = Complaint::new(fault, format!("at least {}", shown(time)));
         findings.wrong(other, node, complaint.advising(format!("raise it or lower {key}")));
+    }
+}
+
+/// A route's TTL that is cut is not what its operator asked for. Who writes none takes what there is.
+fn ttls(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    let most = ("geodns.health.ttl_max", sound.settings.health.ttl_max);
+    for (at, route) in sound.settings.route.iter().enumerate() {
+        let key = format!("{}.ttl", tree::item("geodns.route", at));
+        if tree::find(given.root, &key).is_some() {
+            not_longer(given, (&key, route.ttl), most, findings);
+        }
     }
 }
 
