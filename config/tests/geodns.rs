@@ -368,3 +368,22 @@ fn every_file_that_is_read_is_named_so_that_it_can_be_watched() {
     }
     assert_eq!(files, []);
 }
+
+/// docs/operate.md *The settings file*: an edge without `[geodns]` answers 421 for a name that its
+/// file does not say; the same site is right on both kinds of node.
+#[test]
+fn a_site_may_name_its_host_under_the_zone_for_edges_that_do_not_know_it() {
+    let hosts = ["static.shop.example", "shop.cdn.example"];
+    let site = format!(
+        "[[site]]\nname = \"shop\"\nhosts = {hosts:?}\n\
+         origin = {{ servers = [\"https://a.shop.example\"] }}\n"
+    );
+    let edge = format!("[edge]\nlisten = [\"127.0.0.1:80\"]\n{site}");
+    assert_eq!(parse(&edge, "edge").unwrap().sites[0].hosts, hosts);
+    let dns = format!(
+        "[geodns]\nlisten = [\"127.0.0.1:53\"]\n\
+         zone = [{{ name = \"cdn.example\", servers = [\"ns1.example.net\"] }}]\n\
+         [[pop]]\nname = \"fra\"\naddresses = [\"192.0.2.6\"]\n{site}"
+    );
+    assert_eq!(parse(&dns, "dns").unwrap().sites[0].hosts, hosts);
+}
