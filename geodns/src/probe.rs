@@ -239,7 +239,7 @@ const fn word(order: Order) -> &'static str {
 /// Why a target is in its state, in words.
 fn told(outcome: Option<&Outcome>) -> String {
     match outcome {
-        Some(Ok(())) => "it passes".to_owned(),
+        Some(Ok(_)) => "it passes".to_owned(),
         Some(Err(fault)) => fault.to_string(),
         None => "not probed yet".to_owned(),
     }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use geodns_core::{
     fleet::{FleetView, PopView},
     locate::place::Point,
-    settings::CheckKind,
+    settings::{CheckKind, StateWord},
 };
 
 use crate::{
@@ -35,6 +35,27 @@ async fn dig_is_led_around_a_dead_pop_and_back() {
     places[0].live(Manner::Status(200)).await.unwrap();
     stage.dig_until("www.cdn.test", first, rise).await;
     assert_eq!(stage.dig("nowhere.cdn.test").await.0, "NXDOMAIN");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pop_that_says_it_is_full_gets_no_clients_until_it_has_room() {
+    let mut places = Place::some(2, None).await;
+    let check = geodns_core::settings::CheckSettings {
+        load: true,
+        ..check(CheckKind::Http, places[0].address.port())
+    };
+    let stage = Stage::start(plan(fleet(&places), vec![check])).unwrap();
+    stage.ready().await;
+    let (first, second): (IpAddr, IpAddr) = (places[0].address.ip(), places[1].address.ip());
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
+    places[0].live(Manner::Loaded("TEXT cpu_utilization=1.2")).await.unwrap();
+    stage.dig_until("www.cdn.test", second, LONG).await;
+    let status = stage.server.prober().status();
+    assert_eq!((status[0].load_per_mille, status[1].load_per_mille), (Some(1200), None));
+    assert_eq!(status[0].ipv4, Some(StateWord::Up));
+    places[0].live(Manner::Loaded("TEXT cpu_utilization=0.2")).await.unwrap();
+    stage.dig_until("www.cdn.test", first, LONG).await;
     stage.end().await;
 }
 
