@@ -98,6 +98,7 @@ impl DnsPlan {
         };
         let server = Server::new(self.plan, world).map_err(|error| Failure::of(&error))?;
         geodns::probe::page::register(server.prober(), metrics);
+        geodns::serials::register(&server, metrics);
         let workers = server.start(bound).map_err(|error| Failure::of(&error))?;
         Ok(Dns { server, workers, drain, log })
     }

@@ -11,7 +11,6 @@ mod edges;
 mod failure;
 mod origin_mock;
 mod process;
-mod reload;
 mod restart;
 mod route;
 mod run;

@@ -23,6 +23,7 @@ use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
     drain::Drained,
+    files::Watcher,
     log::Log,
     metrics::Metrics,
     process,
@@ -39,7 +40,6 @@ use crate::{
     dns::{Dns, DnsPlan},
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
-    reload::Changes,
     theatre,
 };
 
@@ -172,12 +172,13 @@ impl Process {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Runs until a signal ends it; `reload` is called when one is asked for, and where there is
-    /// nothing to read again it may end the process.
+    /// Runs until a signal ends it; `reload` is called when a signal or a changed file asks for it,
+    /// says which files are watched from then on, and may end the process where there is nothing to
+    /// read again.
     pub(crate) fn run(
         mut self,
-        mut changes: Changes,
-        mut reload: impl FnMut(&Roles<'_>) -> ControlFlow<()>,
+        mut files: Watcher,
+        mut reload: impl FnMut(&Roles<'_>, &mut Watcher) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let Self { control, edges, dns, signals, access_log, log, .. } = &mut self;
         let dns = dns.as_ref();
@@ -195,7 +196,7 @@ impl Process {
                         Event::Reload => {
                             // Whoever rotates logs sends this one by habit, and it costs nothing.
                             reopen();
-                            reload(&roles)
+                            reload(&roles, &mut files)
                         }
                         Event::ReopenLogs => {
                             reopen();
@@ -203,7 +204,7 @@ impl Process {
                         }
                         Event::Drain | Event::Stop => ControlFlow::Break(()),
                     },
-                    () = changes.next() => reload(&roles),
+                    () = files.changed() => reload(&roles, &mut files),
                 };
                 if next.is_break() {
                     return;

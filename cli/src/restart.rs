@@ -159,33 +159,103 @@ mod tests {
         }
     }
 
+    /// The same of `[geodns]`, with the key that is named, which may be that of the whole table. A
+    /// value may be followed by lines that it needs.
+    const OF_GEODNS: [(&str, &str, Option<&str>); 60] = [
+        ("geodns.listen", "[\"127.0.0.1:5354\"]", Some("geodns.listen")),
+        ("geodns.workers", "3", Some("geodns.workers")),
+        ("geodns.udp_bytes_max", "1400", None),
+        ("geodns.identity", "\"off\"", None),
+        ("geodns.lame_duck", "\"3s\"", None),
+        ("geodns.zone", "[{ name = \"other.test\", servers = [\"ns.test\"] }]", None),
+        ("geodns.geo.database", "\"a.mmdb\"", None),
+        ("geodns.geo.supplements", "[\"a.mmdb\"]", None),
+        ("geodns.client_subnet.believe", "\"none\"", None),
+        (
+            "geodns.client_subnet.resolvers",
+            "[\"192.0.2.0/24\"]\ngeodns.client_subnet.believe = \"listed\"",
+            None,
+        ),
+        ("geodns.map", "[{ name = \"other\" }]", None),
+        ("geodns.route", "[{ name = \"other\", names = [\"www\"] }]", None),
+        ("geodns.check", "[{ port = 80 }]", None),
+        ("geodns.health.addresses_min", "2", None),
+        ("geodns.health.ramp_up", "\"3s\"", None),
+        ("geodns.health.ttl_max", "\"30s\"", None),
+        ("geodns.health.ttl_min", "\"3s\"", None),
+        ("geodns.health.load_age_max", "\"3s\"", None),
+        ("geodns.health.flap_window", "\"3s\"", None),
+        ("geodns.negative_ttl_max", "\"3s\"", None),
+        ("geodns.rate_limit.answer", "7", None),
+        ("geodns.rate_limit.nodata", "7", None),
+        ("geodns.rate_limit.nxdomain", "7", None),
+        ("geodns.rate_limit.referral", "7", None),
+        ("geodns.rate_limit.error", "7", None),
+        ("geodns.rate_limit.burst", "\"3s\"", None),
+        ("geodns.rate_limit.window", "\"3s\"", None),
+        ("geodns.rate_limit.slip", "3", None),
+        ("geodns.rate_limit.ipv4_prefix_length", "25", None),
+        ("geodns.rate_limit.ipv6_prefix_length", "57", None),
+        ("geodns.rate_limit.networks_exempt", "[\"192.0.2.0/24\"]", None),
+        ("geodns.rate_limit.entries_max", "2048", None),
+        ("geodns.cookies.enabled", "false", None),
+        ("geodns.cookies.secrets", "[\"e5e973e5a6b2a43f48e7dc849e37bfcf\"]", None),
+        ("geodns.cookies.secrets_file", "\"secrets\"", None),
+        ("geodns.tls.certificate", "\"a.pem\"\ngeodns.tls.key = \"a.key\"", None),
+        ("geodns.tls.key", "\"a.key\"\ngeodns.tls.certificate = \"a.pem\"", None),
+        (
+            "geodns.tls.dot",
+            "[\"127.0.0.1:853\"]\ngeodns.tls.certificate = \"a.pem\"\ngeodns.tls.key = \"a.key\"",
+            Some("geodns.tls.dot"),
+        ),
+        (
+            "geodns.tls.doh",
+            "[\"127.0.0.1:443\"]\ngeodns.tls.certificate = \"a.pem\"\ngeodns.tls.key = \"a.key\"",
+            Some("geodns.tls.doh"),
+        ),
+        (
+            "geodns.tls.doq",
+            "[\"127.0.0.1:853\"]\ngeodns.tls.certificate = \"a.pem\"\ngeodns.tls.key = \"a.key\"",
+            Some("geodns.tls.doq"),
+        ),
+        ("geodns.tls.doh_path", "\"/q\"", Some("geodns.tls.doh_path")),
+        ("geodns.query_log.target", "\"stdout\"", Some("geodns.query_log")),
+        ("geodns.query_log.sample_percent", "2.0", Some("geodns.query_log")),
+        ("geodns.query_log.buffer", "\"32 KiB\"", Some("geodns.query_log")),
+        ("geodns.query_log.queue", "\"4 MiB\"", Some("geodns.query_log")),
+        ("geodns.query_log.delay", "\"3s\"", Some("geodns.query_log")),
+        ("geodns.limits.maps_max", "3", None),
+        ("geodns.limits.map_memory_max", "\"3 MiB\"", None),
+        ("geodns.limits.networks_max", "3", None),
+        ("geodns.limits.database_bytes_max", "\"3 MiB\"", None),
+        ("geodns.limits.zone_bytes_max", "\"3 MiB\"", None),
+        ("geodns.limits.zone_includes_max", "3", None),
+        ("geodns.limits.probes_max", "3", None),
+        ("geodns.limits.connections_max", "300", Some("geodns.limits")),
+        ("geodns.limits.connections_per_network_max", "3", Some("geodns.limits")),
+        ("geodns.limits.queries_in_flight_max", "3", Some("geodns.limits")),
+        ("geodns.limits.handshake_timeout", "\"3s\"", Some("geodns.limits")),
+        ("geodns.limits.idle_timeout", "\"3s\"", Some("geodns.limits")),
+        ("geodns.limits.query_timeout", "\"3s\"", Some("geodns.limits")),
+        ("geodns.limits.write_timeout", "\"3s\"", Some("geodns.limits")),
+    ];
+
     #[test]
     fn a_changed_key_of_geodns_is_named_or_applied() {
-        let zone = "geodns.zone = [{ name = \"cdn.test\", servers = [\"ns.test\"] }]\n\
-                    pop = [{ name = \"a\", addresses = [\"192.0.2.1\"] }]\n";
-        let with = |line: &str| {
-            let listen = "geodns.listen = [\"127.0.0.1:5353\"]\n";
-            let listen = if line.starts_with("geodns.listen") { "" } else { listen };
-            with(&format!("{zone}{listen}{line}"))
+        let needed_by_all = [
+            ("geodns.zone", "[{ name = \"cdn.test\", servers = [\"ns.test\"] }]"),
+            ("geodns.listen", "[\"127.0.0.1:5353\"]"),
+            ("pop", "[{ name = \"a\", addresses = [\"192.0.2.1\"] }]"),
+        ];
+        let with = |key: &str, line: &str| {
+            let others = needed_by_all.iter().filter(|(other, _)| *other != key);
+            let others: String = others.map(|(key, value)| format!("{key} = {value}\n")).collect();
+            with(&format!("{others}{line}"))
         };
-        let started = with("");
-        let limits = "geodns.limits";
-        for (key, value, named) in [
-            ("geodns.listen", "[\"127.0.0.1:5354\"]", Some("geodns.listen")),
-            ("geodns.workers", "3", Some("geodns.workers")),
-            ("geodns.tls.doh_path", "\"/q\"", Some("geodns.tls.doh_path")),
-            ("geodns.query_log.target", "\"stdout\"", Some("geodns.query_log")),
-            ("geodns.query_log.sample_percent", "2.0", Some("geodns.query_log")),
-            ("geodns.limits.connections_max", "99", Some(limits)),
-            ("geodns.limits.queries_in_flight_max", "9", Some(limits)),
-            ("geodns.limits.idle_timeout", "\"3s\"", Some(limits)),
-            ("geodns.limits.probes_max", "9", None),
-            ("geodns.udp_bytes_max", "1400", None),
-            ("geodns.lame_duck", "\"3s\"", None),
-            ("geodns.rate_limit.answer", "7", None),
-            ("geodns.health.ttl_max", "\"30s\"", None),
-        ] {
-            let new = with(&format!("{key} = {value}"));
+        let started = with("", "");
+        for (key, value, named) in OF_GEODNS {
+            let new = with(key, &format!("{key} = {value}"));
+            assert_ne!(format!("{started:?}"), format!("{new:?}"), "{key} = {value} is no change");
             let told: Vec<_> = needed(&started, &new).collect();
             assert_eq!(told, named.into_iter().collect::<Vec<_>>(), "{key}");
         }
@@ -212,10 +282,12 @@ mod tests {
     fn no_key_of_the_schema_is_forgotten() {
         let schema: Value = serde_json::from_str(&reference::schema_page()).unwrap();
         let mut found = Vec::new();
-        for section in ["node", "edge", "admin", "log"] {
+        for section in ["node", "edge", "geodns", "admin", "log"] {
             keys(&schema, &schema["properties"][section], section, &mut found);
         }
-        let mut listed: Vec<String> = OTHER.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        let of_geodns = OF_GEODNS.iter().map(|(key, ..)| *key);
+        let listed = OTHER.iter().map(|(key, ..)| *key).chain(of_geodns);
+        let mut listed: Vec<String> = listed.map(str::to_owned).collect();
         found.sort();
         listed.sort();
         assert_eq!(found, listed);

@@ -7,15 +7,14 @@ use std::{
 };
 
 use clap::Args;
-use nearcast_config::NodeConfig;
-use nearcast_daemon::settings::NodeSettings;
+use nearcast_config::{NodeConfig, Reading};
+use nearcast_daemon::{files::Watcher, settings::NodeSettings};
 
 use crate::{
     dns::DnsPlan,
     edges::EdgePlan,
     failure::{Failure, chain},
     process::{Plan, Process, Roles, unique},
-    reload::Changes,
     restart,
 };
 
@@ -31,7 +30,8 @@ pub(crate) struct Arguments {
 /// Runs until a signal ends it.
 pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     let file = &arguments.config;
-    let config = nearcast_config::load(file).map_err(|report| Failure::new(report.to_string()))?;
+    let Reading { result, files } = nearcast_config::read(file);
+    let config = result.map_err(|report| Failure::new(report.to_string()))?;
     let workers = config.node.worker_count(workers);
     let started = config.clone();
     let process = Process::start(plan(config, workers))?;
@@ -45,8 +45,15 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     if let Some(address) = process.admin() {
         tracing::info!(listen = %address, "the admin listener answers");
     }
-    process.run(Changes::of(file), |roles| {
-        reload(file, &started, roles);
+    let mut watcher = Watcher::new();
+    watcher.watch(&files);
+    process.run(watcher, |roles, watcher| {
+        let Reading { result, files } = nearcast_config::read(file);
+        watcher.watch(&files);
+        match result {
+            Ok(new) => reload(file, &started, &new, roles),
+            Err(report) => tracing::error!("{report}; the settings in force stay"),
+        }
         ControlFlow::Continue(())
     })
 }
@@ -76,19 +83,12 @@ fn cdn_id(node: &NodeSettings) -> String {
 
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
 /// was started with, and still has where a change needs a restart.
-fn reload(file: &Path, started: &NodeConfig, roles: &Roles<'_>) {
-    let new = match nearcast_config::load(file) {
-        Ok(new) => new,
-        Err(report) => {
-            tracing::error!("{report}; the settings in force stay");
-            return;
-        }
-    };
-    for key in restart::needed(started, &new) {
+fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles<'_>) {
+    for key in restart::needed(started, new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
     // First the one that reads further files, and so can still find something wrong.
-    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(&new), roles.dns)
+    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(new), roles.dns)
         && let Err(error) = dns.server().reload(plan)
     {
         tracing::error!("{}; the settings in force stay", chain(&error));

@@ -17,7 +17,10 @@ use clap::Args;
 use edge_core::settings::EdgeSettings;
 use geodns_core::settings::{CheckKind, CheckSettings};
 use nearcast_config::{NodeConfig, problem::Report};
-use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings};
+use nearcast_daemon::{
+    files::Watcher,
+    settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings},
+};
 use origin_mock::{
     demo,
     listen::Handle,
@@ -32,7 +35,6 @@ use crate::{
     failure::Failure,
     origin_mock::{files, wall_clock},
     process::{Plan, Process, unique},
-    reload::Changes,
     say::say,
 };
 
@@ -130,7 +132,7 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let written = facts.write(&data);
     let told = if arguments.json { facts.json() } else { Ok(facts.text()) };
     let ended = match written.and(told).and_then(|told| say(&told)) {
-        Ok(()) => process.run(Changes::none(), |_| ControlFlow::Break(())),
+        Ok(()) => process.run(Watcher::new(), |_, _| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
     };

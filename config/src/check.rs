@@ -7,8 +7,9 @@
 //! between settings, those are `cross`'s.
 //! Clause: docs/operate.md *The settings file*.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, ops::Range, path::Path};
 
+use nearcast_daemon::files::Print;
 use toml::de::{DeTable, DeValue};
 
 use crate::{
@@ -46,9 +47,16 @@ pub(crate) struct Elsewhere {
 pub(crate) struct Findings {
     pub(crate) faults: Vec<Fault>,
     pub(crate) keys: BTreeSet<String>,
+    /// The files that were read, as they were before.
+    pub(crate) files: Vec<Print>,
 }
 
 impl Findings {
+    /// Notes that a file is about to be read.
+    pub(crate) fn reads(&mut self, path: &Path) {
+        self.files.push(Print::of(path));
+    }
+
     /// Notes that the value at `key` is wrong, unless that was already said.
     pub(crate) fn wrong(&mut self, key: &str, node: &Node<'_>, complaint: Complaint) {
         let value = tree::shown(node);

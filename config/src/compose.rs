@@ -24,7 +24,7 @@ use toml::{
 };
 
 use crate::{
-    NodeConfig,
+    NodeConfig, Reading,
     check::{self, Elsewhere, Fault, Findings},
     cross, geodns,
     kind::Complaint,
@@ -84,7 +84,7 @@ pub(crate) fn schema() -> Value {
 static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema()));
 
 /// Checks `text`, which came from `path`.
-pub(crate) fn read(text: &str, path: &Path, files: Files) -> Result<NodeConfig, Report> {
+pub(crate) fn read(text: &str, path: &Path, files: Files) -> Reading {
     let (table, errors) = DeTable::parse_recoverable(text);
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
     let lines = Lines::of(text);
@@ -92,16 +92,17 @@ pub(crate) fn read(text: &str, path: &Path, files: Files) -> Result<NodeConfig, 
     let mut findings = check::check(&SHAPE, &root);
     let told = |faults| report(file, syntax::faults(&errors, faults, &lines), &lines);
     if !syntax::is_whole(&errors) {
-        return Err(told(findings.faults));
+        return Reading { result: Err(told(findings.faults)), files: findings.files };
     }
     let base = match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_path_buf(),
         _ => PathBuf::from("."),
     };
-    match compose(&root, &mut findings, base, files) {
+    let result = match compose(&root, &mut findings, base, files) {
         Some(config) if findings.faults.is_empty() && errors.is_empty() => Ok(config),
         _ => Err(told(findings.faults)),
-    }
+    };
+    Reading { result, files: findings.files }
 }
 
 fn compose(

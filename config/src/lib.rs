@@ -28,7 +28,10 @@ use std::{
 };
 
 use edge_core::settings::{EdgeSettings, SiteSettings};
-use nearcast_daemon::settings::{AdminSettings, LogSettings, NodeSettings};
+use nearcast_daemon::{
+    files::Print,
+    settings::{AdminSettings, LogSettings, NodeSettings},
+};
 
 use crate::{
     compose::Files,
@@ -58,12 +61,40 @@ pub struct NodeConfig {
     pub base: PathBuf,
 }
 
+/// What came of a node file, and the files that this follows from.
+#[derive(Debug)]
+pub struct Reading {
+    /// What it says, or every problem of it.
+    pub result: Result<NodeConfig, Report>,
+    /// The node file, and of those that it names what is read with it: zone files and what they
+    /// include, certificates, keys, secrets. They stand here as they were before they were read,
+    /// also those that have faults. Geo data are not among them: GeoDNS watches those itself.
+    pub files: Vec<Print>,
+}
+
 /// Reads and checks the node file at `path`, and the files which it names: that they are there
 /// and hold what they must.
+#[must_use]
+pub fn read(path: &Path) -> Reading {
+    let print = Print::of(path);
+    let mut reading = match text(path) {
+        Ok(text) => compose::read(&text, path, Files::Looked),
+        Err(report) => Reading { result: Err(report), files: Vec::new() },
+    };
+    reading.files.push(print);
+    reading
+}
+
+/// The same, for who reads it once.
 ///
 /// # Errors
 /// Every problem of the file.
 pub fn load(path: &Path) -> Result<NodeConfig, Report> {
+    read(path).result
+}
+
+/// The text of a node file.
+fn text(path: &Path) -> Result<String, Report> {
     let name = path.display().to_string();
     let unreadable = |fault: String| unread(&name, fault);
     let mut bytes = Vec::new();
@@ -74,10 +105,10 @@ pub fn load(path: &Path) -> Result<NodeConfig, Report> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         return Err(unreadable("larger than 8 MiB, which no node file is".to_owned()));
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => compose::read(text, path, Files::Looked),
-        Err(error) => Err(compose::not_utf8(&bytes, error.valid_up_to(), &name)),
-    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        compose::not_utf8(error.as_bytes(), valid, &name)
+    })
 }
 
 /// Checks `text` as a node file called `name`; looks at no other file.
@@ -85,7 +116,7 @@ pub fn load(path: &Path) -> Result<NodeConfig, Report> {
 /// # Errors
 /// Every problem of the text.
 pub fn parse(text: &str, name: &str) -> Result<NodeConfig, Report> {
-    compose::read(text, Path::new(name), Files::Trusted)
+    compose::read(text, Path::new(name), Files::Trusted).result
 }
 
 fn unread(name: &str, fault: String) -> Report {

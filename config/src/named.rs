@@ -43,6 +43,7 @@ pub(crate) fn sites(
     for (at, site) in sites.iter().enumerate() {
         let Some(ca) = site.as_ref().and_then(|site| site.origin.ca.as_ref()) else { continue };
         let path = base.join(ca);
+        findings.reads(&path);
         let complaint = match open(&path) {
             Ok(_) => authorities(&path),
             Err(error) => Err(Complaint::new(

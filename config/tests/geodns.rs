@@ -10,7 +10,8 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use geodns_core::{fleet::PopId, route::RouteId, wire::kind::RecordType};
-use nearcast_config::{NodeConfig, geodns::GeodnsConfig, load, parse, problem::Report};
+use nearcast_config::{NodeConfig, geodns::GeodnsConfig, load, parse, problem::Report, read};
+use nearcast_daemon::files::Print;
 use tempfile::TempDir;
 
 fn geodns(config: NodeConfig) -> GeodnsConfig {
@@ -347,4 +348,42 @@ fn an_incomplete_item_hides_no_other_fault() {
         ],
         "{report}"
     );
+}
+
+#[test]
+fn every_file_that_is_read_is_named_so_that_it_can_be_watched() {
+    let folder = Folder::new();
+    folder.write("z/cdn.zone", &format!("{SOA}$INCLUDE more\n$INCLUDE gone\n"));
+    folder.write("z/more", "www2 A 192.0.2.7\n");
+    folder.write("secrets", "no secret\n");
+    let certificate = "tls = { certificate = \"c.pem\", key = \"c.key\" }";
+    let secrets = "cookies = { secrets_file = \"secrets\" }";
+    // Also where they have faults: whoever mends them wants that to be seen.
+    folder.load(&format!("{ZONE}\n{certificate}\n{secrets}")).unwrap_err();
+    let mut files = read(&folder.path().join("node.toml")).files;
+    for name in ["z/cdn.zone", "z/more", "z/gone", "c.pem", "c.key", "secrets", "node.toml"] {
+        let print = Print::of(&folder.path().join(name));
+        let at = files.iter().position(|one| *one == print);
+        files.remove(at.unwrap_or_else(|| panic!("{name} is not among {files:?}")));
+    }
+    assert_eq!(files, []);
+}
+
+/// docs/operate.md *The settings file*: an edge without `[geodns]` answers 421 for a name that its
+/// file does not say; the same site is right on both kinds of node.
+#[test]
+fn a_site_may_name_its_host_under_the_zone_for_edges_that_do_not_know_it() {
+    let hosts = ["static.shop.example", "shop.cdn.example"];
+    let site = format!(
+        "[[site]]\nname = \"shop\"\nhosts = {hosts:?}\n\
+         origin = {{ servers = [\"https://a.shop.example\"] }}\n"
+    );
+    let edge = format!("[edge]\nlisten = [\"127.0.0.1:80\"]\n{site}");
+    assert_eq!(parse(&edge, "edge").unwrap().sites[0].hosts, hosts);
+    let dns = format!(
+        "[geodns]\nlisten = [\"127.0.0.1:53\"]\n\
+         zone = [{{ name = \"cdn.example\", servers = [\"ns1.example.net\"] }}]\n\
+         [[pop]]\nname = \"fra\"\naddresses = [\"192.0.2.6\"]\n{site}"
+    );
+    assert_eq!(parse(&dns, "dns").unwrap().sites[0].hosts, hosts);
 }

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod drain;
+pub mod files;
 pub mod http_problem;
 pub mod json;
 pub mod log;

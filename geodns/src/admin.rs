@@ -3,16 +3,17 @@
 //!
 //! In: a server. Out: axum routes; every error is a problem detail (RFC 9457).
 //! Always holds: there are no tokens yet, so all of it is for this machine alone, and not for pages
-//! in a browser on it, whose requests say where they are from or cannot send JSON unasked; reading
-//! sources for an explanation happens on a thread that may wait.
+//! in a browser on it, whose requests say where they are from; content is JSON or there is none;
+//! reading sources for an explanation happens on a thread that may wait.
 //! It deliberately does not know what an order comes to.
 
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
     Json, Router,
+    body::HttpBody as _,
     extract::{
-        FromRequestParts, Path, Query, State,
+        FromRequest, FromRequestParts, Path, Query, Request, State,
         rejection::{JsonRejection, QueryRejection},
     },
     response::{IntoResponse, Response},
@@ -31,7 +32,7 @@ use http::{
     request::Parts,
 };
 use nearcast_daemon::{admin::Peer, http_problem::Problem};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     probe::{NoSuchPop, status::PopStatus},
@@ -51,6 +52,7 @@ pub fn router(server: Server) -> Router {
         .route("/v1/pops/{name}/undrain", post(undrain))
         .route("/v1/pops/{name}/force", post(force))
         .route("/v1/pops/{name}/unforce", post(unforce))
+        .route("/v1/pops/{name}/clear", post(clear))
         .with_state(server)
 }
 
@@ -66,10 +68,25 @@ impl<S: Sync> FromRequestParts<S> for Local {
         if !peer.is_some_and(|ip| ip.is_loopback()) {
             return forbidden("this is answered on loopback only: ask on the machine itself");
         }
-        if parts.headers.contains_key(ORIGIN) {
+        // The second comes with whatever a browser sends, be it a form that a page submits.
+        if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
             return forbidden("this is not for pages in a browser");
         }
         Ok(Self)
+    }
+}
+
+/// What a request says in JSON; one without content leaves everything out.
+struct Given<T>(T);
+
+impl<T: DeserializeOwned + Default, S: Sync + Send> FromRequest<S> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        given(Json::from_request(request, state).await).map(Self)
     }
 }
 
@@ -154,18 +171,18 @@ async fn drain(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Json<Terms>, JsonRejection>,
+    Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
-    order(&server, &name, Order::Drain, given(terms)?.lasting.as_deref())
+    order(&server, &name, Order::Drain, terms.lasting.as_deref())
 }
 
 async fn undrain(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Json<Terms>, JsonRejection>,
+    Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
-    order(&server, &name, Order::Undrain, given(terms)?.lasting.as_deref())
+    order(&server, &name, Order::Undrain, terms.lasting.as_deref())
 }
 
 async fn force(
@@ -182,12 +199,24 @@ async fn unforce(
     _local: Local,
     State(server): State<Server>,
     Path(name): Path<String>,
-    terms: Result<Json<Terms>, JsonRejection>,
+    Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
-    if given(terms)?.lasting.is_some() {
+    if terms.lasting.is_some() {
         return Err(bad("for: what ends a force has no end itself".to_owned()));
     }
     order(&server, &name, Order::Unforce, None)
+}
+
+async fn clear(
+    _local: Local,
+    State(server): State<Server>,
+    Path(name): Path<String>,
+    Given(terms): Given<Terms>,
+) -> Result<Json<PopStatus>, Problem> {
+    if terms.lasting.is_some() {
+        return Err(bad("for: what ends all orders has no end itself".to_owned()));
+    }
+    order(&server, &name, Order::Clear, None)
 }
 
 /// Gives the order, and says how the PoP stands then.

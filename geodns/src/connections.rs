@@ -1,14 +1,10 @@
 //! Connections there are: of this node, and of each network.
 //!
-//! In: a client's address. Out: a place, held until it is dropped, or why there is none.
+//! In: a client's network. Out: a place, held until it is dropped, or why there is none.
 //! Always holds: what is counted here is bounded by what it admits; the lock is held for one look
 //! into a table, when a connection begins and when it ends, and never on the way of a query.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -53,9 +49,8 @@ impl Connections {
         })
     }
 
-    /// A place for one more connection of `client`.
-    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Slot, Refused> {
-        let network = network(client);
+    /// A place for one more connection of the client whose network begins with this address.
+    pub(crate) fn admit(self: &Arc<Self>, network: IpAddr) -> Result<Slot, Refused> {
         let mut open = self.open.lock();
         if open.total >= self.max {
             return Err(Refused::Total);
@@ -88,14 +83,6 @@ impl Drop for Slot {
     }
 }
 
-/// What counts as one client: a host has as many IPv6 addresses as it likes.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !0 << 72)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,18 +95,18 @@ mod tests {
             ..StreamLimits::default()
         };
         let connections = Connections::new(&limits);
-        let admit = |client: &str| connections.admit(client.parse().unwrap());
+        let admit = |network: &str| connections.admit(network.parse().unwrap());
         let first = admit("192.0.2.1").unwrap();
-        let second = admit("::ffff:192.0.2.1").unwrap();
+        let second = admit("192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.1").unwrap_err(), Refused::Network);
         assert!(connections.are_many());
-        let third = admit("2001:db8::1").unwrap();
+        let third = admit("2001:db8::").unwrap();
         assert_eq!(admit("192.0.2.2").unwrap_err(), Refused::Total);
         drop((first, third));
-        let third = admit("2001:db8:0:ff::1").unwrap();
-        let fourth = admit("2001:db8::2").unwrap();
+        let third = admit("2001:db8::").unwrap();
+        let fourth = admit("2001:db8::").unwrap();
         drop(second);
-        assert_eq!(admit("2001:db8:0:1::").unwrap_err(), Refused::Network);
+        assert_eq!(admit("2001:db8::").unwrap_err(), Refused::Network);
         drop((third, fourth));
         assert_eq!(connections.open.lock().by_network.len(), 0);
         assert_eq!(connections.open.lock().total, 0);

@@ -26,8 +26,6 @@ const UNPACKED_BYTES: usize = 7_841_291;
 const UNPACKING_KIB_MAX: u32 = 9 * 1024;
 /// The built-in database's name in messages.
 const BUILT_IN: &str = "the built-in database of countries";
-/// A database file at most; the largest that are sold have half as much.
-const FILE_BYTES_MAX: u64 = 2 << 30;
 
 static UNPACKED: OnceLock<Box<[u8]>> = OnceLock::new();
 
@@ -42,13 +40,13 @@ pub enum GeoError {
         /// What the system said.
         source: io::Error,
     },
-    /// The operator's file is larger than any database.
-    #[error("{}: {bytes} bytes, a database has at most {FILE_BYTES_MAX}", path.display())]
+    /// The operator's file is larger than the settings allow.
+    #[error("{}: more than geodns.limits.database_bytes_max, {bytes_max} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
-        bytes: u64,
+        /// What is allowed.
+        bytes_max: u64,
     },
     /// The program itself is damaged.
     #[error("{BUILT_IN} cannot be unpacked")]
@@ -76,17 +74,17 @@ enum Bytes {
 pub struct Sources(Vec<Source>);
 
 impl Sources {
-    /// Reads them.
+    /// Reads them; a file of more than `bytes_max` is not read to its end.
     ///
     /// # Errors
     /// The first that cannot be read.
-    pub fn read(settings: &GeoSettings) -> Result<Self, GeoError> {
+    pub fn read(settings: &GeoSettings, bytes_max: u64) -> Result<Self, GeoError> {
         let mut sources = vec![match &settings.database {
-            Some(path) => Source::read(path)?,
+            Some(path) => Source::read(path, bytes_max)?,
             None => Source { name: BUILT_IN.into(), bytes: Bytes::BuiltIn(built_in()?) },
         }];
         for path in &settings.supplements {
-            sources.push(Source::read(path)?);
+            sources.push(Source::read(path, bytes_max)?);
         }
         Ok(Self(sources))
     }
@@ -101,17 +99,14 @@ impl Sources {
 }
 
 impl Source {
-    fn read(path: &Path) -> Result<Self, GeoError> {
-        let failed = |source| GeoError::Read { path: path.to_owned(), source };
-        let mut file = std::fs::File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(GeoError::TooLarge { path: path.to_owned(), bytes: length });
+    fn read(path: &Path, bytes_max: u64) -> Result<Self, GeoError> {
+        match read(path, bytes_max) {
+            Ok(Some(bytes)) => {
+                Ok(Self { name: path.display().to_string().into(), bytes: Bytes::File(bytes) })
+            }
+            Ok(None) => Err(GeoError::TooLarge { path: path.to_owned(), bytes_max }),
+            Err(source) => Err(GeoError::Read { path: path.to_owned(), source }),
         }
-        // Its length is a hint, no promise: it may be written to at this moment.
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        file.by_ref().take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Self { name: path.display().to_string().into(), bytes: Bytes::File(bytes) })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -120,6 +115,20 @@ impl Source {
             Bytes::File(bytes) => bytes,
         }
     }
+}
+
+/// A file, whole; nothing, if it has more than `bytes_max`.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > bytes_max {
+        return Ok(None);
+    }
+    // Its length is a hint, no promise: it may be written to at this moment.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max);
+    Ok(fits.then_some(bytes))
 }
 
 /// The files that the settings speak of, to be watched.
@@ -140,7 +149,7 @@ fn built_in() -> Result<&'static [u8], GeoError> {
 fn unpack() -> io::Result<Box<[u8]>> {
     let mut unpacked = Vec::with_capacity(UNPACKED_BYTES);
     let reader = LzmaReader::new_mem_limit(PACKED, UNPACKING_KIB_MAX, None)?;
-    reader.take(FILE_BYTES_MAX).read_to_end(&mut unpacked)?;
+    reader.take(UNPACKED_BYTES as u64 + 1).read_to_end(&mut unpacked)?;
     if unpacked.len() != UNPACKED_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not the size it should have"));
     }
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn well_known_addresses_are_in_their_countries() {
-        let sources = Sources::read(&GeoSettings::default()).unwrap();
+        let sources = Sources::read(&GeoSettings::default(), 0).unwrap();
         let databases = sources.open().unwrap();
         let rows = [
             ("193.0.6.139", "NL"),     // RIPE NCC
@@ -188,10 +197,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("city.mmdb");
         let settings = GeoSettings { database: Some(path.clone()), supplements: Vec::new() };
-        let error = Sources::read(&settings).unwrap_err();
+        let error = Sources::read(&settings, 11).unwrap_err();
         assert_eq!(error.to_string(), format!("{}: cannot be read", path.display()));
         std::fs::write(&path, b"no database").unwrap();
-        let sources = Sources::read(&settings).unwrap();
+        let error = Sources::read(&settings, 10).unwrap_err().to_string();
+        let limit = "more than geodns.limits.database_bytes_max, 10 bytes";
+        assert_eq!(error, format!("{}: {limit}", path.display()));
+        let sources = Sources::read(&settings, 11).unwrap();
         let error = sources.open().unwrap_err();
         let reason = std::error::Error::source(&error).unwrap().to_string();
         assert!(reason.starts_with(&path.display().to_string()), "{reason}");

@@ -17,6 +17,7 @@ pub mod load;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod serials;
 pub mod serve;
 pub mod server;
 pub mod state;

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 pub struct StreamLimits {
     /// Connections of all transports and workers together.
     pub connections_max: u32,
-    /// Connections of one client network: an IPv4 address, or an IPv6 /56.
+    /// Connections of one client network.
     pub connections_per_network_max: u32,
     /// The longest wait for the next query (RFC 7766 §6.2.3).
     pub idle_timeout: Duration,

@@ -7,10 +7,6 @@
 //! It deliberately does not know who answers from a map. It reads files and takes seconds: its
 //! callers may wait.
 
-mod files;
-
-pub use self::files::Watcher;
-
 use std::{
     io,
     path::{Path, PathBuf},
@@ -23,13 +19,10 @@ use geodns_core::{
     problem::Problem,
     settings::{GeoSettings, GeodnsSettings, MapSettings},
 };
+use nearcast_daemon::files::Print;
 use tokio::time::Instant;
 
-use self::files::Print;
 use crate::geo::{self, GeoError, Sources};
-
-/// A file of networks at most.
-const NETWORKS_BYTES_MAX: u64 = 256 << 20;
 
 /// Why nothing was loaded. What runs is kept.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +59,8 @@ pub struct Loaded {
     plans: Arc<[MapPlan]>,
     fleet: Arc<FleetView>,
     geo: GeoSettings,
+    /// Of a file of geo data.
+    file_bytes_max: u64,
     /// Of [`files`], those of geo data first.
     prints: Vec<Print>,
 }
@@ -89,6 +84,7 @@ impl Loaded {
             plans,
             fleet: Arc::clone(fleet),
             geo: settings.geo.clone(),
+            file_bytes_max: settings.limits.database_bytes_max.0,
             prints,
         };
         let kept = before.filter(|before| new.is_of_the_same_world(before));
@@ -101,7 +97,7 @@ impl Loaded {
                 None => {
                     let sources = match &mut sources {
                         Some(sources) => sources,
-                        none => none.insert(Sources::read(&settings.geo)?),
+                        none => none.insert(Sources::read(&settings.geo, new.file_bytes_max)?),
                     };
                     compile(plan, fleet, sources, bytes_left)?
                 }
@@ -130,10 +126,16 @@ impl Loaded {
             let message = format!("there is no map \"{map}\"");
             LoadError::Settings(vec![Problem { at: "map".to_owned(), message }])
         })?;
-        let sources = Sources::read(&self.geo)?;
+        let sources = Sources::read(&self.geo, self.file_bytes_max)?;
         let databases = sources.open()?;
         let found = Finding::find(plan, &self.fleet, &databases, client);
         Ok(found.map_err(GeoError::Database)?)
+    }
+
+    /// The files that it was made of, as they were.
+    #[must_use]
+    pub fn prints(&self) -> &[Print] {
+        &self.prints
     }
 
     fn is_of_the_same_world(&self, before: &Self) -> bool {
@@ -178,7 +180,8 @@ fn plans(settings: &GeodnsSettings, fleet: &FleetView) -> Result<Vec<MapPlan>, L
     let maps = if settings.map.is_empty() { &by_default } else { settings.map.as_slice() };
     let (mut plans, mut problems) = (Vec::new(), Vec::new());
     for (index, map) in maps.iter().enumerate() {
-        let networks = map.networks.as_deref().map(networks).transpose()?;
+        let read = |path| networks(path, settings.limits.database_bytes_max.0);
+        let networks = map.networks.as_deref().map(read).transpose()?;
         match MapPlan::build(map, fleet, networks.as_deref(), &settings.limits) {
             Ok(plan) => plans.push(plan),
             Err(of_map) => problems.extend(of_map.into_iter().map(|problem| Problem {
@@ -190,14 +193,15 @@ fn plans(settings: &GeodnsSettings, fleet: &FleetView) -> Result<Vec<MapPlan>, L
     if problems.is_empty() { Ok(plans) } else { Err(LoadError::Settings(problems)) }
 }
 
-fn networks(path: &Path) -> Result<String, LoadError> {
-    let read = || {
-        if std::fs::metadata(path)?.len() > NETWORKS_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 256 MiB"));
-        }
-        std::fs::read_to_string(path)
-    };
-    read().map_err(|source| LoadError::Networks { path: path.to_owned(), source })
+fn networks(path: &Path, bytes_max: u64) -> Result<String, LoadError> {
+    let text = geo::read(path, bytes_max).and_then(|bytes| {
+        let bytes = bytes.ok_or_else(|| {
+            let limit = format!("more than geodns.limits.database_bytes_max, {bytes_max} bytes");
+            io::Error::new(io::ErrorKind::FileTooLarge, limit)
+        })?;
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    });
+    text.map_err(|source| LoadError::Networks { path: path.to_owned(), source })
 }
 
 /// One problem a line.

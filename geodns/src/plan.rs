@@ -124,6 +124,15 @@ pub fn streams(settings: &GeodnsSettings) -> StreamLimits {
 mod tests {
     use super::*;
 
+    /// What is allowed is what the loop over UDP can send.
+    #[test]
+    fn udp_bytes_max_ends_where_a_datagram_does() {
+        let schema = nearcast_config::reference::schema_page();
+        let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+        let law = &schema["$defs"]["GeodnsSettings"]["properties"]["udp_bytes_max"];
+        assert_eq!(law["maximum"], crate::udp::DATAGRAM_BYTES);
+    }
+
     #[test]
     fn a_share_in_percent_is_one_in_so_many() {
         let rows = [(0.0, 0), (-1.0, 0), (100.0, 1), (50.0, 2), (1.0, 100), (0.1, 1000)];

@@ -232,13 +232,14 @@ const fn word(order: Order) -> &'static str {
         Order::Force(StateWord::Up) => "force up",
         Order::Force(StateWord::Down) => "force down",
         Order::Unforce => "unforce",
+        Order::Clear => "clear",
     }
 }
 
 /// Why a target is in its state, in words.
 fn told(outcome: Option<&Outcome>) -> String {
     match outcome {
-        Some(Ok(())) => "it passes".to_owned(),
+        Some(Ok(_)) => "it passes".to_owned(),
         Some(Err(fault)) => fault.to_string(),
         None => "not probed yet".to_owned(),
     }

@@ -7,7 +7,11 @@
 //!
 //! Hot path: no lock, no await, no allocation; `tests/allocation.rs` holds it to that.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use geodns_core::answer::{Asked, Reply, Scratch, Transport, answer};
 use rand::{Rng, rngs::SmallRng};
@@ -83,6 +87,11 @@ impl Desk {
             Reply::Send { bytes, .. } => Some(bytes),
             Reply::Drop(_) => None,
         }
+    }
+
+    /// The network that a client counts as.
+    pub(crate) fn network(&mut self, client: IpAddr) -> IpAddr {
+        self.pin.view().served().snapshot().client_networks().of(client)
     }
 
     /// Notes what became of a connection.

@@ -27,6 +27,7 @@ use geodns_core::{
 };
 use nearcast_daemon::{
     drain::Draining,
+    files::Watcher,
     readiness::{Condition, Readiness},
 };
 use parking_lot::Mutex;
@@ -40,13 +41,14 @@ use crate::{
     clock::Clock,
     limits::StreamLimits,
     listen::{Addresses, Bound},
-    load::{self, LoadError, Loaded, Watcher},
+    load::{self, LoadError, Loaded},
     probe::{
         Prober,
         attempt::{self, Attempt},
         watch::Watched,
     },
     record::Recorder,
+    serials::{self, ZoneSerial},
     state::Shared,
     tls::{CertificateError, CertificateFiles, Certificates},
     workers::{self, Serving, StartError, Workers},
@@ -148,6 +150,7 @@ struct Inner {
 struct InForce {
     loaded: Arc<Loaded>,
     lame_duck: Duration,
+    serials: Arc<[ZoneSerial]>,
 }
 
 /// What a reload starts from.
@@ -186,6 +189,7 @@ impl Server {
         let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, None)?);
         let certificates = plan.certificate.as_ref().map(Certificates::load).transpose()?;
         let snapshot = Arc::new(snapshot(&plan, &loaded, own_secrets, None)?);
+        let serials = serials::of(&plan, &snapshot).into();
         let limiter = limiter(&plan.settings);
         let front = Arc::new(Front {
             shared: std::sync::OnceLock::new(),
@@ -211,7 +215,7 @@ impl Server {
             streams,
             control: world.control,
             draining: world.draining,
-            in_force: Mutex::new(InForce { loaded, lame_duck: plan.lame_duck }),
+            in_force: Mutex::new(InForce { loaded, lame_duck: plan.lame_duck, serials }),
             loading: Mutex::new(Loading { plan, limiter, own_secrets }),
             taken: Notify::new(),
             explaining: Semaphore::new(1),
@@ -233,19 +237,20 @@ impl Server {
         workers::start(bound, &serving)
     }
 
-    /// Takes a new plan; with any problem the old one stays in force. It may take seconds.
+    /// Takes a new plan, and says what is to be mended of it nevertheless; if it cannot be used the
+    /// old one stays in force. It may take seconds.
     ///
     /// Listeners, workers, limits of connections and whether there is a certificate at all are
     /// those of the start.
     ///
     /// # Errors
     /// Why the plan is not taken.
-    pub fn reload(&self, plan: Plan) -> Result<(), PlanError> {
+    pub fn reload(&self, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let mut loading = self.0.loading.lock();
-        self.take(&mut loading, plan)?;
+        let problems = self.take(&mut loading, plan)?;
         drop(loading);
         self.0.taken.notify_one();
-        Ok(())
+        Ok(problems)
     }
 
     /// What answers are made from, for explanations.
@@ -266,12 +271,17 @@ impl Server {
         Arc::clone(&self.0.in_force.lock().loaded)
     }
 
+    /// The serials of the zones.
+    pub(crate) fn serials(&self) -> Arc<[ZoneSerial]> {
+        Arc::clone(&self.0.in_force.lock().serials)
+    }
+
     /// Held by who explains an answer.
     pub(crate) fn explaining(&self) -> &Semaphore {
         &self.0.explaining
     }
 
-    fn take(&self, loading: &mut Loading, plan: Plan) -> Result<(), PlanError> {
+    fn take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let inner = &self.0;
         check(&plan)?;
         let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, Some(&self.loaded()))?);
@@ -294,9 +304,12 @@ impl Server {
             inner.shared.publish(served, limiter.clone());
             Ok::<_, PlanError>(())
         })?;
-        *inner.in_force.lock() = InForce { loaded, lame_duck: plan.lame_duck };
+        let serials: Arc<[ZoneSerial]> = serials::of(&plan, &snapshot).into();
+        let problems = serials::problems(&serials);
+        problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+        *inner.in_force.lock() = InForce { loaded, lame_duck: plan.lame_duck, serials };
         *loading = Loading { plan, limiter, own_secrets: loading.own_secrets };
-        Ok(())
+        Ok(problems)
     }
 
     /// The tasks of a server, each of which ends when the process does.
@@ -340,10 +353,10 @@ impl Server {
     /// Takes up files of geo data that are replaced.
     async fn follow_files(self) {
         let mut watcher = Watcher::new();
-        watcher.watch(&self.loaded());
+        watcher.watch(self.loaded().prints());
         loop {
             tokio::select! {
-                () = self.0.taken.notified() => watcher.watch(&self.loaded()),
+                () = self.0.taken.notified() => watcher.watch(self.loaded().prints()),
                 () = watcher.changed() => self.reload_files().await,
             }
         }
@@ -357,7 +370,7 @@ impl Server {
             server.take(&mut loading, plan)
         };
         match self.0.control.spawn_blocking(reload).await {
-            Ok(Ok(())) => tracing::info!("geo data files were replaced, and are in force"),
+            Ok(Ok(_)) => tracing::info!("geo data files were replaced, and are in force"),
             Ok(Err(error)) => {
                 tracing::error!(
                     "{}; the geo data in force stay; mend the file, it is watched",

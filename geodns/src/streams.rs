@@ -8,7 +8,7 @@
 use std::{
     future::Future,
     io,
-    net::{SocketAddr, TcpListener as StdListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener, UdpSocket},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -104,6 +104,11 @@ impl Counter {
         room.get(..length).map(take)
     }
 
+    /// The network that a client is counted under, by the settings of this moment.
+    fn network(&self, client: IpAddr) -> IpAddr {
+        self.0.lock().desk.network(client)
+    }
+
     /// Notes what became of a connection.
     pub(crate) fn met(&self, transport: Transport, what: Met) {
         self.0.lock().desk.met(transport, what);
@@ -122,7 +127,7 @@ impl Worker {
         transport: Transport,
     ) -> Option<(Session, Held)> {
         let met = |what| self.counter.met(transport, what);
-        let slot = match self.connections.admit(client.ip()) {
+        let slot = match self.connections.admit(self.counter.network(client.ip())) {
             Ok(slot) => slot,
             Err(Refused::Total) => {
                 met(Met::RefusedTotal);

@@ -12,6 +12,7 @@
 //! keeps the headers; `tests/allocation.rs` of this package counts).
 
 mod family;
+mod headers;
 
 use std::{
     io::{IoSlice, IoSliceMut},
@@ -23,10 +24,13 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg},
+    sys::socket::{MsgFlags, MultiHeaders, recvmmsg},
 };
 
-use self::family::{Family, V4, V6};
+use self::{
+    family::{Family, V4, V6},
+    headers::{ToSend, to_receive},
+};
 use crate::listen::{self, BindError, Sharing};
 
 /// Datagrams that are taken at once.
@@ -132,7 +136,7 @@ struct Replies<F: Family> {
     lengths: [usize; BATCH],
     names: [Option<F::Name>; BATCH],
     asked: [Option<F::Asked>; BATCH],
-    headers: MultiHeaders<F::Name>,
+    headers: ToSend<F>,
 }
 
 impl<F: Family> Loop<F> {
@@ -141,14 +145,14 @@ impl<F: Family> Loop<F> {
             socket: socket.as_raw_fd(),
             from,
             buffers: Box::new([[0; DATAGRAM_BYTES]; BATCH]),
-            headers: headers::<F>(from),
+            headers: to_receive::<F>(from),
             replies: Replies {
                 buffers: Box::new([[0; DATAGRAM_BYTES]; BATCH]),
                 count: 0,
                 lengths: [0; BATCH],
                 names: [None; BATCH],
                 asked: [None; BATCH],
-                headers: headers::<F>(from),
+                headers: ToSend::new(from),
             },
         }
     }
@@ -216,7 +220,7 @@ impl<F: Family> Loop<F> {
         }
         if unaddressed {
             // The system has shortened the room for addresses to what it used; nix keeps it so.
-            self.headers = headers::<F>(self.from);
+            self.headers = to_receive::<F>(self.from);
         }
         replies.send(self.socket, desk);
         Came::Datagrams(count)
@@ -255,16 +259,9 @@ impl<F: Family> Replies<F> {
                 let (Some(slices), Some(names)) = (slices.get(at..end), names.get(at..end)) else {
                     return;
                 };
-                let flags = MsgFlags::empty();
                 let sent = match from.map(F::control) {
-                    None => {
-                        sendmmsg(socket, headers, slices, names, [], flags).map(Iterator::count)
-                    }
-                    Some(control) => {
-                        let control = [F::message(&control)];
-                        sendmmsg(socket, headers, slices, names, control, flags)
-                            .map(Iterator::count)
-                    }
+                    None => headers.send(socket, slices, names, &[]),
+                    Some(control) => headers.send(socket, slices, names, &[F::message(&control)]),
                 };
                 match sent {
                     Ok(sent) => at += sent.max(1),
@@ -278,10 +275,6 @@ impl<F: Family> Replies<F> {
             }
         }
     }
-}
-
-fn headers<F: Family>(from: RepliesFrom) -> MultiHeaders<F::Name> {
-    MultiHeaders::preallocate(BATCH, (from == RepliesFrom::Asked).then(F::room))
 }
 
 #[cfg(test)]

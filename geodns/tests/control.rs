@@ -11,6 +11,8 @@ mod listener;
 mod operators;
 #[path = "control/probes.rs"]
 mod probes;
+#[path = "control/serials.rs"]
+mod serials;
 #[path = "control/stage.rs"]
 mod stage;
 #[path = "control/whole.rs"]

@@ -124,6 +124,9 @@ fn database(file: &Path, bytes: &[u8]) -> Result<(), Complaint> {
 
 /// A certificate and its own key.
 fn certified(given: &Given<'_, '_>, certificate: &Path, key: &Path, findings: &mut Findings) {
+    for file in [certificate, key] {
+        findings.reads(&given.base.join(file));
+    }
     let pem = |file: &Path| bytes(&given.base.join(file), SMALL_BYTES_MAX);
     let chain = pem(certificate).and_then(|bytes| {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
@@ -164,6 +167,7 @@ fn certified(given: &Given<'_, '_>, certificate: &Path, key: &Path, findings: &m
 /// One or two secrets, one on a line; `#` opens a comment.
 fn secrets_file(given: &Given<'_, '_>, file: &Path, findings: &mut Findings) -> Vec<CookieSecret> {
     let key = "geodns.cookies.secrets_file";
+    findings.reads(&given.base.join(file));
     let Some(text) = text(given, key, file, SMALL_BYTES_MAX, findings) else { return Vec::new() };
     let mut secrets: Vec<CookieSecret> = Vec::new();
     let node = tree::nearest(given.root, key);

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use geodns_core::settings::Believe;
+use geodns_core::settings::{Believe, CheckKind, CheckSettings};
 
 use super::{Given, Sound};
 use crate::{check::Findings, cross, kind::Complaint, tree};
@@ -31,6 +31,7 @@ pub(super) fn check(given: &Given<'_, '_>, sound: &Sound, findings: &mut Finding
     let (least, most) = (settings.health.ttl_min, settings.health.ttl_max);
     let (least, most) = (("geodns.health.ttl_min", least), ("geodns.health.ttl_max", most));
     not_longer(given, least, most, findings);
+    ttls(given, sound, findings);
     believed(given, sound, findings);
 }
 
@@ -91,6 +92,17 @@ fn not_longer(
         let fault = format!("shorter than {key}, which is {}{}", shown(time), by_default(key));
         let complaint = Complaint::new(fault, format!("at least {}", shown(time)));
         findings.wrong(other, node, complaint.advising(format!("raise it or lower {key}")));
+    }
+}
+
+/// A route's TTL that is cut is not what its operator asked for. Who writes none takes what there is.
+fn ttls(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
+    let most = ("geodns.health.ttl_max", sound.settings.health.ttl_max);
+    for (at, route) in sound.settings.route.iter().enumerate() {
+        let key = format!("{}.ttl", tree::item("geodns.route", at));
+        if tree::find(given.root, &key).is_some() {
+            not_longer(given, (&key, route.ttl), most, findings);
+        }
     }
 }
 
@@ -165,6 +177,7 @@ fn checks(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
         }
         let (timeout, interval) = (format!("{path}.timeout"), format!("{path}.interval"));
         not_longer(given, (&timeout, check.timeout), (&interval, check.interval), findings);
+        reports(given, sound, check, &path, findings);
         // A list with one faulty item is left out, and its other items are judged all the same.
         let list = format!("{path}.status");
         let items = tree::find(given.root, &list).map_or(&[][..], tree::items);
@@ -176,6 +189,33 @@ fn checks(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// A report of load needs an answer that can say it, and another before it is too old.
+fn reports(
+    given: &Given<'_, '_>,
+    sound: &Sound,
+    check: &CheckSettings,
+    path: &str,
+    findings: &mut Findings,
+) {
+    let (load, interval) = (format!("{path}.load"), format!("{path}.interval"));
+    if !check.load {
+        return;
+    }
+    if check.kind == CheckKind::Tcp
+        && findings.none_within(&format!("{path}.kind"))
+        && let Some(node) = tree::find(given.root, &load)
+    {
+        let complaint = Complaint::new(
+            "of no effect where kind is \"tcp\", which hears no answer",
+            "true for kind = \"http\" or \"https\"",
+        );
+        findings.wrong(&load, node, complaint);
+        return;
+    }
+    let age = ("geodns.health.load_age_max", sound.settings.health.load_age_max);
+    not_longer(given, (&interval, check.interval), age, findings);
 }
 
 /// A list of resolvers speaks only where it is asked for, and then it must say something.

@@ -19,10 +19,12 @@ use geodns_core::{
 };
 
 use super::files;
+use crate::check::Findings;
 
 /// The included files of one zone.
 struct Includes<'b> {
     base: &'b Path,
+    findings: &'b mut Findings,
     /// Where they must lie.
     folder: PathBuf,
     bytes_left: u64,
@@ -37,19 +39,21 @@ pub(super) enum Unread {
     Faults(Vec<Fault>),
 }
 
-/// The records of the zone file `file`, relative to `base`.
+/// The records of the zone file `file`, relative to `base`. `findings` learns which files those are.
 pub(super) fn read(
     base: &Path,
     file: &Path,
     apex: &Name,
     limits: &GeodnsLimits,
+    findings: &mut Findings,
 ) -> Result<Vec<Record>, Unread> {
     let path = base.join(file);
     let most = limits.zone_bytes_max.0;
+    findings.reads(&path);
     let text = files::read(&path, most).map_err(Unread::File)?;
     let folder = files::real_folder(&path).map_err(Unread::File)?;
     let files_left = limits.zone_includes_max;
-    let mut includes = Includes { base, folder, bytes_left: most, files_left };
+    let mut includes = Includes { base, findings, folder, bytes_left: most, files_left };
     includes.count(text.len());
     let mut load = |included: &str, from: &str| includes.load(included, from);
     zonefile::read(&file.to_string_lossy(), &text, apex, &mut load).map_err(Unread::Faults)
@@ -63,6 +67,7 @@ impl Includes<'_> {
         self.files_left = files_left;
         let folder = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
         let path = self.base.join(folder).join(included);
+        self.findings.reads(&path);
         let real = fs::canonicalize(&path).map_err(|error| error.to_string())?;
         if !real.starts_with(&self.folder) {
             return Err("lies outside of the folder of the zone's file".to_owned());

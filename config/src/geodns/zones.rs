@@ -116,7 +116,7 @@ fn records(
     let key = format!("{path}.file");
     let mut records = match &zone.file {
         Some(file) if given.files == Files::Looked => {
-            match zone_files::read(given.base, file, apex, &sound.settings.limits) {
+            match zone_files::read(given.base, file, apex, &sound.settings.limits, findings) {
                 Ok(records) => records,
                 Err(Unread::File(error)) => {
                     let fault = format!("cannot be read: {error}");

@@ -5,11 +5,13 @@
 //! Always holds: own probes alone decide whether a PoP is reachable; a result changes a state only
 //! after as many in a row as the check says; everything an operator says in passing ends by itself
 //! where it was given an end.
-//! It deliberately does not probe: a probe's outcome is a `bool` to it, a timeout is `false`.
+//! It deliberately does not probe: a probe's outcome is a `bool` to it, a timeout is `false`, and
+//! perhaps a report of load.
 
 mod compose;
 pub mod machine;
 pub mod operator;
+pub mod report;
 pub mod schedule;
 mod table;
 #[cfg(test)]

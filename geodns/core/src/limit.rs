@@ -15,8 +15,11 @@
 //! RFC 7873 §5.2.3 and §5.2.5 (cookies). Hot path: no allocation, no lock; one SipHash and one
 //! cache line of atomics, shared by all threads.
 
+mod networks;
 #[cfg(test)]
 mod tests;
+
+pub use self::networks::ClientNetworks;
 
 use std::{
     fmt,
@@ -122,8 +125,7 @@ pub struct Limiter {
     burst: u64,
     window: u64,
     slip: u32,
-    ipv4_mask: u32,
-    ipv6_mask: u128,
+    networks: ClientNetworks,
     allowed: Nets,
 }
 
@@ -137,8 +139,6 @@ impl Limiter {
     #[must_use]
     pub fn new(limits: &Limits, key: [u8; 16]) -> Self {
         let buckets = limits.entries.div_ceil(WAYS).clamp(1, BUCKETS_MAX).next_power_of_two();
-        let ipv4_host_bits = 32_u32.saturating_sub(limits.ipv4_prefix_length.into());
-        let ipv6_host_bits = 128_u32.saturating_sub(limits.ipv6_prefix_length.into());
         Self {
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             key,
@@ -146,8 +146,7 @@ impl Limiter {
             burst: micros(limits.burst.min(SPAN_MAX)),
             window: micros(limits.window.min(SPAN_MAX)),
             slip: limits.slip,
-            ipv4_mask: u32::MAX.checked_shl(ipv4_host_bits).unwrap_or(0),
-            ipv6_mask: u128::MAX.checked_shl(ipv6_host_bits).unwrap_or(0),
+            networks: ClientNetworks::new(limits.ipv4_prefix_length, limits.ipv6_prefix_length),
             allowed: Nets::new(&limits.allowed),
         }
     }
@@ -184,9 +183,9 @@ impl Limiter {
 
     fn hash(&self, client: IpAddr, class: ResponseClass) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
-        match client {
-            IpAddr::V4(address) => hasher.write_u32(address.to_bits() & self.ipv4_mask),
-            IpAddr::V6(address) => hasher.write_u128(address.to_bits() & self.ipv6_mask),
+        match self.networks.of(client) {
+            IpAddr::V4(network) => hasher.write_u32(network.to_bits()),
+            IpAddr::V6(network) => hasher.write_u128(network.to_bits()),
         }
         hasher.write_u8(class.number());
         hasher.finish()

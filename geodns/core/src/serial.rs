@@ -16,16 +16,15 @@
 //! which every node computes alike, without a clock and without asking another, also after a
 //! restart, and which moves on whenever one of the two does.
 //!
-//! The digest of the content is the witness. Where the content has changed, but the sum has not
-//! moved on (the operator forgot the serial, or lowered it; the state was restored from an older
-//! copy), the new content is served nevertheless, for old content would hurt clients and a serial
-//! does not: the serial is the last one plus one, and the verdict is [`Order::Untold`]. A node that
-//! starts later knows nothing of that step and publishes the sum again, so the operator is to be
-//! told: raise the serial in the file above the published one, and all nodes agree.
-//! A node that keeps [`Published`] over a restart does not even recede then.
+//! The digest of the content is the witness that neither was forgotten. Where the content has
+//! changed and the sum has not moved ([`Order::Untold`]), the new content is served, for old content
+//! would hurt clients, and the serial stays the sum: a number that this node made up would be no
+//! other node's, and not its own after a restart. Where the sum has gone back ([`Order::Receded`]: a
+//! lowered serial, a state restored from an older copy) the last serial stays, the one case in which
+//! nodes may differ. Both last, and are to be told, until the sum is ahead of what was published.
 //!
 //! Always holds: with `last` given, the serial is `last`'s or ahead of it, by the arithmetic of RFC
-//! 1982; it is `last`'s exactly if nothing changed.
+//! 1982; it is the sum, unless that has gone back.
 //! It deliberately does not know where `last` is kept.
 
 use std::hash::Hasher;
@@ -58,6 +57,8 @@ pub struct Published {
     pub serial: u32,
     /// What tells its content from other content.
     pub digest: u128,
+    /// Whether no other content was published under its serial.
+    pub is_told: bool,
 }
 
 /// Whether anybody said that this version comes after the last one.
@@ -71,6 +72,8 @@ pub enum Order {
     Told,
     /// Neither has, but the content has changed: raise the serial in the file.
     Untold,
+    /// Their sum comes before the serial that was published, which stays.
+    Receded,
 }
 
 impl Content {
@@ -116,13 +119,16 @@ impl Content {
     pub fn publish(self, revision: u64, last: Option<Published>) -> (Published, Order) {
         let [.., a, b, c, d] = revision.to_be_bytes();
         let sum = self.typed.wrapping_add(u32::from_be_bytes([a, b, c, d]));
+        let same = last.is_some_and(|last| last.is_told && last.digest == self.digest);
         let (serial, order) = match last {
             None => (sum, Order::First),
             Some(last) if is_ahead(sum, last.serial) => (sum, Order::Told),
-            Some(last) if last.digest == self.digest => (last.serial, Order::Same),
-            Some(last) => (last.serial.wrapping_add(1), Order::Untold),
+            Some(last) if sum != last.serial => (last.serial, Order::Receded),
+            Some(_) if same => (sum, Order::Same),
+            Some(_) => (sum, Order::Untold),
         };
-        (Published { serial, digest: self.digest }, order)
+        let is_told = same || matches!(order, Order::First | Order::Told);
+        (Published { serial, digest: self.digest, is_told }, order)
     }
 }
 
@@ -200,7 +206,9 @@ mod tests {
     fn the_serial_moves_on_when_somebody_says_so() {
         let (first, raised) = (content(SOA, &[]), content(RAISED, &[]));
         let changed = content(&format!("{SOA}a A 1.2.3.4"), &[]);
-        let after = |serial: u32| Some(Published { serial, digest: first.digest });
+        let after = |serial| Some(Published { serial, digest: first.digest, is_told: true });
+        let untold = |serial| Some(Published { serial, digest: first.digest, is_told: false });
+        let half = 100 + (1 << 31);
         let rows = [
             ("the file's", first, 0, None, 100, Order::First),
             ("the revision counts", first, 7, None, 107, Order::First),
@@ -208,29 +216,30 @@ mod tests {
             ("nothing changed", first, 0, after(100), 100, Order::Same),
             ("the revision grew", first, 1, after(100), 101, Order::Told),
             ("the file's serial grew", raised, 0, after(100), 101, Order::Told),
-            ("the content alone", changed, 0, after(100), 101, Order::Untold),
-            ("the revision receded", first, 0, after(107), 107, Order::Same),
-            ("it receded, other content", changed, 0, after(107), 108, Order::Untold),
+            ("the content alone", changed, 0, after(100), 100, Order::Untold),
+            ("nothing since", first, 0, untold(100), 100, Order::Untold),
+            ("then somebody tells", raised, 0, untold(100), 101, Order::Told),
+            ("the revision receded", first, 0, after(107), 107, Order::Receded),
+            ("it receded, other content", changed, 0, after(107), 107, Order::Receded),
             ("RFC 1982 §3.2 across the wrap", first, 0, after(u32::MAX), 100, Order::Told),
-            (
-                "RFC 1982 §3.2 undefined",
-                changed,
-                0,
-                after(100 + (1 << 31)),
-                101 + (1 << 31),
-                Order::Untold,
-            ),
+            ("RFC 1982 §3.2 undefined", changed, 0, after(half), half, Order::Receded),
         ];
         for (row, content, revision, last, serial, order) in rows {
             let (published, said) = content.publish(revision, last);
             assert_eq!((published.serial, said), (serial, order), "{row}");
             assert_eq!(published.digest, content.digest, "{row}");
+            let told = match order {
+                Order::First | Order::Same | Order::Told => true,
+                Order::Untold => false,
+                Order::Receded => content == first,
+            };
+            assert_eq!(published.is_told, told, "{row}");
         }
     }
 
     proptest! {
         #[test]
-        fn it_never_recedes_and_is_equal_where_it_is_told(
+        fn it_never_recedes_and_is_equal_on_all_nodes(
             steps in prop::collection::vec((0_u32..300, any::<bool>(), 0_u64..300), 1..20),
         ) {
             let mut last = None;
@@ -238,13 +247,13 @@ mod tests {
                 let content = Content { digest: u128::from(changed), typed };
                 let (published, order) = content.publish(revision, last);
                 if let Some(last) = last {
-                    let same = published == last;
+                    let same = published.serial == last.serial;
                     prop_assert!(same || is_ahead(published.serial, last.serial));
-                    prop_assert_eq!(same, order == Order::Same);
+                    prop_assert_eq!(!same, order == Order::Told);
                 }
-                if matches!(order, Order::First | Order::Told) {
+                if order != Order::Receded {
                     let (elsewhere, _) = content.publish(revision, None);
-                    prop_assert_eq!(elsewhere, published, "another node says the same");
+                    prop_assert_eq!(elsewhere.serial, published.serial, "on every node");
                 }
                 last = Some(published);
             }

@@ -41,8 +41,9 @@ pub struct GeodnsSettings {
     /// Number of answering threads; as many as the node has serving threads when absent.
     #[schemars(range(min = 1, max = 1024))]
     pub workers: Option<NonZeroUsize>,
-    /// The largest answer that is sent over UDP, in bytes; a larger one is sent empty with TC.
-    #[schemars(range(min = 512, max = 4096))]
+    /// The largest answer that is sent over UDP, in bytes, up to what an Ethernet frame carries; a
+    /// larger one is sent empty with TC.
+    #[schemars(range(min = 512, max = 1472))]
     pub udp_bytes_max: u16,
     /// What NSID and `id.server` tell: `node` for the node's name, `off` for nothing, or a text.
     #[schemars(with = "String", extend("x-kind" = "name", "x-words" = ["node", "off"]))]
@@ -195,7 +196,7 @@ pub struct GeodnsLimits {
     /// Connections at once, over TCP, DoT, DoH and DoQ together.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub connections_max: u32,
-    /// Connections at once from one client network, whose size `rate_limit` says.
+    /// Connections at once from one client network, as large as `rate_limit` says.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_network_max: u32,
     /// Queries of one connection that are not answered yet; its next ones wait in the kernel.

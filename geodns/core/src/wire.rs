@@ -2,7 +2,7 @@
 //!
 //! In: datagrams, and parts of an answer. Out: values that borrow from the datagram, and bytes in
 //! the caller's buffer. Always holds: reading and writing on the query path allocates nothing
-//! (`tests/allocation.rs`), loops are bounded by the message, and no input panics.
+//! (`tests/answer/allocation.rs`), loops are bounded by the message, and no input panics.
 //! It deliberately does not know zones, routes, clocks or sockets.
 //!
 //! RFC 1035 §4, RFC 6891, and the RFCs that the rooms name.

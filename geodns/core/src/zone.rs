@@ -9,7 +9,7 @@
 //! It deliberately does not know what a route answers, only that it does.
 //!
 //! RFC 1034 §4.3.2, RFC 2181, 2308, 4592. Hot path: [`Zones::find`] and [`Zone::lookup`] allocate
-//! nothing and take no lock (`tests/allocation.rs`).
+//! nothing and take no lock (`tests/answer/allocation.rs`).
 
 mod build;
 mod check;

@@ -12,10 +12,13 @@ mod data;
 pub mod fault;
 mod field;
 mod lexer;
+mod print;
 mod read;
 mod svcb;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::print::print;
 
 use crate::wire::{kind::RecordType, name::Name};
 

@@ -1,6 +1,7 @@
 //! One probe of one address: connect, perhaps TLS, perhaps one request.
 //!
-//! In: `[[geodns.check]]`, an address. Out: nothing, or the [`Fault`] that it failed with.
+//! In: `[[geodns.check]]`, an address. Out: what it [`Passed`] with, or the [`Fault`] that it failed
+//! with.
 //! Always holds: a probe is one connection of its own, closed when the answer's head is there, and
 //! no TLS session is taken up again, so that a probe shows what a new client would see; it ends
 //! within the check's timeout, whatever the other side does; the content of an answer is not read.
@@ -21,8 +22,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use geodns_core::{
+    health::report,
     problem::Problem,
     settings::{CheckKind, CheckMethod, CheckSettings},
+    standing::PerMille,
 };
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Empty;
@@ -73,7 +76,14 @@ pub trait Attempt: Send + Sync {
 }
 
 /// What a probe comes to.
-pub type Outcome = Result<(), Fault>;
+pub type Outcome = Result<Passed, Fault>;
+
+/// What a probe that passed has heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// How full the address says it is, where the check asks.
+    pub load: Option<PerMille>,
+}
 
 /// Probes over the network.
 #[derive(Clone)]
@@ -127,7 +137,7 @@ async fn run(trust: &Trust, address: SocketAddr, check: &CheckSettings) -> Outco
     let connect = TcpStream::connect(address).await;
     let stream = connect.map_err(|error| Fault::Connect(told(&error)))?;
     match check.kind {
-        CheckKind::Tcp => Ok(()),
+        CheckKind::Tcp => Ok(Passed::default()),
         CheckKind::Http => exchange(stream, address, check).await,
         CheckKind::Https => {
             let config = trust.config(check.verify).map_err(Fault::Tls)?;
@@ -160,8 +170,14 @@ where
         // The answer knows how the connection ended.
         _ = &mut connection => answer.await,
     };
-    let status = answer.map_err(broken)?.status().as_u16();
-    if check.status.contains(&status) { Ok(()) } else { Err(Fault::Status(status)) }
+    let answer = answer.map_err(broken)?;
+    let status = answer.status().as_u16();
+    if !check.status.contains(&status) {
+        return Err(Fault::Status(status));
+    }
+    let field = answer.headers().get(report::FIELD).filter(|_| check.load);
+    let load = field.and_then(|field| field.to_str().ok()).and_then(report::load);
+    Ok(Passed { load })
 }
 
 fn request(address: SocketAddr, check: &CheckSettings) -> Option<Request<Empty<Bytes>>> {

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::probe::attempt::problems;
+use crate::probe::attempt::{Passed, problems};
 
 /// How an address answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Attempt for Stage {
             let outcome = match manner {
                 Manner::Answers => {
                     tokio::task::yield_now().await;
-                    Ok(())
+                    Ok(Passed::default())
                 }
                 Manner::Refuses => Err(Fault::Connect("refused".to_owned())),
                 Manner::Hangs => timeout(limit, std::future::pending())

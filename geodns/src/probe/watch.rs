@@ -172,6 +172,10 @@ impl Watch {
         let next = schedule::next(&due.check, due.began, draw).max(now);
         let before = self.table.machine(index).cloned();
         let change = self.table.take(index, outcome.is_ok(), now);
+        let load = outcome.as_ref().ok().and_then(|passed| passed.load);
+        if let Some(load) = load {
+            self.table.report(index, load, now);
+        }
         let known = self.known.get_mut(index)?;
         if known.due.is_none() {
             known.due = Some(next);
@@ -184,7 +188,7 @@ impl Watch {
         if let Some(change) = change {
             self.tell(&change.target, change.state, now);
         }
-        if self.table.machine(index) == before.as_ref() {
+        if self.table.machine(index) == before.as_ref() && load.is_none() {
             return None;
         }
         self.look(now)

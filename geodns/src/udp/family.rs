@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use nix::{
@@ -22,6 +22,11 @@ pub(super) trait Family {
     type Asked: Copy + PartialEq;
     /// The same, as the system wants it.
     type Control;
+
+    /// The address of this machine itself.
+    const LOOPBACK: IpAddr;
+    /// Every address of this machine.
+    const ANY: IpAddr;
 
     /// Room for the address that was asked.
     fn room() -> Vec<u8>;
@@ -45,6 +50,9 @@ impl Family for V4 {
     type Name = SockaddrIn;
     type Asked = u32;
     type Control = libc::in_pktinfo;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
     fn room() -> Vec<u8> {
         cmsg_space!(libc::in_pktinfo)
@@ -77,6 +85,9 @@ impl Family for V6 {
     type Name = SockaddrIn6;
     type Asked = ([u8; 16], libc::c_uint);
     type Control = libc::in6_pktinfo;
+
+    const LOOPBACK: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    const ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
     fn room() -> Vec<u8> {
         cmsg_space!(libc::in6_pktinfo)

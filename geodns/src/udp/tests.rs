@@ -167,6 +167,10 @@ fn a_datagram_that_was_cut_is_dropped_and_the_next_one_answered() {
 /// What cannot be sent takes no other response with it.
 #[test]
 fn a_response_that_cannot_be_sent_costs_itself_alone() {
+    [false, true].into_iter().for_each(unreachable);
+}
+
+fn unreachable(one_by_one: bool) {
     let (socket, _) = bound("127.0.0.1:0");
     let asker = client("127.0.0.1:0");
     let name = |address: SocketAddr| match address {
@@ -174,6 +178,9 @@ fn a_response_that_cannot_be_sent_costs_itself_alone() {
         SocketAddr::V6(_) => None,
     };
     let mut loop_ = Loop::<V4>::new(&socket, RepliesFrom::Socket);
+    if one_by_one {
+        loop_.replies.headers = ToSend::one_by_one(RepliesFrom::Socket);
+    }
     let reachable = asker.local_addr().unwrap();
     // A socket that is bound to loopback reaches nothing beyond.
     let beyond = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53);

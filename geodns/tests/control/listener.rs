@@ -23,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum Manner {
     /// Answers any request with this status.
     Status(u16),
+    /// Answers that it passes, and how full it is.
+    Loaded(&'static str),
     /// Takes the connection and says nothing.
     Silent,
     /// Takes nothing: the kernel accepts, as it does for a process that was stopped.
@@ -101,9 +103,10 @@ async fn accept(listener: TcpListener, manner: Manner, tls: Option<TlsAcceptor>)
 
 async fn serve(stream: TcpStream, manner: Manner, tls: Option<TlsAcceptor>) {
     let served = match (manner, tls) {
-        (Manner::Status(status), None) => answer(stream, status).await,
+        (Manner::Status(status), None) => answer(stream, status, "").await,
+        (Manner::Loaded(metrics), _) => answer(stream, 200, metrics).await,
         (Manner::Status(status), Some(tls)) => match tls.accept(stream).await {
-            Ok(stream) => answer(stream, status).await,
+            Ok(stream) => answer(stream, status, "").await,
             Err(error) => Err(error),
         },
         (Manner::Silent, _) => {
@@ -116,7 +119,11 @@ async fn serve(stream: TcpStream, manner: Manner, tls: Option<TlsAcceptor>) {
     drop(served);
 }
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: u16) -> io::Result<()> {
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    status: u16,
+    metrics: &str,
+) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -125,7 +132,8 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: u16) ->
     let expected = ["GET /health?deep=1 HTTP/1.1\r\n", "\r\nconnection: close\r\n"];
     let as_asked = expected.iter().all(|line| head.to_lowercase().contains(&line.to_lowercase()));
     let status = if as_asked { status } else { 400 };
-    let answer = format!("HTTP/1.1 {status} Any\r\ncontent-length: 5\r\n\r\nhello");
+    let metrics = format!("endpoint-load-metrics: {metrics}\r\n");
+    let answer = format!("HTTP/1.1 {status} Any\r\n{metrics}content-length: 5\r\n\r\nhello");
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -37,6 +38,18 @@ async fn ask(admin: SocketAddr, request: &str, more: &str, content: &str) -> (u1
     (status, serde_json::from_str(content).unwrap_or(Value::Null))
 }
 
+/// An admin listener over a server.
+fn serve(stage: &Stage) -> (SocketAddr, JoinHandle<()>) {
+    let bound = Admin::bind("127.0.0.1:0".parse().unwrap(), &AdminSettings::default()).unwrap();
+    let admin = bound.address();
+    let metrics = Metrics::new();
+    geodns::probe::page::register(stage.server.prober(), &metrics);
+    let routes =
+        admin::router(&metrics, &stage.readiness, geodns::admin::router(stage.server.clone()));
+    let serving = bound.serve(routes, std::future::pending());
+    (admin, tokio::spawn(async move { drop(serving.await) }))
+}
+
 const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,13 +57,7 @@ async fn operators_see_order_and_ask_why() {
     let places = Place::some(2, None).await;
     let stage = Stage::start(plan(fleet(&places), Vec::new())).unwrap();
     stage.ready().await;
-    let bound = Admin::bind("127.0.0.1:0".parse().unwrap(), &AdminSettings::default()).unwrap();
-    let admin = bound.address();
-    let metrics = Metrics::new();
-    geodns::probe::page::register(stage.server.prober(), &metrics);
-    let routes =
-        admin::router(&metrics, &stage.readiness, geodns::admin::router(stage.server.clone()));
-    let serving = tokio::spawn(bound.serve(routes, std::future::pending()));
+    let (admin, serving) = serve(&stage);
     let first = places[0].address.ip();
 
     let (status, pops) = ask(admin, "GET /v1/pops", "", "").await;
@@ -76,7 +83,7 @@ async fn operators_see_order_and_ask_why() {
     let (status, pop) = ask(admin, "POST /v1/pops/p0/force", JSON, down).await;
     assert_eq!((status, &pop["forced"], &pop["ipv4"]), (200, &json!("down"), &json!("down")));
     assert_ne!(stage.dig("www.cdn.test").await.1, [first]);
-    let (status, _) = ask(admin, "POST /v1/pops/p0/unforce", JSON, "{}").await;
+    let (status, _) = ask(admin, "POST /v1/pops/p0/unforce", "", "").await;
     assert_eq!(status, 200);
     assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
 
@@ -93,6 +100,11 @@ async fn operators_see_order_and_ask_why() {
             "{}",
             StatusCode::FORBIDDEN,
         ),
+        // A form that a page submits.
+        ("POST /v1/pops/p0/drain", "sec-fetch-site: cross-site\r\n", "", StatusCode::FORBIDDEN),
+        ("POST /v1/pops/p0/force", "", "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("POST /v1/pops/p0/clear", JSON, r#"{"for": "1h"}"#, StatusCode::BAD_REQUEST),
+        ("POST /v1/pops/p9/clear", "", "", StatusCode::NOT_FOUND),
         ("GET /v1/route?name=www.cdn.test", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www..test&client=::1", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www.cdn.test&client=::1&type=NO", "", "", StatusCode::BAD_REQUEST),
@@ -105,6 +117,31 @@ async fn operators_see_order_and_ask_why() {
     }
     let orders = stage.server.prober().status();
     assert!(orders.iter().all(|pop| !pop.drained && pop.ipv4 == Some(StateWord::Up)));
+    serving.abort();
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clearing_ends_every_order_so_that_the_settings_count_again() {
+    let places = Place::some(2, None).await;
+    let stage = Stage::start(plan(fleet(&places), Vec::new())).unwrap();
+    stage.ready().await;
+    let (admin, serving) = serve(&stage);
+    let first = places[0].address.ip();
+    for request in ["POST /v1/pops/p0/drain", "POST /v1/pops/p0/undrain"] {
+        assert_eq!(ask(admin, request, "", "").await.0, 200, "{request} without content");
+    }
+    let (_, pop) = ask(admin, "POST /v1/pops/p0/force", JSON, r#"{"state": "down"}"#).await;
+    assert_eq!((&pop["drained"], &pop["forced"]), (&json!(false), &json!("down")));
+    let mut drained = fleet(&places);
+    drained.pops[0].drained = true;
+    stage.server.reload(plan(drained, Vec::new())).unwrap();
+    assert_eq!(ask(admin, "GET /v1/pops/p0", "", "").await.1["drained"], json!(false));
+    let (status, pop) = ask(admin, "POST /v1/pops/p0/clear", "", "").await;
+    assert_eq!((status, &pop["drained"], &pop["ipv4"]), (200, &json!(true), &json!("up")), "{pop}");
+    assert_eq!(pop["forced"], Value::Null);
+    stage.server.reload(plan(fleet(&places), Vec::new())).unwrap();
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
     serving.abort();
     stage.end().await;
 }

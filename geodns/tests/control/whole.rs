@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use geodns_core::{
     fleet::{FleetView, PopView},
     locate::place::Point,
-    settings::CheckKind,
+    settings::{CheckKind, StateWord},
 };
 
 use crate::{
@@ -38,8 +38,29 @@ async fn dig_is_led_around_a_dead_pop_and_back() {
     stage.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pop_that_says_it_is_full_gets_no_clients_until_it_has_room() {
+    let mut places = Place::some(2, None).await;
+    let check = geodns_core::settings::CheckSettings {
+        load: true,
+        ..check(CheckKind::Http, places[0].address.port())
+    };
+    let stage = Stage::start(plan(fleet(&places), vec![check])).unwrap();
+    stage.ready().await;
+    let (first, second): (IpAddr, IpAddr) = (places[0].address.ip(), places[1].address.ip());
+    assert_eq!(stage.dig("www.cdn.test").await.1, [first]);
+    places[0].live(Manner::Loaded("TEXT cpu_utilization=1.2")).await.unwrap();
+    stage.dig_until("www.cdn.test", second, LONG).await;
+    let status = stage.server.prober().status();
+    assert_eq!((status[0].load_per_mille, status[1].load_per_mille), (Some(1200), None));
+    assert_eq!(status[0].ipv4, Some(StateWord::Up));
+    places[0].live(Manner::Loaded("TEXT cpu_utilization=0.2")).await.unwrap();
+    stage.dig_until("www.cdn.test", first, LONG).await;
+    stage.end().await;
+}
+
 /// PoPs far from each other, none of them probed.
-fn far_apart() -> FleetView {
+pub(crate) fn far_apart() -> FleetView {
     let pop = |name: &str, last, latitude, longitude| PopView {
         location: Point::new(latitude, longitude),
         v4: vec![[192, 0, 2, last].into()],
@@ -70,6 +91,7 @@ async fn a_replaced_file_is_taken_up_and_a_broken_one_is_not() {
     };
     plan.settings.map.push(map);
     plan.settings.geo.database = Some(database.clone());
+    plan.settings.limits.database_bytes_max.0 = unpacked.len() as u64;
     let stage = Stage::start(plan.clone()).unwrap();
     stage.ready().await;
     let (syd, fra) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
@@ -93,6 +115,13 @@ async fn a_replaced_file_is_taken_up_and_a_broken_one_is_not() {
     assert!(error.to_string().contains("geo data") || reason.contains("mmdb"), "{error} {reason}");
     assert!(Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]));
     assert_eq!(stage.dig("www.cdn.test").await.1, [syd]);
+    // Nor is one taken up that is larger than the settings allow, good as it may be otherwise.
+    let longer = [&unpacked[..], b"\0"].concat();
+    replace(&database, &longer);
+    let error = stage.server.reload(plan.clone()).unwrap_err();
+    let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(reason.contains("more than geodns.limits.database_bytes_max"), "{error} {reason}");
+    assert!(Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]));
     // The same bytes in a new file are a new database.
     replace(&database, &unpacked);
     wait_for("a new map", LONG, || !Arc::ptr_eq(&good.maps[0], &stage.server.loaded().maps[0]))

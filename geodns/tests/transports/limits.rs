@@ -46,6 +46,28 @@ fn one_network_has_so_many_connections_and_no_more() {
     }
 }
 
+/// A connection from an address of loopback.
+fn tcp_from(from: [u8; 4], to: std::net::SocketAddr) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = std::net::TcpStream::from(socket);
+    stream.set_read_timeout(Some(crate::stage::DEADLINE)).unwrap();
+    stream
+}
+
+#[test]
+fn a_network_is_as_large_for_connections_as_for_rates() {
+    let stage = limited(|limits| limits.connections_per_network_max = 2);
+    let mut two = [2, 3].map(|last| tcp_from([127, 0, 0, last], stage.dns()));
+    for stream in &mut two {
+        assert_eq!(gist(&ask_tcp(stream, &query())), (0, 1));
+    }
+    assert_eq!(next(&mut tcp_from([127, 0, 0, 200], stage.dns())), None, "of the same /24");
+    let mut other = tcp_from([127, 0, 1, 2], stage.dns());
+    assert_eq!(gist(&ask_tcp(&mut other, &query())), (0, 1), "of another");
+}
+
 #[test]
 fn all_together_have_so_many_connections_and_no_more() {
     let stage = limited(|limits| limits.connections_max = 2);

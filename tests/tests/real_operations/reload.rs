@@ -79,3 +79,38 @@ fn sighup_reads_the_file_again() {
     // An eighth of so little memory is kept back for what no charge counts.
     assert_eq!(limit, 208.0 * 1024.0 * 1024.0, "the old value stays in force");
 }
+
+#[test]
+fn a_changed_zone_file_is_taken_without_a_signal_and_a_broken_one_is_not() {
+    let origin = origin("one").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let zone = folder.path().join("cdn.zone");
+    let replace = |text: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &zone).unwrap();
+    };
+    let soa = |serial| format!("$TTL 60\n@ SOA ns h {serial} 1h 10m 1d 60\n@ NS ns.other.test.\n");
+    replace(&soa(7));
+    let geodns = format!(
+        "[geodns]\nlisten = [\"127.0.0.1:0\"]\n\
+         zone = [{{ name = \"cdn.test\", file = {:?} }}]\n\
+         [[pop]]\nname = \"here\"\naddresses = [\"192.0.2.1\"]\n",
+        zone.display().to_string()
+    );
+    let mut file = NodeFile::pulling(origin.address);
+    file.sites = file.sites + &geodns;
+    let mut node = Node::start(&file).unwrap();
+    let serial = |node: &Node| -> Tested<Option<f64>> {
+        Ok(node.metrics()?.sum("nearcast_dns_zone_serial", &[]))
+    };
+    assert_eq!(serial(&node).unwrap(), Some(7.0));
+
+    replace(&format!("{}www A nowhere\n", soa(8)));
+    let told = node.logged(&["cdn.zone:4", "stay"]).unwrap();
+    assert!(told.contains("nowhere"), "{told}");
+    assert_eq!(serial(&node).unwrap(), Some(7.0));
+    replace(&format!("{}more A 192.0.2.9\n", soa(9)));
+    wait_for("the new zone", || Ok((serial(&node)? == Some(9.0)).then_some(()))).unwrap();
+    assert!(node.process.is_running().unwrap());
+}

@@ -11,6 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{Asked, Said, Transport, names, records};
 use crate::{
     fleet::FleetView,
+    limit::ClientNetworks,
     locate::{Map, client::Trust},
     problem::{Problem, Problems},
     route::{MapId, RouteId, Routes, rendezvous::name_key},
@@ -68,6 +69,7 @@ pub struct Snapshot {
     published: Vec<(Published, Order)>,
     routes: Routes,
     trust: Trust,
+    client_networks: ClientNetworks,
     /// By route: the data of its names' HTTPS records without hints; empty, where they have none.
     https: Vec<Box<[u8]>>,
     chaos: Chaos,
@@ -117,6 +119,7 @@ impl Snapshot {
             published,
             routes,
             trust: Trust::new(&settings.client_subnet),
+            client_networks: settings.rate_limit.networks(),
             https,
             // Which version runs here is nobody's business.
             chaos: Chaos::new(id.as_deref(), None),
@@ -163,6 +166,12 @@ impl Snapshot {
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// What counts as one client.
+    #[must_use]
+    pub const fn client_networks(&self) -> ClientNetworks {
+        self.client_networks
     }
 
     /// The largest datagram that it sends.

@@ -4,7 +4,8 @@
 //! checks are, a PoP is up in a family when enough of its addresses are.
 //! Always holds: a PoP without addresses of a family is not up in it; without checks, every
 //! address is up; a force goes before probes, an order to drain or not before the fleet's word; a
-//! report of load that is too old is no report.
+//! report of load that is too old is no report, and what targets report goes before the fleet's word:
+//! it is the mean of those that are up, who share the PoP's clients.
 //! The TTL rule: an answer is cached no longer than `ttl_max`; while a target of the PoP is in
 //! doubt, no longer than it takes until its state can change, but at least `ttl_min`.
 
@@ -50,7 +51,9 @@ impl HealthTable {
             weight: view.weight,
             priority: view.priority,
             drained: orders.drained(now).unwrap_or(view.drained),
-            load: load(view.load, view.capacity, settings.load_age_max, now),
+            load: self
+                .reported(id, settings.load_age_max, now)
+                .or_else(|| load(view.load, view.capacity, settings.load_age_max, now)),
             v4: addresses(&view.v4, min, |address| state(IpAddr::V4(address))),
             v6: addresses(&view.v6, min, |address| state(IpAddr::V6(address))),
             https: view.https.clone(),
@@ -83,6 +86,15 @@ impl HealthTable {
             }
         }
         Some(share)
+    }
+
+    /// How full a PoP's own answers say it is.
+    fn reported(&self, id: PopId, age_max: Duration, now: Moment) -> Option<PerMille> {
+        let recent = self.loads_of(id).filter(|(_, at)| now.since(*at) <= age_max);
+        let (sum, count) = recent.fold((0_u64, 0_u64), |(sum, count), (load, _)| {
+            (sum.saturating_add(load.0.into()), count.saturating_add(1))
+        });
+        u16::try_from(sum.checked_div(count)?).ok().map(PerMille)
     }
 
     fn ttl_max(

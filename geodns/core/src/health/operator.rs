@@ -38,6 +38,8 @@ pub enum Order {
     Force(StateWord),
     /// Believe probes again.
     Unforce,
+    /// Forget every order: what the fleet's settings and probes say holds.
+    Clear,
 }
 
 impl Orders {
@@ -48,6 +50,7 @@ impl Orders {
             Order::Undrain => self.drain = Some(Until { order: false, end }),
             Order::Force(state) => self.force = Some(Until { order: state, end }),
             Order::Unforce => self.force = None,
+            Order::Clear => *self = Self::default(),
         }
     }
 
@@ -102,5 +105,9 @@ mod tests {
         assert_eq!(orders.forced(at(200)), Some(StateWord::Up));
         orders.take(Order::Unforce, None);
         assert_eq!(orders.forced(at(200)), None);
+        assert_eq!(orders.drained(at(200)), Some(false), "an order of another kind");
+        orders.take(Order::Force(StateWord::Down), Some(at(300)));
+        orders.take(Order::Clear, None);
+        assert_eq!(orders, Orders::default());
     }
 }

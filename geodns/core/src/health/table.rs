@@ -16,6 +16,7 @@ use crate::{
     fleet::{FleetView, PopId},
     moment::Moment,
     settings::{CheckSettings, StateWord},
+    standing::PerMille,
 };
 
 /// What is probed.
@@ -44,6 +45,8 @@ pub struct HealthTable {
     pub(super) checks: Vec<CheckSettings>,
     targets: Vec<Target>,
     machines: Vec<Machine>,
+    /// By target: what its last answer that said so reported, and when.
+    loads: Vec<Option<(PerMille, Moment)>>,
     /// By PoP: its targets' places.
     by_pop: Vec<std::ops::Range<usize>>,
     /// By the name of the PoP, so that they outlive a reload.
@@ -60,12 +63,9 @@ impl HealthTable {
     /// The targets of another fleet or other checks, with what is known of those that remain.
     #[must_use]
     pub fn renewed(&self, fleet: &FleetView, checks: &[CheckSettings], now: Moment) -> Self {
-        let known: HashMap<(IpAddr, usize), &Machine> = self
-            .targets
-            .iter()
-            .zip(&self.machines)
-            .map(|(target, machine)| ((target.address, target.check), machine))
-            .collect();
+        let before = self.targets.iter().zip(self.machines.iter().zip(&self.loads));
+        let known: HashMap<(IpAddr, usize), (&Machine, &Option<_>)> =
+            before.map(|(target, known)| ((target.address, target.check), known)).collect();
         let places = self.places(checks);
         let seen = self.seen();
         let mut table =
@@ -75,12 +75,17 @@ impl HealthTable {
             let first = table.targets.len();
             for address in view.addresses() {
                 for ((check, settings), before) in checks.iter().enumerate().zip(&places) {
-                    let machine = before.and_then(|before| known.get(&(address, before)));
+                    let known = before.and_then(|before| known.get(&(address, before)));
                     let new = || match seen.get(&address) {
                         Some(state) => Machine::resumed(*state, settings, now),
                         None => Machine::new(settings, now),
                     };
-                    table.machines.push(machine.map_or_else(new, |one| one.kept(settings)));
+                    let (machine, load) = known.map_or_else(
+                        || (new(), None),
+                        |(machine, load)| (machine.kept(settings), **load),
+                    );
+                    table.machines.push(machine);
+                    table.loads.push(load);
                     table.targets.push(Target { pop, address, check });
                 }
             }
@@ -148,6 +153,13 @@ impl HealthTable {
         Some(Change { target, state })
     }
 
+    /// Takes what the target at `index` reported of its load.
+    pub fn report(&mut self, index: usize, load: PerMille, now: Moment) {
+        if let Some(last) = self.loads.get_mut(index) {
+            *last = Some((load, now));
+        }
+    }
+
     /// Takes an operator's order; whether there is such a PoP is the caller's to know.
     pub fn order(&mut self, pop: &str, order: Order, end: Option<Moment>) {
         self.orders.entry(pop.into()).or_default().take(order, end);
@@ -169,6 +181,15 @@ impl HealthTable {
     #[must_use]
     pub fn next_end(&self, now: Moment) -> Option<Moment> {
         self.orders.values().filter_map(|orders| orders.next_end(now)).min()
+    }
+
+    /// What the targets of a PoP that are up have reported, and when.
+    pub(super) fn loads_of(&self, pop: PopId) -> impl Iterator<Item = (PerMille, Moment)> {
+        let range = self.by_pop.get(pop.index()).cloned().unwrap_or_default();
+        let machines = self.machines.get(range.clone()).unwrap_or_default();
+        let up = machines.iter().map(|machine| machine.state() == StateWord::Up);
+        let loads = self.loads.get(range).unwrap_or_default();
+        loads.iter().zip(up).filter_map(|(load, up)| load.filter(|_| up))
     }
 
     /// A PoP's targets, with their checks and states.

@@ -367,3 +367,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
+    let pop = PopView {
+        v4: vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()],
+        capacity: Some(10),
+        load: Some(Load { used: 9, at: at(0) }),
+        ..PopView::new("a")
+    };
+    let fleet = FleetView { revision: 0, pops: vec![pop] };
+    let checks = [check(1, 1)];
+    let settings = HealthSettings::default();
+    let mut table = HealthTable::new(&fleet, &checks, at(0));
+    let load = |table: &HealthTable, now| table.standings(&fleet, &settings, at(now)).pops[0].load;
+    assert_eq!(load(&table, 1), Some(PerMille(900)), "the fleet's word");
+    table.report(0, PerMille(200), at(10));
+    assert_eq!(load(&table, 10), Some(PerMille(200)), "one of them");
+    table.report(1, PerMille(501), at(20));
+    table.report(7, PerMille(501), at(20));
+    assert_eq!(load(&table, 20), Some(PerMille(350)), "both");
+    let renewed = table.renewed(&fleet, &checks, at(20));
+    assert_eq!(load(&renewed, 20), Some(PerMille(350)), "over a reload");
+    table.take(0, false, at(21));
+    assert_eq!(load(&table, 21), Some(PerMille(501)), "who is down has no clients");
+    assert_eq!(load(&table, 80), Some(PerMille(501)));
+    assert_eq!(load(&table, 81), None, "too old");
+}

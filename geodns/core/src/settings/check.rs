@@ -34,6 +34,11 @@ pub struct CheckSettings {
     #[serde(default = "CheckSettings::default_status")]
     #[schemars(length(min = 1, max = 64))]
     pub status: Vec<u16>,
+    /// Whether an HTTP or HTTPS answer says how full the address is, for `load` in policies: its
+    /// field `Endpoint-Load-Metrics` has, in the text form of ORCA, `application_utilization` or
+    /// else `cpu_utilization`, of which 1 is full.
+    #[serde(default)]
+    pub load: bool,
     /// Time from one probe to the next.
     #[serde(default = "CheckSettings::default_interval", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1h"))]
@@ -104,6 +109,7 @@ impl CheckSettings {
             method: CheckMethod::default(),
             verify: false,
             status: Self::default_status(),
+            load: false,
             interval: Self::default_interval(),
             timeout: Self::default_timeout(),
             rise: Self::default_rise(),

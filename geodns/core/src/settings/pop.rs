@@ -34,6 +34,7 @@ pub struct PopSettings {
     #[schemars(range(min = 0, max = 1000))]
     pub priority: u32,
     /// What it can carry, in the unit in which its load is reported; without it, load is percent.
+    /// What probes read is a share already, and needs none.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
     pub capacity: Option<u64>,

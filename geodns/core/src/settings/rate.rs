@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::limit::{Limits, Rates};
+use crate::limit::{ClientNetworks, Limits, Rates};
 
 /// `geodns.rate_limit`: how much is sent over UDP to a network that cannot prove that it asked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -39,10 +39,12 @@ pub struct RateLimitSettings {
     /// way over TCP; 0 for none, 1 for all.
     #[schemars(range(min = 0, max = 10))]
     pub slip: u32,
-    /// Bits of an IPv4 address that are one client network.
+    /// Bits of an IPv4 address that are one client network, here and for
+    /// `limits.connections_per_network_max`.
     #[schemars(range(min = 8, max = 32))]
     pub ipv4_prefix_length: u8,
-    /// Bits of an IPv6 address that are one client network.
+    /// Bits of an IPv6 address that are one client network, here and for
+    /// `limits.connections_per_network_max`.
     #[schemars(range(min = 16, max = 128))]
     pub ipv6_prefix_length: u8,
     /// Networks that are never limited.
@@ -75,6 +77,12 @@ impl Default for RateLimitSettings {
 }
 
 impl RateLimitSettings {
+    /// What counts as one client, also where no class has a limit.
+    #[must_use]
+    pub fn networks(&self) -> ClientNetworks {
+        ClientNetworks::new(self.ipv4_prefix_length, self.ipv6_prefix_length)
+    }
+
     /// What the limiter goes by; nothing, where no class has a limit.
     #[must_use]
     pub fn limits(&self) -> Option<Limits> {

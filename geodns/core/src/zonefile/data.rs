@@ -14,7 +14,7 @@ use super::{
 
 /// A kind of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+pub(super) enum Field {
     U8,
     U16,
     U32,
@@ -39,7 +39,7 @@ enum Field {
 use Field::{Hex, Name, Params, Seconds, Tag, Text, Texts, U8, U16, U32, V4, V6, Value};
 
 /// The fields of a type and what they are called; nothing for a type that has only `\#` here.
-const fn layout(rtype: RecordType) -> Option<&'static [(Field, &'static str)]> {
+pub(super) const fn layout(rtype: RecordType) -> Option<&'static [(Field, &'static str)]> {
     Some(match rtype {
         RecordType::A => &[(V4, "address")],
         RecordType::AAAA => &[(V6, "address")],
@@ -228,7 +228,7 @@ fn check_field(field: Field, cursor: &mut Cursor<'_>) -> Option<()> {
     }
 }
 
-fn text<'d>(cursor: &mut Cursor<'d>) -> Option<&'d [u8]> {
+pub(super) fn text<'d>(cursor: &mut Cursor<'d>) -> Option<&'d [u8]> {
     let length = cursor.u8()?;
     cursor.take(length.into())
 }

@@ -226,6 +226,23 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Bytes as base64, with padding.
+pub(super) fn base64_text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let byte = |at| chunk.get(at).copied();
+        let (one, two, three) = (byte(0).unwrap_or(0), byte(1), byte(2));
+        let (second, third) = (two.unwrap_or(0), three.unwrap_or(0));
+        let digit = |six: u8| BASE64.get(usize::from(six)).map_or('=', |digit| char::from(*digit));
+        text.extend([digit(one >> 2), digit((one & 3) << 4 | second >> 4)]);
+        text.push(two.map_or('=', |_| digit((second & 15) << 2 | third >> 6)));
+        text.push(three.map_or('=', |_| digit(third & 63)));
+    }
+    text
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 fn base64_digit(byte: u8) -> Option<u32> {
     let (first, value) = match byte {
         b'A'..=b'Z' => (b'A', 0),

@@ -6,14 +6,18 @@
 //!
 //! RFC 9460 §2, §7, §8 and appendix A; RFC 9461 §5 (dohpath), RFC 9540 §4 (ohttp).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use crate::wire::{cursor::Cursor, name::NameRef, text::unescape};
 
 use super::{
     data::{Unfit, push_text, unfit},
-    field::{Fields, Wrong, base64, decimal, escape},
+    field::{Fields, Wrong, base64, base64_text, decimal, escape},
     lexer::Token,
+    print::quoted,
 };
 
 const MANDATORY: u16 = 0;
@@ -104,13 +108,11 @@ fn encode(key: u16, value: &[u8], token: &Token<'_>) -> Result<Vec<u8>, Wrong> {
             (decimal(value).map(|port: u16| port.to_be_bytes().to_vec()), "a port from 0 to 65535")
         }
         IPV4HINT => {
-            let octets =
-                |text: &[u8]| parse(text).map(|address: std::net::Ipv4Addr| address.octets());
+            let octets = |text: &[u8]| parse(text).map(|address: Ipv4Addr| address.octets());
             (list(value, octets), "IPv4 addresses between commas")
         }
         IPV6HINT => {
-            let octets =
-                |text: &[u8]| parse(text).map(|address: std::net::Ipv6Addr| address.octets());
+            let octets = |text: &[u8]| parse(text).map(|address: Ipv6Addr| address.octets());
             (list(value, octets), "IPv6 addresses between commas")
         }
         ECH => (base64(value), "base64"),
@@ -161,6 +163,71 @@ fn alpn(value: &[u8]) -> Option<Vec<u8>> {
     Some(encoded)
 }
 
+/// The parameters of wire data as text, a token each.
+pub(super) fn print(params: &[u8]) -> Option<Vec<String>> {
+    let params = take_apart(params).ok()?;
+    let text = |(key, value): (u16, &[u8])| match text(key, value) {
+        Some(text) if text.is_empty() => key_name(key),
+        Some(text) => format!("{}={text}", key_name(key)),
+        None if value.is_empty() => format!("key{key}"),
+        None => format!("key{key}={}", plain(value)),
+    };
+    Some(params.into_iter().map(text).collect())
+}
+
+/// A value as its key writes it; nothing for a key that has no form of its own, or another value.
+fn text(key: u16, value: &[u8]) -> Option<String> {
+    if !value_fits(key, value) {
+        return None;
+    }
+    let between_commas = |items: Vec<String>| items.join(",");
+    Some(match key {
+        MANDATORY => between_commas(key_list(value).map(key_name).collect()),
+        ALPN => plain(&alpn_text(value)?),
+        NO_DEFAULT_ALPN | OHTTP => String::new(),
+        PORT => Cursor::new(value).u16()?.to_string(),
+        IPV4HINT => between_commas(each(value, |octets| Ipv4Addr::from(octets).to_string())),
+        IPV6HINT => between_commas(each(value, |octets| Ipv6Addr::from(octets).to_string())),
+        ECH => base64_text(value),
+        DOHPATH => plain(value),
+        _ => return None,
+    })
+}
+
+fn key_name(key: u16) -> String {
+    let name = NAMES.iter().find(|(_, known)| *known == key);
+    name.map_or_else(|| format!("key{key}"), |(name, _)| (*name).to_owned())
+}
+
+fn each<const N: usize>(value: &[u8], text: impl Fn([u8; N]) -> String) -> Vec<String> {
+    value.as_chunks().0.iter().map(|octets| text(*octets)).collect()
+}
+
+/// Protocols between commas, the escapes of [`alpn`] put in.
+fn alpn_text(mut value: &[u8]) -> Option<Vec<u8>> {
+    let mut items = Vec::new();
+    while let Some((length, rest)) = value.split_first() {
+        let (item, rest) = rest.split_at_checked(usize::from(*length))?;
+        let escaped = item.iter().flat_map(|byte| {
+            let escape = matches!(byte, b',' | b'\\').then_some(b'\\');
+            escape.into_iter().chain([*byte])
+        });
+        items.push(escaped.collect::<Vec<u8>>());
+        value = rest;
+    }
+    Some(items.join(&b','))
+}
+
+/// A character string, in quotes only where it needs them.
+fn plain(value: &[u8]) -> String {
+    let is_plain =
+        |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b';' | b'(' | b')');
+    match std::str::from_utf8(value) {
+        Ok(text) if !value.is_empty() && value.iter().all(is_plain) => text.to_owned(),
+        _ => quoted(value),
+    }
+}
+
 /// Checks the wire data of a whole record.
 pub(super) fn check(data: &[u8]) -> Result<(), Unfit> {
     let mut cursor = Cursor::new(data);
@@ -175,9 +242,8 @@ pub(super) fn check(data: &[u8]) -> Result<(), Unfit> {
     let params = take_apart(params)?;
     for (key, value) in &params {
         if !value_fits(*key, value) {
-            let name = NAMES.iter().find(|(_, known)| known == key);
-            let name = name.map_or_else(|| format!("key{key}"), |(name, _)| (*name).to_owned());
-            return Err(unfit(format!("the value of {name} is malformed"), "see RFC 9460 §7"));
+            let what = format!("the value of {} is malformed", key_name(*key));
+            return Err(unfit(what, "see RFC 9460 §7"));
         }
     }
     if params.contains_key(&NO_DEFAULT_ALPN) && !params.contains_key(&ALPN) {

@@ -94,7 +94,7 @@ fn what_no_route_answers_is_told_too() {
         (
             "txt.cdn.test.",
             "TXT",
-            "found: records of the zone\nanswer: NOERROR\n  txt.cdn.test. 300 IN TXT \\# 6 0568656c6c6f",
+            "found: records of the zone\nanswer: NOERROR\n  txt.cdn.test. 300 IN TXT \"hello\"",
         ),
         (
             "www.example.",
