@@ -15,6 +15,7 @@ pub mod origin;
 pub mod packages;
 pub mod process;
 pub mod program;
+pub mod terminal;
 
 use std::{error::Error, thread, time::Duration};
 
