@@ -5,4 +5,5 @@
 
 mod real_geodns {
     mod failover;
+    mod unbound;
 }
