@@ -9,6 +9,7 @@ mod client;
 mod dns;
 mod edges;
 mod failure;
+mod keys;
 mod origin_mock;
 mod process;
 mod restart;

@@ -40,6 +40,7 @@ use crate::{
     dns::{Dns, DnsPlan},
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
+    keys::Keys,
     theatre,
 };
 
@@ -160,6 +161,11 @@ impl Process {
     /// Its edges.
     pub(crate) fn edges(&self) -> &Edges {
         &self.edges
+    }
+
+    /// The keys of its terminal, if it has one, with which its edges are stopped and started.
+    pub(crate) fn keys(&self) -> Option<Keys> {
+        Keys::take(&self.edges, self.control.handle())
     }
 
     /// Its GeoDNS server.

@@ -2,7 +2,7 @@
 //!
 //! Three edges on 127.0.0.2 to .4, an origin (built in, a folder's files, or a given URL), GeoDNS
 //! that answers with the edges, the admin listener; what was chosen is printed and stands in
-//! DATA/up.json.
+//! DATA/up.json. On a terminal, keys stop and start the edges.
 
 use std::{
     env, fs,
@@ -33,6 +33,7 @@ use crate::{
     dns::{Dns, DnsPlan},
     edges::EdgePlan,
     failure::Failure,
+    keys::Keys,
     origin_mock::{files, wall_clock},
     process::{Plan, Process, unique},
     say::say,
@@ -130,7 +131,9 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
     let facts = Facts::of(&process, url, arguments.root, access_log);
     let written = facts.write(&data);
-    let told = if arguments.json { facts.json() } else { Ok(facts.text()) };
+    // They work until this function ends, whatever it ends with.
+    let keys = process.keys();
+    let told = if arguments.json { facts.json() } else { Ok(facts.text(keys.as_ref())) };
     let ended = match written.and(told).and_then(|told| say(&told)) {
         Ok(()) => process.run(Watcher::new(), |_, _| ControlFlow::Break(())),
         // Nobody knows what runs where, so nothing shall.
@@ -308,7 +311,7 @@ impl Facts {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, keys: Option<&Keys>) -> String {
         let mut lines =
             vec!["Nearcast is up. One site, www, answers for every host name.".to_owned()];
         for edge in &self.edges {
@@ -349,6 +352,7 @@ impl Facts {
                 edge.name
             ));
         }
+        lines.extend(keys.map(Keys::told));
         lines.push("Ctrl-C stops it.".to_owned());
         lines.join("\n")
     }

@@ -10,5 +10,6 @@ mod real_operations {
     mod log;
     mod reload;
     mod up;
+    mod up_keys;
     mod verbs;
 }

@@ -219,7 +219,7 @@ impl Hall {
         let started = Instant::now();
         let times = (started, self.room.clock.at(started));
         // Dropping the record records it.
-        let mut record = record(connection, &Head::of(head), times, &self.nowhere);
+        let mut record = record(connection, &Head::of(head, false), times, &self.nowhere);
         record.status = status;
         record.complete = true;
     }

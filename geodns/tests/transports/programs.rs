@@ -1,10 +1,14 @@
-//! Real clients: dig (BIND) and kdig (Knot DNS).
+//! Real clients: dig (BIND), kdig (Knot DNS), aioquic.
 
 use std::{net::SocketAddr, process::Command};
 
 use geodns::{limits::StreamLimits, listen::Addresses};
 
-use crate::stage::Stage;
+use crate::{
+    clients::{ask_tcp, tcp},
+    query::{Query, essence, gist},
+    stage::Stage,
+};
 
 /// What a client prints, asked for an answer and nothing else.
 fn run(program: &str, server: SocketAddr, arguments: &[&str]) -> String {
@@ -66,6 +70,36 @@ fn kdig_is_answered_over_every_transport_that_it_speaks() {
         assert!(text.contains("192.0.2.11"), "{mark}: {text}");
         assert!(text.contains(mark), "{mark}: {text}");
     }
+}
+
+/// A QUIC stack that shares no code with ours (RFC 9250).
+#[test]
+fn aioquic_is_told_what_a_client_over_tcp_is() {
+    let stage = Stage::new();
+    let own = std::env::current_exe().unwrap();
+    let target = own.ancestors().nth(3).unwrap();
+    let server = stage.addresses.quic[0];
+    let subnet = "198.51.100.0".parse().unwrap();
+    let query = Query { id: 0, ..Query::new("www.cdn.test", 1) }.subnet(subnet, 25).padding();
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let output = Command::new(target.join("aioquic/bin/python"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transports/doq.py"))
+        .args([server.ip().to_string(), server.port().to_string()])
+        .arg(&stage.certificate)
+        .args(["dns.test", &digits(&query.bytes())])
+        .output()
+        .unwrap_or_else(|error| panic!("aioquic: {error}; tests/run installs it"));
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let response: Vec<u8> = text
+        .trim()
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    assert_eq!(gist(&response), (0, 1));
+    assert_eq!(response.len(), 468, "RFC 8467 §4.1");
+    assert_eq!(essence(&response), essence(&ask_tcp(&mut tcp(stage.dns()), &query.bytes())));
 }
 
 /// Two addresses of one wildcard socket: each answers for itself (RFC 2181 §4.1). A client that is

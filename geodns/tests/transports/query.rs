@@ -1,6 +1,6 @@
 //! Queries, written by hand, and responses with what transports may differ in taken out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::Range};
 
 const PADDING: u16 = 12;
 const COOKIE: u16 = 10;
@@ -104,6 +104,53 @@ pub(crate) fn essence(response: &[u8]) -> Vec<u8> {
     essence.extend(u16::try_from(kept.len()).unwrap().to_be_bytes());
     essence.extend(kept);
     essence
+}
+
+/// A response with the records of each set in its answer section ordered by their bytes: which
+/// address comes first is drawn anew for each query. An owner is compressed by its place (RFC 1035
+/// §4.1.4), so owners stay where they are and what follows them is ordered.
+pub(crate) fn in_order(response: &[u8]) -> Vec<u8> {
+    let mut ordered = response.to_vec();
+    let kind = |tail: &Range<usize>| response[tail.start..tail.start + 4].to_vec();
+    for set in answers(response).chunk_by(|one, other| kind(one) == kind(other)) {
+        let mut tails: Vec<_> = set.iter().map(|tail| response[tail.clone()].to_vec()).collect();
+        tails.sort_unstable();
+        if tails.iter().all(|tail| tail.len() == tails[0].len()) {
+            for (place, tail) in set.iter().zip(tails) {
+                ordered[place.clone()].copy_from_slice(&tail);
+            }
+        }
+    }
+    ordered
+}
+
+/// Where in the answer section each record's type, class, TTL and data are.
+fn answers(response: &[u8]) -> Vec<Range<usize>> {
+    let (_, count) = gist(response);
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut at = 12 + owner_bytes(&response[12..]) + 4;
+    let mut records = Vec::new();
+    for _ in 0..count {
+        let begin = at + owner_bytes(&response[at..]);
+        let length = [response[begin + 8], response[begin + 9]];
+        at = begin + 10 + usize::from(u16::from_be_bytes(length));
+        records.push(begin..at);
+    }
+    records
+}
+
+/// The length of the name that these bytes begin with (RFC 1035 §4.1.4).
+fn owner_bytes(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match bytes[at] {
+            0 => return at + 1,
+            length if length >= 0xc0 => return at + 2,
+            length => at += 1 + usize::from(length),
+        }
+    }
 }
 
 /// Where the OPT record begins.

@@ -1,4 +1,4 @@
-//! A server to ask: a zone, two PoPs, a map by networks, all five transports on loopback.
+//! A server to ask: a zone, three PoPs, a map by networks, all five transports on loopback.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,6 +39,9 @@ networks = ['203.0.113.0/24', '2001:db8:1::/48']
 [[geodns.map.prefer]]
 pops = ['iad']
 networks = ['198.51.100.0/25', '2001:db8:2::/48']
+[[geodns.map.prefer]]
+pops = ['sin']
+networks = ['233.252.0.0/24', '2001:db8:3::/48']
 [[geodns.route]]
 names = ['www', '@', '*.img']
 sites = true
@@ -50,6 +53,10 @@ https = { alpn = ['h2', 'h3'] }
 [[pop]]
 name = 'iad'
 addresses = ['192.0.2.11', '2001:db8::11']
+https = { alpn = ['h2', 'h3'] }
+[[pop]]
+name = 'sin'
+addresses = ['192.0.2.21', '192.0.2.22', '192.0.2.23', '2001:db8::21', '2001:db8::22']
 https = { alpn = ['h2', 'h3'] }
 ";
 

@@ -8,6 +8,7 @@
 //! client alone.
 //! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
 
+pub mod geodns;
 pub mod http;
 pub mod nginx;
 pub mod node;
@@ -15,6 +16,7 @@ pub mod origin;
 pub mod packages;
 pub mod process;
 pub mod program;
+pub mod terminal;
 
 use std::{error::Error, thread, time::Duration};
 

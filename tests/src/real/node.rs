@@ -84,6 +84,16 @@ pub fn site(name: &str, host: &str, origin: SocketAddr) -> String {
     )
 }
 
+/// Knows the line of the log that says where something listens, and its first address.
+pub(super) fn listening(message: &'static str) -> impl Fn(&str) -> Option<SocketAddr> {
+    move |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let told = line.get("message")?.as_str()? == message;
+        let listen = line.get("listen")?.as_str()?.trim_matches(['[', ']']);
+        if told { listen.split(", ").next()?.parse().ok() } else { None }
+    }
+}
+
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
@@ -116,16 +126,8 @@ impl Node {
         let mut command = Command::new(program::nearcast()?);
         command.arg("run").arg("--config").arg(&path).env("NEARCAST_WORKERS", "2");
         let process = Process::start(&mut command)?;
-        let at = |message: &'static str| {
-            move |line: &str| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let told = line.get("message")?.as_str()? == message;
-                let listen = line.get("listen")?.as_str()?.trim_matches(['[', ']']);
-                if told { listen.parse::<SocketAddr>().ok() } else { None }
-            }
-        };
-        let edge = process.stderr_line(at("the edge answers"))?;
-        let admin = process.stderr_line(at("the admin listener answers"))?;
+        let edge = process.stderr_line(listening("the edge answers"))?;
+        let admin = process.stderr_line(listening("the admin listener answers"))?;
         Ok(Self { process, edge, admin, folder })
     }
 

@@ -29,6 +29,10 @@ pub enum Signal {
     User1,
     /// SIGKILL
     Kill,
+    /// SIGSTOP
+    Stop,
+    /// SIGCONT
+    Continue,
 }
 
 /// Lines that a process said, and whether it may say more.
@@ -53,8 +57,16 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Tested<Self> {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// Starts `command` with something to read.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_reading(command: &mut Command, stdin: Stdio) -> Tested<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
         let stdout = Lines::of(child.stdout.take());
         let stderr = Lines::of(child.stderr.take());
@@ -114,6 +126,8 @@ impl Process {
             Signal::Hangup => "-HUP",
             Signal::User1 => "-USR1",
             Signal::Kill => "-KILL",
+            Signal::Stop => "-STOP",
+            Signal::Continue => "-CONT",
         };
         let status = Command::new("kill").args([name, &self.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { Err(format!("kill {name}: {status}").into()) }

@@ -54,10 +54,11 @@ const FLOORS: &[Floor] = &[
     Floor { package: "nearcast-tests", folder: "tests", may_use: EVERYTHING_BELOW },
     Floor { package: "bench-bare", folder: "tests/bench/bare", may_use: EVERYTHING_BELOW },
     Floor { package: "bench-dns", folder: "tests/bench/dns", may_use: EVERYTHING_BELOW },
+    Floor { package: "fuzz-dns", folder: "tests/fuzz", may_use: &["geodns-core"] },
     Floor { package: "bench-load", folder: "tests/bench/load", may_use: &[] },
 ];
 
-/// What the tests and benches see: all but each other. Not the program: they start it.
+/// What tests and benches see: all but each other. Not the program: they start it.
 const EVERYTHING_BELOW: &[&str] = &[
     "edge-core",
     "geodns-core",
