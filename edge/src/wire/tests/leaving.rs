@@ -99,7 +99,7 @@ async fn a_client_that_goes_is_missed_soon_behind_what_is_not_read() {
         format!("GET /held HTTP/1.1\r\nHost: a\r\n\r\nG{}", "x".repeat(40_000)),
     ];
     for row in rows {
-        let name = row.get(..60).unwrap();
+        let name = row.split("\r\n\r\n").next().unwrap();
         let (mut server, has_left) = start();
         server.send(&row).await;
         until_seen(&server).await;
