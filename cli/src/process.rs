@@ -2,8 +2,9 @@
 //!
 //! In: settings of one or more edges. Out: running edges, until a signal ends them.
 //! Always holds: everything is bound before anything answers, so a process that cannot play all
-//! its roles plays none; on the first SIGTERM readiness goes off, listeners close, connections
-//! say so and end; after the deadline, or a second signal, the process ends anyway.
+//! its roles plays none; on the first SIGTERM readiness goes off, queries are answered on for the
+//! lame-duck time, then listeners close, connections say so and end; after one deadline for all of
+//! it, or a second signal, the process ends anyway.
 //! It knows no settings file: `run` and `up` do.
 
 use std::{
@@ -17,11 +18,13 @@ use std::{
 
 use axum::Router;
 use edge::listener::{self, Bound, ListenError};
+use edge_core::settings::SiteSettings;
 use futures_util::FutureExt as _;
 use geodns::server::all;
 use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
+    descriptors,
     drain::Drained,
     files::Watcher,
     log::Log,
@@ -34,6 +37,7 @@ use nearcast_daemon::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::oneshot,
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -90,6 +94,8 @@ impl Process {
     pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
         let log = Log::install(&plan.log).map_err(|error| Failure::of(&error))?;
         let access_log = AccessLog::open(&plan.log).map_err(|error| Failure::of(&error))?;
+        // The theatre has few visitors, whatever its edges would let in.
+        descriptors::provide(if plan.theatre { 0 } else { descriptors_needed(&plan) });
         let metrics = Metrics::new();
         let readiness = Readiness::new();
         let has_edges = !plan.edges.is_empty();
@@ -227,9 +233,15 @@ impl Process {
         tracing::info!(deadline = ?deadline, "draining");
         let left = control.block_on(async {
             let cut = ending(&mut signals).shared();
-            // As long as DNS is answered from here, it may answer with this node's own edge.
-            let dns_left = drain_dns(dns.as_ref(), deadline, cut.clone()).await;
-            dns_left + edges.drain(deadline, cut).await
+            let until = Instant::now() + deadline;
+            let of_dns = drain_dns(dns.as_ref(), until, cut.clone());
+            let of_edges = async {
+                // As long as DNS is answered from here, it may answer with this node's own edge.
+                last_answer(dns.as_ref(), until, cut.clone()).await;
+                edges.drain(until.saturating_duration_since(Instant::now()), cut.clone()).await
+            };
+            let (of_dns, of_edges) = tokio::join!(of_dns, of_edges);
+            of_dns + of_edges
         });
         edges.join();
         let query_log = dns.map(Dns::join);
@@ -267,12 +279,23 @@ pub(crate) struct Roles<'p> {
     pub(crate) log: &'p Log,
 }
 
-/// Drains the GeoDNS server, until `deadline` or until `cut` ends; says what was left.
-async fn drain_dns(dns: Option<&Dns>, deadline: Duration, cut: impl Future<Output = ()>) -> usize {
+/// Waits until the GeoDNS server, whose drain has begun, takes no more queries; no longer than
+/// `until` or until `cut` ends.
+async fn last_answer(dns: Option<&Dns>, until: Instant, cut: impl Future<Output = ()>) {
+    let Some(dns) = dns else { return };
+    tokio::select! {
+        () = dns.server().shared().draining().started() => {}
+        () = sleep_until(until) => {}
+        () = cut => {}
+    }
+}
+
+/// Drains the GeoDNS server, `until` then or until `cut` ends; says what was left.
+async fn drain_dns(dns: Option<&Dns>, until: Instant, cut: impl Future<Output = ()>) -> usize {
     let Some(drain) = dns.map(Dns::drain) else { return 0 };
     drain.start();
     let drained = tokio::select! {
-        drained = drain.wait(deadline) => drained,
+        drained = drain.wait(until.saturating_duration_since(Instant::now())) => drained,
         () = cut => {
             drain.stop();
             drain.wait(Duration::ZERO).await
@@ -283,6 +306,24 @@ async fn drain_dns(dns: Option<&Dns>, deadline: Duration, cut: impl Future<Outpu
         Drained::Complete => 0,
         Drained::Partial { remaining } => remaining,
     }
+}
+
+/// The file descriptors that the settings can come to need.
+fn descriptors_needed(plan: &Plan) -> u64 {
+    let origin = |site: &SiteSettings| {
+        let servers = u64::try_from(site.origin.servers.len()).unwrap_or(u64::MAX);
+        u64::from(site.origin.connections_max).saturating_mul(servers)
+    };
+    let edge = |edge: &EdgePlan| {
+        let clients = u64::from(edge.settings.limits.connections_max);
+        edge.sites.iter().map(origin).fold(clients, u64::saturating_add)
+    };
+    let dns = |dns: &DnsPlan| {
+        let probes = u64::try_from(dns.plan.probes_max).unwrap_or(u64::MAX);
+        probes.saturating_add(dns.plan.streams.connections_max.into())
+    };
+    let all = plan.edges.iter().map(edge).chain(plan.dns.iter().map(dns));
+    all.fold(descriptors::OTHERS, u64::saturating_add)
 }
 
 /// Binds every edge's addresses, before anything answers.

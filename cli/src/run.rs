@@ -87,17 +87,19 @@ fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles<'_>
     for key in restart::needed(started, new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
-    // First the one that reads further files, and so can still find something wrong.
-    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(new), roles.dns)
-        && let Err(error) = dns.server().reload(plan)
-    {
-        tracing::error!("{}; the settings in force stay", chain(&error));
-        return;
+    let mut what_stays = "the settings in force stay";
+    // First the one that reads more files, and so is likelier to find something wrong still.
+    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(new), roles.dns) {
+        if let Err(error) = dns.server().reload(plan) {
+            tracing::error!("{}; {what_stays}", chain(&error));
+            return;
+        }
+        what_stays = "GeoDNS has taken its new settings; those in force stay for the edge";
     }
     if let Some(settings) = &new.edge
         && let Err(failure) = roles.edges.reload(settings, &new.sites)
     {
-        tracing::error!("{failure}; the settings in force stay");
+        tracing::error!("{failure}; {what_stays}");
         return;
     }
     roles.log.set_level(new.log.level);

@@ -3,17 +3,16 @@
 //!
 //! In: requests to the admin listener, keys on a terminal. Out: edges that stop and start.
 //! Always holds: it exists under `up` alone, whose admin listener is on loopback; a page in a browser
-//! of this machine can stop nothing, for browsers say where a request comes from (Fetch, the
-//! `Origin` field) and none that does is obeyed.
+//! of this machine can stop nothing ([`Local`]).
 
-use axum::http::{HeaderMap, StatusCode, header::ORIGIN};
+use axum::http::StatusCode;
 use axum::{
     Json, Router,
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use nearcast_daemon::http_problem::Problem;
+use nearcast_daemon::{http_problem::Problem, local::Local};
 use serde_json::{Value, json};
 
 use crate::edges::{Change, Edges, Seen};
@@ -32,34 +31,17 @@ async fn list(State(edges): State<Edges>) -> Json<Value> {
     Json(edges.seen().into_iter().map(told).collect())
 }
 
-async fn stop(State(edges): State<Edges>, Path(name): Path<String>, fields: HeaderMap) -> Response {
-    if let Some(refused) = refused(&fields) {
-        return refused.into_response();
-    }
+async fn stop(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
     answer(edges.stop(&name).await, &edges, &name)
 }
 
-async fn start(
-    State(edges): State<Edges>,
-    Path(name): Path<String>,
-    fields: HeaderMap,
-) -> Response {
-    if let Some(refused) = refused(&fields) {
-        return refused.into_response();
-    }
+async fn start(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
     match edges.start(&name) {
         Ok(change) => answer(change, &edges, &name),
         Err(failure) => Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail(failure.to_string())
             .into_response(),
     }
-}
-
-/// What a page of another site would send.
-fn refused(fields: &HeaderMap) -> Option<Problem> {
-    fields.contains_key(ORIGIN).then(|| {
-        Problem::new(StatusCode::FORBIDDEN).detail("not from a page in a browser: use curl")
-    })
 }
 
 fn answer(change: Change, edges: &Edges, name: &str) -> Response {

@@ -35,6 +35,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::http_problem::Problem;
 use crate::metrics::{self, Metrics};
 use crate::readiness::Readiness;
+use crate::seldom::Seldom;
 use crate::settings::AdminSettings;
 
 /// After a failed accept (out of file descriptors, say) the listener rests this long.
@@ -176,6 +177,7 @@ impl Admin {
         let (closing, closed) = watch::channel(());
         let service = Connections::new(&self.settings, routes, closed);
         let mut connections = JoinSet::new();
+        let mut told = Seldom::default();
         let mut end = pin!(end);
         loop {
             tokio::select! {
@@ -187,7 +189,9 @@ impl Admin {
                         connections.spawn(service.clone().serve(stream, place));
                     }
                     Err(error) => {
-                        tracing::warn!(error = %error, "admin listener: accept failed; trying again");
+                        if told.is_due() {
+                            tracing::warn!(error = %error, "admin listener: accept failed; trying again");
+                        }
                         if tokio::time::timeout(ACCEPT_REST, &mut end).await.is_ok() {
                             break;
                         }

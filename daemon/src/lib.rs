@@ -7,14 +7,17 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod descriptors;
 pub mod drain;
 pub mod files;
 pub mod http_problem;
 pub mod json;
+pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod readiness;
+pub mod seldom;
 pub mod settings;
 pub mod sharded;
 pub mod signals;

@@ -2,18 +2,18 @@
 //! is answered as it is.
 //!
 //! In: a server. Out: axum routes; every error is a problem detail (RFC 9457).
-//! Always holds: there are no tokens yet, so all of it is for this machine alone, and not for pages
-//! in a browser on it, whose requests say where they are from; content is JSON or there is none;
-//! reading sources for an explanation happens on a thread that may wait.
+//! Always holds: there are no tokens yet, so all of it is for this machine alone ([`Local`]); content
+//! is JSON or there is none; reading sources for an explanation happens on a thread that may wait,
+//! for one at a time.
 //! It deliberately does not know what an order comes to.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::HttpBody as _,
     extract::{
-        FromRequest, FromRequestParts, Path, Query, Request, State,
+        FromRequest, Path, Query, Request, State,
         rejection::{JsonRejection, QueryRejection},
     },
     response::{IntoResponse, Response},
@@ -26,13 +26,10 @@ use geodns_core::{
     settings::StateWord,
     wire::{kind::RecordType, name::Name},
 };
-use http::{
-    HeaderMap, StatusCode,
-    header::{ACCEPT, ORIGIN},
-    request::Parts,
-};
-use nearcast_daemon::{admin::Peer, http_problem::Problem};
+use http::{HeaderMap, StatusCode, header::ACCEPT};
+use nearcast_daemon::{http_problem::Problem, local::Local};
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{sync::Semaphore, task::JoinError};
 
 use crate::{
     probe::{NoSuchPop, status::PopStatus},
@@ -54,26 +51,6 @@ pub fn router(server: Server) -> Router {
         .route("/v1/pops/{name}/unforce", post(unforce))
         .route("/v1/pops/{name}/clear", post(clear))
         .with_state(server)
-}
-
-/// A request that comes from this machine, and from no page in a browser.
-struct Local;
-
-impl<S: Sync> FromRequestParts<S> for Local {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let forbidden = |why| Err(Problem::new(StatusCode::FORBIDDEN).detail(why));
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-        if !peer.is_some_and(|ip| ip.is_loopback()) {
-            return forbidden("this is answered on loopback only: ask on the machine itself");
-        }
-        // The second comes with whatever a browser sends, be it a form that a page submits.
-        if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
-            return forbidden("this is not for pages in a browser");
-        }
-        Ok(Self)
-    }
 }
 
 /// What a request says in JSON; one without content leaves everything out.
@@ -131,18 +108,15 @@ async fn route(
     let rtype = RecordType::parse(rtype.to_ascii_uppercase().as_bytes())
         .ok_or_else(|| bad(format!("type: \"{rtype}\" is no type of records")))?;
     let inquiry = Inquiry { name, rtype, client: asked.client, draw: rand::random() };
-    let turn = server.clone();
-    let turn = turn.explaining().acquire().await;
-    let explained = tokio::task::spawn_blocking(move || {
+    let turns = Arc::clone(server.explaining());
+    let explained = alone(turns, move || {
         let loaded = server.loaded();
         let view = server.shared().view();
         let find =
             |map: &Map| loaded.find(map.name(), inquiry.client).map_err(|error| chain(&error));
         explain(view.served(), &inquiry, find)
     });
-    let explained = explained.await;
-    drop(turn);
-    let explained = explained.map_err(|error| {
+    let explained = explained.await.map_err(|error| {
         tracing::error!(%error, "an explanation broke off");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
     })?;
@@ -153,6 +127,21 @@ async fn route(
     } else {
         Json(explained).into_response()
     })
+}
+
+/// Does `work` on a thread that may wait, and nobody else's beside it: its turn lasts as long as the
+/// work does, even if the client has gone.
+async fn alone<T: Send + 'static>(
+    turns: Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let turn = turns.acquire_owned().await;
+    let work = move || {
+        let done = work();
+        drop(turn);
+        done
+    };
+    tokio::task::spawn_blocking(work).await
 }
 
 async fn pops(_local: Local, State(server): State<Server>) -> Json<serde_json::Value> {
@@ -260,4 +249,28 @@ fn bad(detail: String) -> Problem {
 /// Operators leave the last dot out.
 fn rooted(name: &str) -> String {
     if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_goes_away_does_not_let_another_begin() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (began, has_begun) = mpsc::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let first = tokio::spawn(alone(Arc::clone(&turns), move || {
+            began.send(()).unwrap();
+            may_end.recv().unwrap_or_default();
+        }));
+        tokio::task::spawn_blocking(move || has_begun.recv()).await.unwrap().unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(turns.available_permits(), 0, "its work still goes on");
+        drop(end);
+        assert_eq!(alone(turns, || 7).await.unwrap(), 7);
+    }
 }

@@ -63,11 +63,6 @@ impl Connections {
         open.total += 1;
         Ok(Slot { connections: Arc::clone(self), network })
     }
-
-    /// Whether so many places are taken that a client should prove its address first.
-    pub(crate) fn are_many(&self) -> bool {
-        self.open.lock().total >= self.max / 2
-    }
 }
 
 impl Drop for Slot {
@@ -99,7 +94,6 @@ mod tests {
         let first = admit("192.0.2.1").unwrap();
         let second = admit("192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.1").unwrap_err(), Refused::Network);
-        assert!(connections.are_many());
         let third = admit("2001:db8::").unwrap();
         assert_eq!(admit("192.0.2.2").unwrap_err(), Refused::Total);
         drop((first, third));

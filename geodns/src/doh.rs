@@ -1,10 +1,10 @@
 //! DNS over HTTPS (RFC 8484), over HTTP/1.1 and HTTP/2.
 //!
-//! In: requests to the path of the settings: GET with the query in `dns`, or POST with it as content. Out: the
-//! response as content, with the time that it may be kept for. Always holds: a request that is none
-//! of the two is told what is wrong with it, and no DNS response is ever another status than 200;
-//! content beyond the limit is not read; a connection on which nothing is asked ends, whether or
-//! not its client took what it was sent.
+//! In: requests to the path of the settings: GET or HEAD with the query in `dns`, or POST with it as
+//! content. Out: the response as content, but for HEAD, with the time that it may be kept for.
+//! Always holds: a request that is none of these is told what is wrong with it, and no DNS response
+//! is ever another status than 200; content beyond the limit is not read; a connection on which
+//! nothing is asked ends, whether or not its client took what it was sent.
 //! It deliberately does not know what a query says.
 
 mod age;
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -113,10 +113,12 @@ where
 }
 
 async fn respond(request: Request<Incoming>, session: Session) -> Result<Answer, Infallible> {
-    Ok(match query(request, &session).await {
+    let is_head = request.method() == Method::HEAD;
+    let answer = match query(request, &session).await {
         Ok(query) => answer(&query, &session),
         Err(status) => refuse(status),
-    })
+    };
+    Ok(if is_head { bare(answer) } else { answer })
 }
 
 /// The query in a request.
@@ -183,6 +185,14 @@ fn answer(query: &[u8], session: &Session) -> Answer {
         fields.insert(header::CACHE_CONTROL, control);
     }
     response
+}
+
+/// An answer without its content, which HEAD does not get (RFC 9110 §9.3.2).
+fn bare(mut answer: Answer) -> Answer {
+    let content = std::mem::take(answer.body_mut());
+    let length = content.size_hint().lower();
+    answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    answer
 }
 
 fn refuse(status: StatusCode) -> Answer {

@@ -2,9 +2,10 @@
 //!
 //! In: connections with the ALPN token "doq", each query on a stream of its own. Out: its response
 //! on the same stream. Always holds: what the RFC calls a fatal error ends the connection with
-//! DOQ_PROTOCOL_ERROR; a stream that is slow delays no other; a client without a proven address is
-//! asked for proof (RFC 9000 §8.1.2) once many are connected.
-//! It deliberately does not know what a query says.
+//! DOQ_PROTOCOL_ERROR; a stream that is slow delays no other; a connection without queries ends;
+//! only a client that has proved its address (RFC 9000 §8.1) has a place, so that nobody takes the
+//! places of others with forged packets.
+//! It deliberately does not know what a query says, beyond what its RFC forbids.
 //!
 //! A connection stays with the worker whose socket its first packet came to: the system picks
 //! sockets by the client's address, so a client that changes its address would reach another one.
@@ -13,12 +14,18 @@
 use std::{io, net::UdpSocket, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use geodns_core::answer::Transport;
+use geodns_core::{
+    answer::Transport,
+    wire::query::{Decoded, decode},
+};
 use quinn::{
     Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream,
     ServerConfig, TokioRuntime, TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 
 use crate::{
     limits::StreamLimits,
@@ -32,6 +39,12 @@ const LENGTH_BYTES: usize = 2;
 /// The longest wait for the last packets, once all connections are over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Connections that wait to be accepted, per socket, and what they may have sent by then: one each,
+/// and all together.
+const WAITING_MAX: usize = 1024;
+const WAITING_BYTES_MAX: u64 = 16 * 1024;
+const WAITING_BYTES_TOTAL_MAX: u64 = 1024 * 1024;
+
 /// RFC 9250 §4.3.
 const NO_ERROR: VarInt = VarInt::from_u32(0x0);
 const INTERNAL_ERROR: VarInt = VarInt::from_u32(0x1);
@@ -41,8 +54,10 @@ const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x4);
 /// What one stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// It was answered, or its client gave it up.
-    Done,
+    /// It was answered.
+    Answered,
+    /// Its client gave it up.
+    GivenUp,
     /// It was not sent in time.
     Expired,
     /// It broke the protocol, and so the connection (RFC 9250 §4.3.3).
@@ -73,7 +88,12 @@ pub(crate) fn endpoint(
         .send_window(u64::from(u16::MAX) * 4)
         .datagram_receive_buffer_size(None);
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(transport)).migration(false);
+    config
+        .transport_config(Arc::new(transport))
+        .migration(false)
+        .max_incoming(WAITING_MAX)
+        .incoming_buffer_size(WAITING_BYTES_MAX)
+        .incoming_buffer_size_total(WAITING_BYTES_TOTAL_MAX);
     Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
 }
 
@@ -98,9 +118,8 @@ pub(crate) async fn serve(endpoint: Endpoint, worker: Worker) {
 }
 
 fn admit(incoming: Incoming, worker: &Worker) -> Option<(Incoming, Session, Held)> {
-    let is_proven = incoming.remote_address_validated();
-    if !is_proven && incoming.may_retry() && worker.connections.are_many() {
-        // An address that is not the sender's takes no place.
+    if !incoming.remote_address_validated() {
+        // RFC 9000 §8.1.2. It costs the client a round trip, and a forger all that it could have.
         drop(incoming.retry());
         return None;
     }
@@ -126,6 +145,7 @@ async fn shake_hands(incoming: Incoming, session: Session, held: Held) {
 /// Answers a connection's streams until it ends.
 async fn converse(connection: &Connection, session: &Session) {
     let mut streams = JoinSet::new();
+    let mut idle_until = Instant::now() + session.limits.idle_timeout;
     let code = loop {
         tokio::select! {
             accepted = connection.accept_bi() => match accepted {
@@ -136,7 +156,8 @@ async fn converse(connection: &Connection, session: &Session) {
                 Err(_) => return,
             },
             Some(ended) = streams.join_next() => match ended {
-                Ok(Ended::Done) => {}
+                Ok(Ended::Answered) => idle_until = Instant::now() + session.limits.idle_timeout,
+                Ok(Ended::GivenUp) => {}
                 Ok(ended @ Ended::Expired) => {
                     session.met(Met::Expired);
                     break ended.code();
@@ -147,19 +168,22 @@ async fn converse(connection: &Connection, session: &Session) {
                 }
                 Err(_) => break INTERNAL_ERROR,
             },
-            () = session.draining.started() => {
-                while streams.join_next().await.is_some() {}
-                break NO_ERROR;
-            }
+            // QUIC's own timer is reset by every packet, so a PING would keep a place for nothing.
+            () = sleep_until(idle_until) => break NO_ERROR,
+            () = session.draining.started() => break NO_ERROR,
         }
     };
+    if code == NO_ERROR {
+        // What was asked in time is answered.
+        while streams.join_next().await.is_some() {}
+    }
     connection.close(code, &[]);
 }
 
 impl Ended {
     const fn code(self) -> VarInt {
         match self {
-            Self::Done => NO_ERROR,
+            Self::Answered | Self::GivenUp => NO_ERROR,
             Self::Expired => EXCESSIVE_LOAD,
             Self::Broken => PROTOCOL_ERROR,
         }
@@ -188,7 +212,7 @@ async fn answer(mut send: SendStream, receive: RecvStream, session: Session) -> 
         }
     };
     match timeout(session.limits.write_timeout, sending).await {
-        Ok(()) => Ended::Done,
+        Ok(()) => Ended::Answered,
         Err(_) => Ended::Expired,
     }
 }
@@ -206,7 +230,7 @@ async fn read(mut receive: RecvStream, session: &Session) -> Result<Vec<u8>, End
         Ok(bytes) => bytes,
         Err(quinn::ReadToEndError::TooLong) => return Err(Ended::Broken),
         // Given up (DOQ_REQUEST_CANCELLED), or the connection is over.
-        Err(quinn::ReadToEndError::Read(_)) => return Err(Ended::Done),
+        Err(quinn::ReadToEndError::Read(_)) => return Err(Ended::GivenUp),
     };
     let (length, message) = bytes.split_first_chunk().ok_or(Ended::Broken)?;
     // RFC 9250 §4.3.3: no less than was announced, and no second message.
@@ -217,9 +241,14 @@ async fn read(mut receive: RecvStream, session: &Session) -> Result<Vec<u8>, End
     }
 }
 
-/// RFC 9250 §4.2.1: the stream says which query it is, so the message's ID is 0.
+/// RFC 9250 §4.2.1: the stream says which query it is, so the message's ID is 0. RFC 9250 §5.5.2: how
+/// long a connection is kept is QUIC's to say, and edns-tcp-keepalive is a fatal error.
 fn is_allowed(message: &[u8]) -> bool {
-    matches!(message, [0, 0, ..])
+    let edns = match decode(message) {
+        Decoded::Asked(query) | Decoded::Faulty { query, .. } => query.edns,
+        Decoded::Dropped(_) => None,
+    };
+    matches!(message, [0, 0, ..]) && !edns.is_some_and(|edns| edns.tcp_keepalive)
 }
 
 fn framed(response: &[u8]) -> Bytes {

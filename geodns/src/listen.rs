@@ -4,7 +4,8 @@
 //! each address is first bound without SO_REUSEPORT, so that a taken port is noticed (with it, a
 //! second process of ours would silently take half of the queries); plain DNS has the same port over
 //! UDP and TCP, also where the port is left to the system; what a datagram was sent to is asked for
-//! before its socket is bound, so that none arrives without it.
+//! before its socket is bound, so that none arrives without it; no datagram of plain DNS heeds a path
+//! MTU that somebody claims, so that it leaves in one piece (RFC 9715 §3.1).
 //! It deliberately knows nothing of what arrives.
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::sockopt as mtu;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait to be accepted, per socket.
@@ -145,6 +147,12 @@ pub(crate) fn udp(address: SocketAddr, sharing: Sharing) -> Result<UdpSocket, Bi
         if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BYTES) {
             tracing::debug!(%error, %address, "the receive buffer keeps its size");
         }
+        // RFC 9715 §3.1: anybody can tell us of a small path MTU, and fragments can be forged.
+        if address.is_ipv6() {
+            mtu::set_ipv6_mtu_discover(&socket, mtu::Ipv6PathMtuDiscovery::OMIT)?;
+        } else {
+            mtu::set_ip_mtu_discover(&socket, mtu::Ipv4PathMtuDiscovery::OMIT)?;
+        }
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
@@ -229,6 +237,21 @@ mod tests {
         let taken = held.local_addr().unwrap();
         let error = bind(&Addresses { dns: vec![taken], ..Addresses::default() }, 1).unwrap_err();
         assert_eq!((error.address, error.protocol), (taken, "TCP"));
+    }
+
+    /// RFC 9715 §3.1.
+    #[test]
+    fn no_datagram_heeds_a_learned_path_mtu() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let socket = udp(address.parse().unwrap(), Sharing::Workers).unwrap();
+            if address.starts_with('[') {
+                let set = mtu::ipv6_mtu_discover(&socket).unwrap();
+                assert_eq!(set, mtu::Ipv6PathMtuDiscovery::OMIT);
+            } else {
+                let set = mtu::ip_mtu_discover(&socket).unwrap();
+                assert_eq!(set, mtu::Ipv4PathMtuDiscovery::OMIT);
+            }
+        }
     }
 
     #[test]

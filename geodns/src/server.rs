@@ -142,7 +142,7 @@ struct Inner {
     /// A plan was taken: other files may count now.
     taken: Notify,
     /// An explanation reads all sources, so there is one at a time.
-    explaining: Semaphore,
+    explaining: Arc<Semaphore>,
 }
 
 /// What of the last plan is asked for by who may not wait.
@@ -218,7 +218,7 @@ impl Server {
             in_force: Mutex::new(InForce { loaded, lame_duck: plan.lame_duck, serials }),
             loading: Mutex::new(Loading { plan, limiter, own_secrets }),
             taken: Notify::new(),
-            explaining: Semaphore::new(1),
+            explaining: Arc::new(Semaphore::new(1)),
         }));
         server.spawn(loaded_condition, probed_condition);
         Ok(server)
@@ -277,7 +277,7 @@ impl Server {
     }
 
     /// Held by who explains an answer.
-    pub(crate) fn explaining(&self) -> &Semaphore {
+    pub(crate) fn explaining(&self) -> &Arc<Semaphore> {
         &self.0.explaining
     }
 
@@ -366,7 +366,8 @@ impl Server {
         let server = self.clone();
         let reload = move || {
             let mut loading = server.0.loading.lock();
-            let plan = loading.plan.clone();
+            // A certificate that is being replaced has nothing to do with them.
+            let plan = Plan { certificate: None, ..loading.plan.clone() };
             server.take(&mut loading, plan)
         };
         match self.0.control.spawn_blocking(reload).await {

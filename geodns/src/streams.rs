@@ -15,7 +15,10 @@ use std::{
 };
 
 use geodns_core::{answer::Transport, wire::response::STREAM_BYTES_MAX};
-use nearcast_daemon::drain::{Draining, Guard};
+use nearcast_daemon::{
+    drain::{Draining, Guard},
+    seldom::Seldom,
+};
 use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -236,6 +239,7 @@ where
     };
     drop(tokio::spawn(async move {
         let mut started = pin!(worker.draining.started());
+        let mut told = Seldom::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -247,7 +251,9 @@ where
                 // The client was gone before we came to it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a DNS connection cannot be accepted");
+                    if told.is_due() {
+                        tracing::warn!(%error, "a DNS connection cannot be accepted");
+                    }
                     // Trying again at once would spin.
                     if timeout(ACCEPT_PAUSE, &mut started).await.is_ok() {
                         break;

@@ -5,6 +5,8 @@
 
 mod real_operations {
     mod admin;
+    mod descriptors;
+    mod dns;
     mod drain;
     mod h2;
     mod log;

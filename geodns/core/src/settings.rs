@@ -214,7 +214,7 @@ pub struct GeodnsLimits {
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1m"))]
     #[serde(with = "humantime_serde")]
     pub query_timeout: Duration,
-    /// Time that a client may take no byte of an answer that waits for it.
+    /// Time for a client to take the answers that wait for it, all of them together.
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "10m"))]
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,

@@ -14,6 +14,7 @@
 
 use std::{
     error::Error,
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -31,6 +32,7 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -67,6 +69,9 @@ pub enum Fault {
     /// The probe itself broke: our fault, and no sign that the address works.
     #[error("the probe broke off")]
     Broken,
+    /// This node has not what a probe takes: that says nothing of the address.
+    #[error("this node cannot probe: {0}")]
+    Local(String),
 }
 
 /// Probes addresses; tests bring their own.
@@ -135,7 +140,7 @@ pub fn problems(checks: &[CheckSettings]) -> Vec<Problem> {
 
 async fn run(trust: &Trust, address: SocketAddr, check: &CheckSettings) -> Outcome {
     let connect = TcpStream::connect(address).await;
-    let stream = connect.map_err(|error| Fault::Connect(told(&error)))?;
+    let stream = connect.map_err(|error| unconnected(&error))?;
     match check.kind {
         CheckKind::Tcp => Ok(Passed::default()),
         CheckKind::Http => exchange(stream, address, check).await,
@@ -147,6 +152,16 @@ async fn run(trust: &Trust, address: SocketAddr, check: &CheckSettings) -> Outco
             let stream = stream.map_err(|error| Fault::Tls(told(&error)))?;
             exchange(stream, address, check).await
         }
+    }
+}
+
+/// Why there is no connection: for want of descriptors, ports or memory of our own, or for good.
+fn unconnected(error: &io::Error) -> Fault {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => {
+            Fault::Local(told(error))
+        }
+        Some(_) | None => Fault::Connect(told(error)),
     }
 }
 
@@ -211,4 +226,29 @@ fn told(error: &(dyn Error + 'static)) -> String {
         last = source;
     }
     last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_node_lacks_is_no_fault_of_the_address() {
+        let rows = [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOBUFS, true),
+            (Errno::NOMEM, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::CONNREFUSED, false),
+            (Errno::CONNRESET, false),
+            (Errno::NETUNREACH, false),
+            (Errno::HOSTUNREACH, false),
+            (Errno::TIMEDOUT, false),
+        ];
+        for (errno, is_local) in rows {
+            let fault = unconnected(&errno.into());
+            assert_eq!(matches!(fault, Fault::Local(_)), is_local, "{fault}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ enum Manner {
     Answers,
     Refuses,
     Hangs,
+    /// We have no descriptor left for it.
+    Starves,
 }
 
 /// Addresses that answer as they are told, and how many probes were under way at once.
@@ -57,6 +59,7 @@ impl Attempt for Stage {
                     Ok(Passed::default())
                 }
                 Manner::Refuses => Err(Fault::Connect("refused".to_owned())),
+                Manner::Starves => Err(Fault::Local("too many open files".to_owned())),
                 Manner::Hangs => timeout(limit, std::future::pending())
                     .await
                     .unwrap_or(Err(Fault::Timeout(limit))),
@@ -171,6 +174,30 @@ async fn the_first_result_decides_alone_and_readiness_waits_for_it() {
     assert!(!play.prober.is_ready());
     play.until(0, Duration::from_secs(3), |pop| !pop.v4.enough).await;
     assert!(play.prober.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_node_lacks_takes_no_pop_out_of_answers() {
+    let mut play = Play::new(watched(2));
+    play.set(1, Manner::Starves);
+    play.until(0, Duration::from_secs(10), |pop| !pop.in_doubt).await;
+    assert!(!play.prober.is_ready(), "that is no first result");
+    play.set(1, Manner::Answers);
+    play.ready().await;
+    let before = play.prober.standings();
+    play.set(0, Manner::Starves);
+    let begun = play.stage.now.lock().begun;
+    while play.stage.now.lock().begun < begun + 20 {
+        advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(play.prober.standings(), before);
+    let status = play.prober.status().remove(0).addresses.remove(0).checks.remove(0);
+    assert_eq!((status.state, status.changes, status.in_doubt), (StateWord::Up, 0, false));
+    assert_eq!(status.last, "this node cannot probe: too many open files");
+    // The next result counts again.
+    play.set(0, Manner::Refuses);
+    play.until(0, Duration::from_secs(30), |pop| !pop.v4.enough).await;
 }
 
 #[tokio::test(start_paused = true)]

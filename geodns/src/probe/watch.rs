@@ -4,7 +4,7 @@
 //! standings when they changed, and lines for the log.
 //! Always holds: a target is due or under way, never both and never neither; a check that stands
 //! twice is one; a target that a new fleet still has keeps its place in the queue; every change is
-//! told once, with its reason.
+//! told once, with its reason; a probe that this node could not make changes nothing.
 //! It deliberately neither probes nor waits nor publishes.
 
 use std::{
@@ -21,8 +21,12 @@ use geodns_core::{
     settings::{CheckSettings, HealthSettings, StateWord},
     standing::{PerMille, Standings},
 };
+use nearcast_daemon::seldom::Seldom;
 
-use super::{attempt::Outcome, told};
+use super::{
+    attempt::{Fault, Outcome},
+    told,
+};
 
 /// While a PoP takes its clients back, its share is looked at this often.
 const RAMP_STEP: Duration = Duration::from_millis(250);
@@ -74,6 +78,8 @@ pub(super) struct Watch {
     standings: Standings,
     /// By PoP: the orders that were in force when last looked.
     ordered: Vec<Ordered>,
+    /// When it was told last that this node cannot probe.
+    local_told: Seldom,
 }
 
 impl Watch {
@@ -91,6 +97,7 @@ impl Watch {
             queue: BTreeSet::new(),
             standings: Standings::default(),
             ordered: Vec::new(),
+            local_told: Seldom::default(),
         };
         watch.renew(watched, now, draw);
         watch
@@ -170,6 +177,19 @@ impl Watch {
             target.address == due.address && self.table.check(target) == Some(&due.check)
         })?;
         let next = schedule::next(&due.check, due.began, draw).max(now);
+        let known = self.known.get_mut(index)?;
+        if known.due.is_none() {
+            known.due = Some(next);
+            self.queue.insert((next, index));
+        }
+        if let Err(Fault::Local(why)) = &outcome {
+            // No result: the address stays as it is, however long this node has nothing to probe with.
+            if self.local_told.is_due() {
+                tracing::warn!(why, "this node cannot probe; PoPs stay as they were seen last");
+            }
+            known.last = Some((now, outcome));
+            return None;
+        }
         let before = self.table.machine(index).cloned();
         let change = self.table.take(index, outcome.is_ok(), now);
         let load = outcome.as_ref().ok().and_then(|passed| passed.load);
@@ -177,10 +197,6 @@ impl Watch {
             self.table.report(index, load, now);
         }
         let known = self.known.get_mut(index)?;
-        if known.due.is_none() {
-            known.due = Some(next);
-            self.queue.insert((next, index));
-        }
         if change.is_some() || known.why.is_none() {
             known.why = Some(outcome.clone());
         }

@@ -105,6 +105,14 @@ async fn operators_see_order_and_ask_why() {
         ("POST /v1/pops/p0/force", "", "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
         ("POST /v1/pops/p0/clear", JSON, r#"{"for": "1h"}"#, StatusCode::BAD_REQUEST),
         ("POST /v1/pops/p9/clear", "", "", StatusCode::NOT_FOUND),
+        // It may have others be asked for, but browsers say so.
+        (
+            "GET /v1/route?name=www.cdn.test&client=::1",
+            "sec-fetch-site: cross-site\r\n",
+            "",
+            StatusCode::FORBIDDEN,
+        ),
+        ("GET /v1/pops", "host: evil.example\r\n", "", StatusCode::FORBIDDEN),
         ("GET /v1/route?name=www.cdn.test", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www..test&client=::1", "", "", StatusCode::BAD_REQUEST),
         ("GET /v1/route?name=www.cdn.test&client=::1&type=NO", "", "", StatusCode::BAD_REQUEST),

@@ -129,6 +129,31 @@ async fn a_replaced_file_is_taken_up_and_a_broken_one_is_not() {
     stage.end().await;
 }
 
+/// A certificate whose key does not come with it is a matter of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_file_is_taken_up_whatever_the_certificate_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (networks, key) = (file(&folder, "networks"), file(&folder, "key.pem"));
+    std::fs::write(&networks, b"127.0.0.0/8 fra\n").unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["dns.test".to_owned()]).unwrap();
+    let chain = file(&folder, "chain.pem");
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut plan = plan(far_apart(), Vec::new());
+    plan.settings.map.push(geodns_core::settings::MapSettings {
+        networks: Some(networks.clone()),
+        ..Default::default()
+    });
+    plan.certificate = Some(geodns::tls::CertificateFiles { chain, key: key.clone() });
+    let stage = Stage::start(plan.clone()).unwrap();
+    stage.ready().await;
+    std::fs::write(&key, b"no key").unwrap();
+    stage.server.reload(plan).unwrap_err();
+    std::fs::write(&networks, b"127.0.0.0/8 syd\n").unwrap();
+    stage.dig_until("www.cdn.test", IpAddr::from([192, 0, 2, 1]), LONG).await;
+    stage.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_reloads_leave_nothing_behind() {
     let stage = Stage::start(plan(far_apart(), Vec::new())).unwrap();

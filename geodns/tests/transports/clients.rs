@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -159,11 +160,21 @@ impl Https {
 }
 
 pub(crate) async fn quic(stage: &Stage) -> quinn::Connection {
+    let endpoint = quic_client(stage, None);
+    endpoint.connect(stage.addresses.quic[0], "dns.test").unwrap().await.unwrap()
+}
+
+/// A client that sends PING so often.
+pub(crate) fn quic_client(stage: &Stage, ping: Option<Duration>) -> quinn::Endpoint {
     let mut endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap();
     let crypto = client_config(stage, b"doq");
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(crypto).unwrap();
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-    endpoint.connect(stage.addresses.quic[0], "dns.test").unwrap().await.unwrap()
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(ping);
+    config.transport_config(Arc::new(transport));
+    endpoint.set_default_client_config(config);
+    endpoint
 }
 
 /// Sends bytes on a stream of their own and reads what comes back to its end, if it has one.

@@ -8,7 +8,7 @@ use std::{
 use geodns::limits::StreamLimits;
 
 use crate::{
-    clients::{Https, ask_tcp, ask_udp, framed, next, quic, tcp, tls, udp},
+    clients::{Https, ask_quic, ask_tcp, ask_udp, framed, next, quic, quic_client, tcp, tls, udp},
     query::{Query, gist},
     stage::{Stage, loopback},
 };
@@ -66,6 +66,35 @@ fn a_network_is_as_large_for_connections_as_for_rates() {
     assert_eq!(next(&mut tcp_from([127, 0, 0, 200], stage.dns())), None, "of the same /24");
     let mut other = tcp_from([127, 0, 1, 2], stage.dns());
     assert_eq!(gist(&ask_tcp(&mut other, &query())), (0, 1), "of another");
+}
+
+/// RFC 9000 §8.1: the first packet of a connection proves nothing, and takes nobody's place.
+#[tokio::test]
+async fn a_forged_address_takes_no_place_of_its_network() {
+    const PACKETS: u64 = 20;
+    let stage = limited(|limits| limits.connections_per_network_max = 1);
+    // What a client sends first is caught here, and sent by somebody who does not go on.
+    let forger = udp(stage.addresses.quic[0]);
+    let heard = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    heard.set_read_timeout(Some(crate::stage::DEADLINE)).unwrap();
+    let client = quic_client(&stage, None);
+    let mut packet = [0; 2000];
+    let mut begun = Vec::new();
+    for _ in 0..PACKETS {
+        let to = heard.local_addr().unwrap();
+        begun.push(client.connect(to, "dns.test").unwrap());
+        let first = tokio::task::spawn_blocking({
+            let heard = heard.try_clone().unwrap();
+            move || heard.recv(&mut packet).map(|length| packet[..length].to_vec())
+        });
+        let first = first.await.unwrap().unwrap();
+        forger.send(&first).unwrap();
+        let length = forger.recv(&mut packet).unwrap();
+        // RFC 9000 §17.2: the form bit, the fixed bit, and type 3, which is Retry.
+        assert_eq!(packet[0] & 0xf0, 0xf0, "{:x?}", &packet[..length.min(20)]);
+    }
+    assert_eq!(gist(&ask_tcp(&mut tcp(stage.dns()), &query())), (0, 1));
+    assert_eq!(stage.count(&["dns_connections_total", "quic", "accepted"]), 0);
 }
 
 #[test]
@@ -144,6 +173,27 @@ async fn idle_connections_end_over_all_transports() {
     let mut over_tls = tls(&stage, stage.addresses.tls[0], b"dot").await;
     let read = tokio::io::AsyncReadExt::read(&mut over_tls, &mut [0; 10]).await;
     assert_eq!(read.unwrap_or(0), 0);
+}
+
+/// RFC 9250 §5.5.1: who asks is kept; a PING keeps the path open, but is no query.
+#[tokio::test]
+async fn who_only_pings_over_quic_is_let_go() {
+    let idle_timeout = Duration::from_secs(1);
+    let stage = limited(|limits| limits.idle_timeout = idle_timeout);
+    let client = quic_client(&stage, Some(Duration::from_millis(50)));
+    let connection = client.connect(stage.addresses.quic[0], "dns.test").unwrap().await.unwrap();
+    let query = Query { id: 0, ..Query::new("www.cdn.test", 1) }.bytes();
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < idle_timeout * 3 / 2 {
+        assert_eq!(gist(&ask_quic(&connection, &query).await), (0, 1));
+    }
+    let closed = tokio::time::timeout(crate::stage::DEADLINE, connection.closed());
+    match closed.await.unwrap() {
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            assert_eq!(close.error_code, quinn::VarInt::from_u32(0), "RFC 9250 §4.3");
+        }
+        other => panic!("{other}"),
+    }
 }
 
 /// Garbage is dropped or refused, and the next query answered.

@@ -118,6 +118,26 @@ async fn https_says_what_is_wrong_with_a_request() {
     }
 }
 
+/// RFC 9110 §9.3.2: the fields of the answer to GET, and no content.
+#[tokio::test]
+async fn https_answers_head_without_content() {
+    let stage = Stage::new();
+    for alpn in [&b"h2"[..], b"http/1.1"] {
+        let mut client = Https::connect(&stage, alpn).await;
+        let got = client.send(Https::get(&numbered(1)[0])).await;
+        let mut head = Https::get(&numbered(1)[0]);
+        *head.method_mut() = Method::HEAD;
+        let answer = client.send(head).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.body().len(), 0);
+        for field in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(answer.headers()[field], got.headers()[field], "{field}");
+        }
+        let again = client.send(Https::get(&numbered(1)[0])).await;
+        assert_eq!(gist(again.body()), (0, 1));
+    }
+}
+
 /// RFC 8484 §5.1: a response is fresh for no longer than its smallest TTL.
 #[tokio::test]
 async fn https_says_how_long_a_response_may_be_kept() {
@@ -143,7 +163,14 @@ async fn quic_ends_a_connection_that_breaks_the_protocol() {
     let two = [framed(&good), framed(&good)].concat();
     let mut less = framed(&good);
     less.pop();
+    // RFC 7828 §3.1: a query has it without a time, a response with one.
+    let keepalive = |data: &[u8]| {
+        let query = Query { id: 0, ..Query::new("www.cdn.test", 1) };
+        framed(&query.option(11, data).bytes())
+    };
     let rows = [
+        ("a keepalive", keepalive(&[])),
+        ("a keepalive with a time", keepalive(&[0, 100])),
         ("ID other than 0", framed(&numbered(2)[1])),
         ("two messages", two),
         ("less than was announced", less),

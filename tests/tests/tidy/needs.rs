@@ -7,7 +7,7 @@
 use super::tree::Source;
 
 /// Packages that Debian calls essential bring these: no machine lacks them.
-const ESSENTIAL: &[&str] = &["mkfifo", "setsid"];
+const ESSENTIAL: &[&str] = &["mkfifo", "setsid", "sh"];
 /// What starts a program by its name, spelled so that this file does not find itself.
 const STARTS: [&str; 2] = [concat!("Command::", "new(\""), concat!("tool", "(\"")];
 

@@ -5,7 +5,8 @@
 //! first counts (RFC 7873 §5.2); two client subnets say nothing that could be echoed and are a
 //! format error, as is every option whose own RFC calls it malformed.
 //!
-//! RFC 6891, 5001 (NSID), 7830 and 8467 (padding), 7871, 7873, 8914. Hot path: no allocation.
+//! RFC 6891, 5001 (NSID), 7828 (keepalive), 7830 and 8467 (padding), 7871, 7873, 8914. Hot path: no
+//! allocation.
 
 use super::{cookie::CookieOption, cursor::Cursor, ecs::Ecs};
 
@@ -18,6 +19,7 @@ pub(super) const DNSSEC_OK: u16 = 0x8000;
 pub(super) const NSID: u16 = 3;
 pub(super) const CLIENT_SUBNET: u16 = 8;
 pub(super) const COOKIE: u16 = 10;
+pub(super) const TCP_KEEPALIVE: u16 = 11;
 pub(super) const PADDING: u16 = 12;
 pub(super) const EXTENDED_ERROR: u16 = 15;
 
@@ -33,6 +35,8 @@ pub struct Edns<'a> {
     pub nsid: bool,
     /// Whether the query was padded, so that the answer is to be padded too (RFC 7830 §4).
     pub padding: bool,
+    /// Whether it says that it knows how long a connection is kept (RFC 7828).
+    pub tcp_keepalive: bool,
     /// The client's network (RFC 7871).
     pub ecs: Option<Ecs<'a>>,
     /// The client's cookie, and maybe ours (RFC 7873).
@@ -54,6 +58,7 @@ impl<'a> Edns<'a> {
             dnssec_ok: flags & 0x80 != 0,
             nsid: false,
             padding: false,
+            tcp_keepalive: false,
             ecs: None,
             cookie: None,
         }
@@ -81,6 +86,8 @@ impl<'a> Edns<'a> {
             // RFC 5001 §2.1: a client sends no payload; §2.3 gives a payload no meaning.
             NSID => self.nsid = true,
             PADDING => self.padding = true,
+            // RFC 7828 §3.2.1: a query tells no time; one that does has the option all the same.
+            TCP_KEEPALIVE => self.tcp_keepalive = true,
             CLIENT_SUBNET => {
                 let ecs = Ecs::read(data).map_err(|_malformed| Malformed)?;
                 if self.ecs.replace(ecs).is_some() {
