@@ -10,7 +10,6 @@
 //! and nobody needs to count them.
 
 use std::{
-    fmt,
     io::{IoSlice, IoSliceMut},
     net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd as _, RawFd},
@@ -79,12 +78,6 @@ impl<F: Family> ToSend<F> {
         let flags = MsgFlags::empty();
         let sent = sendmmsg(socket, &mut self.headers, slices, names, control, flags)?;
         Ok(if self.at_once == 1 { 1 } else { sent.count() })
-    }
-}
-
-impl<F: Family> fmt::Debug for ToSend<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToSend").field("at_once", &self.at_once).finish_non_exhaustive()
     }
 }
 

@@ -60,7 +60,7 @@ async fn operators_see_order_and_ask_why() {
     let (admin, serving) = serve(&stage);
     let first = places[0].address.ip();
 
-    let (status, pops) = ask(admin, "GET /v1/pops", "", "").await;
+    let (status, pops) = ask(admin, "GET /v1/pops", "sec-fetch-site: none\r\n", "").await;
     assert_eq!(status, 200);
     assert_eq!(pops["pops"][0]["name"], "p0");
     assert_eq!(pops["pops"][0]["ipv4"], "up");
@@ -102,6 +102,7 @@ async fn operators_see_order_and_ask_why() {
         ),
         // A form that a page submits.
         ("POST /v1/pops/p0/drain", "sec-fetch-site: cross-site\r\n", "", StatusCode::FORBIDDEN),
+        ("GET /v1/pops", "sec-fetch-site: same-site\r\n", "", StatusCode::FORBIDDEN),
         ("POST /v1/pops/p0/force", "", "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
         ("POST /v1/pops/p0/clear", JSON, r#"{"for": "1h"}"#, StatusCode::BAD_REQUEST),
         ("POST /v1/pops/p9/clear", "", "", StatusCode::NOT_FOUND),
