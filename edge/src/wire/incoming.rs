@@ -30,6 +30,9 @@ pub(super) const BODY_STEP_BYTES: u64 = 16 * 1024;
 /// One read from the socket takes at most this much; it is per thread, not per connection.
 const SCRATCH_BYTES: usize = 32 * 1024;
 
+/// hyper reads a first piece of content before anybody has asked for it; who asks is known by the second.
+const UNWATCHED_READS: u8 = 2;
+
 /// The time between two looks after a client of which nothing is read.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,8 +55,9 @@ pub(super) struct Incoming {
     pub(super) skipped: bool,
     /// hyper was told to wait although bytes are held: it must be woken when the exchange is over.
     pub(super) is_starved: bool,
-    /// A response is awaited and nobody reads: only a look tells whether the client is still there.
-    pub(super) is_unwatched: bool,
+    /// Reads after which somebody is known to want what the client sends. Until then nobody may read while a response
+    /// is awaited, and only a look tells whether the client is still there.
+    pub(super) unwatched_reads: u8,
     /// The connection drains, and its last request has a grace to come.
     pub(super) is_graced: bool,
     /// What is left of `body_timeout` for the current step of the content, in milliseconds.
@@ -85,7 +89,7 @@ impl Incoming {
             end: None,
             skipped: false,
             is_starved: false,
-            is_unwatched: false,
+            unwatched_reads: 0,
             is_graced: false,
             patience: 0,
             step_left: 0,
@@ -133,6 +137,9 @@ impl<S, Q: Quick> Io<S, Q> {
 
     /// Hands hyper what it may have of `input`; says how much of it is used up.
     fn feed(&mut self, input: &[u8], cursor: &mut ReadBufCursor<'_>) -> usize {
+        if self.incoming.cleared == 0 && self.incoming.stage.is_content() {
+            self.incoming.unwatched_reads = self.incoming.unwatched_reads.saturating_sub(1);
+        }
         let mut at = 0;
         while at < input.len() && cursor.remaining() > 0 && self.incoming.end.is_none() {
             let rest = input.get(at..).unwrap_or_default();
@@ -196,8 +203,8 @@ impl<S, Q: Quick> Io<S, Q> {
         self.shared.current.begin(self.exchange, head.version);
         self.shared.stats.request_begins();
         self.incoming.step_left = 0;
-        // Its content is read when somebody wants it, which may be late.
-        self.incoming.is_unwatched = head.framing != Framing::Length(0);
+        let has_content = head.framing != Framing::Length(0);
+        self.incoming.unwatched_reads = if has_content { UNWATCHED_READS } else { 0 };
         self.outgoing.response.expect(head.method == Method::Head);
         if head.method == Method::Connect {
             self.shared.wish_quietly(CLOSE);
@@ -389,7 +396,7 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
         while self.outgoing.response.is_between() {
             let room = SCRATCH_BYTES.saturating_sub(self.incoming.held.len());
             if room == 0 {
-                self.incoming.is_unwatched = true;
+                self.incoming.unwatched_reads = 1;
                 break;
             }
             let read = ready!(self.poll_scratch(cx, room, |io, bytes| {
@@ -410,8 +417,9 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
             return Ok(());
         }
         let is_due = self.incoming.is_overdue;
-        let is_inside = !matches!(self.incoming.stage, Stage::Head(_));
-        if !(self.incoming.is_unwatched && is_inside && self.outgoing.response.is_between()) {
+        let response = &self.outgoing.response;
+        let is_awaited = !response.is_complete() && response.is_between();
+        if !(is_awaited && self.incoming.unwatched_reads > 0) {
             if is_due {
                 self.disarm();
             }

@@ -130,9 +130,6 @@ impl<S: Stream, Q: Quick> Read for Io<S, Q> {
     ) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         io.attend(cx)?;
-        if io.incoming.cleared == 0 {
-            io.incoming.is_unwatched = false;
-        }
         loop {
             ready!(io.poll_sending(cx))?;
             if let Some(end) = io.incoming.end {

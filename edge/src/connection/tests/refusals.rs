@@ -59,7 +59,8 @@ async fn what_the_hallway_refuses_is_counted_by_what_was_wrong() {
     assert!(client.head().await.starts_with("HTTP/1.0 400 "));
     assert_eq!(stage.refused("host"), 1, "no host");
     let mut client = stage.h2(PROTOCOL_WINDOW).await;
-    let rows: [(&str, &[(&str, &str)], [u64; 2]); 4] = [
+    type Row = (&'static str, &'static [(&'static str, &'static str)], [u64; 2]);
+    let rows: [Row; 4] = [
         ("/a\\b", &[], [1, 1]),
         ("/a", &[("host", "b.example")], [2, 1]),
         ("/a", &[("host", "a.example"), ("host", "a.example")], [3, 1]),

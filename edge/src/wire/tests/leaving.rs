@@ -73,10 +73,14 @@ async fn until_seen(server: &Server) {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_is_missed_at_once_behind_what_it_sent_early() {
     let next = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
-    for tail in ["", "G", "\r\n", &next] {
+    let get = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    for (request, tail) in
+        [(get, ""), (get, "G"), (get, "\r\n"), (get, &next), (post, ""), (post, "G")]
+    {
         let mut server = Server::start();
         let start = Instant::now();
-        server.send(format!("GET /held HTTP/1.1\r\nHost: a\r\n\r\n{tail}")).await;
+        server.send(format!("{request}{tail}")).await;
         until_seen(&server).await;
         drop(server.client);
         let ended = timeout(SOON, server.outcome).await;
@@ -87,21 +91,23 @@ async fn a_client_that_goes_is_missed_at_once_behind_what_it_sent_early() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_is_missed_soon_behind_what_is_not_read() {
-    let request = |fields: &str, more: usize| {
-        format!("POST /held HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{}", "x".repeat(more))
-    };
+    let post = |framing: &str| format!("POST /held HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+    let get = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n".to_owned();
     let rows = [
-        request("Content-Length: 3", 3),
-        request("Content-Length: 30", 3),
-        request("Content-Length: 90000", 90_000),
-        request("Transfer-Encoding: chunked", 0) + "3\r\nabc\r\n",
+        (post("Content-Length: 30"), "x".repeat(3)),
+        (post("Content-Length: 90000"), "x".repeat(90_000)),
+        (post("Transfer-Encoding: chunked"), "3\r\nabc\r\n".to_owned()),
         // More than is read ahead.
-        format!("GET /held HTTP/1.1\r\nHost: a\r\n\r\nG{}", "x".repeat(40_000)),
+        (get, "G".repeat(40_000)),
     ];
-    for row in rows {
-        let name = row.split("\r\n\r\n").next().unwrap();
+    for ((head, more), is_apart) in rows.iter().flat_map(|row| [(row, false), (row, true)]) {
+        let name = format!("{head} apart: {is_apart}");
         let (mut server, has_left) = start();
-        server.send(&row).await;
+        server.send(head).await;
+        if is_apart {
+            until_seen(&server).await;
+        }
+        server.send(more).await;
         until_seen(&server).await;
         assert!(timeout(SOON * 20, &mut server.outcome).await.is_err(), "nobody has gone: {name}");
         has_left.store(true, Ordering::Relaxed);
