@@ -20,7 +20,10 @@ use std::{
     time::Duration,
 };
 
-use nearcast_daemon::drain::{Draining, Guard};
+use nearcast_daemon::{
+    drain::{Draining, Guard},
+    seldom::Seldom,
+};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -171,6 +174,7 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
 
 async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Draining) {
     let mut started = pin!(draining.started());
+    let mut told = Seldom::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -186,7 +190,9 @@ async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Drai
                 }
                 // Out of descriptors: the connection stays in the backlog, and trying again at
                 // once would spin. The next one to close makes room, here or elsewhere.
-                tracing::warn!(%error, "a connection could not be accepted");
+                if told.is_due() {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
                 let open = edge.connections_of(worker);
                 if timeout(ACCEPT_PAUSE, open.one_less()).await.is_err() {
                     tracing::debug!("accepting again");

@@ -320,7 +320,7 @@ fn an_origin_that_leads_back_here_is_refused() {
     let response = node.get("/").unwrap();
     assert_eq!(response.status, 502, "{response:?}");
     assert!(!response.text().contains("127."), "{}", response.text());
-    let told = node.logged(&["could not be answered", &address.to_string()]).unwrap();
+    let told = node.logged(&["was answered with an error", &address.to_string()]).unwrap();
     assert!(told.contains("not-allowed") && told.contains("origin_networks_allowed"), "{told}");
     let asked = node.metrics().unwrap().sum("nearcast_edge_requests_total", &[]);
     assert_eq!(asked, Some(1.0), "no second request came in from ourselves");
@@ -338,7 +338,7 @@ fn a_name_that_leads_to_loopback_needs_permission() {
     let node = pulling_from(&server, "127.0.0.1:0", "").unwrap();
     let response = node.get("/").unwrap();
     assert_eq!((response.status, origin.asked()), (502, 0));
-    node.logged(&["could not be answered", "127.1 resolves to 127.0.0.1"]).unwrap();
+    node.logged(&["was answered with an error", "127.1 resolves to 127.0.0.1"]).unwrap();
     let allowed = pulling_from(&server, "127.0.0.1:0", "\"127.0.0.0/8\"").unwrap();
     assert_eq!(allowed.get("/").unwrap().status, 200);
 }

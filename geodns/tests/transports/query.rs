@@ -113,7 +113,8 @@ pub(crate) fn in_order(response: &[u8]) -> Vec<u8> {
     let mut ordered = response.to_vec();
     let kind = |tail: &Range<usize>| response[tail.start..tail.start + 4].to_vec();
     for set in answers(response).chunk_by(|one, other| kind(one) == kind(other)) {
-        let mut tails: Vec<_> = set.iter().map(|tail| response[tail.clone()].to_vec()).collect();
+        let tail = |place: &Range<usize>| hints_in_order(response[place.clone()].to_vec());
+        let mut tails: Vec<_> = set.iter().map(tail).collect();
         tails.sort_unstable();
         if tails.iter().all(|tail| tail.len() == tails[0].len()) {
             for (place, tail) in set.iter().zip(tails) {
@@ -122,6 +123,28 @@ pub(crate) fn in_order(response: &[u8]) -> Vec<u8> {
         }
     }
     ordered
+}
+
+/// The hints of an HTTPS record are the addresses, and turn with them (RFC 9460 §7.3). Ours name no
+/// other target, so its parameters begin behind the priority and a root.
+fn hints_in_order(mut tail: Vec<u8>) -> Vec<u8> {
+    const HTTPS: [u8; 2] = [0, 65];
+    let mut at = 10 + 3;
+    while tail.starts_with(&HTTPS) && at < tail.len() {
+        let [key, length] = [at, at + 2].map(|at| u16::from_be_bytes([tail[at], tail[at + 1]]));
+        let value = at + 4..at + 4 + usize::from(length);
+        at = value.end;
+        let bytes = match key {
+            4 => 4,
+            6 => 16,
+            _ => continue,
+        };
+        let mut hints: Vec<Vec<u8>> =
+            tail[value.clone()].chunks(bytes).map(<[u8]>::to_vec).collect();
+        hints.sort_unstable();
+        tail[value].copy_from_slice(&hints.concat());
+    }
+    tail
 }
 
 /// Where in the answer section each record's type, class, TTL and data are.

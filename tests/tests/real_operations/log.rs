@@ -157,7 +157,7 @@ fn messages_to_the_operator_are_json_without_doubled_keys() {
     let origin = Origin::answering(OK).unwrap();
     let node = node(&origin, &[]).unwrap();
     Connection::open(node.edge).unwrap().host("dead.test").get("/gone?q").unwrap();
-    let line = node.logged(&["could not be answered"]).unwrap();
+    let line = node.logged(&["was answered with an error"]).unwrap();
     let mut keys: Vec<&str> =
         line.split("\":").filter_map(|part| part.rsplit('"').next()).collect();
     let count = keys.len();
