@@ -22,7 +22,12 @@ pub use self::quick::{Desk, Hit};
 
 use self::look::{Found, Judged};
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use arc_swap::ArcSwap;
 use edge_core::{
@@ -278,10 +283,11 @@ impl Hall {
         Answered::Later(Box::pin(Arc::clone(self).forward(ask, judged, content, record)))
     }
 
-    /// What a request's head takes of the budget, where it is in memory before the request is looked at.
+    /// What a request may come to take of the budget, where its head is in memory before anybody looks
+    /// at it; nothing where there is no room, for what is stored is answered all the same.
     #[must_use]
     pub fn charge_head(&self, head: &request::Parts) -> Option<Charge> {
-        self.room.reserve_waiting(head_bytes(head))
+        self.room.reserve_waiting(waiting_bytes(head))
     }
 
     /// Everything that is not answered from the store at once.
@@ -289,10 +295,12 @@ impl Hall {
         self: Arc<Self>,
         mut ask: Ask,
         judged: Judged,
-        content: RequestContent,
+        mut content: RequestContent,
         record: Box<Record>,
     ) -> Response<ServeBody> {
-        ask.charge = self.room.reserve_waiting(waiting_bytes(&ask.head)).map(Arc::new);
+        let charge = content.take_charge();
+        let charge = charge.or_else(|| self.room.reserve_waiting(waiting_bytes(&ask.head)));
+        ask.charge = charge.map(Arc::new);
         if ask.charge.is_none() {
             return step::crowded_out(&self, &ask, &judged, record);
         }
@@ -352,16 +360,11 @@ const FIELD_BYTES: usize = 64;
 
 /// What a request takes of the budget while it waits.
 fn waiting_bytes(head: &request::Parts) -> usize {
-    head_bytes(head).saturating_add(WAITING_BYTES)
-}
-
-/// What a request's head takes.
-fn head_bytes(head: &request::Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         name.as_str().len().saturating_add(value.len()).saturating_add(FIELD_BYTES)
     };
-    head.headers.iter().map(line).fold(target, usize::saturating_add)
+    head.headers.iter().map(line).fold(WAITING_BYTES.saturating_add(target), usize::saturating_add)
 }
 
 /// The scheme that a request's client used; `None` where this connection may not say so. RFC 9110
@@ -424,6 +427,16 @@ fn record<F: Fields>(
 }
 
 impl Answered {
+    /// The same, its first step made: one that finds no memory to wait in is over then.
+    #[must_use]
+    pub fn begun(self) -> Self {
+        let Self::Later(mut later) = self else { return self };
+        match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Self::now(response),
+            Poll::Pending => Self::Later(later),
+        }
+    }
+
     fn now(response: Response<ServeBody>) -> Self {
         Self::Now(Box::new(response))
     }

@@ -49,6 +49,12 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+const OTHER_SCHEMES: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-protocol"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-ssl"),
+];
+
 /// Fields of one connection or one hop, nominated or not (RFC 9110 §7.6.1, §11.7).
 const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
@@ -315,6 +321,8 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     }
     if peer.trusted {
         claims::drop_misspelt(fields);
+        // Other words for the scheme, which some origins read before ours.
+        OTHER_SCHEMES.iter().for_each(|name| drop(fields.remove(name)));
     } else {
         drop_claims(fields);
     }

@@ -50,14 +50,14 @@ pub struct StreamContent {
     interim: StreamInterim,
     /// The client waits for leave to send (RFC 9110 §10.1.1).
     expects: bool,
-    _charges: Charges,
+    charges: Charges,
 }
 
 /// What a stream takes of the budget as long as its request is not done with.
 #[derive(Debug)]
 pub(super) struct Charges {
-    /// Its head.
-    pub(super) _head: Charge,
+    /// Its request, until who waits with it takes that over; nothing where there was no room.
+    pub(super) request: Option<Charge>,
     /// The connection's window; nothing where there is no content.
     pub(super) _window: Option<Arc<Charge>>,
 }
@@ -71,7 +71,7 @@ impl StreamContent {
         let length = fields.get(header::CONTENT_LENGTH);
         let left = length.and_then(|value| value.to_str().ok()?.parse().ok());
         let expects = fields.contains_key(header::EXPECT);
-        Self { incoming, left, is_read: false, interim, expects, _charges: charges }
+        Self { incoming, left, is_read: false, interim, expects, charges }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
@@ -98,6 +98,14 @@ impl StreamContent {
 }
 
 impl RequestContent {
+    /// What the request takes of the budget already.
+    pub fn take_charge(&mut self) -> Option<Charge> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(content) => content.charges.request.take(),
+        }
+    }
+
     /// The way to an HTTP/2 client for interim responses; HTTP/1.1 has one for its connection.
     #[must_use]
     pub fn interim(&self) -> Option<StreamInterim> {

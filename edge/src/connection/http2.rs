@@ -159,10 +159,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             stream.is_answered = true;
             return;
         };
+        let is_charged = charges.request.is_some();
         let interim = StreamInterim::to(&stream);
         let content = StreamContent::new(content, &head.headers, (interim, charges));
         let content = RequestContent::Http2(content);
         let answered = self.hall.serve(&self.about, Request::from_parts(head, content));
+        // What finds no room is answered before the next head is taken, so that heads do not pile up.
+        let answered = if is_charged { answered } else { answered.begun() };
         self.tasks.spawn(answer(answered, respond, stream));
     }
 
@@ -174,10 +177,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// What a request takes of the budget from when it is here: its head, which the library has read
-    /// whole before anything can be refused, and the window if content follows.
+    /// whole before anybody can look at it, and the window if content follows, without which nothing
+    /// is done with it.
     fn charges(&mut self, head: &Parts, content: &RecvStream) -> Option<Charges> {
         let window = if content.is_end_stream() { None } else { Some(self.window()?) };
-        Some(Charges { _head: self.hall.charge_head(head)?, _window: window })
+        Some(Charges { request: self.hall.charge_head(head), _window: window })
     }
 
     /// The charge of the connection's window, which all its contents share.

@@ -22,7 +22,7 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 
 use super::{
     FetchError,
-    freshen::{freshen, freshen_by_head, retire_by_head, retire_stale},
+    freshen::{freshen, freshen_by_head, retire_by_head, retire_stale, still_serves},
     pool::{OriginRequest, Pool},
     response::OriginBody,
     room::{FillLimits, FillRoom},
@@ -139,7 +139,10 @@ fn end_of_head(
     times: (Timestamp, Timestamp),
 ) {
     let status = head.status;
-    if let Some(fresh) = freshen_by_head(room, filling, plan, (status, &fields), times) {
+    // What a GET's answer would say of what is stored, a HEAD's says as well (RFC 9111 §4.3.3).
+    let judged = judge(room, filling, plan, &head, &fields, times);
+    let answer = (status, &fields);
+    if let Some(fresh) = freshen_by_head(room, filling, plan, answer, times, judged.is_ok()) {
         plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
         room.table.announce(filling, Stage::Fresh(fresh, status), false);
         return;
@@ -151,8 +154,6 @@ fn end_of_head(
     } else {
         Unshared::Head
     };
-    // What a GET's answer would say of what is stored, a HEAD's says as well (RFC 9111 §4.3.3).
-    let judged = judge(room, filling, plan, &head, &fields, times);
     match judged {
         Ok(_) if !status.is_server_error() => {
             retire_by_head(room, filling, plan, (status, &fields));
@@ -240,7 +241,7 @@ fn keep_private(
     if why.of_resource(status) {
         let now = room.clock.now();
         retire_stale(room, filling, plan, now);
-        if filling.range.is_none() {
+        if filling.range.is_none() && !still_serves(plan, now) {
             let until = now.plus(plan.limits.uncacheable_remembered);
             room.uncacheable.insert(room.fingerprint(filling.key.as_bytes()), until);
         }

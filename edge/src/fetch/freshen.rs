@@ -47,7 +47,7 @@ pub(super) fn freshen(
             Some(why) => {
                 // The origin has withdrawn its leave to store it, or this request does not give
                 // its own: then what is stored stays as it was. Either way it is for the leader.
-                if why.of_response() {
+                if why.of_response() && !serves(stored, response_time) {
                     room.tier.remove(&filling.key, stored);
                 }
                 plan.private.validated.lock().get_or_insert(fresh);
@@ -60,13 +60,14 @@ pub(super) fn freshen(
 }
 
 /// The answer to a HEAD: what is stored for the same request is freshened, or shown to be out of date
-/// (RFC 9111 §4.3.5).
+/// (RFC 9111 §4.3.5); the latter, while it is fresh, only by an answer that is `for_all`.
 pub(super) fn freshen_by_head(
     room: &FillRoom,
     filling: &Filling,
     plan: &FillPlan,
     answer: (StatusCode, &HeaderMap),
     times: (Timestamp, Timestamp),
+    for_all: bool,
 ) -> Option<Arc<StoredResponse>> {
     let mut newest = None;
     for stored in &plan.validating {
@@ -82,8 +83,10 @@ pub(super) fn freshen_by_head(
                 keep_fresh(room, filling, stored, &fresh);
                 newest.get_or_insert(fresh);
             }
-            HeadFreshen::Invalidate => room.tier.remove(&filling.key, stored),
-            HeadFreshen::Ignore => {}
+            HeadFreshen::Invalidate if for_all || !serves(stored, times.1) => {
+                room.tier.remove(&filling.key, stored);
+            }
+            HeadFreshen::Invalidate | HeadFreshen::Ignore => {}
         }
     }
     newest
@@ -103,12 +106,21 @@ pub(super) fn retire(room: &FillRoom, filling: &Filling, plan: &FillPlan) {
 /// fields bring such an answer (a session's cookie) could take it from all others.
 pub(super) fn retire_stale(room: &FillRoom, filling: &Filling, plan: &FillPlan, now: Timestamp) {
     for stored in &plan.validating {
-        let freshness = &stored.head.freshness;
-        let serves = freshness.is_fresh(now) && !freshness.no_cache;
-        if !serves && stored.head.vary.matches(&plan.client_fields) {
+        if !serves(stored, now) && stored.head.vary.matches(&plan.client_fields) {
             room.tier.remove(&filling.key, stored);
         }
     }
+}
+
+/// Whether something that was validated goes on to answer requests like this one without the origin.
+pub(super) fn still_serves(plan: &FillPlan, now: Timestamp) -> bool {
+    let mut alike = plan.validating.iter().filter(|of| of.head.vary.matches(&plan.client_fields));
+    alike.any(|stored| serves(stored, now))
+}
+
+fn serves(stored: &StoredResponse, now: Timestamp) -> bool {
+    let freshness = &stored.head.freshness;
+    freshness.is_fresh(now) && !freshness.no_cache
 }
 
 /// The same for the answer to a HEAD: what it repeats is not out of date (RFC 9111 §4.3.5).

@@ -55,7 +55,6 @@ pub(super) fn stored(
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
     let ttl = from.response.head.freshness.ttl(record.now);
-    from.response.mark_used();
     record.outcome = Outcome { hit: true, ttl: Some(ttl), ..record.outcome };
     from_stored(hall, snapshot, head, from, record)
 }
@@ -68,6 +67,7 @@ pub(super) fn from_stored(
     Stored { response, part, key }: Stored<'_>,
     record: Box<Record>,
 ) -> Response<ServeBody> {
+    response.mark_used();
     let (stored, body) = (&response.head, &response.body);
     let ranges_max = snapshot.edge.ranges_max;
     let answer =

@@ -57,6 +57,7 @@ pub(super) async fn get(
         as_asked: uncacheable || is_head(&ask) && !validating,
         validating,
         led: false,
+        unshared: 0,
         forwarded: false,
         range: None,
         presumed: None,
@@ -125,6 +126,8 @@ pub(super) struct Round {
     pub(super) validating: bool,
     /// It led the filling of this round.
     pub(super) led: bool,
+    /// Responses that were for their leaders alone, and were themselves the reason.
+    pub(super) unshared: u32,
     /// Some round of it has asked the origin.
     pub(super) forwarded: bool,
     /// The Range that it would forward in this round.
@@ -177,6 +180,7 @@ pub(super) fn refresh(hall: &Arc<Hall>, ask: &Ask, judged: &Judged) {
             as_asked: false,
             validating: true,
             led: true,
+            unshared: 0,
             forwarded: false,
             range: None,
             presumed: None,
@@ -234,6 +238,8 @@ fn enter(
 ) -> (Ticket, Arc<PrivateSlot>) {
     let range = forwarded_range(ask, round, judged);
     round.range = range.cloned();
+    // A part that answers If-Range is for its client alone (RFC 9110 §15.3.7): nobody should wait.
+    round.alone |= range.is_some() && ask.head.headers.contains_key(header::IF_RANGE);
     if let (None, Some(stored)) = (&round.presumed, judged.all.first()) {
         round.presumed = stored.head.vary.for_request(&ask.head.headers);
         // What is too long to be kept as a variant is for nobody else: nobody should wait for it.

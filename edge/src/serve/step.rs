@@ -185,7 +185,11 @@ pub(super) fn private(
     }
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
-        round.alone |= why.of_resource(status) || why == Unshared::Head;
+        // One bad answer may be its own client's doing, so the crowd stays together once; by the
+        // second the key is like that.
+        round.unshared += u32::from(why.of_response());
+        let is_alike = why.of_resource(status) || round.unshared > 1;
+        round.alone |= is_alike || why == Unshared::Head;
         return Step::Again;
     };
     let Some(mut record) = record.take() else { return Step::Again };

@@ -210,8 +210,8 @@ impl Tier for MemoryTier {
 }
 
 /// Leaves `max` of the responses under a key, newest first as before, and says how many went: the
-/// oldest of those that have answered nobody, or once all have, the oldest of all; then all have to
-/// answer anew. By age alone a client that invents values for a field that Vary nominates could
+/// oldest of those that have answered nobody, or once all have, the newest of all; then all have to
+/// answer anew, which what everybody asks for does at once. By age alone a client that invents values for a field that Vary nominates could
 /// displace the variant that everybody asks for.
 fn displace(kept: &mut Vec<Arc<StoredResponse>>, max: usize) -> u64 {
     let mut displaced = 0;
@@ -220,7 +220,7 @@ fn displace(kept: &mut Vec<Arc<StoredResponse>>, max: usize) -> u64 {
         if unused.is_none() {
             kept.iter().for_each(|stored| stored.unmark_used());
         }
-        kept.remove(unused.unwrap_or(kept.len() - 1));
+        kept.remove(unused.unwrap_or(0));
         displaced += 1;
     }
     displaced
@@ -335,9 +335,13 @@ mod tests {
         assert_eq!(contents(), ["w", "b"], "and fetched anew");
         mark(0);
         tier.insert(&key, variant("x"));
-        assert_eq!(contents(), ["x", "w"], "of two that answer the older one goes");
+        assert_eq!(contents(), ["x", "b"], "of two that answer the newer one goes");
+        mark(1);
         tier.insert(&key, variant("y"));
-        assert_eq!(contents(), ["y", "x"], "and they have to answer anew");
+        assert_eq!(contents(), ["y", "b"], "what everybody asks for has answered anew");
+        tier.insert(&key, variant("z"));
+        tier.insert(&key, variant("a"));
+        assert_eq!(contents(), ["a", "b"]);
     }
 
     #[test]

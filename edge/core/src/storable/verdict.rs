@@ -97,16 +97,12 @@ impl NotStored {
 }
 
 /// Whether an answer of this status says what the target resource is like. Else it speaks of this
-/// request, whose client may have provoked it (400, 403, 429, 431), or of the server's moment (5xx):
+/// request, whose client may have provoked it (400, 403, 405, 429, 431), or of the server's moment (5xx):
 /// it is no word on what is stored for the key (RFC 9111 §4.3.3), nor on what the next one will get.
 #[must_use]
 pub fn is_of_resource(status: StatusCode) -> bool {
-    const OF_RESOURCE: [StatusCode; 4] = [
-        StatusCode::NOT_FOUND,
-        StatusCode::METHOD_NOT_ALLOWED,
-        StatusCode::GONE,
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
-    ];
+    const OF_RESOURCE: [StatusCode; 3] =
+        [StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS];
     status.is_success() || status.is_redirection() || OF_RESOURCE.contains(&status)
 }
 

@@ -65,19 +65,19 @@ async fn a_head_is_charged_until_its_request_is_done_with() {
     let fields: Vec<(&str, &str)> = names.iter().map(|name| (&**name, &*value)).collect();
     let long = value.len() * names.len();
     client.ask_with(1, &start, "/deaf", END, &fields).await;
-    while stage.charged() < before + 2 * long {
+    while stage.charged() < before + long {
         tokio::task::yield_now().await;
     }
     let waiting = stage.charged();
     client.send(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()).await;
     // What goes on without its client is the exchange with the origin.
-    while stage.charged() > waiting - 2 * long {
+    while stage.charged() > waiting - long {
         tokio::task::yield_now().await;
     }
     let all = budget.reserve(budget.limit() - budget.used() - long).unwrap();
     client.ask_with(3, &start, "/9", END, &fields).await;
-    let reset = client.until(RST_STREAM).await;
-    assert_eq!((reset.stream, reset.code()), (3, REFUSED_STREAM));
+    // 503 as RFC 7541 Appendix A has no index for it: a literal with an indexed name.
+    assert_eq!(client.until(HEADERS).await.stream, 3);
     assert_eq!(stage.hits("memory"), 1);
     drop(all);
     client.ask_with(5, &start, "/9", END, &fields).await;
