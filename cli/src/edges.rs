@@ -248,7 +248,7 @@ impl Edges {
         };
         let left = tokio::select! {
             left = all => left,
-            () = cut => drains.iter().map(Drain::held).sum(),
+            () = cut => drains.iter().map(Drain::left).sum(),
         };
         for drain in &drains {
             drain.stop();

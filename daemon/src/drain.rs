@@ -105,6 +105,12 @@ impl Drain {
         self.guards.held.load(Ordering::Acquire)
     }
 
+    /// The work that is left: guards held beside those of attendants.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.held().saturating_sub(self.guards.attending.load(Ordering::Acquire))
+    }
+
     /// Waits until no guard is held, `deadline` has passed, or `stop` was called.
     pub async fn wait(&self, deadline: Duration) -> Drained {
         let mut phase = self.phase.subscribe();
@@ -130,7 +136,7 @@ impl Drain {
     }
 
     fn partial(&self) -> Drained {
-        match self.held().saturating_sub(self.guards.attending.load(Ordering::Acquire)) {
+        match self.left() {
             0 => Drained::Complete,
             remaining => Drained::Partial { remaining },
         }

@@ -325,7 +325,7 @@ impl Server {
     /// Readiness, and the end of it.
     async fn end(self, loaded: Condition, probed: Condition) {
         let (draining, shared) = (&self.0.draining, &self.0.shared);
-        let guard = draining.guard();
+        let guard = draining.attendance();
         let started = draining.started();
         let mut started = std::pin::pin!(started);
         tokio::select! {

@@ -326,7 +326,7 @@ async fn buffers_are_used_again() {
         writer.flush();
         until("the line is written", || log.counts().written == n).await;
         let shared = log.shared.as_ref().unwrap();
-        until("the buffer is back", || shared.stock.spare.lock().len() == 1).await;
+        until("a buffer is back", || !shared.stock.spare.lock().is_empty()).await;
     }
     assert!(seen.len() <= 2, "{} buffers", seen.len());
 }

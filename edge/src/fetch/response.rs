@@ -111,7 +111,9 @@ fn check_codings(version: Version, fields: &HeaderMap) -> Result<(), &'static st
 fn is_misframed(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| {
-        matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        // A record of TLS that is wrong is no answer's doing, but the connection's.
+        let of_tls = cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        !of_tls && matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
     })
 }
 
