@@ -190,10 +190,7 @@ async fn unforce(
     Path(name): Path<String>,
     Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
-    if terms.lasting.is_some() {
-        return Err(bad("for: what ends a force has no end itself".to_owned()));
-    }
-    order(&server, &name, Order::Unforce, None)
+    ending(&server, &name, Order::Unforce, &terms)
 }
 
 async fn clear(
@@ -202,10 +199,20 @@ async fn clear(
     Path(name): Path<String>,
     Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
+    ending(&server, &name, Order::Clear, &terms)
+}
+
+/// Gives an order that ends others.
+fn ending(
+    server: &Server,
+    name: &str,
+    end: Order,
+    terms: &Terms,
+) -> Result<Json<PopStatus>, Problem> {
     if terms.lasting.is_some() {
-        return Err(bad("for: what ends all orders has no end itself".to_owned()));
+        return Err(bad("for: what ends an order has no end itself".to_owned()));
     }
-    order(&server, &name, Order::Clear, None)
+    order(server, name, end, None)
 }
 
 /// Gives the order, and says how the PoP stands then.

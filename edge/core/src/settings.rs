@@ -52,7 +52,8 @@ pub struct EdgeSettings {
     pub targeted_fields: Vec<String>,
     /// Whether Cache-Status says the cache key.
     pub cache_status_key: bool,
-    /// Networks whose Forwarded and X-Forwarded-* fields are believed and extended.
+    /// Networks whose Forwarded and X-Forwarded-* fields are believed and extended; the scheme that
+    /// they name is part of the key.
     #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
     pub trusted_peers: Vec<IpNet>,
     /// Networks among the loopback and link-local ones, and this node's own listeners, that

@@ -119,8 +119,6 @@ pub struct Filling {
     pub stamp: u64,
     /// The Range that was forwarded, if any.
     pub range: Option<HeaderValue>,
-    /// The If-Range that went with it: whether a part comes depends upon that (RFC 9110 §13.1.5).
-    if_range: Option<HeaderValue>,
     /// Whether it was forwarded as HEAD: it freshens what is stored and brings no content.
     pub head: bool,
     /// The variant that it will probably be, by what the key's responses varied on before.
@@ -213,8 +211,6 @@ pub struct Want<'a> {
     pub fields: &'a HeaderMap,
     /// The Range that it would forward; `None` when it wants the whole.
     pub range: Option<&'a HeaderValue>,
-    /// The If-Range that would go with it.
-    pub if_range: Option<&'a HeaderValue>,
     /// How far beyond what has come of a whole the range may begin and still be waited for.
     pub ahead_max: u64,
     /// Whether it wants a head only.
@@ -334,7 +330,6 @@ fn new_filling(want: Want<'_>, stamps: &Stamps) -> Arc<Filling> {
         key: want.key.clone(),
         stamp: stamps.now(),
         range: want.range.cloned(),
-        if_range: want.if_range.cloned(),
         head: want.head,
         presumed: want.presumed,
         stage: watch::Sender::new(Stage::Waiting),
@@ -371,10 +366,9 @@ pub fn is_near(
 
 impl Filling {
     fn suits(&self, want: &Want<'_>) -> bool {
-        // A whole on its way serves any range that it comes to soon; a part only the same range
-        // under the same condition.
-        let same = self.range.as_ref() == want.range && self.if_range.as_ref() == want.if_range;
-        if self.range.is_some() && !same {
+        // A whole on its way serves any range that it comes to soon; a part only the same range.
+        // Who puts a condition on its range leads alone.
+        if self.range.is_some() && self.range.as_ref() != want.range {
             return false;
         }
         // Whoever brings content brings a head as well, but not the other way round.

@@ -192,7 +192,6 @@ async fn store_post(
         key: &ask.key,
         fields: &ask.head.headers,
         range: None,
-        if_range: None,
         ahead_max: 0,
         head: false,
         presumed: None,

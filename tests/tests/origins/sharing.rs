@@ -78,7 +78,6 @@ async fn filling(
         key,
         fields: &fields,
         range: None,
-        if_range: None,
         ahead_max: 0,
         head: false,
         presumed: None,
