@@ -124,6 +124,7 @@ impl Process {
         own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
         let ground = Ground {
             fills: fills.handle().clone(),
+            control: control.handle().clone(),
             workers: plan.workers,
             access_log: access_log.clone(),
             own,

@@ -93,6 +93,7 @@ fn every_setting_at_its_default_says_what_leaving_it_out_says() {
         name = "shop"
         hosts = ["static.shop.example"]
         origin.servers = ["https://origin.shop.example"]
+        origin.check = {}
         [[site.rule]]
     "#;
     assert_eq!(settings(&all), settings(&parse(least, "a.toml").unwrap()));

@@ -1,22 +1,27 @@
-//! The origin side: connections, servers taken in turn, and the fillings that share one forward.
+//! The origin side: connections, the choice of a server, and the fillings that share one forward.
 //!
 //! In: a request for the origin. Out: the origin's response head and a body to read, or a
 //! [`FetchError`] that says who is at fault and what may be done.
 //! It deliberately knows no caching law: whether a response may be stored is asked of the core by
 //! [`filling`], never decided here.
 
+mod choose;
 pub mod connect;
 pub mod content;
 pub mod filling;
 mod freshen;
+mod hedge;
 mod link;
+mod message;
 pub mod pool;
+pub mod probe;
 pub mod response;
 pub mod retry;
 pub mod room;
 pub mod server;
 pub mod sharing;
 pub mod slot;
+pub mod standing;
 pub mod table;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
@@ -115,6 +120,9 @@ pub enum FetchError {
         /// Whether it was larger than `body_bytes_max`.
         too_large: bool,
     },
+    /// Only a primary may have the request, and none is up.
+    #[error("no primary is up, and no standby has taken over")]
+    NoPrimary,
     /// Everybody had gone who waited for it, before anything was sent.
     #[error("nobody waits for the response any more")]
     Deserted,
@@ -136,9 +144,11 @@ impl FetchError {
             Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
             | Self::RequestStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Deserted | Self::Memory => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::QueueFull { .. }
+            | Self::QueueTimeout { .. }
+            | Self::NoPrimary
+            | Self::Deserted
+            | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestContent { too_large: true, .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestContent { too_large: false, .. } => StatusCode::BAD_REQUEST,
         }
@@ -160,6 +170,7 @@ impl FetchError {
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Broken { .. }
+            | Self::NoPrimary
             | Self::Deserted
             | Self::RequestContent { too_large: false, .. } => None,
         }
@@ -180,6 +191,7 @@ impl FetchError {
             Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::RequestContent { .. }
+            | Self::NoPrimary
             | Self::Deserted
             | Self::Memory => false,
         }
@@ -200,6 +212,7 @@ impl FetchError {
             Self::RequestStalled { .. } => "request-stalled",
             Self::Broken { .. } => "broken",
             Self::RequestContent { .. } => "request-content",
+            Self::NoPrimary => "no-primary",
             Self::Deserted => "deserted",
             Self::Memory => "memory",
         }

@@ -7,12 +7,15 @@
 
 #[cfg(test)]
 mod origins {
+    mod balance;
+    mod checks;
     mod content;
     mod faults;
     mod filling;
     mod invalidation;
     mod memory;
     mod pool;
+    mod protection;
     mod sharing;
     mod short_way;
     mod sockets;

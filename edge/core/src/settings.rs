@@ -6,6 +6,14 @@
 //! `x-words` (allowed beside the kind) and `x-example` (for a key that has no default);
 //! [`crate::site`] turns them into the values that the law uses.
 
+mod check;
+mod servers;
+
+pub use self::{
+    check::{OriginCheckKind, OriginCheckMethod, OriginCheckSettings},
+    servers::{BalanceWord, ConcurrencyWord, RoleWord, ServerForm, ServerSettings, ServerTable},
+};
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
@@ -182,9 +190,10 @@ pub struct SiteSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OriginSettings {
-    /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn.
-    #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
-    pub servers: Vec<String>,
+    /// The servers, each as `http://host[:port]` or `https://host[:port]`, or as a table that says
+    /// more.
+    #[schemars(length(min = 1), extend("x-example" = ["https://origin.shop.example"]))]
+    pub servers: Vec<ServerSettings>,
     /// The Host that is sent: `server` (the server's own name), `client` (the client's Host in
     /// lower case, without its port, because no response is told from another by them), or a name.
     #[serde(default = "OriginSettings::default_host")]
@@ -231,7 +240,8 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_ejection_failures")]
     #[schemars(range(min = 1, max = 1000))]
     pub ejection_failures: u32,
-    /// How long a failing server is left out; while all are left out, all are tried.
+    /// How long a failing server is left out, doubled each time that it is so again soon; while all
+    /// are left out, all are tried.
     #[serde(default = "OriginSettings::default_ejection_time", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1h"))]
     pub ejection_time: Duration,
@@ -239,6 +249,69 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_retry_percent")]
     #[schemars(range(min = 0, max = 100))]
     pub retry_percent: u32,
+    /// How a server is chosen among those that may have a request and are up.
+    #[serde(default)]
+    pub balance: BalanceWord,
+    /// With `hash`: the requests that a server may have at once, in percent of its share of all,
+    /// before more of its keys go to the next.
+    #[serde(default = "OriginSettings::default_hash_load_max")]
+    #[schemars(range(min = 100, max = 1000))]
+    pub hash_load_max: u32,
+    /// The share of a group's servers, in percent of their weight, that have to be up for it to take
+    /// all that comes; below it, the next group takes the rest in proportion.
+    #[serde(default = "OriginSettings::default_group_up_min")]
+    #[schemars(range(min = 1, max = 100))]
+    pub group_up_min: u32,
+    /// How long the primaries have to be down before a standby takes over.
+    #[serde(default = "OriginSettings::default_takeover_after", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
+    pub takeover_after: Duration,
+    /// The longest time that a server is left out for failing, where `ejection_time` is less.
+    #[serde(default = "OriginSettings::default_ejection_time_max", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1 day"))]
+    pub ejection_time_max: Duration,
+    /// How many of the servers may be left out at once, in percent, but one of several always.
+    #[serde(default = "OriginSettings::default_ejection_share_max")]
+    #[schemars(range(min = 1, max = 100))]
+    pub ejection_share_max: u32,
+    /// Leaves a server out whose errors are so many percent of its requests more than the errors of
+    /// the others are of theirs; never the last one. Errors are failures and `error_statuses`.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100), extend("x-example" = 30))]
+    pub ejection_error_percent: Option<u32>,
+    /// Leaves a server out whose first byte takes so many times as long as the median of the others'
+    /// does; never the last one.
+    #[serde(default)]
+    #[schemars(range(min = 2, max = 1000), extend("x-example" = 5))]
+    pub ejection_latency_factor: Option<u32>,
+    /// The requests to a server within `ejection_window` without which these two are not judged.
+    #[serde(default = "OriginSettings::default_ejection_requests_min")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub ejection_requests_min: u32,
+    /// The time that these two look back on; up to twice as much counts.
+    #[serde(default = "OriginSettings::default_ejection_window", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    pub ejection_window: Duration,
+    /// Statuses, from 500 to 599, that are tried again on another server where the method allows, and
+    /// count for `ejection_error_percent`. If none does better the client gets the first.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub error_statuses: Vec<u16>,
+    /// How long a server that was down takes to be back at its whole share; 0 for at once.
+    #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
+    pub slow_start: Duration,
+    /// How many requests a server may have at once; what is more waits for it in the queue.
+    #[serde(default)]
+    pub concurrency: ConcurrencyWord,
+    /// A GET that has no response after this time is sent to another server as well, if one is free,
+    /// and the first response counts; within `retry_percent`. Without it none is.
+    #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "5m", "x-example" = "500ms"))]
+    pub hedge_after: Option<Duration>,
+    /// How each server is asked whether it works. Without it only requests tell.
+    #[serde(default)]
+    pub check: Option<OriginCheckSettings>,
 }
 
 impl OriginSettings {
@@ -274,6 +347,27 @@ impl OriginSettings {
     }
     fn default_retry_percent() -> u32 {
         10
+    }
+    fn default_hash_load_max() -> u32 {
+        125
+    }
+    fn default_group_up_min() -> u32 {
+        70
+    }
+    fn default_ejection_time_max() -> Duration {
+        Duration::from_secs(300)
+    }
+    fn default_ejection_share_max() -> u32 {
+        100
+    }
+    fn default_ejection_requests_min() -> u32 {
+        20
+    }
+    fn default_ejection_window() -> Duration {
+        Duration::from_secs(10)
+    }
+    fn default_takeover_after() -> Duration {
+        Duration::from_secs(10)
     }
 }
 

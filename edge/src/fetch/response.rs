@@ -15,12 +15,14 @@ use edge_core::site::OriginPlan;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{FetchError, chain, content::Watch, link::Link, server::Server};
+use super::{
+    FetchError, chain,
+    content::Watch,
+    link::Link,
+    server::{Seat, Server},
+};
 use crate::store::budget::Charge;
 
 /// Checks what hyper leaves to us and hands the body its connection.
@@ -122,7 +124,7 @@ pub(super) struct Lease {
     pub(super) server: Arc<Server>,
     pub(super) plan: Arc<OriginPlan>,
     pub(super) link: Link,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Seat,
     /// What becomes of the request's content.
     pub(super) watch: Arc<Watch>,
     /// The memory that the exchange may take.

@@ -386,6 +386,7 @@ pub(super) fn detail_of(error: &FetchError) -> Detail {
         | FetchError::Connect { .. }
         | FetchError::Tls { .. }
         | FetchError::Broken { .. }
+        | FetchError::NoPrimary
         | FetchError::RequestContent { .. } => Detail::Unreachable,
     }
 }

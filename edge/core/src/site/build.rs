@@ -3,21 +3,16 @@
 //! In: [`SiteSettings`] and [`EdgeSettings`]. Out: a site, or all [`Problem`]s. Bounds of numbers
 //! are the schema's business; what is checked here is what a value cannot be built without.
 
-use std::{borrow::Cow, net::Ipv6Addr, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use humantime_serde::re::humantime;
 
-use super::{
-    Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule, ServerAddress,
-    Site, SiteId, path,
-};
+use super::{HostPattern, PathPattern, Policy, Problem, Rule, Site, SiteId, origin, path};
 use crate::{
     forward::is_of_peer,
     key::{NamePattern, Parameters, QueryPlan},
-    settings::{
-        EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
-    },
+    settings::{EdgeSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings},
 };
 
 impl Site {
@@ -38,7 +33,7 @@ impl Site {
             faults.add("name".to_owned(), &settings.name, "a DNS label: a-z, 0-9 and inner -");
         }
         let hosts = hosts(&settings.hosts, &mut faults);
-        let origin = origin(&settings.origin, &mut faults);
+        let origin = origin::plan(&settings.origin, &mut faults);
         let mut rules = Vec::new();
         for (index, rule) in settings.rules.iter().enumerate() {
             let at = format!("rule[{index}]");
@@ -110,10 +105,10 @@ impl Default for Policy {
 
 /// What was found wrong so far.
 #[derive(Default)]
-struct Faults(Vec<Problem>);
+pub(super) struct Faults(pub(super) Vec<Problem>);
 
 impl Faults {
-    fn add(&mut self, at: String, value: &str, allowed: &str) {
+    pub(super) fn add(&mut self, at: String, value: &str, allowed: &str) {
         self.0.push(Problem { at, message: format!("\"{value}\" is not {allowed}") });
     }
 }
@@ -136,94 +131,8 @@ fn hosts(texts: &[String], faults: &mut Faults) -> Vec<HostPattern> {
     hosts
 }
 
-fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
-    let mut servers = Vec::new();
-    for (index, text) in settings.servers.iter().enumerate() {
-        match ServerAddress::parse(text) {
-            Some(server) => servers.push(server),
-            None => faults.add(
-                format!("origin.servers[{index}]"),
-                text,
-                "http://host[:port] or https://host[:port]",
-            ),
-        }
-    }
-    if settings.servers.is_empty() {
-        let message = "at least one server".to_owned();
-        faults.0.push(Problem { at: "origin.servers".to_owned(), message });
-    }
-    if let Some(sni) = &settings.sni
-        && !is_name(sni)
-    {
-        faults.add("origin.sni".to_owned(), sni, "a host name");
-    }
-    OriginPlan {
-        servers,
-        host: host_choice(&settings.host, faults),
-        sni: settings.sni.clone(),
-        ca: settings.ca.clone(),
-        connections_max: settings.connections_max,
-        queue_max: settings.queue_max,
-        queue_timeout: settings.queue_timeout,
-        connect_timeout: settings.connect_timeout,
-        first_byte_timeout: settings.first_byte_timeout,
-        idle_timeout: settings.idle_timeout,
-        keep_alive: settings.keep_alive,
-        ejection_failures: settings.ejection_failures,
-        ejection_time: settings.ejection_time,
-        retry_percent: settings.retry_percent,
-    }
-}
-
-fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {
-    match text {
-        "server" => return HostChoice::Server,
-        "client" => return HostChoice::Client,
-        _ => {}
-    }
-    // The operator's own form is sent, port included.
-    let value = Host::parse(text).and_then(|_| HeaderValue::from_str(text).ok());
-    value.map_or_else(
-        || {
-            faults.add("origin.host".to_owned(), text, "server, client or a host name");
-            HostChoice::Server
-        },
-        HostChoice::Name,
-    )
-}
-
-impl ServerAddress {
-    /// Reads `http://host[:port]` or `https://host[:port]`, a slash at its end allowed.
-    #[must_use]
-    pub fn parse(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return None,
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let host = Host::parse(authority)?;
-        let default = if tls { 443 } else { 80 };
-        let after_address = authority.rsplit(']').next().unwrap_or_default();
-        let port = match after_address.split_once(':') {
-            Some((_, digits)) => digits.parse().ok().filter(|port| *port != 0)?,
-            None => default,
-        };
-        let name = host.as_str();
-        let authority = if port == default { name.to_owned() } else { format!("{name}:{port}") };
-        let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-        (is_name(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some(Self {
-            tls,
-            host,
-            port,
-            authority,
-        })
-    }
-}
-
 /// A host name or an IPv4 address, as DNS and certificates know them.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
