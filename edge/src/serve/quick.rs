@@ -33,6 +33,9 @@ use crate::{
 /// What a head has beside the stored lines: status line, Age, Cache-Status.
 const HEAD_BYTES: usize = 192;
 
+/// Content of so many bytes at most goes out in one piece with its head. A slow client holds a copy of it.
+const FRONT_BYTES_MAX: usize = 2048;
+
 /// Bytes of a refused target that are recorded.
 const REFUSED_BYTES: usize = 1024;
 
@@ -148,7 +151,9 @@ impl Desk {
         (method, key): (&Method, Option<&CacheKey>),
         mut record: Box<Record>,
     ) -> Reply<Hit> {
-        let mut head = Vec::with_capacity(HEAD_BYTES.saturating_add(stored.lines().len()));
+        let front = usize::try_from(stored.body.length()).ok().filter(|it| *it <= FRONT_BYTES_MAX);
+        let head_bytes = HEAD_BYTES.saturating_add(stored.lines().len());
+        let mut head = Vec::with_capacity(head_bytes.saturating_add(front.unwrap_or(0)));
         let made;
         let (status, fields) = match answer {
             Answer::Whole => {

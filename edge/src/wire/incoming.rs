@@ -163,6 +163,9 @@ impl<S, Q: Quick> Io<S, Q> {
                         return at + head.bytes;
                     }
                     self.begin(head);
+                    if self.is_alone {
+                        return at;
+                    }
                 }
                 Ok(Admitted::Content(bytes)) => {
                     self.incoming.cleared = bytes;
