@@ -151,16 +151,19 @@ impl Desk {
         (method, key): (&Method, Option<&CacheKey>),
         mut record: Box<Record>,
     ) -> Reply<Hit> {
-        let front = usize::try_from(stored.body.length()).ok().filter(|it| *it <= FRONT_BYTES_MAX);
-        let head_bytes = HEAD_BYTES.saturating_add(stored.lines().len());
-        let mut head = Vec::with_capacity(head_bytes.saturating_add(front.unwrap_or(0)));
+        let front = match answer {
+            Answer::Whole if *method == Method::GET => stored.body.small(FRONT_BYTES_MAX),
+            _ => None,
+        };
+        let bytes = HEAD_BYTES.saturating_add(stored.lines().len());
+        let mut head = Vec::with_capacity(bytes.saturating_add(front.map_or(0, <[u8]>::len)));
         let made;
         let (status, fields) = match answer {
             Answer::Whole => {
                 status_line(&mut head, stored.head.status);
                 head.extend_from_slice(stored.lines());
                 write_age(&mut head, stored.head.freshness.current_age(record.now));
-                (stored.head.status, &stored.head.fields)
+                (stored.head.status, stored.passes_cache_status().then_some(&stored.head.fields))
             }
             Answer::NotModified
             | Answer::PreconditionFailed
@@ -171,15 +174,17 @@ impl Desk {
                 status_line(&mut head, status);
                 write_lines(&mut head, &fields);
                 made = fields;
-                (status, &made)
+                (status, Some(&made))
             }
         };
         record.status = status;
         head.extend_from_slice(b"cache-status: ");
         answer::write_cache_status(&self.hall, fields, &record, key, &mut head);
         head.extend_from_slice(b"\r\n\r\n");
+        let head_bytes = head.len();
+        head.extend_from_slice(front.unwrap_or_default());
         let reader = match answer {
-            _ if *method == Method::HEAD => None,
+            _ if *method == Method::HEAD || front.is_some() => None,
             Answer::Whole => Some(stored.body.reader()),
             Answer::Part(span) => Some(stored.body.reader_of(*span)),
             Answer::Parts(_)
@@ -187,9 +192,12 @@ impl Desk {
             | Answer::PreconditionFailed
             | Answer::NotSatisfiable => None,
         };
-        let left = reader.as_ref().map_or(0, BodyReader::left);
+        let left = match (front, &reader) {
+            (Some(front), _) => front.len() as u64,
+            (None, reader) => reader.as_ref().map_or(0, BodyReader::left),
+        };
         record.complete = left == 0;
-        Reply { head, content: Hit { reader, left, record } }
+        Reply { front: head, head_bytes, content: Hit { reader, left, record } }
     }
 }
 

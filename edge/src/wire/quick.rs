@@ -69,10 +69,12 @@ pub trait Content: Send + Unpin + 'static {
 
 /// A response to be written.
 pub struct Reply<C> {
-    /// Its head, to the empty line. Content that fits in what is left of its capacity is copied behind it: the kernel
-    /// takes one small piece for less than several.
-    pub head: Vec<u8>,
-    /// Its content; the head says how long it is.
+    /// Its head, to the empty line, and what there may be of its content behind it: the kernel takes one small piece
+    /// for less than several.
+    pub front: Vec<u8>,
+    /// How much of `front` is the head.
+    pub head_bytes: usize,
+    /// The rest of its content; the head says how long all of it is. All that is accepted is told it.
     pub content: C,
 }
 
@@ -165,7 +167,7 @@ impl Content for Nothing {
 
 /// A response that is being written.
 pub(super) struct Sending<C> {
-    /// The head, and content that found room behind it.
+    /// The head, and the first of the content.
     front: Vec<u8>,
     front_sent: usize,
     head_bytes: usize,
@@ -180,8 +182,8 @@ impl<C: Content> Sending<C> {
     fn new(reply: Reply<C>) -> Self {
         let pieces = [const { Bytes::new() }; PIECES];
         Self {
-            head_bytes: reply.head.len(),
-            front: reply.head,
+            head_bytes: reply.head_bytes,
+            front: reply.front,
             front_sent: 0,
             content: reply.content,
             pieces,
@@ -192,11 +194,7 @@ impl<C: Content> Sending<C> {
 
     fn fill(&mut self) {
         while !self.is_drained && self.taken < PIECES {
-            let room = self.front.capacity() - self.front.len();
             match (self.content.next(), self.pieces.get_mut(self.taken)) {
-                (Some(piece), _) if self.taken == 0 && piece.len() <= room => {
-                    self.front.extend_from_slice(&piece);
-                }
                 (Some(piece), Some(place)) => {
                     *place = piece;
                     self.taken += 1;
