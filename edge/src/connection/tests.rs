@@ -33,6 +33,7 @@ mod asking;
 mod closing;
 mod draining;
 mod floods;
+mod holding;
 mod reading;
 mod refusals;
 mod sending;

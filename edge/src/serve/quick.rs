@@ -26,7 +26,7 @@ use super::{Connection, Found, Hall, Head, KEY, answer, record};
 use crate::{
     record::Record,
     snapshot::Snapshot,
-    store::{BodyReader, CACHE_STATUS, StoredResponse},
+    store::{BodyReader, CACHE_STATUS, StoredResponse, budget::Charge},
     wire::{self, RawHead, Reply, Told},
 };
 
@@ -43,13 +43,15 @@ const REFUSED_BYTES: usize = 1024;
 pub struct Desk {
     hall: Arc<Hall>,
     connection: Arc<Connection>,
+    /// For what the connection holds of its client's.
+    held: Option<Charge>,
 }
 
 impl Desk {
     /// Answers what comes on `connection`.
     #[must_use]
     pub fn new(hall: Arc<Hall>, connection: Arc<Connection>) -> Self {
-        Self { hall, connection }
+        Self { hall, connection, held: None }
     }
 }
 
@@ -107,6 +109,14 @@ impl wire::Quick for Desk {
             record.complete = true;
         }
         Told { date: Some(now.to_http_date()), request_id: Some(request_id) }
+    }
+
+    fn holds(&mut self, bytes: usize) -> bool {
+        self.held = None;
+        if bytes > 0 {
+            self.held = self.hall.room.reserve_waiting(bytes);
+        }
+        bytes == 0 || self.held.is_some()
     }
 }
 

@@ -48,6 +48,10 @@ pub trait Quick: Send + Unpin + 'static {
     /// A request is refused here. `head` is what came of it, unless the service has it already and only its content
     /// is at fault. Takes note, and says what the refusal tells beside its status.
     fn refused(&mut self, refusal: Refusal, head: Option<&[u8]>) -> Told;
+
+    /// The connection holds so many bytes of its client's now, beside what every connection may. Says whether there is
+    /// memory for them.
+    fn holds(&mut self, bytes: usize) -> bool;
 }
 
 /// What a refusal tells beside its status.
@@ -150,6 +154,10 @@ impl Quick for Never {
 
     fn refused(&mut self, _refusal: Refusal, _head: Option<&[u8]>) -> Told {
         Told::default()
+    }
+
+    fn holds(&mut self, _bytes: usize) -> bool {
+        true
     }
 }
 

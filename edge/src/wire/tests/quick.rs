@@ -40,6 +40,10 @@ impl Quick for Shelf {
     fn refused(&mut self, _refusal: Refusal, _head: Option<&[u8]>) -> Told {
         Told::default()
     }
+
+    fn holds(&mut self, _bytes: usize) -> bool {
+        true
+    }
 }
 
 impl Content for Pages {
