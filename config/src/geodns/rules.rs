@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use geodns_core::settings::{Believe, CheckKind, CheckSettings};
 
-use super::{Given, Sound};
+use super::{Given, Sound, law};
 use crate::{check::Findings, cross, kind::Complaint, tree};
 
 /// Checks them all.
@@ -33,6 +33,9 @@ pub(super) fn check(given: &Given<'_, '_>, sound: &Sound, findings: &mut Finding
     not_longer(given, least, most, findings);
     ttls(given, sound, findings);
     believed(given, sound, findings);
+    for problem in settings.unfoldable_networks() {
+        law::tell(given.root, &problem.at, &problem.message, findings);
+    }
 }
 
 /// A server without listeners or zones answers nothing.
