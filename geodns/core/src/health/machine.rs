@@ -15,6 +15,8 @@ use crate::{
 
 /// Changes that are remembered for flap counting.
 const CHANGES_KEPT: usize = 16;
+/// Attempts without a result after which nobody waits for the first one.
+const BLIND_MAX: u32 = 10;
 
 /// The state of one address on one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Machine {
     state: StateWord,
     since: Moment,
     has_result: bool,
+    /// Attempts so far that came to none.
+    blind: u32,
     /// Whether probes said so, these or those of other checks, and nobody guessed.
     is_seen: bool,
     /// Results in a row that speak against the state.
@@ -40,6 +44,7 @@ impl Machine {
             state: check.before,
             since: now,
             has_result: false,
+            blind: 0,
             is_seen: false,
             against: 0,
             recovered: false,
@@ -85,6 +90,17 @@ impl Machine {
             *newest = Some(now);
         }
         Some(said)
+    }
+
+    /// Notes that a probe came to no result: nothing is known that was not before.
+    pub(super) const fn blind(&mut self) {
+        self.blind = self.blind.saturating_add(1);
+    }
+
+    /// Whether its first result is still to be waited for: none has come, and one may.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        !self.has_result && self.blind < BLIND_MAX
     }
 
     /// Up or down.

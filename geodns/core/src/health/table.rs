@@ -153,6 +153,13 @@ impl HealthTable {
         Some(Change { target, state })
     }
 
+    /// Notes that the target at `index` could not be probed.
+    pub fn blind(&mut self, index: usize) {
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.blind();
+        }
+    }
+
     /// Takes what the target at `index` reported of its load.
     pub fn report(&mut self, index: usize, load: PerMille, now: Moment) {
         if let Some(last) = self.loads.get_mut(index) {
@@ -171,10 +178,11 @@ impl HealthTable {
         self.orders.get(pop).copied().unwrap_or_default()
     }
 
-    /// Whether every target has a result: before that, what is up is a guess.
+    /// Whether every target has a result, or cannot be had one of: before that, what is up is a
+    /// guess that may soon be mended.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.machines.iter().all(Machine::has_result)
+        !self.machines.iter().any(Machine::is_awaited)
     }
 
     /// When an order ends next, and standings must be made anew.
