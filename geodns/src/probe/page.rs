@@ -46,9 +46,8 @@ fn changes(pops: &[PopStatus], scrape: &mut Scrape<'_>) -> fmt::Result {
     let mut family = scrape.counter("dns_health_changes", help)?;
     for pop in pops {
         for address in &pop.addresses {
-            let changes = address.checks.iter().map(|check| check.changes).sum();
             let ip = address.address.to_string();
-            family.sample(&[("pop", pop.name.as_str()), ("address", &ip)], changes)?;
+            family.sample(&[("pop", pop.name.as_str()), ("address", &ip)], address.changes)?;
         }
     }
     Ok(())

@@ -342,6 +342,7 @@ async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
     }
     play.set(1, Manner::Answers);
     play.until(1, Duration::from_secs(30), |pop| pop.v4.enough).await;
+    assert_eq!(play.prober.status()[1].addresses[0].changes, 2, "by whatever check");
 }
 
 #[tokio::test(start_paused = true)]
