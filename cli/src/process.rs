@@ -25,7 +25,6 @@ use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
     descriptors,
-    drain::Drained,
     files::Watcher,
     log::Log,
     metrics::Metrics,
@@ -290,22 +289,19 @@ async fn last_answer(dns: Option<&Dns>, until: Instant, cut: impl Future<Output 
     }
 }
 
-/// Drains the GeoDNS server, `until` then or until `cut` ends; says what was left.
+/// Drains the GeoDNS server, `until` then or until `cut` ends; says how many connections were left.
 async fn drain_dns(dns: Option<&Dns>, until: Instant, cut: impl Future<Output = ()>) -> usize {
-    let Some(drain) = dns.map(Dns::drain) else { return 0 };
+    let Some(dns) = dns else { return 0 };
+    let drain = dns.drain();
     drain.start();
-    let drained = tokio::select! {
-        drained = drain.wait(until.saturating_duration_since(Instant::now())) => drained,
-        () = cut => {
-            drain.stop();
-            drain.wait(Duration::ZERO).await
-        }
-    };
-    drain.stop();
-    match drained {
-        Drained::Complete => 0,
-        Drained::Partial { remaining } => remaining,
+    tokio::select! {
+        _ = drain.wait(until.saturating_duration_since(Instant::now())) => {}
+        () = cut => {}
     }
+    // The connections are waited for by the server's own drain; stopping would hide them.
+    let left = dns.server().shared().drain().left();
+    drain.stop();
+    left
 }
 
 /// The file descriptors that the settings can come to need.
