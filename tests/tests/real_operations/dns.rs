@@ -113,7 +113,7 @@ fn connections_of_dns_that_the_deadline_cuts_are_told_and_nothing_else_is() {
 #[test]
 fn as_long_as_dns_is_answered_the_edge_takes_requests() {
     let origin = gated(&Arc::default()).unwrap();
-    let (mut node, _dns) = both(origin.address, "1h", "1h").unwrap();
+    let (mut node, _dns) = both(origin.address, "1h", "30m").unwrap();
     node.process.signal(Signal::Terminate).unwrap();
     wait_for(
         "readiness to go off",
