@@ -15,10 +15,9 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 25] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
-    ("node.drain_deadline", |a, b| a.node.drain_deadline == b.node.drain_deadline),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
     ("edge.memory", |a, b| edges_agree(a, b, |a, b| a.memory == b.memory)),
     ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
@@ -97,7 +96,7 @@ mod tests {
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
         ("node.addresses", "[\"192.0.2.6\"]", true),
-        ("node.drain_deadline", "\"1s\"", false),
+        ("node.drain_deadline", "\"1s\"", true),
         ("edge.listen", "[\"127.0.0.1:81\"]", false),
         ("edge.memory", "\"1 GiB\"", false),
         ("edge.object_bytes_max", "\"1 MiB\"", true),
