@@ -311,7 +311,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         cdn_id: Arc::from(plan.cdn_id.as_str()),
         clock: Clock::system(),
         fills: ground.fills.clone(),
-        connector: Arc::new(Tcp),
+        connector: Arc::new(Tcp::new(ground.fills.clone())),
         workers: ground.workers.get(),
         access_log: ground.access_log.clone(),
         own_addresses: ground.own.clone(),

@@ -91,7 +91,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 43] = [
+    const OTHER: [(&str, &str, bool); 46] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -109,6 +109,9 @@ mod tests {
         ("edge.cache_status_key", "true", true),
         ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
+        ("edge.resolvers", "[\"127.0.0.1:53\"]", true),
+        ("edge.resolved_ttl_min", "\"3s\"", true),
+        ("edge.resolved_ttl_max", "\"33s\"", true),
         ("edge.limits.header_bytes_max", "\"17 KiB\"", true),
         ("edge.limits.header_count_max", "33", true),
         ("edge.limits.uri_bytes_max", "\"1 KiB\"", true),

@@ -10,6 +10,7 @@ pub mod content;
 pub mod filling;
 mod freshen;
 mod link;
+pub mod names;
 pub mod pool;
 pub mod response;
 pub mod retry;
@@ -18,6 +19,7 @@ pub mod server;
 pub mod sharing;
 pub mod slot;
 pub mod table;
+pub mod tls;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 

@@ -60,6 +60,18 @@ pub struct EdgeSettings {
     /// origins may be reached at.
     #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
     pub origin_networks_allowed: Vec<IpNet>,
+    /// Resolvers that are asked for the names of origins, over UDP and TCP, instead of the system's;
+    /// what the hosts file says comes before either.
+    #[schemars(with = "Vec<String>", length(max = 16), extend("x-kind" = "socket-address"))]
+    pub resolvers: Vec<SocketAddr>,
+    /// The shortest time before an origin's name is resolved again, whatever its TTL.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    #[serde(with = "humantime_serde")]
+    pub resolved_ttl_min: Duration,
+    /// The longest time before an origin's name is resolved again, whatever its TTL.
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1 day"))]
+    #[serde(with = "humantime_serde")]
+    pub resolved_ttl_max: Duration,
     /// What a client may take of the edge.
     pub limits: LimitSettings,
 }
@@ -81,6 +93,9 @@ impl Default for EdgeSettings {
             cache_status_key: false,
             trusted_peers: Vec::new(),
             origin_networks_allowed: Vec::new(),
+            resolvers: Vec::new(),
+            resolved_ttl_min: Duration::from_secs(1),
+            resolved_ttl_max: Duration::from_secs(300),
             limits: LimitSettings::default(),
         }
     }
@@ -182,7 +197,9 @@ pub struct SiteSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OriginSettings {
-    /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn.
+    /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn; one that is
+    /// written `http+srv://name` or `https+srv://name` is where the SRV records of `_http._tcp` or
+    /// `_https._tcp` at that name lead (another service: `https+srv://_service._tcp.name`).
     #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
     pub servers: Vec<String>,
     /// The Host that is sent: `server` (the server's own name), `client` (the client's Host in

@@ -27,12 +27,13 @@ use tokio::{
 
 use super::{
     FetchError, chain,
-    connect::{AddressPolicy, Connect, TlsPlan},
+    connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     link::{Link, Signs},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::Server,
+    tls::TlsPlan,
 };
 use crate::store::{Memory, budget::Charge};
 
@@ -406,17 +407,17 @@ impl Pool {
         let limit = self.plan.connect_timeout;
         let charge = self.reserve(Link::cost(address.tls))?;
         let opening = async move {
-            let stream = world.connector.connect(&address, &world.policy).await?;
-            match tls.filter(|_| address.tls) {
-                Some(tls) => tls.wrap(stream, &address).await,
-                None => Ok(stream),
+            let mut opened = world.connector.connect(&address, &world.policy).await?;
+            if let Some(tls) = tls.filter(|_| address.tls) {
+                opened.stream = tls.wrap(opened.stream, &address).await?;
             }
+            Ok(opened)
         };
         // Called on the fills runtime, which has to own the socket.
-        let stream = timeout(limit, opening).await.map_err(|_elapsed| {
+        let opened = timeout(limit, opening).await.map_err(|_elapsed| {
             FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
         })??;
-        let link = Link::over(stream, &self.world.fills, charge).await.map_err(|error| {
+        let link = Link::over(opened, &self.world.fills, charge).await.map_err(|error| {
             FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
         })?;
         server.counts.connections.fetch_add(1, Ordering::Relaxed);

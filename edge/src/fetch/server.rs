@@ -218,7 +218,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::budget::Budget;
+    use crate::{fetch::connect::BoxedIo, store::budget::Budget};
 
     fn plan() -> OriginPlan {
         OriginPlan {
@@ -241,14 +241,14 @@ mod tests {
 
     #[tokio::test]
     async fn dropped_idle_connections_are_closed() {
-        let address =
-            ServerAddress { host: "a".into(), port: 80, tls: false, authority: "a:80".into() };
+        let address = ServerAddress::parse("http://a").unwrap();
         let server = Server::new(&address, &plan());
         let mut far_ends = Vec::new();
         for _ in 0..2 {
             let (near, far) = duplex(64);
             let charge = Budget::new(1).reserve(1).unwrap();
-            let link = Link::over(Box::new(near), &Handle::current(), charge).await;
+            let stream: BoxedIo = Box::new(near);
+            let link = Link::over(stream.into(), &Handle::current(), charge).await;
             server.put_back(link.unwrap());
             far_ends.push(far);
         }

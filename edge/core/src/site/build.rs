@@ -144,7 +144,7 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
             None => faults.add(
                 format!("origin.servers[{index}]"),
                 text,
-                "http://host[:port] or https://host[:port]",
+                "http://host[:port] or https://host[:port], or http+srv://name or https+srv://name",
             ),
         }
     }
@@ -193,17 +193,23 @@ fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {
 }
 
 impl ServerAddress {
-    /// Reads `http://host[:port]` or `https://host[:port]`, a slash at its end allowed.
+    /// Reads `http://host[:port]`, or `http+srv://name` for a service, or the same with `https`; a
+    /// slash at its end is allowed.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
+        let (tls, is_service) = match scheme {
+            "http" => (false, false),
+            "https" => (true, false),
+            "http+srv" => (false, true),
+            "https+srv" => (true, true),
             _ => return None,
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let host = Host::parse(authority)?;
+        if is_service {
+            return Self::of_service(tls, authority, host.as_str());
+        }
         let default = if tls { 443 } else { 80 };
         let after_address = authority.rsplit(']').next().unwrap_or_default();
         let port = match after_address.split_once(':') {
@@ -213,12 +219,34 @@ impl ServerAddress {
         let name = host.as_str();
         let authority = if port == default { name.to_owned() } else { format!("{name}:{port}") };
         let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let service = None;
         (is_name(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some(Self {
             tls,
             host,
             port,
+            service,
             authority,
         })
+    }
+
+    /// A service by its own name, `_service._tcp.name`, or by that of its domain. The domain is who
+    /// is asked for, by Host and in the certificate: what SRV records say is not authentic
+    /// (RFC 6125 §6.2.1, RFC 9525 §6.1).
+    fn of_service(tls: bool, authority: &str, name: &str) -> Option<Self> {
+        let has_letters = name.rsplit('.').next()?.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if authority.contains([':', '[']) || !is_name(name) || !has_letters {
+            return None;
+        }
+        let (default, port) = if tls { ("_https", 443) } else { ("_http", 80) };
+        let (service, host) = if name.starts_with('_') {
+            let (_, rest) = name.split_once('.')?;
+            let host = rest.strip_prefix("_tcp.")?;
+            (name.to_owned(), host.to_owned())
+        } else {
+            (format!("{default}._tcp.{name}"), name.to_owned())
+        };
+        let authority = host.clone();
+        (!host.is_empty()).then_some(Self { tls, host, port, service: Some(service), authority })
     }
 }
 

@@ -1,0 +1,10 @@
+//! A real node and the ways to its origins: names that change, real resolvers.
+//!
+//! In: a running node, unbound, origins that keep their connections. Out: what clients got meanwhile.
+//! Always holds: every wait has a deadline.
+//! Clause: docs/operate.md *Names of origins*.
+
+#[cfg(test)]
+mod real_origins {
+    mod names;
+}
