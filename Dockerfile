@@ -6,6 +6,7 @@ WORKDIR /src
 # rust-toolchain.toml stays outside: the image is the pinned compiler already,
 # and the file would make rustup fetch the components that only developers need.
 COPY Cargo.toml Cargo.lock ./
+COPY ground ground
 COPY edge edge
 COPY geodns geodns
 COPY origin-mock origin-mock

@@ -9,12 +9,12 @@
 //! perhaps a report of load.
 
 mod compose;
-pub mod machine;
 pub mod operator;
 pub mod report;
-pub mod schedule;
 mod table;
 #[cfg(test)]
 mod tests;
+
+pub use ground::{machine, schedule};
 
 pub use self::table::{Change, HealthTable, Target};

@@ -12,7 +12,6 @@ pub mod fleet;
 pub mod health;
 pub mod limit;
 pub mod locate;
-pub mod moment;
 mod nets;
 pub mod problem;
 pub mod route;
@@ -22,3 +21,6 @@ pub mod standing;
 pub mod wire;
 pub mod zone;
 pub mod zonefile;
+
+// What this law shares with that of caching has its place here under the names of its rooms.
+pub use ground::moment;

@@ -28,13 +28,14 @@ pub mod https;
 pub mod load;
 pub mod nearest;
 pub mod priority;
-pub mod rendezvous;
 pub mod slate;
 pub mod sticky;
 #[cfg(test)]
 mod tests;
 pub mod up;
 pub mod weight;
+
+pub use ground::rendezvous;
 
 pub use self::explain::{Explained, Phase, Step};
 

@@ -15,7 +15,7 @@ mod route;
 mod transport;
 
 pub use self::{
-    check::{CheckKind, CheckMethod, CheckSettings, HealthSettings, StateWord},
+    check::{CheckKind, CheckMethod, CheckSettings, HealthSettings},
     identity::{CookieSecret, CookieSettings, Identity},
     map::{MapSettings, PreferSettings},
     pop::{FenceSettings, HttpsSettings, LocationSettings, PopSettings},
@@ -23,6 +23,7 @@ pub use self::{
     route::{AllDown, RouteSettings},
     transport::{QueryLogSettings, QueryTarget, TlsSettings},
 };
+pub use ground::state::StateWord;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 

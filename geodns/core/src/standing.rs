@@ -7,16 +7,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use ground::state::PerMille;
+
 use crate::fleet::{HttpsView, PopId};
-
-/// A share, in thousandths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PerMille(pub u16);
-
-impl PerMille {
-    /// All of it.
-    pub const ALL: Self = Self(1000);
-}
 
 /// How all PoPs of a fleet view stand.
 #[derive(Clone, Debug, Default, PartialEq)]

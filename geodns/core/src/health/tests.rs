@@ -3,9 +3,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use proptest::prelude::*;
-
-use super::{machine::Machine, operator::Order, *};
+use super::{operator::Order, *};
 use crate::{
     fleet::{FleetView, Load, PopView},
     moment::Moment,
@@ -19,77 +17,6 @@ fn check(rise: u32, fall: u32) -> CheckSettings {
 
 fn at(seconds: u64) -> Moment {
     Moment::from_millis(seconds * 1000)
-}
-
-/// The states after each of a row of results, `+` passed and `-` failed.
-fn states(check: &CheckSettings, results: &str) -> String {
-    let mut machine = Machine::new(check, at(0));
-    let step = |(second, result): (u64, char)| {
-        machine.take(check, result == '+', at(second));
-        machine.check_invariants(check);
-        let state = if machine.state() == StateWord::Up { 'U' } else { 'D' };
-        if machine.in_doubt() { state.to_ascii_lowercase() } else { state }
-    };
-    (1..).zip(results.chars()).map(step).collect()
-}
-
-#[test]
-fn a_state_changes_after_as_many_results_in_a_row() {
-    // Lower case is in doubt.
-    let rows = [
-        ("the first result decides alone", 2, 3, "-", "D"),
-        ("and so does the first pass", 2, 3, "+", "U"),
-        ("fall", 2, 3, "+---", "UuuD"),
-        ("a pass between begins anew", 2, 3, "+--+---", "UuuUuuD"),
-        ("rise", 2, 3, "-++", "DdU"),
-        ("a failure between begins anew", 3, 1, "-++-+++", "DddDddU"),
-        ("one of each", 1, 1, "+-+-", "UDUD"),
-        ("and back", 2, 2, "+--++--", "UuDdUuD"),
-    ];
-    for (name, rise, fall, results, expected) in rows {
-        assert_eq!(states(&check(rise, fall), results), expected, "{name}");
-    }
-    let down_first = CheckSettings { before: StateWord::Down, ..check(3, 3) };
-    let machine = Machine::new(&down_first, at(0));
-    assert_eq!(
-        (machine.state(), machine.in_doubt(), machine.has_result()),
-        (StateWord::Down, true, false)
-    );
-    assert_eq!(states(&down_first, "+"), "U");
-}
-
-#[test]
-fn changes_are_counted_and_forgotten() {
-    let check = check(1, 1);
-    let mut machine = Machine::new(&check, at(0));
-    for second in 1..=40 {
-        machine.take(&check, second % 2 == 0, at(second));
-    }
-    assert_eq!(machine.changes(), 40);
-    let flaps = |window, now| machine.flaps(Duration::from_secs(window), at(now));
-    assert_eq!(flaps(9, 40), 10);
-    assert_eq!(flaps(1_000, 40), 16, "as many as are remembered");
-    assert_eq!(flaps(9, 100), 0);
-}
-
-#[test]
-fn what_comes_back_ramps_up_and_what_begins_does_not() {
-    let check = check(1, 1);
-    let ramp = Duration::from_secs(100);
-    let mut machine = Machine::new(&check, at(0));
-    machine.take(&check, true, at(0));
-    assert_eq!(machine.ramp(ramp, at(1)), PerMille::ALL);
-    machine.take(&check, false, at(10));
-    machine.take(&check, true, at(20));
-    let rows = [(20, 1), (21, 10), (70, 500), (119, 990), (120, 1000), (10_000, 1000)];
-    for (now, share) in rows {
-        assert_eq!(machine.ramp(ramp, at(now)), PerMille(share), "{now}");
-    }
-    assert_eq!(machine.ramp(Duration::ZERO, at(20)), PerMille::ALL);
-    let down_first = CheckSettings { before: StateWord::Down, ..check };
-    let mut begins = Machine::new(&down_first, at(0));
-    begins.take(&down_first, true, at(5));
-    assert_eq!(begins.ramp(ramp, at(5)), PerMille::ALL);
 }
 
 /// Two PoPs: `a` with two IPv4 addresses and one IPv6, `b` with one IPv4.
@@ -379,32 +306,6 @@ fn a_check_that_is_worded_anew_neither_revives_nor_kills_at_once() {
     assert_eq!((changes(&none, "192.0.2.9"), changes(&none, "192.0.2.1")), (2, 1));
     let gone = none.renewed(&FleetView::default(), &[], at(61));
     assert_eq!(changes(&gone, "192.0.2.9"), 0);
-}
-
-proptest! {
-    #[test]
-    fn a_machine_is_always_in_order(
-        rise in 1..5_u32, fall in 1..5_u32, up_first: bool, results in prop::collection::vec(any::<bool>(), 0..80),
-    ) {
-        let before = if up_first { StateWord::Up } else { StateWord::Down };
-        let check = CheckSettings { before, ..check(rise, fall) };
-        let mut machine = Machine::new(&check, at(0));
-        let mut said = Vec::new();
-        for (second, passed) in (1..).zip(results) {
-            let before = machine.state();
-            let change = machine.take(&check, passed, at(second));
-            machine.check_invariants(&check);
-            said.push(passed);
-            prop_assert_eq!(change.is_some(), machine.state() != before);
-            // The plain rule: after the first, as many of one kind in a row at the end.
-            if let Some(state) = change {
-                let needed = if state == StateWord::Up { rise } else { fall };
-                let count = said.iter().rev().take_while(|one| **one == passed).count();
-                prop_assert!(said.len() == 1 || count >= usize::try_from(needed).unwrap());
-            }
-            prop_assert!(machine.time_to_change(&check) >= check.interval);
-        }
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ground::state::{Pace, StateWord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -144,15 +145,22 @@ pub enum CheckMethod {
     Head,
 }
 
-/// Whether something answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StateWord {
-    /// It does.
-    #[default]
-    Up,
-    /// It does not.
-    Down,
+impl Pace for CheckSettings {
+    fn rise(&self) -> u32 {
+        self.rise
+    }
+    fn fall(&self) -> u32 {
+        self.fall
+    }
+    fn before(&self) -> StateWord {
+        self.before
+    }
+    fn interval(&self) -> Duration {
+        self.interval
+    }
+    fn jitter(&self) -> u32 {
+        self.jitter
+    }
 }
 
 /// `geodns.health`: what follows from probes.

@@ -37,6 +37,7 @@ impl Moment {
 }
 
 /// Whole milliseconds, clamped.
-pub(crate) fn millis(duration: Duration) -> u64 {
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

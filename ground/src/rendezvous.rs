@@ -1,15 +1,15 @@
 //! Highest random weight: who gets a client, so that it stays when others come and go.
 //!
-//! In: a key (a client's, a name's, or a draw) and a PoP's key and weight. Out: a score; the
-//! lowest wins. Each PoP's score depends on nothing but itself, so a PoP that leaves gives up only
-//! what it had, one that comes takes only what it wins, and a change of weight moves only the
-//! difference. The share of a PoP is its weight's share.
+//! In: a key (a client's, a name's, or a draw) and a target's key and weight: a PoP's or a server's.
+//! Out: a score; the lowest wins. Each target's score depends on nothing but itself, so one that
+//! leaves gives up only what it had, one that comes takes only what it wins, and a change of weight
+//! moves only the difference. The share of a target is its weight's share.
 //! Always holds: scores are the same on every node and in every build: the logarithm below is made
 //! of operations whose results IEEE 754 fixes to the bit, which the platform's own is not.
 
 use std::net::IpAddr;
 
-use crate::standing::PerMille;
+use crate::state::PerMille;
 
 /// Two odd constants without pattern: the golden ratio's and the square root of two's bits.
 const PHI: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -17,6 +17,7 @@ const ROOT: u64 = 0x6a09_e667_f3bc_c909;
 
 /// Mixes two values so that each bit of both moves half of the result's.
 #[must_use]
+#[inline]
 pub fn mix(a: u64, b: u64) -> u64 {
     let product = |a: u64, b: u64| {
         let wide = u128::from(a).wrapping_mul(u128::from(b));
@@ -53,19 +54,23 @@ pub fn client_key(address: IpAddr) -> u64 {
 }
 
 /// Whether `hash` falls into a share.
-pub(super) fn falls_into(hash: u64, share: PerMille) -> bool {
+#[must_use]
+#[inline]
+pub fn falls_into(hash: u64, share: PerMille) -> bool {
     let thousandth = (hash >> 32).wrapping_mul(1000) >> 32;
     thousandth < u64::from(share.0)
 }
 
-/// The score of a PoP of this weight for a key; the lowest wins, weight 0 never does.
-pub(super) fn score(key: u64, pop: u64, weight: u32) -> f64 {
+/// The score of a target of this weight for a key; the lowest wins, weight 0 never does.
+#[must_use]
+#[inline]
+pub fn score(key: u64, target: u64, weight: u32) -> f64 {
     if weight == 0 {
         return f64::INFINITY;
     }
     // An exponential variable whose rate is the weight: the least of several is each one's with
     // a chance in proportion to its weight.
-    -logarithm(unit(mix(key, pop))) / f64::from(weight)
+    -logarithm(unit(mix(key, target))) / f64::from(weight)
 }
 
 /// A hash as a number above 0 and at most 1.

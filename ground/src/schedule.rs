@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     moment::{Moment, millis},
-    settings::CheckSettings,
+    state::Pace,
 };
 
 /// First probes of a target begin within this time: a node is not ready before they came back.
@@ -16,16 +16,16 @@ const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// When a new target is probed first.
 #[must_use]
-pub fn first(check: &CheckSettings, now: Moment, draw: u64) -> Moment {
-    let within = millis(check.interval.min(FIRST_WITHIN));
+pub fn first(check: &impl Pace, now: Moment, draw: u64) -> Moment {
+    let within = millis(check.interval().min(FIRST_WITHIN));
     now.plus(Duration::from_millis(part(draw, within)))
 }
 
 /// When a target is probed next whose last probe began at `began`.
 #[must_use]
-pub fn next(check: &CheckSettings, began: Moment, draw: u64) -> Moment {
-    let interval = millis(check.interval);
-    let either_way = interval.saturating_mul(u64::from(check.jitter)) / 100;
+pub fn next(check: &impl Pace, began: Moment, draw: u64) -> Moment {
+    let interval = millis(check.interval());
+    let either_way = interval.saturating_mul(u64::from(check.jitter())) / 100;
     let early = interval.saturating_sub(either_way);
     let wait = early.saturating_add(part(draw, either_way.saturating_mul(2)));
     began.plus(Duration::from_millis(wait))
@@ -43,13 +43,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::settings::CheckKind;
+    use crate::state::tests::Every;
 
     #[test]
     fn a_draw_names_a_moment_within_the_jitter() {
-        let mut check = CheckSettings::new(CheckKind::Tcp, 80);
-        check.interval = Duration::from_secs(10);
-        check.jitter = 20;
+        let interval = Duration::from_secs(10);
+        let mut check = Every { interval, jitter: 20, ..Every::default() };
         let began = Moment::from_millis(1_000);
         let rows = [(0, 9_000), (u64::MAX / 2, 11_000), (u64::MAX, 13_000)];
         for (draw, expected) in rows {
@@ -68,9 +67,8 @@ mod tests {
         fn the_next_probe_is_never_early_or_late(
             interval in 100..3_600_000_u64, jitter in 0..=50_u32, draw: u64, began in 0..u64::MAX / 2,
         ) {
-            let mut check = CheckSettings::new(CheckKind::Tcp, 80);
-            check.interval = Duration::from_millis(interval);
-            check.jitter = jitter;
+            let pace = Duration::from_millis(interval);
+            let check = Every { interval: pace, jitter, ..Every::default() };
             let wait = next(&check, Moment::from_millis(began), draw).as_millis() - began;
             let slack = interval * u64::from(jitter) / 100;
             prop_assert!((interval - slack..=interval + slack).contains(&wait));
