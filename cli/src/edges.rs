@@ -314,7 +314,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         clock: Clock::system(),
         fills: ground.fills.clone(),
         control: ground.control.clone(),
-        connector: Arc::new(Tcp),
+        connector: Arc::new(Tcp::new(ground.fills.clone())),
         workers: ground.workers.get(),
         access_log: ground.access_log.clone(),
         own_addresses: ground.own.clone(),

@@ -6,12 +6,14 @@
 
 mod check;
 mod client;
+mod descriptors;
 mod dns;
 mod edges;
 mod failure;
 mod keys;
 mod origin_mock;
 mod process;
+mod reloads;
 mod restart;
 mod route;
 mod run;

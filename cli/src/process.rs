@@ -12,20 +12,18 @@ use std::{
     io::ErrorKind,
     net::SocketAddr,
     num::NonZeroUsize,
-    ops::ControlFlow,
+    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
 use edge::listener::{self, Bound, ListenError};
-use edge_core::settings::SiteSettings;
 use futures_util::FutureExt as _;
 use geodns::server::all;
 use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
     descriptors,
-    drain::Drained,
     files::Watcher,
     log::Log,
     metrics::Metrics,
@@ -45,6 +43,7 @@ use crate::{
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
     keys::Keys,
+    reloads::{Reloaded, Reloads, Roles},
     theatre,
 };
 
@@ -68,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) dns: Option<DnsPlan>,
     /// Workers of each edge.
     pub(crate) workers: NonZeroUsize,
+    /// The file descriptors that it can come to need.
+    pub(crate) descriptors: u64,
     /// Whether the edges share a port, also where any free one will do: what DNS answers has none.
     pub(crate) same_port: bool,
     /// Whether edges may be stopped and started over the admin listener.
@@ -94,8 +95,7 @@ impl Process {
     pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
         let log = Log::install(&plan.log).map_err(|error| Failure::of(&error))?;
         let access_log = AccessLog::open(&plan.log).map_err(|error| Failure::of(&error))?;
-        // The theatre has few visitors, whatever its edges would let in.
-        descriptors::provide(if plan.theatre { 0 } else { descriptors_needed(&plan) });
+        descriptors::provide(plan.descriptors);
         let metrics = Metrics::new();
         let readiness = Readiness::new();
         let has_edges = !plan.edges.is_empty();
@@ -185,17 +185,19 @@ impl Process {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Runs until a signal ends it; `reload` is called when a signal or a changed file asks for it,
-    /// says which files are watched from then on, and may end the process where there is nothing to
-    /// read again.
+    /// Runs until a signal ends it; `reload` is called when a signal or one of `files` that has
+    /// changed asks for it. Without one there is nothing to read again, and the signal ends the process.
     pub(crate) fn run(
         mut self,
-        mut files: Watcher,
-        mut reload: impl FnMut(&Roles<'_>, &mut Watcher) -> ControlFlow<()>,
+        files: Watcher,
+        reload: Option<impl Fn(&Roles) -> Reloaded + Send + Sync + 'static>,
     ) -> Result<(), Failure> {
-        let Self { control, edges, dns, signals, access_log, log, .. } = &mut self;
+        let Self { control, edges, dns, signals, access_log, log, deadline, .. } = &mut self;
         let dns = dns.as_ref();
-        let roles = Roles { edges, dns, log };
+        let server = dns.map(|dns| dns.server().clone());
+        let roles = Roles { edges: edges.clone(), dns: server, log: log.clone() };
+        let mut reloads =
+            reload.map(|reload| Reloads::new(Arc::new(move || reload(&roles)), files));
         let reopen = || {
             access_log.reopen();
             if let Some(dns) = dns {
@@ -204,23 +206,17 @@ impl Process {
         };
         control.block_on(async {
             loop {
-                let next = tokio::select! {
-                    event = signals.next() => match event {
-                        Event::Reload => {
+                tokio::select! {
+                    event = signals.next() => match (event, &mut reloads) {
+                        (Event::Drain | Event::Stop, _) | (Event::Reload, None) => return,
+                        (Event::Reload, Some(reloads)) => {
                             // Whoever rotates logs sends this one by habit, and it costs nothing.
                             reopen();
-                            reload(&roles, &mut files)
+                            reloads.ask();
                         }
-                        Event::ReopenLogs => {
-                            reopen();
-                            ControlFlow::Continue(())
-                        }
-                        Event::Drain | Event::Stop => ControlFlow::Break(()),
+                        (Event::ReopenLogs, _) => reopen(),
                     },
-                    () = files.changed() => reload(&roles, &mut files),
-                };
-                if next.is_break() {
-                    return;
+                    new = next(&mut reloads) => *deadline = new.unwrap_or(*deadline),
                 }
             }
         });
@@ -270,14 +266,12 @@ async fn ending(signals: &mut Signals) {
     while !matches!(signals.next().await, Event::Drain | Event::Stop) {}
 }
 
-/// What a reload may change.
-pub(crate) struct Roles<'p> {
-    /// The edges.
-    pub(crate) edges: &'p Edges,
-    /// The GeoDNS server.
-    pub(crate) dns: Option<&'p Dns>,
-    /// The operator's log.
-    pub(crate) log: &'p Log,
+/// The next reload's new deadline; none comes where there is nothing to read.
+async fn next(reloads: &mut Option<Reloads>) -> Option<Duration> {
+    match reloads {
+        Some(reloads) => reloads.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the GeoDNS server, whose drain has begun, takes no more queries; no longer than
@@ -291,40 +285,19 @@ async fn last_answer(dns: Option<&Dns>, until: Instant, cut: impl Future<Output 
     }
 }
 
-/// Drains the GeoDNS server, `until` then or until `cut` ends; says what was left.
+/// Drains the GeoDNS server, `until` then or until `cut` ends; says how many connections were left.
 async fn drain_dns(dns: Option<&Dns>, until: Instant, cut: impl Future<Output = ()>) -> usize {
-    let Some(drain) = dns.map(Dns::drain) else { return 0 };
+    let Some(dns) = dns else { return 0 };
+    let drain = dns.drain();
     drain.start();
-    let drained = tokio::select! {
-        drained = drain.wait(until.saturating_duration_since(Instant::now())) => drained,
-        () = cut => {
-            drain.stop();
-            drain.wait(Duration::ZERO).await
-        }
-    };
-    drain.stop();
-    match drained {
-        Drained::Complete => 0,
-        Drained::Partial { remaining } => remaining,
+    tokio::select! {
+        _ = drain.wait(until.saturating_duration_since(Instant::now())) => {}
+        () = cut => {}
     }
-}
-
-/// The file descriptors that the settings can come to need.
-fn descriptors_needed(plan: &Plan) -> u64 {
-    let origin = |site: &SiteSettings| {
-        let servers = u64::try_from(site.origin.servers.len()).unwrap_or(u64::MAX);
-        u64::from(site.origin.connections_max).saturating_mul(servers)
-    };
-    let edge = |edge: &EdgePlan| {
-        let clients = u64::from(edge.settings.limits.connections_max);
-        edge.sites.iter().map(origin).fold(clients, u64::saturating_add)
-    };
-    let dns = |dns: &DnsPlan| {
-        let probes = u64::try_from(dns.plan.probes_max).unwrap_or(u64::MAX);
-        probes.saturating_add(dns.plan.streams.connections_max.into())
-    };
-    let all = plan.edges.iter().map(edge).chain(plan.dns.iter().map(dns));
-    all.fold(descriptors::OTHERS, u64::saturating_add)
+    // The connections are waited for by the server's own drain; stopping would hide them.
+    let left = dns.server().shared().drain().left();
+    drain.stop();
+    left
 }
 
 /// Binds every edge's addresses, before anything answers.

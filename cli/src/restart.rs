@@ -15,10 +15,9 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 25] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
-    ("node.drain_deadline", |a, b| a.node.drain_deadline == b.node.drain_deadline),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
     ("edge.memory", |a, b| edges_agree(a, b, |a, b| a.memory == b.memory)),
     ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
@@ -92,12 +91,12 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 43] = [
+    const OTHER: [(&str, &str, bool); 46] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
         ("node.addresses", "[\"192.0.2.6\"]", true),
-        ("node.drain_deadline", "\"1s\"", false),
+        ("node.drain_deadline", "\"1s\"", true),
         ("edge.listen", "[\"127.0.0.1:81\"]", false),
         ("edge.memory", "\"1 GiB\"", false),
         ("edge.object_bytes_max", "\"1 MiB\"", true),
@@ -110,6 +109,9 @@ mod tests {
         ("edge.cache_status_key", "true", true),
         ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
+        ("edge.resolvers", "[\"127.0.0.1:53\"]", true),
+        ("edge.resolved_ttl_min", "\"3s\"", true),
+        ("edge.resolved_ttl_max", "\"33s\"", true),
         ("edge.limits.header_bytes_max", "\"17 KiB\"", true),
         ("edge.limits.header_count_max", "33", true),
         ("edge.limits.uri_bytes_max", "\"1 KiB\"", true),

@@ -2,19 +2,22 @@
 
 use std::{
     num::NonZeroUsize,
-    ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use clap::Args;
 use nearcast_config::{NodeConfig, Reading};
-use nearcast_daemon::{files::Watcher, settings::NodeSettings};
+use nearcast_daemon::{descriptors::provide, files::Watcher, settings::NodeSettings};
 
 use crate::{
+    descriptors::needed,
     dns::DnsPlan,
     edges::EdgePlan,
     failure::{Failure, chain},
-    process::{Plan, Process, Roles, unique},
+    process::{Plan, Process, unique},
+    reloads::{Reloaded, Roles},
     restart,
 };
 
@@ -29,8 +32,8 @@ pub(crate) struct Arguments {
 
 /// Runs until a signal ends it.
 pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
-    let file = &arguments.config;
-    let Reading { result, files } = nearcast_config::read(file);
+    let file = arguments.config.clone();
+    let Reading { result, files } = nearcast_config::read(&file);
     let config = result.map_err(|report| Failure::new(report.to_string()))?;
     let workers = config.node.worker_count(workers);
     let started = config.clone();
@@ -47,18 +50,32 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     }
     let mut watcher = Watcher::new();
     watcher.watch(&files);
-    process.run(watcher, |roles, watcher| {
-        let Reading { result, files } = nearcast_config::read(file);
-        watcher.watch(&files);
-        match result {
-            Ok(new) => reload(file, &started, &new, roles),
-            Err(report) => tracing::error!("{report}; the settings in force stay"),
-        }
-        ControlFlow::Continue(())
-    })
+    let told = AtomicU64::new(needed(&started, &started, workers));
+    let reload = move |roles: &Roles| {
+        let Reading { result, files } = nearcast_config::read(&file);
+        let drain_deadline = match result {
+            Ok(new) => {
+                let drain_deadline = reload(&file, &started, &new, roles);
+                let descriptors = needed(&started, &new, workers);
+                if drain_deadline.is_some()
+                    && descriptors > told.swap(descriptors, Ordering::Relaxed)
+                {
+                    provide(descriptors);
+                }
+                drain_deadline
+            }
+            Err(report) => {
+                tracing::error!("{report}; the settings in force stay");
+                None
+            }
+        };
+        Reloaded { files, drain_deadline }
+    };
+    process.run(watcher, Some(reload))
 }
 
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
+    let descriptors = needed(&config, &config, workers);
     let dns = DnsPlan::of(&config, workers);
     let name = config.node.name.clone();
     let sites = config.sites;
@@ -71,6 +88,7 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
         edges: edges.into_iter().collect(),
         dns,
         workers,
+        descriptors,
         same_port: false,
         theatre: false,
     }
@@ -82,28 +100,33 @@ fn cdn_id(node: &NodeSettings) -> String {
 }
 
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
-/// was started with, and still has where a change needs a restart.
-fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles<'_>) {
+/// was started with, and still has where a change needs a restart. The new deadline of a drain, if any
+/// role took its new settings.
+fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles) -> Option<Duration> {
     for key in restart::needed(started, new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
     let mut what_stays = "the settings in force stay";
+    let mut deadline = None;
     // First the one that reads more files, and so is likelier to find something wrong still.
-    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(new), roles.dns) {
-        if let Err(error) = dns.server().reload(plan) {
+    if let (Some(plan), Some(dns)) = (geodns::server::Plan::of(new), &roles.dns) {
+        if let Err(error) = dns.reload(plan) {
             tracing::error!("{}; {what_stays}", chain(&error));
-            return;
+            return None;
         }
+        // It holds for the lame-duck time, which has changed with the rest.
+        deadline = Some(new.node.drain_deadline);
         what_stays = "GeoDNS has taken its new settings; those in force stay for the edge";
     }
     if let Some(settings) = &new.edge
         && let Err(failure) = roles.edges.reload(settings, &new.sites)
     {
         tracing::error!("{failure}; {what_stays}");
-        return;
+        return deadline;
     }
     roles.log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
+    Some(new.node.drain_deadline)
 }
 
 #[cfg(test)]

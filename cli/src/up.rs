@@ -8,7 +8,6 @@ use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,6 +35,7 @@ use crate::{
     keys::Keys,
     origin_mock::{files, wall_clock},
     process::{Plan, Process, unique},
+    reloads::{Reloaded, Roles},
     say::say,
 };
 
@@ -135,7 +135,7 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let keys = process.keys();
     let told = if arguments.json { facts.json() } else { Ok(facts.text(keys.as_ref())) };
     let ended = match written.and(told).and_then(|told| say(&told)) {
-        Ok(()) => process.run(Watcher::new(), |_, _| ControlFlow::Break(())),
+        Ok(()) => process.run(Watcher::new(), None::<fn(&Roles) -> Reloaded>),
         // Nobody knows what runs where, so nothing shall.
         Err(failure) => process.end().and(Err(failure)),
     };
@@ -201,6 +201,8 @@ fn start(
         edges: edges.collect(),
         dns: Some(dns),
         workers,
+        // It has few visitors, whatever its edges would let in.
+        descriptors: 0,
         same_port: true,
         theatre: true,
     };

@@ -105,6 +105,19 @@ pub(crate) fn edge(root: &Node<'_>, edge: &EdgeSettings, findings: &mut Findings
     ] {
         not_above(root, (key, size), (other, most), findings);
     }
+    let (min, max) = ("edge.resolved_ttl_min", "edge.resolved_ttl_max");
+    if edge.resolved_ttl_min > edge.resolved_ttl_max
+        && let Some((key, node)) =
+            [min, max].into_iter().find_map(|key| Some((key, tree::find(root, key)?)))
+        && [min, max].iter().all(|key| findings.none_within(key))
+    {
+        let fault = format!("{min} is longer than {max}");
+        findings.wrong(
+            key,
+            node,
+            Complaint::new(fault, "a minimum that is no more than the maximum"),
+        );
+    }
     let one = ("edge.limits.connections_per_address_max", limits.connections_per_address_max);
     never_reached(root, one, ("edge.limits.connections_max", limits.connections_max), findings);
 }

@@ -132,7 +132,9 @@ impl Kind {
             Self::Path => "a file's path, relative to the folder of this file or absolute",
             Self::PathPattern => "a path from its '/', as \"/index.html\" or \"/img/*\", or \"*\"",
             Self::FieldName => "a field name, as \"Accept-Language\"",
-            Self::OriginUrl => "http://host[:port] or https://host[:port]",
+            Self::OriginUrl => {
+                "http://host[:port] or https://host[:port], or http+srv://name or https+srv://name"
+            }
             Self::Parameter => "a parameter name, or the start of one and '*'",
             Self::UriPath => "a path from its '/', as \"/health\"",
             Self::RelativeName => "\"www\", \"*.img\", or \"@\" for the zone's own name",

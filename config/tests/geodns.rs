@@ -327,6 +327,59 @@ fn a_map_reads_its_file_of_networks() {
 }
 
 #[test]
+fn an_edge_keeps_half_of_the_time_to_drain() {
+    let zone = "zone = [{ name = \"cdn.example\", servers = [\"ns.example.net\"] }]\n";
+    let pop = "[[pop]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n";
+    let site =
+        "[[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = { servers = [\"https://a.test\"] }\n";
+    let edge = format!("[edge]\nlisten = [\"127.0.0.1:80\"]\n{site}");
+    let told = |duck: &str, deadline: &str, edge: &str| {
+        let deadline = match deadline {
+            "" => String::new(),
+            deadline => format!("[node]\ndrain_deadline = \"{deadline}\"\n"),
+        };
+        let duck =
+            if duck.is_empty() { String::new() } else { format!("lame_duck = \"{duck}\"\n") };
+        let text =
+            format!("{deadline}[geodns]\nlisten = [\"127.0.0.1:53\"]\n{duck}{zone}{pop}{edge}");
+        let report = parse(&text, "a.toml").err();
+        report.map(|report| {
+            let [problem] = &report.problems[..] else { panic!("{report}") };
+            format!("{} {}", problem.key, problem.fault)
+        })
+    };
+    let rows = [
+        ("8s", "8s", "", None),
+        ("9s", "8s", "", Some("geodns.lame_duck longer than node.drain_deadline, which is 8s")),
+        ("4s", "8s", &*edge, None),
+        (
+            "5s",
+            "8s",
+            &*edge,
+            Some("geodns.lame_duck longer than half of node.drain_deadline, which is 8s"),
+        ),
+        (
+            "13s",
+            "",
+            &*edge,
+            Some(
+                "geodns.lame_duck longer than half of node.drain_deadline, which is 25s by default",
+            ),
+        ),
+        (
+            "",
+            "9s",
+            &*edge,
+            Some("node.drain_deadline shorter than twice geodns.lame_duck, which is 5s by default"),
+        ),
+    ];
+    for (duck, deadline, edge, expected) in rows {
+        let row = format!("{duck} {deadline} {}", !edge.is_empty());
+        assert_eq!(told(duck, deadline, edge).as_deref(), expected, "{row}");
+    }
+}
+
+#[test]
 fn an_incomplete_item_hides_no_other_fault() {
     let text = "[geodns]\nlisten = [\"127.0.0.1:0\"]\nlame_duck = \"2h\"\n\
                 [[geodns.zone]]\nfile = \"a\"\n[[geodns.zone]]\nname = \"10.0.0.1\"\nfile = \"b\"\n\

@@ -47,7 +47,7 @@ pub enum LogError {
 }
 
 /// The log of this process; `main` holds it to the end. Dropping it waits briefly for the last lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Log {
     queue: Queue,
     level: reload::Handle<Targets, Registry>,

@@ -13,7 +13,7 @@ use nearcast_daemon::metrics::{Metrics, Scrape};
 
 use crate::{
     Edge,
-    fetch::{server::Server, standing::Standing},
+    fetch::{names, server::Server, standing::Standing},
     listener::Connections,
     record::SiteMetrics,
     serve::Hall,
@@ -25,6 +25,7 @@ struct Seen {
     hall: Arc<Hall>,
     connections: Arc<Connections>,
     snapshot: Arc<Snapshot>,
+    names: Vec<names::Seen>,
 }
 
 impl Seen {
@@ -53,7 +54,8 @@ pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: 
                 let snapshot = hall.snapshot.load_full();
                 // Else the counts of what is stored are those of the last busy moment.
                 hall.room.tier.settle();
-                Seen { hall, connections: Arc::clone(edge.connections()), snapshot }
+                let connections = Arc::clone(edge.connections());
+                Seen { hall, connections, snapshot, names: edge.names() }
             })
             .collect();
         requests(&seen, scrape)?;
@@ -61,6 +63,7 @@ pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: 
         store(&seen, scrape)?;
         fillings(&seen, scrape)?;
         origins(&seen, scrape)?;
+        names_of_origins(&seen, scrape)?;
         limits(&seen, scrape)?;
         refused(&seen, scrape)
     });
@@ -259,6 +262,39 @@ fn standings(servers: &[([(&str, &str); 3], &Server)], scrape: &mut Scrape<'_>) 
         let mut family = scrape.gauge(name, help)?;
         for (labels, server) in servers {
             family.sample(labels, read(server))?;
+        }
+    }
+    Ok(())
+}
+
+fn names_of_origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    type Read = fn(&names::Seen) -> u64;
+    let mut family =
+        scrape.counter("edge_origin_lookups", "Questions for an origin's name, by their end")?;
+    let ends: [(&str, Read); 2] =
+        [("answered", |name| name.answered), ("failed", |name| name.failed)];
+    for edge in edges {
+        for name in &edge.names {
+            for (end, read) in ends {
+                let labels = [("node", edge.node()), ("name", &*name.name), ("end", end)];
+                family.sample(&labels, read(name))?;
+            }
+        }
+    }
+    let gauges: [(&str, &str, Read); 2] = [
+        ("edge_origin_addresses", "Addresses that an origin's name leads to", |name| {
+            name.addresses
+        }),
+        ("edge_origin_name_failing", "Whether the last question for a name failed", |name| {
+            u64::from(name.is_failing)
+        }),
+    ];
+    for (family, help, read) in gauges {
+        let mut family = scrape.gauge(family, help)?;
+        for edge in edges {
+            for name in &edge.names {
+                family.sample(&[("node", edge.node()), ("name", &*name.name)], read(name))?;
+            }
         }
     }
     Ok(())

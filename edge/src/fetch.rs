@@ -13,6 +13,7 @@ mod freshen;
 mod hedge;
 mod link;
 mod message;
+pub mod names;
 pub mod pool;
 pub mod probe;
 pub mod response;
@@ -23,6 +24,7 @@ pub mod sharing;
 pub mod slot;
 pub mod standing;
 pub mod table;
+pub mod tls;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 

@@ -30,7 +30,7 @@ use std::{
 use arc_swap::ArcSwap;
 use edge_core::{
     settings::{EdgeSettings, SiteSettings},
-    site::Problem,
+    site::{Problem, ServerAddress},
 };
 use nearcast_daemon::{access_log::AccessLog, drain::Draining};
 use parking_lot::Mutex;
@@ -44,6 +44,7 @@ use self::{
     connection::Serving,
     fetch::{
         connect::{AddressPolicy, Connect},
+        names::Seen,
         pool::OriginWorld,
         room::{FillCounts, FillRoom},
         table::FillingTable,
@@ -171,6 +172,7 @@ impl Edge {
             draining: world.draining,
         }));
         edge.spawn_sweeper();
+        edge.0.adopt(settings);
         Ok(edge)
     }
 
@@ -206,6 +208,7 @@ impl Edge {
         }
         inner.hall.snapshot.store(Arc::new(new));
         inner.hall.room.stamps.resize(invalidations_max(settings));
+        inner.adopt(settings);
         Ok(())
     }
 
@@ -236,6 +239,12 @@ impl Edge {
     #[must_use]
     pub fn hall(&self) -> &Arc<Hall> {
         &self.0.hall
+    }
+
+    /// The names of origins, for the metrics page.
+    #[must_use]
+    pub fn names(&self) -> Vec<Seen> {
+        self.0.connector.names()
     }
 
     /// The connections, for the metrics page.
@@ -275,6 +284,16 @@ impl Edge {
                 }
             }
         });
+    }
+}
+
+impl Inner {
+    /// Has the names of the servers in force resolved, before anybody asks for them.
+    fn adopt(&self, settings: &EdgeSettings) {
+        let snapshot = self.hall.snapshot.load();
+        let servers = snapshot.sites.values().flat_map(|entry| &entry.site.origin.servers);
+        let servers: Vec<ServerAddress> = servers.map(|server| server.address.clone()).collect();
+        self.connector.adopt(settings, &servers);
     }
 }
 

@@ -37,6 +37,8 @@ pub struct StoredResponse {
     pub charge: Charge,
     /// The head's fields as HTTP/1.1 lines, which its values are slices of.
     lines: Bytes,
+    /// Whether caches nearer to the origin wrote Cache-Status.
+    passes_cache_status: bool,
     /// Whether it has answered a request since it was stored.
     used: AtomicBool,
 }
@@ -51,7 +53,13 @@ impl StoredResponse {
         }
         let (fields, lines) = own(&head.fields);
         head.fields = fields;
-        Self { head, body, charge, lines, used: AtomicBool::new(false) }
+        let passes_cache_status = head.fields.contains_key(CACHE_STATUS);
+        Self { head, body, charge, lines, passes_cache_status, used: AtomicBool::new(false) }
+    }
+
+    /// Whether the fields hold members of Cache-Status.
+    pub(crate) fn passes_cache_status(&self) -> bool {
+        self.passes_cache_status
     }
 
     /// It answers a request. Written once, then only read: workers share it.
@@ -140,6 +148,16 @@ impl StoredBody {
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// All of it, if it is in one piece of at most `bytes_max`.
+    #[must_use]
+    pub fn small(&self, bytes_max: usize) -> Option<&[u8]> {
+        match self.chunks.as_ref() {
+            [] => Some(&[]),
+            [all] if all.len() <= bytes_max => Some(all),
+            _ => None,
+        }
     }
 
     /// A reader of the whole body.

@@ -21,6 +21,7 @@ mod chunk;
 mod deadlines;
 mod handle;
 mod head;
+mod held;
 mod incoming;
 mod intake;
 mod interim;

@@ -48,7 +48,8 @@ struct Inner {
     watch: Mutex<Watch>,
     /// Something other than a probe changed what is to be done next.
     changed: Notify,
-    /// Whether every target has had a result; it stays so when others come.
+    /// Whether every target has had a result, or was tried often enough; it stays so when others
+    /// come.
     ready: channel::Sender<bool>,
 }
 
@@ -127,13 +128,20 @@ impl Prober {
         Ok(())
     }
 
-    /// Whether every target has a result: before that, what is up is a guess.
+    /// Probes so far that this node could not make.
+    #[must_use]
+    pub fn blind(&self) -> u64 {
+        self.0.watch.lock().blind
+    }
+
+    /// Whether every target has a result, or cannot be had one of: before that, what is up is a
+    /// guess.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.watch.lock().table.is_ready()
     }
 
-    /// Waits until every target that there was has had a result.
+    /// Waits until that has been so for every target that there was.
     pub async fn ready(&self) {
         let mut ready = self.0.ready.subscribe();
         // The sender lives as long as this prober.

@@ -172,7 +172,7 @@ pub(crate) async fn serve(listeners: Listeners, serving: Serving, connections: A
         connections,
         alive,
     };
-    let guard = draining.guard();
+    let guard = draining.attendance();
     let ticking = tokio::spawn(tick(worker.counter.clone()));
     open(listeners, &worker, serving.certificates.as_ref());
     drop(worker);

@@ -86,7 +86,7 @@ pub fn start(bound: Bound, serving: &Serving) -> Result<Workers, StartError> {
         let Sockets { udp, tcp, tls, https, quic } = sockets;
         for (index, socket) in udp.into_iter().enumerate() {
             let mut desk = Desk::new(&serving.shared);
-            let guard = serving.shared.draining().guard();
+            let guard = serving.shared.draining().attendance();
             threads.push(spawn(format!("dns-udp-{worker}-{index}"), move || {
                 if let Err(error) = udp::serve(&socket, &mut desk) {
                     tracing::error!(%error, "a DNS socket cannot be served");

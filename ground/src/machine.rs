@@ -2,8 +2,8 @@
 //!
 //! In: one probe's outcome after the other. Out: up or down, and how sure that is.
 //! Always holds: before the first result the state is what the check says; the first result decides
-//! alone, since nothing else is known; after it, a state changes when `rise` passes or `fall`
-//! failures came in a row.
+//! alone, where nothing else is known; after it, and where other checks saw the address before, a
+//! state changes when `rise` passes or `fall` failures came in a row.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::{
 
 /// Changes that are remembered for flap counting.
 const CHANGES_KEPT: usize = 16;
+/// Attempts without a result after which nobody waits for the first one.
+const BLIND_MAX: u32 = 10;
 
 /// The state of one address on one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Machine {
     state: StateWord,
     since: Moment,
     has_result: bool,
+    /// Attempts so far that came to none.
+    blind: u32,
     /// Whether probes said so, these or those of other checks, and nobody guessed.
     is_seen: bool,
     /// Results in a row that speak against the state.
@@ -39,6 +43,7 @@ impl Machine {
             state: check.before(),
             since: now,
             has_result: false,
+            blind: 0,
             is_seen: false,
             against: 0,
             recovered: false,
@@ -54,17 +59,26 @@ impl Machine {
         Self { against, ..self.clone() }
     }
 
-    /// A state that was seen by other checks; the first result decides alone, as of a new one.
+    /// A state that was seen by another check, and how far that had come: results of this one count
+    /// as any do, though the first is still to come.
     #[must_use]
-    pub fn resumed(state: StateWord, check: &impl Pace, now: Moment) -> Self {
-        Self { state, is_seen: true, ..Self::new(check, now) }
+    pub fn resumed(&self, check: &impl Pace) -> Self {
+        let Self { state, since, recovered, .. } = *self;
+        Self { state, since, recovered, is_seen: true, ..Self::new(check, since) }
+    }
+
+    /// Which of two says more of a target that both see: who is down, and then who came back last.
+    #[must_use]
+    pub fn graver<'m>(&'m self, other: &'m Self) -> &'m Self {
+        let rank = |one: &Self| (one.state == StateWord::Down, one.recovered, one.since);
+        if rank(other) > rank(self) { other } else { self }
     }
 
     /// Takes a probe's outcome; the new state, if it changes.
     pub fn take(&mut self, check: &impl Pace, passed: bool, now: Moment) -> Option<StateWord> {
         let said = if passed { StateWord::Up } else { StateWord::Down };
-        let is_first = !std::mem::replace(&mut self.has_result, true);
-        self.is_seen = true;
+        self.has_result = true;
+        let is_first = !std::mem::replace(&mut self.is_seen, true);
         if said == self.state {
             self.against = 0;
             return None;
@@ -84,6 +98,17 @@ impl Machine {
             *newest = Some(now);
         }
         Some(said)
+    }
+
+    /// Notes that a probe came to no result: nothing is known that was not before.
+    pub const fn blind(&mut self) {
+        self.blind = self.blind.saturating_add(1);
+    }
+
+    /// Whether its first result is still to be waited for: none has come, and one may.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        !self.has_result && self.blind < BLIND_MAX
     }
 
     /// Up or down.
@@ -145,7 +170,7 @@ impl Machine {
     /// How long it takes at least until the state can change.
     #[must_use]
     pub fn time_to_change(&self, check: &impl Pace) -> Duration {
-        let needed = if self.has_result { self.needed(check) } else { 1 };
+        let needed = if self.is_seen { self.needed(check) } else { 1 };
         check.interval().saturating_mul(needed.saturating_sub(self.against).max(1))
     }
 
@@ -161,6 +186,7 @@ impl Machine {
     pub fn check_invariants(&self, check: &impl Pace) {
         assert!(self.against < self.needed(check) || self.needed(check) == 0);
         assert!(self.has_result || (self.changes == 0 && self.against == 0));
+        assert!(self.is_seen || !self.has_result);
         assert!(!self.recovered || self.state == StateWord::Up);
         let kept = self.recent.iter().flatten().count();
         assert!(u64::try_from(kept) == Ok(self.changes.min(CHANGES_KEPT as u64)));

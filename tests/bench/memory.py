@@ -4,7 +4,8 @@
 Nearcast with a small `memory`, judged by its resident high-water mark from outside, under: slow
 readers of objects larger than the cache, on one URL each and on few; of responses that may not be
 stored; of content that comes in tiny chunks; a churn of small objects; fills whose clients go away;
-and slow readers again when the cache is full. The origin's cap on connections is no help: it lets all
+and, when the cache is full, clients that send half a head, or more than their turn, and slow readers
+again. The origin's cap on connections is no help: it lets all
 of them in. Each load may reach `memory` × 1.2 and no more, and leave no client without answer; with an
 empty cache all readers are served, with a full one some may be refused with 503.
 """
@@ -136,6 +137,28 @@ def aborted_fills(port, count):
     return f"{ended} fills left by their clients", True
 
 
+def senders(port, sent, count, seconds):
+    """Clients that send this and wait; who is not answered for so long is held."""
+    clients = []
+    for _ in range(count):
+        one = socket.create_connection(("127.0.0.1", port), 10)
+        one.setblocking(False)
+        try:
+            one.send(sent)
+        except BlockingIOError:
+            pass
+        clients.append(one)
+    time.sleep(seconds)
+    answered = 0
+    for one in clients:
+        try:
+            answered += one.recv(12) == b"HTTP/1.1 503"
+        except (BlockingIOError, ConnectionResetError):
+            pass
+        one.close()
+    return f"{count - answered} held, {answered} refused with 503", True
+
+
 def run():
     args = arguments()
     machine.need("wrk", "taskset", "setpriv")
@@ -152,7 +175,8 @@ def run():
                     "/tiny/*": mock.stored_pattern(larger, framing="chunked", chunk_bytes=1)}
         passed = mock.stored_pattern(larger)
         passed["fields"] = [["Cache-Control", "no-store"]]
-        origin.script(**patterns, **{"/passed/*": passed})
+        held_back = mock.stored_pattern(100, head_delay="20s")
+        origin.script(**patterns, **{"/passed/*": passed, "/held": held_back})
         if args.server:
             cache = peers.start_command(folder, start, origin.port, "server", args.server)
         else:
@@ -169,6 +193,11 @@ def run():
             (f"{count // 10} slow readers, byte by byte", readers([f"/tiny/{n}" for n in range(count // 10)])),
             (f"churn of {args.objects:,} objects", lambda: churn(folder, cache.port, args.objects)),
             ("aborted fills", lambda: aborted_fills(cache.port, args.aborts)),
+            (f"{2 * count - 100} heads without an end, full cache", lambda: senders(
+                cache.port, b"GET /held HTTP/1.1\r\nHost: bench.test\r\nX: " + b"x" * 31000, 2 * count - 100, 3)),
+            (f"{2 * count - 100} clients that wait and send on, full cache", lambda: senders(
+                cache.port, b"GET /held HTTP/1.1\r\nHost: bench.test\r\n\r\n" + b"x" * 40000,
+                2 * count - 100, 3)),
             (f"{count} slow readers, full cache", readers([f"/large/late/{n}" for n in range(count)], count)),
             (f"{count} slow readers, full cache, passed on",
              readers([f"/passed/late/{n}" for n in range(count)], count)),

@@ -28,7 +28,7 @@ use edge::{
     clock::Clock,
     fetch::{
         FetchError,
-        connect::{AddressPolicy, BoxedIo, Connect, Tcp},
+        connect::{AddressPolicy, BoxedIo, Connect, Opened, Tcp},
     },
 };
 use edge_core::{
@@ -120,7 +120,7 @@ impl Connect for Wires {
         &'a self,
         server: &'a ServerAddress,
         _policy: &'a AddressPolicy,
-    ) -> Pin<Box<dyn Future<Output = Result<BoxedIo, FetchError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Opened, FetchError>> + Send + 'a>> {
         Box::pin(async move {
             let authority = format!("{}:{}", server.host, server.port);
             *self.opened.lock().entry(authority.clone()).or_default() += 1;
@@ -134,7 +134,7 @@ impl Connect for Wires {
                         task.await;
                         drop(counted);
                     });
-                    Ok(Box::new(near) as BoxedIo)
+                    Ok((Box::new(near) as BoxedIo).into())
                 }
                 Some((_, Reach::Hangs)) => std::future::pending().await,
                 Some((_, Reach::Refuses)) | None => {
@@ -188,7 +188,8 @@ impl World {
         sites: &[SiteSettings],
         own_addresses: Vec<SocketAddr>,
     ) -> Result<Self, String> {
-        let way = (Arc::default(), Arc::new(Tcp) as Arc<dyn Connect>);
+        let tcp = Tcp::new(tokio::runtime::Handle::current());
+        let way = (Arc::default(), Arc::new(tcp) as Arc<dyn Connect>);
         Self::with(settings, sites, way, (AccessLog::off(), own_addresses))
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use geodns_core::settings::{Believe, CheckKind, CheckSettings};
 
-use super::{Given, Sound};
+use super::{Given, Sound, law};
 use crate::{check::Findings, cross, kind::Complaint, tree};
 
 /// Checks them all.
@@ -33,6 +33,9 @@ pub(super) fn check(given: &Given<'_, '_>, sound: &Sound, findings: &mut Finding
     not_longer(given, least, most, findings);
     ttls(given, sound, findings);
     believed(given, sound, findings);
+    for problem in settings.unfoldable_networks() {
+        law::tell(given.root, &problem.at, &problem.message, findings);
+    }
 }
 
 /// A server without listeners or zones answers nothing.
@@ -65,32 +68,61 @@ fn needed(given: &Given<'_, '_>, findings: &mut Findings) {
     }
 }
 
-/// Who answers on for a while must be given that while.
+/// Who answers on for a while must be given that while, and an edge beside it as much again: it ends
+/// its exchanges after that.
 fn drain(given: &Given<'_, '_>, sound: &Sound, findings: &mut Findings) {
     let Some(node) = given.node else { return };
     let duck = ("geodns.lame_duck", sound.settings.lame_duck);
-    not_longer(given, duck, ("node.drain_deadline", node.drain_deadline), findings);
+    let deadline = ("node.drain_deadline", node.drain_deadline);
+    let has_edge = tree::find(given.root, "edge").is_some();
+    let most = if has_edge { Most::Half } else { Most::All };
+    no_more_than(most, given, duck, deadline, findings);
+}
+
+/// How much of a duration another may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Most {
+    All,
+    Half,
 }
 
 /// A duration must not be longer than another; the fault is told at one that the operator wrote.
 fn not_longer(
     given: &Given<'_, '_>,
-    (key, time): (&str, Duration),
-    (other, most): (&str, Duration),
+    shorter: (&str, Duration),
+    longer: (&str, Duration),
     findings: &mut Findings,
 ) {
+    no_more_than(Most::All, given, shorter, longer, findings);
+}
+
+/// The same of a part of the other.
+fn no_more_than(
+    part: Most,
+    given: &Given<'_, '_>,
+    (key, time): (&str, Duration),
+    (other, whole): (&str, Duration),
+    findings: &mut Findings,
+) {
+    let (most, least) = match part {
+        Most::All => (whole, time),
+        Most::Half => (whole / 2, time.saturating_mul(2)),
+    };
     if time <= most || !findings.none_within(key) || !findings.none_within(other) {
         return;
     }
+    let (half, twice) = if part == Most::Half { ("half of ", "twice ") } else { ("", "") };
     let shown = |time| humantime::format_duration(time);
     let by_default = |key| if tree::find(given.root, key).is_some() { "" } else { " by default" };
     if let Some(node) = tree::find(given.root, key) {
-        let fault = format!("longer than {other}, which is {}{}", shown(most), by_default(other));
+        let is = shown(whole);
+        let fault = format!("longer than {half}{other}, which is {is}{}", by_default(other));
         let complaint = Complaint::new(fault, format!("at most {}", shown(most)));
         findings.wrong(key, node, complaint.advising(format!("lower it or raise {other}")));
     } else if let Some(node) = tree::find(given.root, other) {
-        let fault = format!("shorter than {key}, which is {}{}", shown(time), by_default(key));
-        let complaint = Complaint::new(fault, format!("at least {}", shown(time)));
+        let is = shown(time);
+        let fault = format!("shorter than {twice}{key}, which is {is}{}", by_default(key));
+        let complaint = Complaint::new(fault, format!("at least {}", shown(least)));
         findings.wrong(other, node, complaint.advising(format!("raise it or lower {key}")));
     }
 }

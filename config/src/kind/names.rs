@@ -135,7 +135,8 @@ pub(super) fn relative_name(text: &str) -> Result<(), Option<String>> {
     Err(text.ends_with('.').then(|| advice.to_owned()))
 }
 
-/// `http://host[:port]` or `https://host[:port]`; a lone `/` after it says nothing more.
+/// `http://host[:port]` or `https://host[:port]`, or `http+srv://name` or `https+srv://name`; a lone
+/// `/` after it says nothing more.
 pub(super) fn origin_url(text: &str) -> Result<(), Option<String>> {
     let Some((scheme, rest)) = text.split_once("://") else {
         let advice = format!("did you mean \"https://{text}\"?");
@@ -149,7 +150,11 @@ pub(super) fn origin_url(text: &str) -> Result<(), Option<String>> {
     if !is_authority(authority) {
         return Err(None);
     }
-    if !matches!(scheme, "http" | "https") {
+    if let Some(plain) =
+        scheme.strip_suffix("+srv").filter(|plain| matches!(*plain, "http" | "https"))
+    {
+        service(plain, authority)?;
+    } else if !matches!(scheme, "http" | "https") {
         let scheme = scheme.to_ascii_lowercase();
         let near = strsim::damerau_levenshtein(&scheme, "https") <= 2;
         let scheme = if scheme.ends_with('s') { "https" } else { "http" };
@@ -158,6 +163,20 @@ pub(super) fn origin_url(text: &str) -> Result<(), Option<String>> {
     if !matches!(path, "" | "/") {
         let path = shown_text(path);
         return Err(Some(format!("leave out {path}: the client's path is forwarded as it is")));
+    }
+    Ok(())
+}
+
+/// The name of a service, or of the domain that has it.
+fn service(scheme: &str, name: &str) -> Result<(), Option<String>> {
+    let is_address = name.rsplit('.').next().is_some_and(|last| last.parse::<u32>().is_ok());
+    if name.contains([':', '[']) || is_address {
+        let advice = "the port stands in the SRV record; for a host and a port write";
+        return Err(Some(format!("{advice} \"{scheme}://{name}\"")));
+    }
+    let is_of_tcp = name.split('.').nth(1) == Some("_tcp") && name.split('.').nth(2).is_some();
+    if name.starts_with('_') && !is_of_tcp {
+        return Err(Some("a service is written \"_service._tcp.name\"".to_owned()));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod latency;
 pub mod least;
 pub mod roles;
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "sums that a test may get wrong")]
 mod tests;
 pub mod turns;
 

@@ -7,6 +7,7 @@
 //! It deliberately knows no request and no connection.
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "sums that a test may get wrong")]
 mod tests;
 
 use std::{fmt, time::Duration};

@@ -142,6 +142,9 @@ pub struct ServerAddress {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// The name of the service whose SRV records say the hosts and ports to connect to
+    /// (RFC 2782); else it is reached at its host and port.
+    pub service: Option<String>,
     /// `host[:port]` as a Host field says it: without the scheme's default port.
     pub authority: String,
 }

@@ -1,11 +1,11 @@
-//! HTTP/1.1 through hyper, over our own I/O.
+//! HTTP/1.1 over our own I/O: through hyper, once there is something that needs it.
 //!
 //! In: the I/O, and what answers. Out: nothing; what ended it is counted.
 //! Always holds: no timer of hyper's runs, `wire` holds every deadline.
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -18,6 +18,7 @@ use nearcast_daemon::drain::{Draining, Phase};
 use super::content::RequestContent;
 use crate::{
     body::ServeBody,
+    fetch::chain,
     serve::{Answered, Connection, Desk, Hall},
     wire,
 };
@@ -30,7 +31,7 @@ const HYPER_FIELDS_MAX: usize = 100;
 /// Serves HTTP/1.1 to the connection's end.
 pub(super) async fn serve<S>(
     (hall, connection): (Arc<Hall>, Arc<Connection>),
-    io: wire::Io<S, Desk>,
+    mut io: wire::Io<S, Desk>,
     grip: wire::Handle,
     draining: Draining,
 ) where
@@ -42,30 +43,19 @@ pub(super) async fn serve<S>(
         let snapshot = hall.snapshot.load();
         (snapshot.edge.wire.header_bytes_max, snapshot.edge.wire.header_count_max)
     };
-    let handle = grip.clone();
-    let service = service_fn(move |request: Request<Incoming>| Pending {
-        answered: Some(hall.serve(&connection, request.map(RequestContent::Http1))),
-        grip: handle.clone(),
-    });
-    // No timer: hyper would arm one per request head; `wire` holds the deadlines.
-    let mut builder = http1::Builder::new();
-    builder.half_close(false).auto_date_header(false).max_buf_size(head_bytes.max(BUFFER_BYTES));
-    if fields_max > HYPER_FIELDS_MAX {
-        builder.max_headers(fields_max);
-    }
-    let mut serving = pin!(builder.serve_connection(io, service));
-    if draining.phase() > Phase::Running {
-        // Before the first request is looked at.
-        grip.drain();
-    }
-    // hyper's own graceful shutdown ends a connection that has not had a request yet.
-    let ended = tokio::select! {
+    // Many connections bring hits alone. A drain is looked at first: its last answer says so, which hyper's does.
+    let alone = tokio::select! {
         biased;
-        ended = serving.as_mut() => ended,
-        () = draining.started() => {
-            grip.drain();
-            serving.await
+        () = draining.started() => Ok(()),
+        alone = poll_fn(|cx| io.poll_alone(cx)) => alone,
+    };
+    let limits = (head_bytes, fields_max);
+    let ended = match alone {
+        Ok(()) => {
+            let ended = through_hyper((hall, connection), io, &grip, &draining, limits).await;
+            ended.map_err(|error| chain(&error))
         }
+        Err(error) => Err(chain(&error)),
     };
     let refusal = grip.stats().refusal();
     if let Some(refusal) = refusal.filter(|refusal| !refusal.is_limit()) {
@@ -81,6 +71,44 @@ pub(super) async fn serve<S>(
     }
     if let Err(error) = ended {
         tracing::debug!(%client, %error, "an HTTP/1.1 connection ended early");
+    }
+}
+
+/// The rest of a connection, once it brings what needs hyper.
+async fn through_hyper<S>(
+    (hall, connection): (Arc<Hall>, Arc<Connection>),
+    io: wire::Io<S, Desk>,
+    grip: &wire::Handle,
+    draining: &Draining,
+    (head_bytes, fields_max): (usize, usize),
+) -> hyper::Result<()>
+where
+    S: wire::Stream + Send + 'static,
+{
+    let handle = grip.clone();
+    let service = service_fn(move |request: Request<Incoming>| Pending {
+        answered: Some(hall.serve(&connection, request.map(RequestContent::Http1))),
+        grip: handle.clone(),
+    });
+    // No timer: hyper would arm one per request head; `wire` holds the deadlines.
+    let mut builder = http1::Builder::new();
+    builder.half_close(false).auto_date_header(false).max_buf_size(head_bytes.max(BUFFER_BYTES));
+    if fields_max > HYPER_FIELDS_MAX {
+        builder.max_headers(fields_max);
+    }
+    let mut serving = pin!(builder.serve_connection(io, service));
+    if draining.phase() > Phase::Running {
+        // Before the next request is looked at.
+        grip.drain();
+    }
+    // hyper's own graceful shutdown ends a connection that has not had a request yet.
+    tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = draining.started() => {
+            grip.drain();
+            serving.await
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use super::{
     answer::answer,
     content::{Charges, RequestContent, StreamContent, has_bare_space},
     streams::{Look, Piece, Stream, StreamInterim, Streams, Watch},
-    transport::{Traffic, Transport},
+    transport::{Section, Traffic, Transport},
 };
 use crate::{
     serve::{Connection, Hall},
@@ -61,7 +61,15 @@ where
     };
     let traffic = Arc::new(Traffic::new(limits.h2_controls_max));
     let streams = Arc::new(Streams::new(Arc::clone(&traffic), limits.h2_resets_max));
-    let shaking = settings(&limits).handshake::<_, Piece>(Transport::new(io, Arc::clone(&traffic)));
+    let section = Section {
+        room: Arc::clone(&hall.room),
+        bytes_max: usize::try_from(limits.header_bytes_max.as_u64())
+            .unwrap_or(usize::MAX / 2)
+            .saturating_mul(2),
+        charge: None,
+    };
+    let transport = Transport::new(io, Arc::clone(&traffic), section);
+    let shaking = settings(&limits).handshake::<_, Piece>(transport);
     let Ok(Ok(connection)) = timeout(limits.header_timeout, shaking).await else { return };
     let about = Arc::new(Connection::new(worker, client, None));
     let mut session = Session {
@@ -97,6 +105,9 @@ where
             }
             () = traffic.flood.notified() => {
                 return session.part("h2_controls_max", Reason::ENHANCE_YOUR_CALM, grace).await;
+            }
+            () = traffic.scarce.notified() => {
+                return session.part("memory", Reason::ENHANCE_YOUR_CALM, grace).await;
             }
             _ = tick.tick() => match session.watch.look(&streams, &limits, grace) {
                 Look::Fine => {}

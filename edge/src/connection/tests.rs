@@ -25,7 +25,7 @@ use crate::{
     clock::Clock,
     fetch::{
         FetchError,
-        connect::{AddressPolicy, BoxedIo, Connect},
+        connect::{AddressPolicy, BoxedIo, Connect, Opened},
     },
 };
 
@@ -33,6 +33,7 @@ mod asking;
 mod closing;
 mod draining;
 mod floods;
+mod holding;
 mod reading;
 mod refusals;
 mod sending;
@@ -144,10 +145,10 @@ impl Connect for Origin {
         &'a self,
         _server: &'a ServerAddress,
         _policy: &'a AddressPolicy,
-    ) -> BoxFuture<'a, Result<BoxedIo, FetchError>> {
+    ) -> BoxFuture<'a, Result<Opened, FetchError>> {
         let (near, far) = duplex(16 * 1024);
         tokio::spawn(answer(far));
-        Box::pin(async move { Ok(Box::new(near) as BoxedIo) })
+        Box::pin(async move { Ok((Box::new(near) as BoxedIo).into()) })
     }
 }
 

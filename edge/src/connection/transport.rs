@@ -5,7 +5,8 @@
 //! Always holds: a byte that the stream accepts is the one sign of life of a client that reads; how
 //! large the library's frames or our chunks are says nothing. It changes no byte and knows of frames
 //! only where they begin and of which type they are (RFC 9113 §4.1): the library answers each
-//! SETTINGS and PING, however many there are (§10.5).
+//! SETTINGS and PING, however many there are (§10.5), and keeps a field section that has not ended
+//! (§4.3), which is charged here because nobody else can see it.
 
 use std::{
     io,
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use super::PREFACE;
+use crate::{fetch::room::FillRoom, store::budget::Charge};
 
 /// Bytes that a client takes for each frame of its own that carries nothing. Clients that measure
 /// their bandwidth send a PING behind the data of each round trip.
@@ -49,6 +51,8 @@ pub(super) struct Traffic {
     minute_bytes: AtomicU64,
     /// Told when those frames were too many.
     pub(super) flood: Notify,
+    /// Told when there is no memory for a field section.
+    pub(super) scarce: Notify,
 }
 
 impl Traffic {
@@ -62,6 +66,7 @@ impl Traffic {
             controls_max,
             minute_bytes: AtomicU64::new(0),
             flood: Notify::new(),
+            scarce: Notify::new(),
         }
     }
 
@@ -121,6 +126,8 @@ struct Frames {
     came: usize,
     /// Bytes of the frame that are no head.
     left: usize,
+    /// A field section has begun whose last frame has not.
+    goes_on: bool,
 }
 
 impl Frames {
@@ -141,9 +148,12 @@ impl Frames {
             self.came += taken;
             bytes = bytes.get(taken..).unwrap_or_default();
             if self.came == self.head.len() {
-                let [long, middle, short, kind, ..] = self.head;
+                let [long, middle, short, kind, flags, ..] = self.head;
                 self.came = 0;
                 self.left = u32::from_be_bytes([0, long, middle, short]) as usize;
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.goes_on = flags & END_HEADERS == 0;
+                }
                 controls += u32::from(is_control(kind));
             }
         }
@@ -154,8 +164,13 @@ impl Frames {
 /// Whether frames of a type are neither DATA, HEADERS, RST_STREAM (which have limits of their own),
 /// WINDOW_UPDATE nor CONTINUATION (RFC 9113 §6).
 const fn is_control(kind: u8) -> bool {
-    !matches!(kind, 0 | 1 | 3 | 8 | 9)
+    !matches!(kind, 0 | HEADERS | 3 | 8 | CONTINUATION)
 }
+
+/// The types of frames that carry a field section, and the flag of the last (RFC 9113 §6.2, §6.10).
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
 
 /// A byte stream whose first bytes, the preface, were read already.
 pub(super) struct Transport<S> {
@@ -163,32 +178,58 @@ pub(super) struct Transport<S> {
     io: S,
     traffic: Arc<Traffic>,
     frames: Frames,
+    section: Section,
+}
+
+/// The memory of a field section that goes on in further frames.
+pub(super) struct Section {
+    pub(super) room: Arc<FillRoom>,
+    /// What the library keeps of one at most, as it came and decoded.
+    pub(super) bytes_max: usize,
+    pub(super) charge: Option<Charge>,
+}
+
+impl Section {
+    /// Whether there is memory for what goes on, if anything does.
+    fn settle(&mut self, goes_on: bool) -> bool {
+        if !goes_on {
+            self.charge = None;
+        } else if self.charge.is_none() {
+            self.charge = self.room.reserve_waiting(self.bytes_max);
+        }
+        self.charge.is_some() == goes_on
+    }
 }
 
 impl<S> Transport<S> {
     /// Gives the preface back to who reads first.
-    pub(super) fn new(io: S, traffic: Arc<Traffic>) -> Self {
-        Self { preface: Bytes::from_static(PREFACE), io, traffic, frames: Frames::default() }
+    pub(super) fn new(io: S, traffic: Arc<Traffic>, section: Section) -> Self {
+        let (preface, frames) = (Bytes::from_static(PREFACE), Frames::default());
+        Self { preface, io, traffic, frames, section }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.preface.is_empty() {
+        let this = self.get_mut();
+        if this.preface.is_empty() {
             let before = buf.filled().len();
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-            let controls = self.frames.pass(buf.filled().get(before..).unwrap_or_default());
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            let controls = this.frames.pass(buf.filled().get(before..).unwrap_or_default());
             if controls > 0 {
-                self.traffic.control(controls);
+                this.traffic.control(controls);
+            }
+            if !this.section.settle(this.frames.goes_on) {
+                this.traffic.scarce.notify_one();
             }
             return Poll::Ready(Ok(()));
         }
-        let length = self.preface.len().min(buf.remaining());
-        buf.put_slice(&self.preface.split_to(length));
+        let length = this.preface.len().min(buf.remaining());
+        buf.put_slice(&this.preface.split_to(length));
         Poll::Ready(Ok(()))
     }
 }

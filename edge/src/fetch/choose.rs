@@ -4,7 +4,7 @@
 //! Always holds: who fails is left out before the next choice; nothing here waits.
 //! It knows no law: [`edge_core::balance`] and [`edge_core::ejection`] decide.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use edge_core::{
     balance::{self, Ask, NoServer, Purpose, ServerView, roles::Succession, turns::Turns},
@@ -13,7 +13,7 @@ use edge_core::{
 };
 use http::Method;
 
-use super::{FetchError, pool::Pool};
+use super::{FetchError, pool::Pool, server::Server};
 
 /// A request, as far as choosing looks at it.
 #[derive(Clone, Copy)]
@@ -30,11 +30,16 @@ impl Wish {
 
 impl Pool {
     /// The server whose turn it is.
-    pub(super) fn choose(&self, wish: Wish, tried: &[usize]) -> Result<usize, NoServer> {
+    pub(super) fn choose(
+        &self,
+        wish: Wish,
+        tried: &[usize],
+    ) -> Result<(usize, &Arc<Server>), NoServer> {
         let views = self.views(tried);
         let acting = self.succession(&views);
         let ask = self.ask(wish, acting);
-        balance::choose(&self.plan.balance, &mut self.turns.lock(), &views, &ask)
+        let index = balance::choose(&self.plan.balance, &mut self.turns.lock(), &views, &ask)?;
+        Ok((index, self.servers.get(index).ok_or(NoServer::AllTried)?))
     }
 
     /// Whether there is a server that has not had its try; it takes no turn.
@@ -64,7 +69,7 @@ impl Pool {
 
     fn views(&self, tried: &[usize]) -> Vec<ServerView> {
         self.judge();
-        let view = |(index, server): (usize, &std::sync::Arc<super::server::Server>)| {
+        let view = |(index, server): (usize, &Arc<Server>)| {
             let (is_up, ramp, first_byte) = server.glance(|state, now| {
                 (state.is_up(), state.ramp(self.plan.slow_start, now), state.latency.micros(now))
             });
@@ -114,14 +119,13 @@ pub(super) fn has_same_roles(one: &OriginPlan, other: &OriginPlan) -> bool {
     roles(one) == roles(other)
 }
 
-impl From<NoServer> for FetchError {
-    fn from(none: NoServer) -> Self {
-        match none {
-            NoServer::PrimaryDown => Self::NoPrimary,
-            NoServer::AllTried => Self::Resolve {
-                host: String::new(),
-                reason: "the site has no server that may be asked".to_owned(),
-            },
-        }
+/// What no server comes to, for the client.
+pub(super) fn refused(none: NoServer) -> FetchError {
+    match none {
+        NoServer::PrimaryDown => FetchError::NoPrimary,
+        NoServer::AllTried => FetchError::Resolve {
+            host: String::new(),
+            reason: "the site has no server that may be asked".to_owned(),
+        },
     }
 }

@@ -1,42 +1,39 @@
-//! Connections to origin servers: resolve, check the address, connect, wrap in TLS.
+//! Connections to origin servers: take the addresses of a name, check one, connect.
 //!
 //! In: a server of a site's origin. Out: a byte stream to it, or why there is none.
 //! Always holds: the *resolved* address is checked, at connect, so that no name can lead to this
 //! machine, to link-local services or back into our own listeners without the node file's
-//! permission. It knows nothing of HTTP. How bytes travel is a [`Connect`], so that tests bring
-//! in-memory pipes.
+//! permission. It knows nothing of TLS and HTTP. How bytes travel is a [`Connect`], so that tests
+//! bring in-memory pipes.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use edge_core::site::ServerAddress;
+use edge_core::{settings::EdgeSettings, site::ServerAddress};
 use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, StreamExt as _},
 };
 use ipnet::IpNet;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
+    runtime::Handle,
     time::{Instant, sleep_until},
 };
-use tokio_rustls::TlsConnector;
 
-use super::{FetchError, chain, io_reason};
+use super::{
+    FetchError, io_reason,
+    names::{Dns, Manner, Name, Names, Question, Residence, Seen},
+};
 
 /// How long an address is tried alone before the next is tried beside it (RFC 8305 §5): one that
 /// drops packets must not use up the time for all.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// Addresses of a name that one connection tries.
-const ADDRESSES_MAX: usize = 16;
 
 /// A byte stream, whatever carries it.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -45,6 +42,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 /// Any byte stream.
 pub type BoxedIo = Box<dyn Io>;
 
+/// A byte stream to a server, and where it leads.
+pub struct Opened {
+    /// The bytes.
+    pub stream: BoxedIo,
+    /// The address and its name, if a name led there.
+    pub residence: Option<Residence>,
+}
+
+impl From<BoxedIo> for Opened {
+    fn from(stream: BoxedIo) -> Self {
+        Self { stream, residence: None }
+    }
+}
+
 /// Opens byte streams to servers.
 pub trait Connect: Send + Sync {
     /// A stream to `server`, if `policy` allows the address that it is reached at.
@@ -52,7 +63,15 @@ pub trait Connect: Send + Sync {
         &'a self,
         server: &'a ServerAddress,
         policy: &'a AddressPolicy,
-    ) -> BoxFuture<'a, Result<BoxedIo, FetchError>>;
+    ) -> BoxFuture<'a, Result<Opened, FetchError>>;
+
+    /// Learns the settings in force and the servers that they name.
+    fn adopt(&self, _settings: &EdgeSettings, _servers: &[ServerAddress]) {}
+
+    /// The names that it resolves, for metrics.
+    fn names(&self) -> Vec<Seen> {
+        Vec::new()
+    }
 }
 
 /// Which addresses an origin may be reached at.
@@ -116,28 +135,112 @@ fn is_local(ip: IpAddr) -> bool {
 }
 
 /// Connections over TCP.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tcp;
+pub struct Tcp {
+    names: Names,
+    /// Who is asked for names, and what is the settings' for it.
+    dns: Mutex<(Vec<SocketAddr>, Arc<Dns>)>,
+}
+
+impl Tcp {
+    /// Resolves names on `fills`.
+    #[must_use]
+    pub fn new(fills: Handle) -> Self {
+        let settings = EdgeSettings::default();
+        let dns = Arc::new(Dns::new(settings.resolvers.clone()));
+        let manner = manner(&settings, Arc::clone(&dns));
+        Self { names: Names::new(fills, manner), dns: Mutex::new((settings.resolvers, dns)) }
+    }
+
+    async fn addresses(
+        &self,
+        server: &ServerAddress,
+        name: Option<&Arc<Name>>,
+    ) -> Result<Vec<SocketAddr>, FetchError> {
+        let failed = |reason| FetchError::Resolve { host: server.host.clone(), reason };
+        if let Some(name) = name {
+            return name.addresses(server.port).await.map_err(failed);
+        }
+        // An address, in whatever form the system knows.
+        let found = lookup_host((&*server.host, server.port)).await;
+        found.map(Iterator::collect).map_err(|error| failed(io_reason(&error)))
+    }
+}
+
+fn manner(settings: &EdgeSettings, dns: Arc<Dns>) -> Manner {
+    let (min, max) = (settings.resolved_ttl_min, settings.resolved_ttl_max);
+    Manner { resolver: dns, ttl: (min, max.max(min)) }
+}
 
 impl Connect for Tcp {
     fn connect<'a>(
         &'a self,
         server: &'a ServerAddress,
         policy: &'a AddressPolicy,
-    ) -> BoxFuture<'a, Result<BoxedIo, FetchError>> {
+    ) -> BoxFuture<'a, Result<Opened, FetchError>> {
         Box::pin(async move {
-            let host = server.host.trim_start_matches('[').trim_end_matches(']');
-            let addresses = lookup_host((host, server.port)).await.map_err(|error| {
-                FetchError::Resolve { host: server.host.clone(), reason: io_reason(&error) }
-            })?;
+            let name = Question::of(server).map(|question| self.names.name(&question));
+            let addresses = self.addresses(server, name.as_ref()).await?;
             let none = || FetchError::Resolve {
                 host: server.host.clone(),
                 reason: "no address".to_owned(),
             };
-            first_of(addresses.take(ADDRESSES_MAX), |address| open(address, server, policy))
+            let attempt = async |address| {
+                let attempt = Attempt::begin(name.as_ref(), address);
+                let opened = open(address, server, policy).await;
+                attempt.ended(&opened);
+                opened.map(|stream| (stream, address))
+            };
+            let (stream, address) = first_of(addresses.into_iter(), attempt)
                 .await
-                .map_err(|failure| failure.unwrap_or_else(none))
+                .map_err(|failure| failure.unwrap_or_else(none))?;
+            let residence = name.map(|name| Residence::new(name, address));
+            Ok(Opened { stream, residence })
         })
+    }
+
+    fn adopt(&self, settings: &EdgeSettings, servers: &[ServerAddress]) {
+        let mut dns = self.dns.lock();
+        if dns.0 != settings.resolvers {
+            let resolvers = settings.resolvers.clone();
+            *dns = (resolvers.clone(), Arc::new(Dns::new(resolvers)));
+        }
+        self.names.adopt(manner(settings, Arc::clone(&dns.1)), servers);
+    }
+
+    fn names(&self) -> Vec<Seen> {
+        self.names.seen()
+    }
+}
+
+/// One address of a name that is being tried: what comes of it decides who is tried first later.
+struct Attempt<'n> {
+    name: Option<&'n Arc<Name>>,
+    address: SocketAddr,
+    began: Instant,
+}
+
+impl<'n> Attempt<'n> {
+    fn begin(name: Option<&'n Arc<Name>>, address: SocketAddr) -> Self {
+        Self { name, address, began: Instant::now() }
+    }
+
+    fn ended<T>(mut self, opened: &Result<T, FetchError>) {
+        let Some(name) = self.name.take() else { return };
+        match opened {
+            Ok(_) => name.worked(self.address),
+            Err(_) => name.failed(self.address),
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    /// Broken off: another was faster, or the time for all is over.
+    fn drop(&mut self) {
+        if let Some(name) = self.name
+            && self.began.elapsed() >= ATTEMPT_DELAY
+        {
+            name.failed(self.address);
+        }
     }
 }
 
@@ -193,75 +296,6 @@ fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {
         (Ok(local), Ok(peer)) => policy.came_home(local, peer),
         // A connection that is gone already leads nowhere.
         (Err(_), _) | (_, Err(_)) => false,
-    }
-}
-
-/// What TLS to one site's servers needs.
-#[derive(Clone)]
-pub struct TlsPlan {
-    connector: TlsConnector,
-    sni: Option<String>,
-}
-
-impl TlsPlan {
-    /// Trusts the certificate authorities in `ca`, or the system's.
-    ///
-    /// # Errors
-    /// Says which file cannot be used, or that the system has no certificate authorities.
-    pub fn new(ca: Option<&Path>, sni: Option<String>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        match ca {
-            Some(path) => {
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                let (added, ignored) = roots.add_parsable_certificates(certificates);
-                if added == 0 || ignored > 0 {
-                    return Err(format!(
-                        "{} holds {added} usable certificates and {ignored} unusable ones",
-                        path.display()
-                    ));
-                }
-            }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    return Err("the system has no certificate authorities; install \
-                                ca-certificates or name a file with `ca`"
-                        .to_owned());
-                }
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| chain(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni })
-    }
-
-    /// Wraps a stream to `server` in TLS, checking its certificate.
-    ///
-    /// # Errors
-    /// [`FetchError::Tls`] when the name is none or the handshake fails.
-    pub async fn wrap(
-        &self,
-        stream: BoxedIo,
-        server: &ServerAddress,
-    ) -> Result<BoxedIo, FetchError> {
-        let failed = |reason: String| FetchError::Tls { server: server.authority.clone(), reason };
-        let host = server.host.trim_start_matches('[').trim_end_matches(']');
-        let name = self.sni.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| failed(chain(&error)))?;
-        let stream = self
-            .connector
-            .connect(name, stream)
-            .await
-            .map_err(|error: io::Error| failed(io_reason(&error)))?;
-        Ok(Box::new(stream))
     }
 }
 

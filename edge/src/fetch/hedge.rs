@@ -59,8 +59,7 @@ impl Pool {
 
     /// Another server that has a place now, if the budget allows for it.
     fn second(&self, wish: Wish, tried: &mut Vec<usize>) -> Option<(Arc<Server>, Seat)> {
-        let index = self.choose(wish, tried).ok()?;
-        let server = self.servers.get(index)?;
+        let (index, server) = self.choose(wish, tried).ok()?;
         let seat = server.seat()?;
         if !self.budget.withdraw() {
             return None;

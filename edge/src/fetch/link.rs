@@ -26,7 +26,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{chain, connect::BoxedIo, content::ClientContent};
+use super::{
+    chain,
+    connect::{BoxedIo, Opened},
+    content::ClientContent,
+    names::Residence,
+};
 use crate::store::budget::{Charge, PIECE_BYTES};
 
 /// The largest buffer of an origin connection: for a response head that comes in many reads, and
@@ -45,6 +50,7 @@ pub(super) struct Link {
     sender: SendRequest<ClientContent>,
     driver: AbortHandle,
     signs: Arc<Signs>,
+    residence: Option<Residence>,
     _charge: Charge,
 }
 
@@ -54,9 +60,9 @@ impl Link {
         if tls { LINK_BYTES + TLS_BYTES } else { LINK_BYTES }
     }
 
-    /// Speaks HTTP/1.1 over `stream`; `fills` drives the connection from then on.
+    /// Speaks HTTP/1.1 over a stream; `fills` drives the connection from then on.
     pub(super) async fn over(
-        stream: BoxedIo,
+        Opened { stream, residence }: Opened,
         fills: &Handle,
         charge: Charge,
     ) -> hyper::Result<Self> {
@@ -73,7 +79,7 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle(), signs, _charge: charge })
+        Ok(Self { sender, driver: driver.abort_handle(), signs, residence, _charge: charge })
     }
 
     /// What requests are sent by.
@@ -81,9 +87,9 @@ impl Link {
         &mut self.sender
     }
 
-    /// Whether the server has closed it.
+    /// Whether the server has closed it, or its name leads elsewhere.
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.sender.is_closed() || self.residence.as_ref().is_some_and(Residence::is_left)
     }
 
     /// What the server has shown of itself.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use edge_core::{
-    balance::{NoServer, roles::Takeover, turns::Turns},
+    balance::{roles::Takeover, turns::Turns},
     site::{HostChoice, OriginPlan, ServerAddress},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -27,8 +27,8 @@ use tokio::{
 
 use super::{
     FetchError, chain,
-    choose::{Wish, has_same_roles},
-    connect::{AddressPolicy, Connect, TlsPlan},
+    choose::{Wish, has_same_roles, refused},
+    connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     link::{Link, Signs},
     message::{expected, frame, is_conditional},
@@ -36,6 +36,7 @@ use super::{
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::{Seat, Server},
+    tls::TlsPlan,
 };
 use crate::{
     clock::Clock,
@@ -198,14 +199,14 @@ impl Pool {
         let mut patience = self.plan.queue_timeout;
         let wish = Wish::of(&request.method, request.key);
         let mut crossed = false;
-        let mut kept: Option<Response<OriginBody>> = None;
+        let (mut kept, mut last) = (None, None);
         let replayable = request.content.is_none() && request.method.is_idempotent();
         let mut request = request;
         let conditional = is_conditional(&request.fields);
         loop {
-            let index = self.choose(wish, &tried)?;
-            let Some(server) = self.servers.get(index) else {
-                return Err(NoServer::AllTried.into());
+            let (index, server) = match self.choose(wish, &tried) {
+                Ok(chosen) => chosen,
+                Err(none) => return kept.ok_or_else(|| last.unwrap_or_else(|| refused(none))),
             };
             tried.push(index);
             let admitted = tokio::select! {
@@ -258,7 +259,8 @@ impl Pool {
                         crossed = true;
                         tried.pop();
                     }
-                    tracing::debug!(server = %server.address.authority, %error, "trying again");
+                    tracing::debug!(server = server.name(), %error, "trying again");
+                    last = Some(error);
                 }
             }
         }
@@ -451,17 +453,17 @@ impl Pool {
         let limit = self.plan.connect_timeout;
         let charge = self.reserve(Link::cost(address.tls))?;
         let opening = async move {
-            let stream = world.connector.connect(&address, &world.policy).await?;
-            match tls.filter(|_| address.tls) {
-                Some(tls) => tls.wrap(stream, &address).await,
-                None => Ok(stream),
+            let mut opened = world.connector.connect(&address, &world.policy).await?;
+            if let Some(tls) = tls.filter(|_| address.tls) {
+                opened.stream = tls.wrap(opened.stream, &address).await?;
             }
+            Ok(opened)
         };
         // Called on the fills runtime, which has to own the socket.
-        let stream = timeout(limit, opening).await.map_err(|_elapsed| {
+        let opened = timeout(limit, opening).await.map_err(|_elapsed| {
             FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
         })??;
-        let link = Link::over(stream, &self.world.fills, charge).await.map_err(|error| {
+        let link = Link::over(opened, &self.world.fills, charge).await.map_err(|error| {
             FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
         })?;
         server.counts.connections.fetch_add(1, Ordering::Relaxed);

@@ -28,8 +28,8 @@ use tokio::{
 };
 
 use super::{
-    FetchError, chain, connect::TlsPlan, content::ClientContent, link::Link, pool::OriginWorld,
-    server::Server,
+    FetchError, chain, content::ClientContent, link::Link, pool::OriginWorld, server::Server,
+    tls::TlsPlan,
 };
 
 /// How much content is looked through.
@@ -114,25 +114,24 @@ async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, way: Way) {
 async fn ask(check: &CheckPlan, server: &Server, way: &Way) -> Verdict {
     let unanswered = |error: FetchError| Fault::Unanswered(error.to_string());
     let address = &server.address;
-    let stream = match way.world.connector.connect(address, &way.world.policy).await {
-        Ok(stream) => stream,
+    let mut opened = match way.world.connector.connect(address, &way.world.policy).await {
+        Ok(opened) => opened,
         Err(error) => return Some(Err(unanswered(error))),
     };
     if check.kind == OriginCheckKind::Tcp {
         return Some(Ok(()));
     }
-    let stream = match way.tls.as_ref().filter(|_| address.tls) {
-        Some(tls) => match tls.wrap(stream, address).await {
+    if let Some(tls) = way.tls.as_ref().filter(|_| address.tls) {
+        opened.stream = match tls.wrap(opened.stream, address).await {
             Ok(stream) => stream,
             Err(error) => return Some(Err(unanswered(error))),
-        },
-        None => stream,
-    };
+        };
+    }
     // Without memory for a connection nothing is known of the server.
     let charge = way.world.memory.reserve(Link::cost(address.tls))?;
     let broken =
         |error: &hyper::Error| Fault::Unanswered(format!("no valid response: {}", chain(error)));
-    let mut link = match Link::over(stream, &Handle::current(), charge).await {
+    let mut link = match Link::over(opened, &Handle::current(), charge).await {
         Ok(link) => link,
         Err(error) => return Some(Err(broken(&error))),
     };

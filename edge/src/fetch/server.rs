@@ -381,7 +381,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::budget::Budget;
+    use crate::{fetch::connect::BoxedIo, store::budget::Budget};
 
     fn site() -> Site {
         let text = "name = \"a\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }";
@@ -396,7 +396,8 @@ mod tests {
         for _ in 0..2 {
             let (near, far) = duplex(64);
             let charge = Budget::new(1).reserve(1).unwrap();
-            let link = Link::over(Box::new(near), &Handle::current(), charge).await;
+            let stream: BoxedIo = Box::new(near);
+            let link = Link::over(stream.into(), &Handle::current(), charge).await;
             server.put_back(link.unwrap());
             far_ends.push(far);
         }

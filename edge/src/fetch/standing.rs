@@ -118,7 +118,7 @@ impl State {
             let known = before.as_ref().filter(|before| before.machine.is_seen());
             let machine = match known {
                 Some(before) if before.check.asks_as(check) => before.machine.kept(check),
-                Some(before) => Machine::resumed(before.machine.state(), check, now),
+                Some(before) => before.machine.resumed(check),
                 None => Machine::new(check, now),
             };
             let (began, fault) = before.map_or((None, None), |one| (one.began, one.fault));

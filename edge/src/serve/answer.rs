@@ -314,7 +314,7 @@ pub(super) fn finish(
     (key, record): (Option<&CacheKey>, Box<Record>),
 ) -> Response<ServeBody> {
     let mut said = Vec::with_capacity(64);
-    write_cache_status(hall, &fields, &record, key, &mut said);
+    write_cache_status(hall, Some(&fields), &record, key, &mut said);
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(said)) {
         fields.insert(CACHE_STATUS, value);
     }
@@ -324,12 +324,12 @@ pub(super) fn finish(
 /// The members of Cache-Status: those that caches nearer to the origin wrote, then ours.
 pub(super) fn write_cache_status(
     hall: &Hall,
-    fields: &HeaderMap,
+    fields: Option<&HeaderMap>,
     record: &Record,
     key: Option<&CacheKey>,
     said: &mut Vec<u8>,
 ) {
-    for value in fields.get_all(&CACHE_STATUS) {
+    for value in fields.into_iter().flat_map(|fields| fields.get_all(&CACHE_STATUS)) {
         said.extend_from_slice(value.as_bytes());
         said.extend_from_slice(b", ");
     }

@@ -26,12 +26,15 @@ use super::{Connection, Found, Hall, Head, KEY, answer, record};
 use crate::{
     record::Record,
     snapshot::Snapshot,
-    store::{BodyReader, CACHE_STATUS, StoredResponse},
+    store::{BodyReader, CACHE_STATUS, StoredResponse, budget::Charge},
     wire::{self, RawHead, Reply, Told},
 };
 
 /// What a head has beside the stored lines: status line, Age, Cache-Status.
 const HEAD_BYTES: usize = 192;
+
+/// Content of so many bytes at most goes out in one piece with its head. A slow client holds a copy of it.
+const FRONT_BYTES_MAX: usize = 2048;
 
 /// Bytes of a refused target that are recorded.
 const REFUSED_BYTES: usize = 1024;
@@ -40,13 +43,15 @@ const REFUSED_BYTES: usize = 1024;
 pub struct Desk {
     hall: Arc<Hall>,
     connection: Arc<Connection>,
+    /// For what the connection holds of its client's.
+    held: Option<Charge>,
 }
 
 impl Desk {
     /// Answers what comes on `connection`.
     #[must_use]
     pub fn new(hall: Arc<Hall>, connection: Arc<Connection>) -> Self {
-        Self { hall, connection }
+        Self { hall, connection, held: None }
     }
 }
 
@@ -105,6 +110,14 @@ impl wire::Quick for Desk {
         }
         Told { date: Some(now.to_http_date()), request_id: Some(request_id) }
     }
+
+    fn holds(&mut self, bytes: usize) -> bool {
+        self.held = None;
+        if bytes > 0 {
+            self.held = self.hall.room.reserve_waiting(bytes);
+        }
+        bytes == 0 || self.held.is_some()
+    }
 }
 
 impl Desk {
@@ -148,14 +161,19 @@ impl Desk {
         (method, key): (&Method, Option<&CacheKey>),
         mut record: Box<Record>,
     ) -> Reply<Hit> {
-        let mut head = Vec::with_capacity(HEAD_BYTES.saturating_add(stored.lines().len()));
+        let front = match answer {
+            Answer::Whole if *method == Method::GET => stored.body.small(FRONT_BYTES_MAX),
+            _ => None,
+        };
+        let bytes = HEAD_BYTES.saturating_add(stored.lines().len());
+        let mut head = Vec::with_capacity(bytes.saturating_add(front.map_or(0, <[u8]>::len)));
         let made;
         let (status, fields) = match answer {
             Answer::Whole => {
                 status_line(&mut head, stored.head.status);
                 head.extend_from_slice(stored.lines());
                 write_age(&mut head, stored.head.freshness.current_age(record.now));
-                (stored.head.status, &stored.head.fields)
+                (stored.head.status, stored.passes_cache_status().then_some(&stored.head.fields))
             }
             Answer::NotModified
             | Answer::PreconditionFailed
@@ -166,15 +184,17 @@ impl Desk {
                 status_line(&mut head, status);
                 write_lines(&mut head, &fields);
                 made = fields;
-                (status, &made)
+                (status, Some(&made))
             }
         };
         record.status = status;
         head.extend_from_slice(b"cache-status: ");
         answer::write_cache_status(&self.hall, fields, &record, key, &mut head);
         head.extend_from_slice(b"\r\n\r\n");
+        let head_bytes = head.len();
+        head.extend_from_slice(front.unwrap_or_default());
         let reader = match answer {
-            _ if *method == Method::HEAD => None,
+            _ if *method == Method::HEAD || front.is_some() => None,
             Answer::Whole => Some(stored.body.reader()),
             Answer::Part(span) => Some(stored.body.reader_of(*span)),
             Answer::Parts(_)
@@ -182,9 +202,12 @@ impl Desk {
             | Answer::PreconditionFailed
             | Answer::NotSatisfiable => None,
         };
-        let left = reader.as_ref().map_or(0, BodyReader::left);
+        let left = match (front, &reader) {
+            (Some(front), _) => front.len() as u64,
+            (None, reader) => reader.as_ref().map_or(0, BodyReader::left),
+        };
         record.complete = left == 0;
-        Reply { head, content: Hit { reader, left, record } }
+        Reply { front: head, head_bytes, content: Hit { reader, left, record } }
     }
 }
 

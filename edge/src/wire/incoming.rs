@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use hyper::rt::ReadBufCursor;
 use tokio::io::ReadBuf;
 
 use super::{
     head::{Framing, Head, Method},
+    held::{self, Held},
     intake::{Admitted, Stage, empty_line},
     io::Io,
     quick::Quick,
@@ -47,7 +47,9 @@ thread_local! {
 pub(super) struct Incoming {
     pub(super) stage: Stage,
     /// Bytes that arrived before their turn.
-    pub(super) held: BytesMut,
+    pub(super) held: Held,
+    /// What is charged for them.
+    pub(super) charged: usize,
     /// How many of them hyper may have as they are.
     pub(super) cleared: usize,
     pub(super) end: Option<End>,
@@ -84,7 +86,8 @@ impl Incoming {
     pub(super) fn new(received: &[u8]) -> Self {
         Self {
             stage: Stage::new(),
-            held: BytesMut::from(received),
+            held: Held::new(received),
+            charged: 0,
             cleared: 0,
             end: None,
             skipped: false,
@@ -163,6 +166,9 @@ impl<S, Q: Quick> Io<S, Q> {
                         return at + head.bytes;
                     }
                     self.begin(head);
+                    if self.is_alone {
+                        return at;
+                    }
                 }
                 Ok(Admitted::Content(bytes)) => {
                     self.incoming.cleared = bytes;
@@ -311,10 +317,31 @@ impl<S, Q: Quick> Io<S, Q> {
         let used = self.feed(&held, cursor);
         held.advance(used);
         // Memory goes back with the last byte: an idle connection holds none.
-        if !held.is_empty() {
-            self.incoming.held = held;
-        }
+        self.incoming.held = held;
+        self.charge_held();
         cursor.remaining() < room
+    }
+
+    /// What is held beyond a little is charged; a client for whose bytes there is no memory is let go, after the
+    /// response that is under way.
+    fn charge_held(&mut self) {
+        let wanted = self.incoming.held.charged_bytes();
+        if wanted == self.incoming.charged || self.quick.holds(wanted) {
+            self.incoming.charged = wanted;
+            return;
+        }
+        self.quick.holds(0);
+        self.incoming.charged = 0;
+        if matches!(self.incoming.stage, Stage::Served) {
+            // What hyper may have goes to it at once.
+            if self.incoming.held.truncate(self.incoming.cleared) {
+                self.shared.stats.refused(Refusal::Memory);
+                self.shared.wish_quietly(CLOSE);
+            }
+        } else if self.incoming.end.is_none() {
+            let held = std::mem::take(&mut self.incoming.held);
+            self.refuse(Refusal::Memory, &held);
+        }
     }
 
     /// What hyper is told when reading has ended.
@@ -357,8 +384,11 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
         cx: &mut Context<'_>,
         cursor: &mut ReadBufCursor<'_>,
     ) -> Poll<Option<io::Result<()>>> {
-        let room =
-            if self.incoming.stage.is_content() { cursor.remaining() } else { SCRATCH_BYTES };
+        let room = match self.incoming.stage {
+            Stage::Head(_) => SCRATCH_BYTES,
+            Stage::Length(_) | Stage::Chunked(_) => cursor.remaining(),
+            Stage::Served => held::FREE_BYTES,
+        };
         let before = cursor.remaining();
         let polled = self.poll_scratch(cx, room, |io, bytes| {
             if bytes.is_empty() {
@@ -366,11 +396,12 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
                 return;
             }
             if !io.incoming.held.is_empty() {
-                io.incoming.held.extend_from_slice(bytes);
+                io.incoming.held.push(bytes);
                 return;
             }
             let used = io.feed(bytes, cursor);
-            io.incoming.held.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            io.incoming.held.push(bytes.get(used..).unwrap_or_default());
+            io.charge_held();
         });
         match polled {
             Poll::Ready(Ok(())) if cursor.remaining() < before => Poll::Ready(Some(Ok(()))),
@@ -394,13 +425,13 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
     pub(super) fn poll_starved(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.incoming.is_starved = true;
         while self.outgoing.response.is_between() {
-            let room = SCRATCH_BYTES.saturating_sub(self.incoming.held.len());
+            let room = held::FREE_BYTES.saturating_sub(self.incoming.held.len());
             if room == 0 {
                 self.incoming.unwatched_reads = 1;
                 break;
             }
             let read = ready!(self.poll_scratch(cx, room, |io, bytes| {
-                io.incoming.held.extend_from_slice(bytes);
+                io.incoming.held.push(bytes);
                 bytes.len()
             }))?;
             if read == 0 {

@@ -39,6 +39,8 @@ pub struct Io<S, Q: Quick> {
     pub(super) quick: Q,
     /// An answer of `quick` that is being written.
     pub(super) sending: Option<Sending<Q::Content>>,
+    /// No hyper reads now.
+    pub(super) is_alone: bool,
     pub(super) limits: Arc<Limits>,
     pub(super) deadlines: Deadlines,
     pub(super) place: usize,
@@ -66,6 +68,7 @@ impl<S, Q: Quick> Io<S, Q> {
             stream,
             quick,
             sending: None,
+            is_alone: false,
             deadlines: deadlines.clone(),
             place: deadlines.enter(Arc::clone(&shared)),
             shared,
@@ -86,7 +89,7 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 
     /// Registers the task that polls, and looks at what others want of it.
-    fn attend(&mut self, cx: &Context<'_>) -> io::Result<()> {
+    pub(super) fn attend(&mut self, cx: &Context<'_>) -> io::Result<()> {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.shared.register(cx.waker());
             self.waker = Some(cx.waker().clone());

@@ -7,7 +7,9 @@
 //! What always holds: nothing else is read or written until the last byte has left; a response that breaks off is
 //! told so by its content being dropped early. It does not know what is answered, or why.
 //!
-//! Hot path: no allocation here; one vectored write where the socket has room.
+//! A connection that has brought nothing else has no hyper at all: [`Io::poll_alone`] serves it until something needs one.
+//!
+//! Hot path: no allocation here; one write where the socket has room, of one piece if head and content fit together.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use edge_core::fields::Fields;
 use http::{HeaderName, Version};
+use hyper::rt::ReadBuf;
 use tokio::io::AsyncWrite;
 
 use super::{
@@ -24,7 +27,8 @@ use super::{
     io::Io,
     octets::trim,
     refusal::{Refusal, Timeout},
-    shared::DRAIN,
+    shared::{CLOSE, DRAIN},
+    stream::Stream,
 };
 
 /// A head with more field lines goes to hyper; browsers send about fifteen.
@@ -44,6 +48,10 @@ pub trait Quick: Send + Unpin + 'static {
     /// A request is refused here. `head` is what came of it, unless the service has it already and only its content
     /// is at fault. Takes note, and says what the refusal tells beside its status.
     fn refused(&mut self, refusal: Refusal, head: Option<&[u8]>) -> Told;
+
+    /// The connection holds so many bytes of its client's now, beside what every connection may. Says whether there is
+    /// memory for them.
+    fn holds(&mut self, bytes: usize) -> bool;
 }
 
 /// What a refusal tells beside its status.
@@ -65,9 +73,12 @@ pub trait Content: Send + Unpin + 'static {
 
 /// A response to be written.
 pub struct Reply<C> {
-    /// Its head, to the empty line.
-    pub head: Vec<u8>,
-    /// Its content; the head says how long it is.
+    /// Its head, to the empty line, and what there may be of its content behind it: the kernel takes one small piece
+    /// for less than several.
+    pub front: Vec<u8>,
+    /// How much of `front` is the head.
+    pub head_bytes: usize,
+    /// The rest of its content; the head says how long all of it is. All that is accepted is told it.
     pub content: C,
 }
 
@@ -144,6 +155,10 @@ impl Quick for Never {
     fn refused(&mut self, _refusal: Refusal, _head: Option<&[u8]>) -> Told {
         Told::default()
     }
+
+    fn holds(&mut self, _bytes: usize) -> bool {
+        true
+    }
 }
 
 /// No content.
@@ -160,10 +175,12 @@ impl Content for Nothing {
 
 /// A response that is being written.
 pub(super) struct Sending<C> {
-    head: Vec<u8>,
-    head_sent: usize,
+    /// The head, and the first of the content.
+    front: Vec<u8>,
+    front_sent: usize,
+    head_bytes: usize,
     content: C,
-    /// Taken from the content and not yet accepted, in order.
+    /// Taken from the content and not yet accepted, in order; they follow `front`.
     pieces: [Bytes; PIECES],
     taken: usize,
     is_drained: bool,
@@ -173,8 +190,9 @@ impl<C: Content> Sending<C> {
     fn new(reply: Reply<C>) -> Self {
         let pieces = [const { Bytes::new() }; PIECES];
         Self {
-            head: reply.head,
-            head_sent: 0,
+            head_bytes: reply.head_bytes,
+            front: reply.front,
+            front_sent: 0,
             content: reply.content,
             pieces,
             taken: 0,
@@ -195,15 +213,34 @@ impl<C: Content> Sending<C> {
     }
 
     fn is_sent(&self) -> bool {
-        self.is_drained && self.taken == 0 && self.head_sent == self.head.len()
+        self.is_drained && self.taken == 0 && self.front_sent == self.front.len()
+    }
+
+    /// Offers the socket what is in hand.
+    fn poll_write<S: AsyncWrite>(
+        &self,
+        stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let front = self.front.get(self.front_sent..).unwrap_or_default();
+        if self.taken == 0 {
+            return stream.poll_write(cx, front);
+        }
+        let mut offered = [IoSlice::new(front); PIECES + 1];
+        let from = usize::from(!front.is_empty());
+        for (slice, piece) in offered.iter_mut().skip(from).zip(&self.pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        stream.poll_write_vectored(cx, offered.get(..from + self.taken).unwrap_or_default())
     }
 
     /// The socket accepted `bytes` of what was offered.
     fn accepted(&mut self, bytes: usize) {
-        let of_head = bytes.min(self.head.len() - self.head_sent);
-        self.head_sent += of_head;
-        let mut left = bytes - of_head;
-        self.content.accepted(left);
+        let of_front = bytes.min(self.front.len() - self.front_sent);
+        let of_head = of_front.min(self.head_bytes.saturating_sub(self.front_sent));
+        self.front_sent += of_front;
+        self.content.accepted(bytes - of_head);
+        let mut left = bytes - of_front;
         let mut gone = 0;
         for piece in self.pieces.iter_mut().take(self.taken) {
             let part = left.min(piece.len());
@@ -235,6 +272,37 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 }
 
+impl<S: Stream, Q: Quick> Io<S, Q> {
+    /// Serves a connection without hyper, until it is needed: for a request that is not answered here, which is then
+    /// held for it, or to end the connection. Cancel safe.
+    pub fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_alone = true;
+        let served = self.poll_served(cx);
+        self.is_alone = false;
+        served
+    }
+
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.attend(cx)?;
+        // Nothing is written to it: what is hyper's stays held. hyper's cursor has no other way to be one.
+        let mut unused = [0];
+        let mut unused = ReadBuf::new(&mut unused);
+        loop {
+            ready!(self.poll_sending(cx))?;
+            let leaves = self.shared.attention() & (CLOSE | DRAIN) != 0;
+            if leaves || self.incoming.end.is_some() || self.incoming.cleared > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.feed_held(&mut unused.unfilled());
+            let goes_on =
+                self.sending.is_none() && self.incoming.end.is_none() && self.incoming.cleared == 0;
+            if goes_on && let Some(polled) = ready!(self.poll_socket(cx, &mut unused.unfilled())) {
+                return Poll::Ready(polled);
+            }
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
     /// Writes the answer that is under way to its last byte, if there is one; then the next request may come.
     pub(super) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -253,14 +321,7 @@ impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
                 self.arm(Timeout::Idle);
                 break;
             }
-            let head = sending.head.get(sending.head_sent..).unwrap_or_default();
-            let mut offered = [IoSlice::new(head); PIECES + 1];
-            let from = usize::from(!head.is_empty());
-            for (slice, piece) in offered.iter_mut().skip(from).zip(&sending.pieces) {
-                *slice = IoSlice::new(piece);
-            }
-            let offered = offered.get(..from + sending.taken).unwrap_or_default();
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, offered) {
+            match sending.poll_write(Pin::new(&mut self.stream), cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(accepted)) => {
                     sending.accepted(accepted);

@@ -5,7 +5,7 @@
 
 use super::quick::Told;
 
-/// The reason for which a request never reached the service. The client is at fault in all of them.
+/// The reason for which a request never reached the service. The client is at fault in all of them but the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The request line is not `method SP target SP version CRLF` (RFC 9112 §3).
@@ -56,11 +56,13 @@ pub enum Refusal {
     HeaderTimeout,
     /// The content stalled for `body_timeout`.
     BodyTimeout,
+    /// There is no memory for what the client has sent before its turn.
+    Memory,
 }
 
 impl Refusal {
     /// Every reason, in the order of [`Refusal::index`]: for tables of counters.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestLine,
         Self::Method,
         Self::Target,
@@ -85,6 +87,7 @@ impl Refusal {
         Self::TrailerBytes,
         Self::HeaderTimeout,
         Self::BodyTimeout,
+        Self::Memory,
     ];
 
     /// The reason's place in [`Refusal::ALL`].
@@ -121,6 +124,7 @@ impl Refusal {
             Self::TrailerBytes => "trailer_bytes_max",
             Self::HeaderTimeout => "header_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::Memory => "memory",
         }
     }
 
@@ -136,6 +140,7 @@ impl Refusal {
                 | Self::TrailerBytes
                 | Self::HeaderTimeout
                 | Self::BodyTimeout
+                | Self::Memory
         )
     }
 
@@ -147,6 +152,7 @@ impl Refusal {
             Self::HeaderBytes | Self::HeaderCount | Self::TrailerBytes => 431,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::TransferCoding => 501,
+            Self::Memory => 503,
             Self::Version => 505,
             Self::RequestLine
             | Self::Method
@@ -174,6 +180,7 @@ impl Refusal {
             414 => "414 URI Too Long",
             431 => "431 Request Header Fields Too Large",
             501 => "501 Not Implemented",
+            503 => "503 Service Unavailable",
             505 => "505 HTTP Version Not Supported",
             _ => "400 Bad Request",
         };

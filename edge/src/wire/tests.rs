@@ -45,7 +45,7 @@ struct Server {
     handle: Handle,
     seen: Arc<Mutex<Vec<Seen>>>,
     release: Arc<Notify>,
-    outcome: tokio::task::JoinHandle<hyper::Result<()>>,
+    outcome: tokio::task::JoinHandle<Result<(), Box<dyn std::error::Error + Send + Sync>>>,
 }
 
 fn limits() -> Limits {
@@ -74,7 +74,7 @@ impl Server {
     {
         let deadlines = Deadlines::new(Duration::from_secs(1));
         tokio::spawn(deadlines.clone().sweep());
-        let (io, handle) = Io::new(stream, &[], quick, Arc::new(limits), &deadlines);
+        let (mut io, handle) = Io::new(stream, &[], quick, Arc::new(limits), &deadlines);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let release = Arc::new(Notify::new());
         let service = {
@@ -83,7 +83,11 @@ impl Server {
                 serve(request, Arc::clone(&seen), Arc::clone(&release), handle.clone())
             })
         };
-        let outcome = tokio::spawn(http1::Builder::new().serve_connection(io, service));
+        let outcome = tokio::spawn(async move {
+            std::future::poll_fn(|cx| io.poll_alone(cx)).await?;
+            http1::Builder::new().serve_connection(io, service).await?;
+            Ok(())
+        });
         Self { client, handle, seen, release, outcome }
     }
 

@@ -166,7 +166,6 @@ impl Limiter {
         if rate == 0 || proof == Proof::Given {
             return Verdict::Send;
         }
-        let client = client.to_canonical();
         if self.allowed.contains(client) {
             return Verdict::Send;
         }

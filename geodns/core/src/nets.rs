@@ -1,11 +1,14 @@
 //! A set of networks that addresses are looked up in.
 //!
 //! In: networks. Out: whether an address is in one of them. Always holds: the ranges are sorted and
-//! apart, so that a lookup is one binary search per family.
+//! apart, so that a lookup is one binary search per family; networks and addresses are folded, so
+//! that an IPv4 network holds its addresses however either is written ([`crate::locate::fold`]).
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use crate::locate::fold::{fold, fold_network};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,9 +18,10 @@ pub(crate) struct Nets {
 }
 
 impl Nets {
+    /// Networks that settings are refused for ([`crate::locate::fold::unfoldable`]) hold nothing.
     pub(crate) fn new(nets: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for net in nets {
+        for net in nets.iter().filter_map(|net| fold_network(*net)) {
             match net {
                 IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
                 IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
@@ -27,7 +31,7 @@ impl Nets {
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        match address {
+        match fold(address).address {
             IpAddr::V4(address) => within(&self.v4, address.to_bits()),
             IpAddr::V6(address) => within(&self.v6, address.to_bits()),
         }
@@ -78,6 +82,31 @@ mod tests {
             assert_eq!(nets.contains(address.parse().unwrap()), expected, "{address}");
         }
         assert!(!Nets::default().contains("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_ipv4_network_holds_its_addresses_however_either_is_written() {
+        let rows = [
+            // Network, an address in it, one that is not.
+            ("::ffff:192.0.2.0/120", "192.0.2.255", "192.0.3.0"),
+            ("192.0.2.0/24", "::ffff:192.0.2.255", "::ffff:192.0.3.0"),
+            ("::ffff:0.0.0.0/96", "255.255.255.255", "2001:db8::1"),
+            ("2002:c000:200::/40", "192.0.2.7", "192.0.3.7"),
+            ("192.0.2.0/24", "2002:c000:207::1", "2002:c000:307::1"),
+            ("64:ff9b::c000:200/120", "192.0.2.7", "192.0.3.7"),
+            ("64:ff9b::/96", "64:ff9b::c000:207", "64:ff9b:1::"),
+            // A network around a carrier speaks of the other addresses in it.
+            ("::/0", "2001:db8::1", "192.0.2.1"),
+            ("2000::/3", "3fff::1", "2002:c000:207::1"),
+        ];
+        for (net, inside, outside) in rows {
+            let nets = Nets::new(&[net.parse().unwrap()]);
+            let is_in = |address: &str| nets.contains(address.parse().unwrap());
+            assert_eq!((is_in(inside), is_in(outside)), (true, false), "{net}");
+        }
+        // One that goes beyond the IPv4 address in it is refused where settings are read.
+        let beyond = Nets::new(&["2002:c000:207:1::/64".parse().unwrap()]);
+        assert_eq!(beyond, Nets::default());
     }
 
     proptest! {

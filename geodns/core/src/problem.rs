@@ -35,6 +35,11 @@ impl Problems {
         self.0.push(Problem { at: at.into(), message: message.into() });
     }
 
+    /// Everything that was.
+    pub(crate) fn all(self) -> Vec<Problem> {
+        self.0
+    }
+
     /// `value`, unless something was found wrong.
     pub(crate) fn unless_any<T>(self, value: T) -> Result<T, Vec<Problem>> {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }

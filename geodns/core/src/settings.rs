@@ -32,6 +32,11 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    locate::fold::unfoldable,
+    problem::{Problem, Problems},
+};
+
 /// `[geodns]`: the DNS side of a node.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -85,6 +90,22 @@ pub struct GeodnsSettings {
     pub query_log: QueryLogSettings,
     /// What the geo data may take, and what a client may take of the server.
     pub limits: GeodnsLimits,
+}
+
+impl GeodnsSettings {
+    /// What is wrong with the lists of networks that no other builder looks at.
+    #[must_use]
+    pub fn unfoldable_networks(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let lists = [
+            ("geodns.client_subnet.resolvers", &self.client_subnet.resolvers),
+            ("geodns.rate_limit.networks_exempt", &self.rate_limit.networks_exempt),
+        ];
+        for (at, networks) in lists {
+            unfoldable(networks, at, &mut problems);
+        }
+        problems.all()
+    }
 }
 
 impl Default for GeodnsSettings {

@@ -140,7 +140,7 @@ pub fn problems(checks: &[CheckSettings]) -> Vec<Problem> {
 
 async fn run(trust: &Trust, address: SocketAddr, check: &CheckSettings) -> Outcome {
     let connect = TcpStream::connect(address).await;
-    let stream = connect.map_err(|error| unconnected(&error))?;
+    let stream = connect.map_err(|error| unconnected(&error, address))?;
     match check.kind {
         CheckKind::Tcp => Ok(Passed::default()),
         CheckKind::Http => exchange(stream, address, check).await,
@@ -156,13 +156,15 @@ async fn run(trust: &Trust, address: SocketAddr, check: &CheckSettings) -> Outco
 }
 
 /// Why there is no connection: for want of descriptors, ports or memory of our own, or for good.
-fn unconnected(error: &io::Error) -> Fault {
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => {
-            Fault::Local(told(error))
-        }
-        Some(_) | None => Fault::Connect(told(error)),
-    }
+fn unconnected(error: &io::Error, address: SocketAddr) -> Fault {
+    let is_local = match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => true,
+        // Over IPv4 it is a want of ports, which passes. A machine without IPv6 says the same to each
+        // address of that family, and always will: then nobody there is reached from here.
+        Some(Errno::ADDRNOTAVAIL) => address.is_ipv4(),
+        Some(_) | None => false,
+    };
+    if is_local { Fault::Local(told(error)) } else { Fault::Connect(told(error)) }
 }
 
 /// One request, and the head of its answer.
@@ -235,20 +237,23 @@ mod tests {
     #[test]
     fn what_this_node_lacks_is_no_fault_of_the_address() {
         let rows = [
-            (Errno::MFILE, true),
-            (Errno::NFILE, true),
-            (Errno::NOBUFS, true),
-            (Errno::NOMEM, true),
-            (Errno::ADDRNOTAVAIL, true),
-            (Errno::CONNREFUSED, false),
-            (Errno::CONNRESET, false),
-            (Errno::NETUNREACH, false),
-            (Errno::HOSTUNREACH, false),
-            (Errno::TIMEDOUT, false),
+            (Errno::MFILE, true, true),
+            (Errno::NFILE, true, true),
+            (Errno::NOBUFS, true, true),
+            (Errno::NOMEM, true, true),
+            // No port is free; but where IPv6 is switched off, every address says this.
+            (Errno::ADDRNOTAVAIL, true, false),
+            (Errno::CONNREFUSED, false, false),
+            (Errno::CONNRESET, false, false),
+            (Errno::NETUNREACH, false, false),
+            (Errno::HOSTUNREACH, false, false),
+            (Errno::TIMEDOUT, false, false),
         ];
-        for (errno, is_local) in rows {
-            let fault = unconnected(&errno.into());
-            assert_eq!(matches!(fault, Fault::Local(_)), is_local, "{fault}");
+        for (errno, over_v4, over_v6) in rows {
+            for (address, is_local) in [("192.0.2.1:80", over_v4), ("[2001:db8::1]:80", over_v6)] {
+                let fault = unconnected(&errno.into(), address.parse().unwrap());
+                assert_eq!(matches!(fault, Fault::Local(_)), is_local, "{address}: {fault}");
+            }
         }
     }
 }

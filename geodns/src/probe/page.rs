@@ -1,6 +1,6 @@
 //! How PoPs stand, on the metrics page.
 //!
-//! In: a prober. Out: gauges of PoPs, counters of changes. Always holds: everything is read when the
+//! In: a prober. Out: gauges of PoPs, counters of changes and of what could not be probed. Always holds: everything is read when the
 //! page is, under the lock that composing takes, never by who answers queries.
 //! It deliberately counts no queries: [`crate::record`] does.
 
@@ -17,7 +17,8 @@ pub fn register(prober: &Prober, metrics: &Metrics) {
     metrics.register(move |scrape| {
         let pops = prober.status();
         states(&pops, scrape)?;
-        changes(&pops, scrape)
+        changes(&pops, scrape)?;
+        blind(prober.blind(), scrape)
     });
 }
 
@@ -45,10 +46,14 @@ fn changes(pops: &[PopStatus], scrape: &mut Scrape<'_>) -> fmt::Result {
     let mut family = scrape.counter("dns_health_changes", help)?;
     for pop in pops {
         for address in &pop.addresses {
-            let changes = address.checks.iter().map(|check| check.changes).sum();
             let ip = address.address.to_string();
-            family.sample(&[("pop", pop.name.as_str()), ("address", &ip)], changes)?;
+            family.sample(&[("pop", pop.name.as_str()), ("address", &ip)], address.changes)?;
         }
     }
     Ok(())
+}
+
+fn blind(probes: u64, scrape: &mut Scrape<'_>) -> fmt::Result {
+    let help = "Probes that this node could not make, for want of descriptors, ports or memory.";
+    scrape.counter("dns_probes_blind", help)?.sample(&[], probes)
 }

@@ -58,6 +58,8 @@ pub struct AddressStatus {
     pub address: IpAddr,
     /// Whether all of its checks are up.
     pub state: StateWord,
+    /// The changes that checks saw it make, these and those that are gone.
+    pub changes: u64,
     /// Its checks.
     pub checks: Vec<CheckStatus>,
 }
@@ -114,7 +116,12 @@ impl Watch {
     ) -> PopStatus {
         let mut addresses: Vec<AddressStatus> = view
             .addresses()
-            .map(|address| AddressStatus { address, state: StateWord::Up, checks: Vec::new() })
+            .map(|address| AddressStatus {
+                address,
+                state: StateWord::Up,
+                changes: self.table.changes(address),
+                checks: Vec::new(),
+            })
             .collect();
         for (target, check) in checks {
             let of = addresses.iter_mut().find(|one| one.address == target.address);

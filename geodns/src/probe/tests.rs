@@ -10,6 +10,7 @@ use geodns_core::{
     fleet::{FleetView, PopView},
     settings::{CheckKind, CheckSettings, HealthSettings},
 };
+use nearcast_daemon::metrics::Metrics;
 use tokio::{
     sync::watch::{self as channel, Receiver, Sender},
     time::{Duration, advance, timeout},
@@ -201,6 +202,26 @@ async fn what_this_node_lacks_takes_no_pop_out_of_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_cannot_be_probed_keeps_no_node_from_being_ready() {
+    let mut play = Play::new(watched(2));
+    play.set(1, Manner::Starves);
+    let begun = Instant::now();
+    timeout(Duration::from_secs(60), play.prober.ready()).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
+    let standing = play.prober.standings().pops[1].clone();
+    assert!(standing.in_doubt && standing.v4.enough, "what is assumed holds: {standing:?}");
+    let blind = play.prober.blind();
+    assert_eq!(blind, 10, "as many as are tried at once");
+    let metrics = Metrics::new();
+    page::register(&play.prober, &metrics);
+    let page = metrics.encode().unwrap();
+    assert!(page.contains("nearcast_dns_probes_blind_total 10\n"), "{page}");
+    // From now on in its turn, and the first result decides alone as it would have.
+    play.set(1, Manner::Refuses);
+    play.until(1, Duration::from_secs(6), |pop| !pop.v4.enough).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_ttl_is_short_while_a_pop_is_in_doubt() {
     let mut play = Play::new(watched(1));
     play.ready().await;
@@ -321,6 +342,7 @@ async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
     }
     play.set(1, Manner::Answers);
     play.until(1, Duration::from_secs(30), |pop| pop.v4.enough).await;
+    assert_eq!(play.prober.status()[1].addresses[0].changes, 2, "by whatever check");
 }
 
 #[tokio::test(start_paused = true)]

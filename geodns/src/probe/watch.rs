@@ -4,7 +4,8 @@
 //! standings when they changed, and lines for the log.
 //! Always holds: a target is due or under way, never both and never neither; a check that stands
 //! twice is one; a target that a new fleet still has keeps its place in the queue; every change is
-//! told once, with its reason; a probe that this node could not make changes nothing.
+//! told once, with its reason; a probe that this node could not make changes no state, and is made again
+//! soon while there is no result at all.
 //! It deliberately neither probes nor waits nor publishes.
 
 use std::{
@@ -78,8 +79,10 @@ pub(super) struct Watch {
     standings: Standings,
     /// By PoP: the orders that were in force when last looked.
     ordered: Vec<Ordered>,
-    /// When it was told last that this node cannot probe.
-    local_told: Seldom,
+    /// Probes that this node could not make.
+    pub(super) blind: u64,
+    /// When that was told last.
+    blind_told: Seldom,
 }
 
 impl Watch {
@@ -97,7 +100,8 @@ impl Watch {
             queue: BTreeSet::new(),
             standings: Standings::default(),
             ordered: Vec::new(),
-            local_told: Seldom::default(),
+            blind: 0,
+            blind_told: Seldom::default(),
         };
         watch.renew(watched, now, draw);
         watch
@@ -176,7 +180,11 @@ impl Watch {
         let index = self.table.targets().iter().position(|target| {
             target.address == due.address && self.table.check(target) == Some(&due.check)
         })?;
-        let next = schedule::next(&due.check, due.began, draw).max(now);
+        let is_awaited = self.table.machine(index)?.is_awaited();
+        let next = match &outcome {
+            Err(Fault::Local(_)) if is_awaited => schedule::first(&due.check, now, draw),
+            _ => schedule::next(&due.check, due.began, draw).max(now),
+        };
         let known = self.known.get_mut(index)?;
         if known.due.is_none() {
             known.due = Some(next);
@@ -184,8 +192,11 @@ impl Watch {
         }
         if let Err(Fault::Local(why)) = &outcome {
             // No result: the address stays as it is, however long this node has nothing to probe with.
-            if self.local_told.is_due() {
-                tracing::warn!(why, "this node cannot probe; PoPs stay as they were seen last");
+            self.table.blind(index);
+            self.blind = self.blind.saturating_add(1);
+            if self.blind_told.is_due() {
+                let (address, port) = (due.address, due.check.port);
+                tracing::warn!(%address, port, why, "this node cannot probe; it stays as it was seen last");
             }
             known.last = Some((now, outcome));
             return None;

@@ -16,6 +16,7 @@ pub mod origin;
 pub mod packages;
 pub mod process;
 pub mod program;
+pub mod resolver;
 pub mod terminal;
 
 use std::{error::Error, thread, time::Duration};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use edge::clock::Clock;
 use edge::fetch::FetchError;
-use edge::fetch::connect::{AddressPolicy, BoxedIo, Connect};
+use edge::fetch::connect::{AddressPolicy, BoxedIo, Connect, Opened};
 use edge::{Edge, World};
 use edge_core::settings::{EdgeSettings, SiteSettings};
 use edge_core::site::ServerAddress;
@@ -72,10 +72,10 @@ impl Connect for ThroughPipes {
         &'a self,
         server: &'a ServerAddress,
         _policy: &'a AddressPolicy,
-    ) -> futures_util::future::BoxFuture<'a, Result<BoxedIo, FetchError>> {
+    ) -> futures_util::future::BoxFuture<'a, Result<Opened, FetchError>> {
         Box::pin(async move {
             match self.0.open(&server.host) {
-                Some(near) => Ok(Box::new(near) as BoxedIo),
+                Some(near) => Ok((Box::new(near) as BoxedIo).into()),
                 None => Err(FetchError::Connect {
                     server: server.authority.clone(),
                     reason: "the server is down".to_owned(),

@@ -9,6 +9,7 @@ use std::{
 
 use nearcast_tests::real::{
     Tested,
+    geodns::GeoDns,
     node::{Node, NodeFile},
     process::Signal,
     wait_for,
@@ -71,14 +72,48 @@ fn an_edge_and_geodns_end_within_one_deadline() {
     let took = asked.elapsed();
     assert!(took >= deadline, "it waited for its clients, not {took:?}");
     assert!(took < deadline * 2, "each side had the whole deadline for itself: {took:?}");
-    node.logged(&["ended before everything in flight was done", "remaining"]).unwrap();
+    let cut = ["ended before everything in flight was done", "\"remaining\":2"];
+    node.logged(&cut).unwrap();
     gate.open();
+}
+
+/// What a server says of connections that it cut when it ended.
+fn told_of_cut(server: &GeoDns) -> Vec<String> {
+    let mut said = server.process.stderr();
+    said.retain(|line| line.contains("ended before everything in flight was done"));
+    said
+}
+
+#[test]
+fn connections_of_dns_that_the_deadline_cuts_are_told_and_nothing_else_is() {
+    let text = format!(
+        "[node]\ndrain_deadline = \"1s\"\n[geodns]\nlisten = [\"127.0.0.1:0\"]\n\
+         lame_duck = \"100ms\"\n[geodns.limits]\nquery_timeout = \"1m\"\n{GEODNS}"
+    );
+    let mut server = GeoDns::start(&text).unwrap();
+    let half_asked = [(); 3].map(|()| {
+        let mut stream = TcpStream::connect(server.dns).unwrap();
+        stream.write_all(&[0, 30, 0]).unwrap();
+        stream
+    });
+    server.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(server.process.ended().unwrap().code(), Some(0));
+    let told = told_of_cut(&server);
+    assert!(matches!(&told[..], [one] if one.contains("\"remaining\":3")), "{told:?}");
+    drop(half_asked);
+
+    let mut server = GeoDns::start(&text).unwrap();
+    let idle = TcpStream::connect(server.dns).unwrap();
+    server.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(server.process.ended().unwrap().code(), Some(0));
+    assert_eq!(told_of_cut(&server), Vec::<String>::new());
+    drop(idle);
 }
 
 #[test]
 fn as_long_as_dns_is_answered_the_edge_takes_requests() {
     let origin = gated(&Arc::default()).unwrap();
-    let (mut node, _dns) = both(origin.address, "1h", "1h").unwrap();
+    let (mut node, _dns) = both(origin.address, "1h", "30m").unwrap();
     node.process.signal(Signal::Terminate).unwrap();
     wait_for(
         "readiness to go off",

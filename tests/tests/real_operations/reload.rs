@@ -1,5 +1,7 @@
 //! A changed file and SIGHUP: new settings are taken whole, or the old ones stay and the log says why.
 
+use std::sync::Arc;
+
 use nearcast_tests::real::{
     Tested,
     node::{Node, NodeFile, site},
@@ -7,6 +9,8 @@ use nearcast_tests::real::{
     process::Signal,
     wait_for,
 };
+
+use super::drain::{Gate, gated};
 
 fn origin(says: &str) -> Tested<Origin> {
     let length = says.len();
@@ -70,14 +74,32 @@ fn sighup_reads_the_file_again() {
     let mut larger = file;
     larger.edge.push("memory = \"64 MiB\"".to_owned());
     larger.log.push("access_delay = \"2s\"".to_owned());
-    larger.node.push("drain_deadline = \"1s\"".to_owned());
     node.rewrite(&larger.text()).unwrap();
-    for key in ["edge.memory", "log.access_delay", "node.drain_deadline"] {
+    for key in ["edge.memory", "log.access_delay"] {
         node.logged(&["needs a restart", &format!("\"{key}\"")]).unwrap();
     }
     let limit = node.metrics().unwrap().sum("nearcast_edge_memory_limit_bytes", &[]).unwrap();
     // An eighth of so little memory is kept back for what no charge counts.
     assert_eq!(limit, 208.0 * 1024.0 * 1024.0, "the old value stays in force");
+}
+
+#[test]
+fn a_reload_changes_the_deadline_of_a_drain() {
+    let gate = Arc::<Gate>::default();
+    let origin = gated(&gate).unwrap();
+    let mut file = NodeFile::pulling(origin.address);
+    file.node.push("drain_deadline = \"1h\"".to_owned());
+    let mut node = Node::start(&file).unwrap();
+    file.node = vec!["drain_deadline = \"100ms\"".to_owned()];
+    node.rewrite(&file.text()).unwrap();
+    node.logged(&["reloaded"]).unwrap();
+    let mut stuck = node.connect().unwrap();
+    stuck.send_head("GET", "/content", &[]).unwrap();
+    assert_eq!(stuck.head().unwrap().status, 200);
+    node.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(node.process.ended().unwrap().code(), Some(0));
+    node.logged(&["ended before everything in flight was done"]).unwrap();
+    gate.open();
 }
 
 #[test]

@@ -3,16 +3,21 @@
 //! In: [`SiteSettings`] and [`EdgeSettings`]. Out: a site, or all [`Problem`]s. Bounds of numbers
 //! are the schema's business; what is checked here is what a value cannot be built without.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::Ipv6Addr, sync::Arc, time::Duration};
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use humantime_serde::re::humantime;
 
-use super::{HostPattern, PathPattern, Policy, Problem, Rule, Site, SiteId, origin, path};
+use super::{
+    CheckPlan, Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule,
+    ServerAddress, Site, SiteId, origin, path,
+};
 use crate::{
     forward::is_of_peer,
     key::{NamePattern, Parameters, QueryPlan},
-    settings::{EdgeSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings},
+    settings::{
+        EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
+    },
 };
 
 impl Site {
@@ -33,7 +38,7 @@ impl Site {
             faults.add("name".to_owned(), &settings.name, "a DNS label: a-z, 0-9 and inner -");
         }
         let hosts = hosts(&settings.hosts, &mut faults);
-        let origin = origin::plan(&settings.origin, &mut faults);
+        let origin = origin(&settings.origin, &mut faults);
         let mut rules = Vec::new();
         for (index, rule) in settings.rules.iter().enumerate() {
             let at = format!("rule[{index}]");
@@ -131,8 +136,114 @@ fn hosts(texts: &[String], faults: &mut Faults) -> Vec<HostPattern> {
     hosts
 }
 
+fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
+    let servers = origin::servers(&settings.servers, faults);
+    if let Some(sni) = &settings.sni
+        && !is_name(sni)
+    {
+        faults.add("origin.sni".to_owned(), sni, "a host name");
+    }
+    OriginPlan {
+        servers,
+        host: host_choice(&settings.host, faults),
+        sni: settings.sni.clone(),
+        ca: settings.ca.clone(),
+        connections_max: settings.connections_max,
+        queue_max: settings.queue_max,
+        queue_timeout: settings.queue_timeout,
+        connect_timeout: settings.connect_timeout,
+        first_byte_timeout: settings.first_byte_timeout,
+        idle_timeout: settings.idle_timeout,
+        keep_alive: settings.keep_alive,
+        ejection: origin::ejection(settings),
+        error_statuses: origin::error_statuses(&settings.error_statuses, faults),
+        retry_percent: settings.retry_percent,
+        balance: origin::balance(settings),
+        takeover_after: settings.takeover_after,
+        slow_start: settings.slow_start,
+        concurrency: settings.concurrency,
+        hedge_after: settings.hedge_after,
+        check: settings.check.as_ref().map(|check| Arc::new(CheckPlan::build(check, faults))),
+    }
+}
+
+fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {
+    match text {
+        "server" => return HostChoice::Server,
+        "client" => return HostChoice::Client,
+        _ => {}
+    }
+    // The operator's own form is sent, port included.
+    let value = Host::parse(text).and_then(|_| HeaderValue::from_str(text).ok());
+    value.map_or_else(
+        || {
+            faults.add("origin.host".to_owned(), text, "server, client or a host name");
+            HostChoice::Server
+        },
+        HostChoice::Name,
+    )
+}
+
+impl ServerAddress {
+    /// Reads `http://host[:port]`, or `http+srv://name` for a service, or the same with `https`; a
+    /// slash at its end is allowed.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let (tls, is_service) = match scheme {
+            "http" => (false, false),
+            "https" => (true, false),
+            "http+srv" => (false, true),
+            "https+srv" => (true, true),
+            _ => return None,
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let host = Host::parse(authority)?;
+        if is_service {
+            return Self::of_service(tls, authority, host.as_str());
+        }
+        let default = if tls { 443 } else { 80 };
+        let after_address = authority.rsplit(']').next().unwrap_or_default();
+        let port = match after_address.split_once(':') {
+            Some((_, digits)) => digits.parse().ok().filter(|port| *port != 0)?,
+            None => default,
+        };
+        let name = host.as_str();
+        let authority = if port == default { name.to_owned() } else { format!("{name}:{port}") };
+        let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let service = None;
+        (is_name(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some(Self {
+            tls,
+            host,
+            port,
+            service,
+            authority,
+        })
+    }
+
+    /// A service by its own name, `_service._tcp.name`, or by that of its domain. The domain is who
+    /// is asked for, by Host and in the certificate: what SRV records say is not authentic
+    /// (RFC 6125 §6.2.1, RFC 9525 §6.1).
+    fn of_service(tls: bool, authority: &str, name: &str) -> Option<Self> {
+        let has_letters = name.rsplit('.').next()?.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if authority.contains([':', '[']) || !is_name(name) || !has_letters {
+            return None;
+        }
+        let (default, port) = if tls { ("_https", 443) } else { ("_http", 80) };
+        let (service, host) = if name.starts_with('_') {
+            let (_, rest) = name.split_once('.')?;
+            let host = rest.strip_prefix("_tcp.")?;
+            (name.to_owned(), host.to_owned())
+        } else {
+            (format!("{default}._tcp.{name}"), name.to_owned())
+        };
+        let authority = host.clone();
+        (!host.is_empty()).then_some(Self { tls, host, port, service: Some(service), authority })
+    }
+}
+
 /// A host name or an IPv4 address, as DNS and certificates know them.
-pub(super) fn is_name(text: &str) -> bool {
+fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()

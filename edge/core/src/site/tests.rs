@@ -214,6 +214,7 @@ fn a_site_is_built_from_its_settings() {
         tls,
         host: host.to_owned(),
         port,
+        service: None,
         authority: authority.to_owned(),
     };
     let servers = [
@@ -299,7 +300,38 @@ fn server_addresses_are_read_from_urls() {
             tls,
             host: host.to_owned(),
             port,
+            service: None,
             authority: authority.to_owned(),
+        });
+        assert_eq!(ServerAddress::parse(url), expected, "{url}");
+    }
+}
+
+/// Whether TLS, service, host.
+type Service = (bool, &'static str, &'static str);
+
+#[test]
+fn rfc2782_services_are_read_from_urls() {
+    let rows: &[(&str, Option<Service>)] = &[
+        ("http+srv://a.example", Some((false, "_http._tcp.a.example", "a.example"))),
+        ("https+srv://A.example/", Some((true, "_https._tcp.a.example", "a.example"))),
+        ("https+srv://_web._tcp.a.example", Some((true, "_web._tcp.a.example", "a.example"))),
+        ("http+srv://a.example:80", None),
+        ("http+srv://192.0.2.1", None),
+        ("http+srv://[2001:db8::1]", None),
+        ("http+srv://_web.a.example", None),
+        ("http+srv://_web._udp.a.example", None),
+        ("http+srv://_web._tcp.", None),
+        ("http+srv://", None),
+        ("srv://a.example", None),
+    ];
+    for (url, expected) in rows {
+        let expected = expected.map(|(tls, service, host)| ServerAddress {
+            tls,
+            host: host.to_owned(),
+            port: if tls { 443 } else { 80 },
+            service: Some(service.to_owned()),
+            authority: host.to_owned(),
         });
         assert_eq!(ServerAddress::parse(url), expected, "{url}");
     }
@@ -522,7 +554,8 @@ fn every_problem_of_a_site_is_reported_at_once() {
     let expected = [
         "name: \"Shop\" is not a DNS label: a-z, 0-9 and inner -",
         "hosts[1]: \"a:80\" is not a host name without port, *.name, or *",
-        "origin.servers[1]: \"ftp://b\" is not http://host[:port] or https://host[:port]",
+        "origin.servers[1]: \"ftp://b\" is not http://host[:port] or https://host[:port], or \
+         http+srv://name or https+srv://name",
         "origin.sni: \"a b\" is not a host name",
         "origin.host: \"a/b\" is not server, client or a host name",
         "rule[1].min_ttl: min_ttl is greater than max_ttl",

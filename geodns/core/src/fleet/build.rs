@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use super::{Fence, FleetView, HttpsView, POPS_MAX, PopView};
 use crate::{
     locate::{
-        fold::fold_network,
+        fold::unfoldable,
         place::{Continent, Country, Point},
     },
     problem::{Problem, Problems},
@@ -94,12 +94,7 @@ fn pop_view(pop: &PopSettings, at: &str, problems: &mut Problems) -> PopView {
 fn fence(settings: &FenceSettings, at: &str, problems: &mut Problems) -> Fence {
     let countries = countries(&settings.countries, &format!("{at}.fence"), problems);
     let continents = continents(&settings.continents, &format!("{at}.fence"), problems);
-    for (index, network) in settings.networks.iter().enumerate() {
-        if fold_network(*network).is_none() {
-            let allowed = "a network that ends with the IPv4 address in it";
-            problems.not(format!("{at}.fence.networks[{index}]"), &network.to_string(), allowed);
-        }
-    }
+    unfoldable(&settings.networks, &format!("{at}.fence.networks"), problems);
     Fence { countries, continents, networks: settings.networks.clone() }
 }
 

@@ -3,8 +3,9 @@
 //! In: the fleet and the checks. Out: what to probe, and where each result goes. Always holds: one
 //! target for each address of the fleet and each check; a target that a new fleet or new checks
 //! still have keeps its state, so that a reload is no restart, and a target whose question is new
-//! begins in the state in which its address was last seen: what is dead stays dead, whatever
-//! changes in a file, until a probe says otherwise.
+//! begins in the state in which its address was last seen: what is dead stays dead, and what lives
+//! lives, whatever changes in a file, until as many probes as ever say otherwise; the changes of an
+//! address are counted as long as the fleet has it, whichever checks saw them.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -13,7 +14,7 @@ use super::{
     operator::{Order, Orders},
 };
 use crate::{
-    fleet::{FleetView, PopId},
+    fleet::{FleetView, PopId, PopView},
     moment::Moment,
     settings::{CheckSettings, StateWord},
     standing::PerMille,
@@ -47,6 +48,8 @@ pub struct HealthTable {
     machines: Vec<Machine>,
     /// By target: what its last answer that said so reported, and when.
     loads: Vec<Option<(PerMille, Moment)>>,
+    /// By address.
+    changes: HashMap<IpAddr, u64>,
     /// By PoP: its targets' places.
     by_pop: Vec<std::ops::Range<usize>>,
     /// By the name of the PoP, so that they outlive a reload.
@@ -71,13 +74,15 @@ impl HealthTable {
         let mut table =
             Self { checks: checks.to_vec(), orders: self.orders.clone(), ..Self::default() };
         table.orders.retain(|name, _| fleet.find(name).is_some());
+        let addresses = fleet.pops.iter().flat_map(PopView::addresses);
+        table.changes = addresses.map(|address| (address, self.changes(address))).collect();
         for (pop, view) in fleet.iter() {
             let first = table.targets.len();
             for address in view.addresses() {
                 for ((check, settings), before) in checks.iter().enumerate().zip(&places) {
                     let known = before.and_then(|before| known.get(&(address, before)));
                     let new = || match seen.get(&address) {
-                        Some(state) => Machine::resumed(*state, settings, now),
+                        Some(machine) => machine.resumed(settings),
                         None => Machine::new(settings, now),
                     };
                     let (machine, load) = known.map_or_else(
@@ -115,14 +120,12 @@ impl HealthTable {
     }
 
     /// By address: how probes saw it last.
-    fn seen(&self) -> HashMap<IpAddr, StateWord> {
+    fn seen(&self) -> HashMap<IpAddr, &Machine> {
         let mut seen = HashMap::new();
         let targets = self.targets.iter().zip(&self.machines);
         for (target, machine) in targets.filter(|(_, machine)| machine.is_seen()) {
-            let state = seen.entry(target.address).or_insert(StateWord::Up);
-            if machine.state() == StateWord::Down {
-                *state = StateWord::Down;
-            }
+            let gravest = seen.entry(target.address).or_insert(machine);
+            *gravest = gravest.graver(machine);
         }
         seen
     }
@@ -150,7 +153,16 @@ impl HealthTable {
         let target = *self.targets.get(index)?;
         let check = self.checks.get(target.check)?;
         let state = self.machines.get_mut(index)?.take(check, passed, now)?;
+        let changes = self.changes.entry(target.address).or_default();
+        *changes = changes.saturating_add(1);
         Some(Change { target, state })
+    }
+
+    /// Notes that the target at `index` could not be probed.
+    pub fn blind(&mut self, index: usize) {
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.blind();
+        }
     }
 
     /// Takes what the target at `index` reported of its load.
@@ -158,6 +170,12 @@ impl HealthTable {
         if let Some(last) = self.loads.get_mut(index) {
             *last = Some((load, now));
         }
+    }
+
+    /// The changes that checks saw an address make, these and those that are gone.
+    #[must_use]
+    pub fn changes(&self, address: IpAddr) -> u64 {
+        self.changes.get(&address).copied().unwrap_or_default()
     }
 
     /// Takes an operator's order; whether there is such a PoP is the caller's to know.
@@ -171,10 +189,11 @@ impl HealthTable {
         self.orders.get(pop).copied().unwrap_or_default()
     }
 
-    /// Whether every target has a result: before that, what is up is a guess.
+    /// Whether every target has a result, or cannot be had one of: before that, what is up is a
+    /// guess that may soon be mended.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.machines.iter().all(Machine::has_result)
+        !self.machines.iter().any(Machine::is_awaited)
     }
 
     /// When an order ends next, and standings must be made anew.

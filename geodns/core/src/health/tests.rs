@@ -270,6 +270,45 @@ fn what_is_dead_stays_dead_whatever_changes_in_its_checks() {
 }
 
 #[test]
+fn a_check_that_is_worded_anew_neither_revives_nor_kills_at_once() {
+    let http = |path: &str| CheckSettings {
+        path: path.to_owned(),
+        rise: 2,
+        fall: 2,
+        ..CheckSettings::new(CheckKind::Http, 80)
+    };
+    let mut probed = Probed::new(&[http("/a")]);
+    probed.settings.ramp_up = Duration::from_secs(100);
+    probed.all_pass();
+    for _ in 0..2 {
+        probed.probe("192.0.2.9", 0, false);
+    }
+    probed.now = 9;
+    probed.table = probed.table.renewed(&probed.fleet, &[http("/b")], at(9));
+    assert!(!probed.table.is_ready(), "readiness waits for its first result");
+    assert!(probed.probe("192.0.2.9", 0, true).is_none(), "one pass of two");
+    assert!(!probed.standing(1).v4.enough && probed.standing(1).in_doubt);
+    assert!(probed.probe("192.0.2.9", 0, true).is_some());
+    assert_eq!(
+        probed.standing(1).ramp(Wanted::V4),
+        PerMille(1),
+        "it comes back and does not begin"
+    );
+    assert!(probed.probe("192.0.2.1", 0, false).is_none(), "one failure of two");
+    assert!(probed.probe("192.0.2.1", 0, false).is_some());
+    probed.now = 59;
+    probed.table = probed.table.renewed(&probed.fleet, &[http("/c"), check(1, 1)], at(59));
+    assert_eq!(probed.standing(1).ramp(Wanted::V4), PerMille(500), "on its way as before");
+    // What was counted stays, whoever counted it, until the address is gone.
+    let changes = |table: &HealthTable, address: &str| table.changes(address.parse().unwrap());
+    assert_eq!(changes(&probed.table, "192.0.2.9"), 2);
+    let none = probed.table.renewed(&probed.fleet, &[], at(60));
+    assert_eq!((changes(&none, "192.0.2.9"), changes(&none, "192.0.2.1")), (2, 1));
+    let gone = none.renewed(&FleetView::default(), &[], at(61));
+    assert_eq!(changes(&gone, "192.0.2.9"), 0);
+}
+
+#[test]
 fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
     let pop = PopView {
         v4: vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()],

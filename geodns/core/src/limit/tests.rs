@@ -43,6 +43,19 @@ fn a_burst_is_sent_and_no_more() {
 }
 
 #[test]
+fn an_exempt_network_is_never_limited_however_it_is_written() {
+    let written = ["198.51.100.0/24", "::ffff:198.51.100.0/120", "2002:c633:6400::/40"];
+    for network in written {
+        let allowed = vec![network.parse().unwrap()];
+        let limiter = Limiter::new(&Limits { allowed, ..limits(1) }, KEY);
+        for client in ["198.51.100.7", "::ffff:198.51.100.7", "2002:c633:6407::1"] {
+            assert_eq!(sent(&limiter, client, ms(0), 100), 100, "{network}, {client}");
+        }
+        assert_eq!(sent(&limiter, "198.51.101.7", ms(0), 100), 1, "{network}");
+    }
+}
+
+#[test]
 fn the_rate_itself_is_never_limited() {
     let limiter = Limiter::new(&limits(10), KEY);
     let all = (0..1000).all(|at| ask(&limiter, "192.0.2.1", ms(at * 100)) == Verdict::Send);

@@ -10,7 +10,6 @@
 
 use std::net::IpAddr;
 
-use super::fold::fold;
 use crate::{
     nets::Nets,
     settings::{Believe, ClientSubnetSettings},
@@ -77,7 +76,7 @@ impl Trust {
         match self.believe {
             Believe::All => true,
             Believe::None => false,
-            Believe::Listed => self.resolvers.contains(fold(resolver).address),
+            Believe::Listed => self.resolvers.contains(resolver),
         }
     }
 }
@@ -145,6 +144,19 @@ mod tests {
                 Origin::Resolver | Origin::Withheld | Origin::Ignored => (resolver, 0),
             };
             assert_eq!((client.address, client.scope(20)), (address, scope), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_is_listed_however_its_network_is_written() {
+        for network in ["192.0.2.0/24", "::ffff:192.0.2.0/120", "64:ff9b::c000:200/120"] {
+            let resolvers = vec![network.parse().unwrap()];
+            let trust = Trust::new(&ClientSubnetSettings { believe: Believe::Listed, resolvers });
+            for (resolver, believed) in
+                [("192.0.2.1", true), ("::ffff:192.0.2.1", true), ("192.0.3.1", false)]
+            {
+                assert_eq!(trust.believes(resolver.parse().unwrap()), believed, "{network}");
+            }
         }
     }
 

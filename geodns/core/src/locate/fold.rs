@@ -12,6 +12,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::problem::Problems;
+
+/// What a network must be that names addresses which carry IPv4.
+pub(crate) const FOLDABLE: &str = "a network that ends with the IPv4 address in it";
+
 /// A prefix behind which the next 32 bits are an IPv4 address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carrier {
@@ -74,6 +79,15 @@ pub(crate) fn fold_network(network: IpNet) -> Option<IpNet> {
         // A network around a carrier speaks of the other addresses in it.
         None => Some(network.trunc()),
         Some((carrier, bits)) => Ipv4Net::new(carrier.unwrap(first), bits).ok().map(IpNet::V4),
+    }
+}
+
+/// Tells which networks of a list cannot be folded; `at` is the list's key.
+pub(crate) fn unfoldable(networks: &[IpNet], at: &str, problems: &mut Problems) {
+    for (index, network) in networks.iter().enumerate() {
+        if fold_network(*network).is_none() {
+            problems.not(format!("{at}[{index}]"), &network.to_string(), FOLDABLE);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    fold::fold_network,
+    fold::{FOLDABLE, fold_network},
     place::{Continent, Country, Region},
 };
 use crate::{
@@ -171,8 +171,7 @@ impl<'s> Builder<'s> {
 
     fn network(&mut self, network: IpNet, preference: u32, at: String) {
         let Some(folded) = fold_network(network) else {
-            let allowed = "a network that ends with the IPv4 address in it";
-            self.problems.not(at, &network.to_string(), allowed);
+            self.problems.not(at, &network.to_string(), FOLDABLE);
             return;
         };
         match self.networks.get(&folded) {
