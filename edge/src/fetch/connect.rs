@@ -7,7 +7,7 @@
 //! in-memory pipes.
 
 use std::{
-    io,
+    fs, io,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -201,6 +201,8 @@ fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {
 pub struct TlsPlan {
     connector: TlsConnector,
     sni: Option<String>,
+    /// What the named file of authorities held.
+    authorities: Option<Vec<u8>>,
 }
 
 impl TlsPlan {
@@ -210,11 +212,15 @@ impl TlsPlan {
     /// Says which file cannot be used, or that the system has no certificate authorities.
     pub fn new(ca: Option<&Path>, sni: Option<String>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
+        let mut authorities = None;
         match ca {
             Some(path) => {
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                let unread = |error: String| format!("cannot read {}: {error}", path.display());
+                let held = fs::read(path).map_err(|error| unread(error.to_string()))?;
+                let certificates = CertificateDer::pem_slice_iter(&held)
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| unread(error.to_string()))?;
+                authorities = Some(held);
                 let (added, ignored) = roots.add_parsable_certificates(certificates);
                 if added == 0 || ignored > 0 {
                     return Err(format!(
@@ -240,7 +246,13 @@ impl TlsPlan {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni, authorities })
+    }
+
+    /// Whether the named file of authorities, if there is one, still holds what this was made of.
+    #[must_use]
+    pub fn is_current(&self, ca: Option<&Path>) -> bool {
+        ca.is_none_or(|path| fs::read(path).ok() == self.authorities)
     }
 
     /// Wraps a stream to `server` in TLS, checking its certificate.
