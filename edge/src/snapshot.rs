@@ -3,7 +3,8 @@
 //! In: settings as typed. Out: a [`Snapshot`], or every problem with them.
 //! Always holds: a request sees one snapshot from start to end; a reload that has problems leaves
 //! the old one in place; what a reload does not change (a site's key space, its counters, the
-//! connections to its origin) goes on. It reads no file: `config` does.
+//! connections to its origin) goes on; authorities of origins are read again, since a file that is
+//! replaced leaves the settings equal. It reads no settings file: `config` does.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -141,7 +142,10 @@ fn entry(
         |before| Arc::clone(&before.metrics),
     );
     let same_origin = before.filter(|before| {
-        before.settings.origin == settings.origin && *before.pool.policy() == *world.policy
+        before.settings.origin == settings.origin
+            && *before.pool.policy() == *world.policy
+            // A connection that an authority vouched for ends with it, so nothing of the pool stays.
+            && before.pool.is_current()
     });
     let pool = match same_origin {
         Some(before) => Arc::clone(&before.pool),

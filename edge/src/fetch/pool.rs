@@ -133,6 +133,12 @@ impl Pool {
         &self.world.policy
     }
 
+    /// Whether it would be made anew of what the plan's files hold now.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.is_current(self.plan.ca.as_deref()))
+    }
+
     /// Whether every server is left out now.
     #[must_use]
     pub fn is_down(&self) -> bool {

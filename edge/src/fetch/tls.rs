@@ -4,7 +4,7 @@
 //! Always holds: a server's certificate is checked against the name that is asked for (RFC 9110
 //! §4.3.4) and the authorities that the site trusts. It knows no addresses and no HTTP.
 
-use std::{io, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use edge_core::site::ServerAddress;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -18,6 +18,8 @@ use super::{FetchError, chain, connect::BoxedIo, io_reason};
 pub struct TlsPlan {
     connector: TlsConnector,
     sni: Option<String>,
+    /// What the named file of authorities held.
+    authorities: Option<Vec<u8>>,
 }
 
 impl TlsPlan {
@@ -27,11 +29,15 @@ impl TlsPlan {
     /// Says which file cannot be used, or that the system has no certificate authorities.
     pub fn new(ca: Option<&Path>, sni: Option<String>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
+        let mut authorities = None;
         match ca {
             Some(path) => {
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                let unread = |error: String| format!("cannot read {}: {error}", path.display());
+                let held = fs::read(path).map_err(|error| unread(error.to_string()))?;
+                let certificates = CertificateDer::pem_slice_iter(&held)
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| unread(error.to_string()))?;
+                authorities = Some(held);
                 let (added, ignored) = roots.add_parsable_certificates(certificates);
                 if added == 0 || ignored > 0 {
                     return Err(format!(
@@ -57,7 +63,13 @@ impl TlsPlan {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), sni, authorities })
+    }
+
+    /// Whether the named file of authorities, if there is one, still holds what this was made of.
+    #[must_use]
+    pub fn is_current(&self, ca: Option<&Path>) -> bool {
+        ca.is_none_or(|path| fs::read(path).ok() == self.authorities)
     }
 
     /// Wraps a stream to `server` in TLS, checking its certificate.

@@ -1,6 +1,6 @@
 //! Over loopback: TLS to origins, and which addresses may be reached at all.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc};
+use std::{fs, io::Write as _, net::SocketAddr, sync::Arc};
 
 use edge_core::settings::EdgeSettings;
 use nearcast_tests::{
@@ -144,6 +144,45 @@ fn a_certificate_of_another_name_or_authority_is_502() {
             assert_eq!(answer.status(), 502, "{what}");
             assert_eq!(server.origin.recorder().stats().requests, 0, "{what}");
         }
+    });
+}
+
+#[test]
+fn a_replaced_file_of_authorities_is_taken_at_a_reload() {
+    run(async {
+        let (trusted, stranger) = (Authority::new(), Authority::new());
+        let server = secure(trusted.acceptor("shop.example")).await;
+        let file = NamedTempFile::new().unwrap();
+        let holds = |of: &Authority| fs::copy(of.file.path(), file.path()).unwrap();
+        let text = format!(
+            "name = \"www\"\nhosts = [\"*\"]\n[origin]\nservers = [\"https://127.0.0.1:{}\"]\n\
+             ca = \"{}\"\nsni = \"shop.example\"\nretry_percent = 0\n",
+            server.address.port(),
+            file.path().display()
+        );
+        holds(&stranger);
+        let sites = [site(&text).unwrap()];
+        let world = World::over_sockets(&permitting(), &sites, Vec::new()).unwrap();
+        let status = async |target: &str| {
+            Caller::on(world.connect()).ask("GET", "www.example", target, "").await.status()
+        };
+        assert_eq!(status("/1").await, 502);
+        holds(&trusted);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/2").await, 200);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/3").await, 200);
+        let opened = || server.sni.lock().len();
+        assert_eq!(opened(), 1, "the same authorities leave the connections alone");
+        // No kept connection outlives the authority that vouched for its server.
+        holds(&stranger);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/4").await, 502);
+        fs::remove_file(file.path()).unwrap();
+        assert!(world.edge.reload(&permitting(), &sites).is_err());
+        holds(&trusted);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/5").await, 200);
     });
 }
 
