@@ -21,7 +21,7 @@ use crate::{
     fetch::{
         FetchError,
         slot::PrivateSlot,
-        table::{Keeping, Ticket, Unshared, is_near},
+        table::{Keeping, Ticket, Unshared, is_near, range_of_whole},
     },
     record::Record,
     store::{StoredResponse, shared::SharedBody},
@@ -57,9 +57,9 @@ pub(super) fn share(
     // only waited asks for the range itself.
     let ahead_max = ask.snapshot.edge.fill.window_bytes as u64;
     let stored = keeping == Keeping::Stored;
-    let near = is_near(round.range.as_ref(), head, body, ahead_max);
-    if !round.led && round.range.is_some() && ticket.filling().range.is_none() && !(near && stored)
-    {
+    let range = range_of_whole(round.range.as_ref(), &ask.head.headers, head);
+    let near = is_near(range, head, body, ahead_max);
+    if !round.led && range.is_some() && ticket.filling().range.is_none() && !(near && stored) {
         return Step::Again;
     }
     if let Some(record) = record {
