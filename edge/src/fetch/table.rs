@@ -81,7 +81,7 @@ pub enum Unshared {
     /// It is a part whose length contradicts its Content-Range.
     BadPart,
     /// It is a 304 that takes back the leave to store, or answers a request that gives none.
-    Withdrawn,
+    Withdrawn(NotStored),
     /// It is a 304 that no stored response answers to any more.
     NothingToFreshen,
     /// It answers HEAD, and not in the words of what is stored.
@@ -101,14 +101,20 @@ impl Unshared {
     #[must_use]
     pub fn of_response(self) -> bool {
         match self {
-            Self::Law(why) => why.of_response(),
+            Self::Law(why) | Self::Withdrawn(why) => why.of_response(),
             Self::FailedValidation
             | Self::Invalidated
             | Self::BadPart
-            | Self::Withdrawn
             | Self::NothingToFreshen
             | Self::Head => false,
         }
+    }
+
+    /// Whether the Range is the reason, so that the next request with the same one will probably
+    /// find the same: it is not satisfiable, or several parts answer it.
+    #[must_use]
+    pub fn of_range(self) -> bool {
+        matches!(self, Self::Law(NotStored::Status | NotStored::Part) | Self::BadPart)
     }
 }
 

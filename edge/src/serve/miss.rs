@@ -102,7 +102,8 @@ pub(super) async fn get(
                 step::fresh(hall, &ask, (&response, status, &slot), &mut round, &mut record)
             }
             Stage::Private { status, why } => {
-                step::private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
+                let told = (status, why, &*slot, &**ticket.filling());
+                step::private(hall, &ask, told, &judged, &mut round, &mut record)
             }
             Stage::Failed(error) => {
                 step::failed(hall, &ask, (&error, left), &judged, &round, &mut record)

@@ -21,7 +21,7 @@ use crate::{
     fetch::{
         FetchError,
         slot::PrivateSlot,
-        table::{Keeping, Ticket, Unshared, is_near, range_of_whole},
+        table::{Filling, Keeping, Ticket, Unshared, is_near, range_of_whole},
     },
     record::Record,
     store::{StoredResponse, shared::SharedBody},
@@ -166,7 +166,7 @@ pub(super) fn fresh(
 pub(super) fn private(
     hall: &Hall,
     ask: &Ask,
-    (status, why, slot): (StatusCode, Unshared, &PrivateSlot),
+    (status, why, slot, filling): (StatusCode, Unshared, &PrivateSlot, &Filling),
     judged: &Judged,
     round: &mut Round,
     record: &mut Option<Box<Record>>,
@@ -186,9 +186,10 @@ pub(super) fn private(
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
         // One bad answer may be its own client's doing, so the crowd stays together once; by the
-        // second the key is like that.
-        round.unshared += u32::from(why.of_response());
-        let is_alike = why.of_resource(status) || round.unshared > 1;
+        // second the key is like that. Who waited for a part asks for the very same one.
+        round.unshared += u32::from(why.of_response() || why.of_range());
+        let of_ours = why.of_resource(status) || filling.range.is_some() && why.of_range();
+        let is_alike = of_ours || round.unshared > 1;
         round.alone |= is_alike || why == Unshared::Head;
         return Step::Again;
     };
