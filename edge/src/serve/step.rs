@@ -238,7 +238,8 @@ pub(super) fn crowded_out(
 ) -> Response<ServeBody> {
     record.outcome = Outcome { hit: true, ..Outcome::default() };
     let mut held = Some(record);
-    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, &mut held) {
+    let instead_of = (Failure::Unreachable, Detail::Memory);
+    if let Some(response) = stand_in(hall, ask, judged, instead_of, &mut held) {
         return response;
     }
     match held {
@@ -255,6 +256,16 @@ pub(super) fn stale(
     failure: Failure,
     record: &mut Option<Box<Record>>,
 ) -> Option<Response<ServeBody>> {
+    stand_in(hall, ask, judged, (failure, Detail::StaleOnFailure), record)
+}
+
+fn stand_in(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    (failure, detail): (Failure, Detail),
+    record: &mut Option<Box<Record>>,
+) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
     if hall.room.is_withdrawn(ask.key.as_bytes(), stored)
@@ -268,7 +279,7 @@ pub(super) fn stale(
         Failure::Unreachable => None,
     };
     record.outcome.ttl = Some(stored.head.freshness.ttl(now));
-    record.outcome.detail = Some(Detail::StaleOnFailure);
+    record.outcome.detail = Some(detail);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response: stored, part: judged.part, key };
     Some(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
