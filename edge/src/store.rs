@@ -232,13 +232,24 @@ pub struct Variants {
     ballast: u32,
 }
 
+/// What became of a response that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is stored.
+    Kept,
+    /// Something newer is, or it was invalidated on its way.
+    Outdated,
+    /// There is no memory for its place in the index.
+    NoMemory,
+}
+
 /// A place where stored responses are kept.
 pub trait Tier: Send + Sync {
     /// What is stored under `key`.
     fn lookup(&self, key: &[u8]) -> Option<Arc<Variants>>;
     /// Stores a response; it replaces those of the same variant that say nothing beyond it, unless
-    /// one of them is newer. Says whether it is kept: there may be no memory for its place.
-    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> bool;
+    /// one of them is newer.
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> Insertion;
     /// Puts `new` in the place of `old`, if `old` is still stored: what has come since is newer.
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);
     /// Removes the given response, if it is still stored.

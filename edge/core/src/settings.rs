@@ -35,8 +35,9 @@ pub struct EdgeSettings {
     /// The window through which content that is not stored streams to its clients.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "64 KiB", "x-max" = "64 MiB"))]
     pub window_bytes: ByteSize,
-    /// The number of stored variants under one cache key (Vary); those that answered nobody make
-    /// room first, then the oldest.
+    /// The number of stored variants under one cache key (Vary). For one too many, that one makes
+    /// room which was asked for longest ago, of those that have answered nobody for a minute; if
+    /// all have, the one that took its place last.
     #[schemars(range(min = 1, max = 1000))]
     pub variants_max: u32,
     /// Ranges that one request may ask for; more are answered with the whole representation.

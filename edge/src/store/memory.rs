@@ -22,7 +22,7 @@ use moka::{
 use parking_lot::Mutex;
 
 use super::{
-    StoredResponse, Tier, Usage, Variants,
+    Insertion, StoredResponse, Tier, Usage, Variants,
     budget::{Budget, Charge},
     reserve,
     tenure::displace,
@@ -109,9 +109,11 @@ impl Tier for MemoryTier {
         self.cache.get(key)
     }
 
-    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> bool {
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> Insertion {
         let max = self.variants_max;
-        let Some(place) = self.place(key).map(Arc::new) else { return false };
+        let Some(place) = self.place(key).map(Arc::new) else {
+            return Insertion::NoMemory;
+        };
         response.tenure.begin(self.places.fetch_add(1, Ordering::Relaxed));
         let done = self.cache.entry_by_ref(key).and_compute_with(|entry| {
             let mut responses = Vec::with_capacity(1);
@@ -131,7 +133,12 @@ impl Tier for MemoryTier {
             }
             Op::Put(Arc::new(Variants { responses, place: Some(place), ..Variants::default() }))
         });
-        matches!(done, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
+        match done {
+            CompResult::Inserted(_) | CompResult::ReplacedWith(_) => Insertion::Kept,
+            CompResult::Unchanged(_) | CompResult::StillNone(_) | CompResult::Removed(_) => {
+                Insertion::Outdated
+            }
+        }
     }
 
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>) {
@@ -449,21 +456,23 @@ mod tests {
         let budget = Budget::new(64_000);
         let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
         for number in 0..100 {
-            assert!(tier.insert(&key(number), response("x", 1, 1)));
+            assert_eq!(tier.insert(&key(number), response("x", 1, 1)), Insertion::Kept);
         }
         tier.settle();
         let _rest = budget.reserve(budget.limit() - budget.used()).unwrap();
-        assert!(tier.insert(&key(100), response("x", 1, 1)), "the oldest gives way");
+        let kept = tier.insert(&key(100), response("x", 1, 1));
+        assert_eq!(kept, Insertion::Kept, "the oldest gives way");
         assert!(tier.lookup(key(100).as_bytes()).is_some());
         assert!(tier.lookup(key(0).as_bytes()).is_none());
 
         let full = Budget::new(1000);
         let tier = MemoryTier::new(64_000, 4, Arc::clone(&full));
         let rest = full.reserve(1000).unwrap();
-        assert!(!tier.insert(&key(1), response("x", 1, 1)));
+        assert_eq!(tier.insert(&key(1), response("x", 1, 1)), Insertion::NoMemory);
         drop(rest);
-        assert!(tier.insert(&key(1), response("x", 2, 1)));
-        assert!(!tier.insert(&key(1), response("older", 1, 1)), "the newer one stays");
+        assert_eq!(tier.insert(&key(1), response("x", 2, 1)), Insertion::Kept);
+        let older = tier.insert(&key(1), response("older", 1, 1));
+        assert_eq!(older, Insertion::Outdated, "the newer one stays");
     }
 
     #[test]
