@@ -186,13 +186,18 @@ fn servers(edges: &[Seen]) -> Vec<([(&str, &str); 3], &Server)> {
 
 fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     type Read = fn(&Server) -> u64;
-    let families: [(&str, &str, Read); 4] = [
+    let families: [(&str, &str, Read); 5] = [
         ("edge_origin_requests", "Requests sent to an origin server", |server| {
             server.counts().requests.load(Ordering::Relaxed)
         }),
         ("edge_origin_connections", "Connections opened to an origin server", |server| {
             server.counts().connections.load(Ordering::Relaxed)
         }),
+        (
+            "edge_origin_tls_resumed",
+            "TLS sessions to an origin server that were resumed",
+            |server| server.counts().resumed.load(Ordering::Relaxed),
+        ),
         ("edge_origin_failures", "Failures that blame an origin server", |server| {
             server.counts().failures.load(Ordering::Relaxed)
         }),

@@ -141,7 +141,9 @@ fn entry(
         |before| Arc::clone(&before.metrics),
     );
     let same_origin = before.filter(|before| {
-        before.settings.origin == settings.origin && *before.pool.policy() == *world.policy
+        before.settings.origin == settings.origin
+            && *before.pool.policy() == *world.policy
+            && before.pool.has_current_files()
     });
     let pool = match same_origin {
         Some(before) => Arc::clone(&before.pool),

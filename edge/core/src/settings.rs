@@ -215,6 +215,19 @@ pub struct OriginSettings {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "origin-ca.pem"))]
     pub ca: Option<PathBuf>,
+    /// A PEM file of the certificate that the edge shows to a server that asks for one, with its
+    /// chain, first the certificate itself; needs `key`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "edge.pem"))]
+    pub certificate: Option<PathBuf>,
+    /// A PEM file of the private key of `certificate`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "edge.key"))]
+    pub key: Option<PathBuf>,
+    /// What is spoken with the servers: `auto` (over TLS what the server prefers of HTTP/2 and
+    /// HTTP/1.1, else HTTP/1.1), `http1`, or `http2` (without TLS by prior knowledge).
+    #[serde(default)]
+    pub protocol: OriginProtocol,
     /// Connections at once to each server.
     #[serde(default = "OriginSettings::default_connections_max")]
     #[schemars(range(min = 1, max = 100_000))]
@@ -256,6 +269,19 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_retry_percent")]
     #[schemars(range(min = 0, max = 100))]
     pub retry_percent: u32,
+}
+
+/// What is spoken with the servers of an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginProtocol {
+    /// Over TLS what the server prefers of HTTP/2 and HTTP/1.1, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 impl OriginSettings {

@@ -31,7 +31,7 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// How long one question may take, whatever the resolver is told.
@@ -340,7 +340,7 @@ async fn keep(name: Weak<Name>) {
         let wake = Arc::clone(&kept.wake);
         drop(kept);
         tokio::select! {
-            () = sleep(wait) => {}
+            () = sleep_until(Instant::now() + wait) => {}
             () = wake.notified() => pause = PAUSE,
         }
     }
