@@ -284,6 +284,19 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         let count = edge.connections.accepted.load(Ordering::Relaxed);
         family.sample(&[("node", edge.node())], count)?;
     }
+    let mut family = scrape.counter(
+        "edge_proxied_refused",
+        "Connections refused on balancers' listeners, by what was wrong",
+    )?;
+    for edge in edges {
+        for (reason, counter) in [
+            ("stranger", &edge.connections.refused_stranger),
+            ("header", &edge.connections.refused_header),
+        ] {
+            let labels = [("node", edge.node()), ("reason", reason)];
+            family.sample(&labels, counter.load(Ordering::Relaxed))?;
+        }
+    }
     let mut family = scrape.counter("edge_limits_hit", "What a limit refused, by its name")?;
     for edge in edges {
         for (limit, counter) in [

@@ -21,6 +21,14 @@ pub struct EdgeSettings {
     /// at least one.
     #[schemars(with = "Vec<String>", extend("x-kind" = "socket-address", "x-example" = ["0.0.0.0:80", "[::]:80"]))]
     pub listen: Vec<SocketAddr>,
+    /// The same for balancers that say in front of a connection whose it is (PROXY protocol, version
+    /// 1 or 2); for `proxy_peers` alone.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "socket-address"))]
+    pub listen_proxied: Vec<SocketAddr>,
+    /// Networks of the balancers that may connect to `listen_proxied`; what they say in front of a
+    /// connection is who its client is.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
+    pub proxy_peers: Vec<IpNet>,
     /// Memory for everything stored, being filled, or held by a slow client.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "16 MiB", "x-max" = "16 TiB"))]
     pub memory: ByteSize,
@@ -80,6 +88,8 @@ impl Default for EdgeSettings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            listen_proxied: Vec::new(),
+            proxy_peers: Vec::new(),
             memory: ByteSize::mib(256),
             object_bytes_max: ByteSize::mib(64),
             orphan_bytes_max: ByteSize::mib(8),
@@ -228,7 +238,12 @@ pub struct OriginSettings {
     /// HTTP/1.1, else HTTP/1.1), `http1`, or `http2` (without TLS by prior knowledge).
     #[serde(default)]
     pub protocol: OriginProtocol,
-    /// Connections at once to each server.
+    /// Whether a connection begins with a header of the PROXY protocol, version 2, for servers that
+    /// insist on one. It says LOCAL: connections are shared by clients, and these are named in
+    /// Forwarded and X-Forwarded-For.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Connections at once to each server; over HTTP/2, where requests share them, requests.
     #[serde(default = "OriginSettings::default_connections_max")]
     #[schemars(range(min = 1, max = 100_000))]
     pub connections_max: u32,

@@ -78,6 +78,8 @@ pub struct OriginPlan {
     pub identity: Option<Identity>,
     /// What is spoken with the servers.
     pub protocol: OriginProtocol,
+    /// Whether a connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Connections at once to each server.
     pub connections_max: u32,
     /// Requests that may wait for a connection to each server.

@@ -234,6 +234,7 @@ mod tests {
             ca: None,
             identity: None,
             protocol: OriginProtocol::Auto,
+            proxy_protocol: false,
             connections_max: 4,
             queue_max: 4,
             queue_timeout: Duration::from_secs(1),

@@ -19,11 +19,15 @@ use edge_core::{settings::OriginProtocol, site::OriginPlan};
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     FetchError, chain,
     content::ClientContent,
+    io_reason,
     link::{Link, Signs},
     pool::OriginWorld,
     server::Server,
@@ -36,6 +40,9 @@ use crate::store::budget::Charge;
 /// How long a kept connection may take to be ready for the next request: hyper may need a moment
 /// more than the response's last byte, but a server that does not read must not hold anybody up.
 const READY_PATIENCE: Duration = Duration::from_millis(10);
+
+/// A header of the PROXY protocol, version 2, that names nobody: signature, LOCAL, no addresses.
+const LOCAL: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// See the module.
 pub(super) enum Way {
@@ -153,6 +160,11 @@ impl Roads<'_> {
         };
         let charge = reserve(Link::cost(address.tls).max(Trunk::cost(address.tls)))?;
         let mut opened = self.world.connector.connect(address, &self.world.policy).await?;
+        let failed = |reason| FetchError::Connect { server: address.authority.clone(), reason };
+        if self.plan.proxy_protocol {
+            let said = opened.stream.write_all(LOCAL).await;
+            said.map_err(|error| failed(io_reason(&error)))?;
+        }
         let mut is_http2 = self.plan.protocol == OriginProtocol::Http2;
         if let Some(tls) = self.tls.filter(|_| address.tls) {
             let session = tls.wrap(opened.stream, address).await?;
@@ -161,7 +173,6 @@ impl Roads<'_> {
             server.counts.resumed.fetch_add(session.is_resumed.into(), Ordering::Relaxed);
         }
         server.trunks.speaks(is_http2);
-        let failed = |reason| FetchError::Connect { server: address.authority.clone(), reason };
         let fills = &self.world.fills;
         let way = if is_http2 {
             let trunk = Trunk::over(opened, fills, charge).await;

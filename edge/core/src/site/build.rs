@@ -164,6 +164,7 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         ca: settings.ca.clone(),
         identity: identity(settings, faults),
         protocol: settings.protocol,
+        proxy_protocol: settings.proxy_protocol,
         connections_max: settings.connections_max,
         queue_max: settings.queue_max,
         queue_timeout: settings.queue_timeout,

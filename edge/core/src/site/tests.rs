@@ -165,6 +165,7 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
             certificate: Some("edge.pem".into()),
             key: Some("edge.key".into()),
             protocol: OriginProtocol::Http1,
+            proxy_protocol: true,
             connections_max: 1,
             queue_max: 2,
             queue_timeout: Duration::from_secs(3),
@@ -217,6 +218,7 @@ fn a_site_is_built_from_its_settings() {
     assert_eq!(origin.ca.as_deref().and_then(|path| path.to_str()), Some("ca.pem"));
     let identity = Identity { certificate: "edge.pem".into(), key: "edge.key".into() };
     assert_eq!((&origin.identity, origin.protocol), (&Some(identity), OriginProtocol::Http1));
+    assert!(origin.proxy_protocol);
     let counts =
         [origin.connections_max, origin.queue_max, origin.ejection_failures, origin.retry_percent];
     assert_eq!(counts, [1, 2, 8, 10]);
