@@ -319,11 +319,11 @@ fn bind_all(plan: &Plan) -> Result<Vec<Bound>, ListenError> {
     let mut chosen: Option<u16> = None;
     let mut all = Vec::new();
     for edge in &plan.edges {
-        let mut listen = edge.settings.listen.clone();
+        let (mut listen, proxied) = (edge.settings.listen.clone(), &edge.settings.listen_proxied);
         if let Some(port) = chosen.filter(|_| plan.same_port) {
             listen.iter_mut().for_each(|address| address.set_port(port));
         }
-        let bound = listener::bind(&listen, plan.workers.get())?;
+        let bound = listener::bind(&listen, proxied, plan.workers.get())?;
         chosen = chosen.or_else(|| bound.addresses.first().map(SocketAddr::port));
         all.push(bound);
     }

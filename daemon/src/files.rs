@@ -48,6 +48,12 @@ impl Print {
             .map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
         Self { path: path.to_owned(), of }
     }
+
+    /// Whether the file is still the one that it was.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        Self::of(&self.path) == *self
+    }
 }
 
 /// A folder to watch: under its name may stand another one tomorrow, and a watch would stay with the

@@ -186,13 +186,18 @@ fn servers(edges: &[Seen]) -> Vec<([(&str, &str); 3], &Server)> {
 
 fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     type Read = fn(&Server) -> u64;
-    let families: [(&str, &str, Read); 4] = [
+    let families: [(&str, &str, Read); 5] = [
         ("edge_origin_requests", "Requests sent to an origin server", |server| {
             server.counts().requests.load(Ordering::Relaxed)
         }),
         ("edge_origin_connections", "Connections opened to an origin server", |server| {
             server.counts().connections.load(Ordering::Relaxed)
         }),
+        (
+            "edge_origin_tls_resumed",
+            "TLS sessions to an origin server that were resumed",
+            |server| server.counts().resumed.load(Ordering::Relaxed),
+        ),
         ("edge_origin_failures", "Failures that blame an origin server", |server| {
             server.counts().failures.load(Ordering::Relaxed)
         }),
@@ -278,6 +283,19 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     for edge in edges {
         let count = edge.connections.accepted.load(Ordering::Relaxed);
         family.sample(&[("node", edge.node())], count)?;
+    }
+    let mut family = scrape.counter(
+        "edge_proxied_refused",
+        "Connections refused on balancers' listeners, by what was wrong",
+    )?;
+    for edge in edges {
+        for (reason, counter) in [
+            ("stranger", &edge.connections.refused_stranger),
+            ("header", &edge.connections.refused_header),
+        ] {
+            let labels = [("node", edge.node()), ("reason", reason)];
+            family.sample(&labels, counter.load(Ordering::Relaxed))?;
+        }
     }
     let mut family = scrape.counter("edge_limits_hit", "What a limit refused, by its name")?;
     for edge in edges {

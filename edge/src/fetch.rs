@@ -18,8 +18,11 @@ pub mod room;
 pub mod server;
 pub mod sharing;
 pub mod slot;
+mod stream;
 pub mod table;
 pub mod tls;
+mod trunk;
+mod way;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 

@@ -59,6 +59,8 @@ pub struct EdgeView {
     pub cache_status_key: bool,
     /// Whose Forwarded fields are believed.
     trusted_peers: Vec<ipnet::IpNet>,
+    /// Which balancers are believed.
+    proxy_peers: Vec<ipnet::IpNet>,
 }
 
 /// Gives out site ids; an id is never given to another site.
@@ -145,7 +147,7 @@ fn entry(
         before.settings.origin == settings.origin
             && *before.pool.policy() == *world.policy
             // A connection that an authority vouched for ends with it, so nothing of the pool stays.
-            && before.pool.is_current()
+            && before.pool.has_current_files()
     });
     let pool = match same_origin {
         Some(before) => Arc::clone(&before.pool),
@@ -186,7 +188,15 @@ impl EdgeView {
             ranges_max: edge.ranges_max,
             cache_status_key: edge.cache_status_key,
             trusted_peers: edge.trusted_peers.clone(),
+            proxy_peers: edge.proxy_peers.clone(),
         }
+    }
+
+    /// Whether `address` is a balancer's that may say whose its connections are.
+    #[must_use]
+    pub fn is_balancer(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxy_peers.iter().any(|net| net.contains(&address))
     }
 
     /// Whether what a peer at `address` says about its own clients is believed.

@@ -10,9 +10,11 @@ mod origins {
     mod content;
     mod faults;
     mod filling;
+    mod http2;
     mod invalidation;
     mod memory;
     mod pool;
+    mod sessions;
     mod sharing;
     mod short_way;
     mod sockets;

@@ -1,4 +1,5 @@
-//! A real node and the ways to its origins: names that change, real resolvers.
+//! A real node and the ways to its origins and from its balancers: names that change, real
+//! resolvers, headers in front of connections.
 //!
 //! In: a running node, unbound, origins that keep their connections. Out: what clients got meanwhile.
 //! Always holds: every wait has a deadline.
@@ -7,4 +8,5 @@
 #[cfg(test)]
 mod real_origins {
     mod names;
+    mod proxied;
 }

@@ -26,7 +26,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::key::QueryPlan;
+use crate::{key::QueryPlan, settings::OriginProtocol};
 
 /// A site's identity, never reused within a process: a site that is removed and added again does
 /// not find what the former one stored.
@@ -74,6 +74,12 @@ pub struct OriginPlan {
     pub sni: Option<String>,
     /// A PEM file of certificate authorities; else the system's.
     pub ca: Option<PathBuf>,
+    /// What the edge shows to a server that asks who it is.
+    pub identity: Option<Identity>,
+    /// What is spoken with the servers.
+    pub protocol: OriginProtocol,
+    /// Whether a connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Connections at once to each server.
     pub connections_max: u32,
     /// Requests that may wait for a connection to each server.
@@ -94,6 +100,15 @@ pub struct OriginPlan {
     pub ejection_time: Duration,
     /// Tries on another server, in percent of requests.
     pub retry_percent: u32,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// A server of an origin.

@@ -1,4 +1,4 @@
-//! One connection to an origin server, for as long as it is of use.
+//! One HTTP/1.1 connection to an origin server, for as long as it is of use.
 //!
 //! In: a byte stream to the server. Out: a way to send requests on it one after the other, and what
 //! the server has shown of itself meanwhile.
@@ -43,7 +43,7 @@ const LINK_BYTES: usize = 16 * 1024;
 const TLS_BYTES: usize = 8 * 1024;
 
 /// The largest response head.
-const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
+pub(super) const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
 
 /// A connection and hyper's end of it.
 pub(super) struct Link {
@@ -114,7 +114,7 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
             millis: AtomicU64::new(0),
@@ -132,7 +132,8 @@ impl Signs {
         self.speaks_http.load(Ordering::Relaxed)
     }
 
-    fn taken(&self) {
+    /// It takes bytes now.
+    pub(super) fn taken(&self) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
     }

@@ -13,7 +13,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use edge_core::site::{HostChoice, OriginPlan};
@@ -22,18 +21,20 @@ use http_body::Body as _;
 use tokio::{
     runtime::Handle,
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     FetchError, chain,
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
-    link::{Link, Signs},
+    link::Signs,
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
     server::Server,
+    stream::Interim,
     tls::TlsPlan,
+    way::{Roads, Unanswered, Way},
 };
 use crate::store::{Memory, budget::Charge};
 
@@ -47,10 +48,6 @@ const TLS_BYTES: usize = 40 * 1024;
 /// What a request's content holds on its way at most: the queue of the server's connection, and the
 /// read buffer of the client's with a piece in hand.
 const CONTENT_BYTES: u64 = 192 * 1024;
-
-/// How long a kept connection may take to be ready for the next request: hyper may need a moment
-/// more than the response's last byte, but a server that does not read must not hold anybody up.
-const READY_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Called with each interim response (1xx) that the origin sends.
 pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
@@ -101,7 +98,7 @@ impl Pool {
     /// Why TLS to the servers cannot be set up.
     pub fn new(plan: &Arc<OriginPlan>, world: OriginWorld) -> Result<Self, String> {
         let tls = if plan.servers.iter().any(|server| server.tls) {
-            Some(TlsPlan::new(plan.ca.as_deref(), plan.sni.clone())?)
+            Some(TlsPlan::new(plan)?)
         } else {
             None
         };
@@ -133,10 +130,10 @@ impl Pool {
         &self.world.policy
     }
 
-    /// Whether it would be made anew of what the plan's files hold now.
+    /// Whether the files that its settings name are still those that it was made of.
     #[must_use]
-    pub fn is_current(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| tls.is_current(self.plan.ca.as_deref()))
+    pub fn has_current_files(&self) -> bool {
+        self.tls.as_ref().is_none_or(TlsPlan::is_current)
     }
 
     /// Whether every server is left out now.
@@ -241,6 +238,7 @@ impl Pool {
         message.headers_mut().insert(header::HOST, host);
         frame(&mut message);
         if let Some(interim) = request.interim.clone() {
+            message.extensions_mut().insert(Interim(Arc::clone(&interim)));
             hyper::ext::on_informational(&mut message, move |response| {
                 interim(response.status(), response.headers());
             });
@@ -298,22 +296,19 @@ impl Pool {
         };
         let mut message = message;
         let mut fresh_only = false;
+        let roads = Roads { plan: &self.plan, tls: self.tls.as_ref(), world: &self.world };
         loop {
-            let kept = if fresh_only { None } else { self.kept(server).await };
-            let reused = kept.is_some();
-            let mut link = match kept {
-                Some(link) => link,
-                None => match self.open(server).await {
-                    Ok(link) => link,
-                    Err(error) => return Err(Failed::unsent(error, message)),
-                },
+            let way = roads.to(server, fresh_only, &|bytes| self.reserve(bytes)).await;
+            let (mut way, reused) = match way {
+                Ok(way) => way,
+                Err(error) => return Err(Failed::unsent(error, message)),
             };
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
-            let signs = link.signs();
+            let signs = way.signs();
             server.counts.requests.fetch_add(1, Ordering::Relaxed);
             let answer = {
-                let send = pin!(link.sender().try_send_request(message));
+                let send = pin!(way.send(message, server.address.tls));
                 tokio::select! {
                     answer = send => answer,
                     error = self.overdue(server, sent, (&watch, &signs)) => {
@@ -324,30 +319,28 @@ impl Pool {
             match answer {
                 Ok(response) => {
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
-                    let lease = Lease { server, plan, link, permit, watch, _charge: charge };
+                    let lease = Lease { server, plan, way, permit, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
                 }
-                Err(mut failure) => {
-                    let unsent = failure.take_message();
+                Err(Unanswered { message: unsent, reason, is_answer }) => {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
                     match unsent {
-                        // The server had closed a connection that we kept: nothing was sent, so
-                        // a new connection costs nobody anything.
-                        Some(unsent) if reused && unsent.body().untouched() => {
+                        // The server had left a connection that was there before: nothing was
+                        // done, so a new one costs nobody anything.
+                        Some(unsent) if reused && !fresh_only && unsent.body().untouched() => {
                             server.counts.requests.fetch_sub(1, Ordering::Relaxed);
                             message = unsent;
                             fresh_only = true;
                             server.drop_idle();
                         }
                         unsent => {
-                            let error = FetchError::Broken {
-                                server: server.address.authority.clone(),
-                                reason: chain(failure.error()),
-                            };
-                            let is_answer = failure.error().is_parse() && signs.speaks_http();
-                            let kept_connection = reused;
+                            let server = server.address.authority.clone();
+                            let error = FetchError::Broken { server, reason };
+                            // What a server has refused on a stream it may take a moment later.
+                            let kept_connection =
+                                reused || unsent.is_some() && matches!(way, Way::Shared(_));
                             return Err(Failed { error, unsent, kept_connection, is_answer });
                         }
                     }
@@ -393,41 +386,6 @@ impl Pool {
         }
         sleep_until(Instant::now() + first_byte).await;
         FetchError::FirstByteTimeout { server, limit: first_byte }
-    }
-
-    /// A kept connection that is ready for a request, if there is one.
-    async fn kept(&self, server: &Server) -> Option<Link> {
-        let patience = Instant::now() + READY_PATIENCE;
-        // One that is not ready in time is dropped, which closes it.
-        while let Some(mut link) = server.checkout(self.plan.keep_alive) {
-            if let Ok(Ok(())) = timeout_at(patience, link.sender().ready()).await {
-                return Some(link);
-            }
-        }
-        None
-    }
-
-    /// A new connection; made on the fills runtime, which drives it from then on.
-    async fn open(&self, server: &Arc<Server>) -> Result<Link, FetchError> {
-        let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
-        let limit = self.plan.connect_timeout;
-        let charge = self.reserve(Link::cost(address.tls))?;
-        let opening = async move {
-            let mut opened = world.connector.connect(&address, &world.policy).await?;
-            if let Some(tls) = tls.filter(|_| address.tls) {
-                opened.stream = tls.wrap(opened.stream, &address).await?;
-            }
-            Ok(opened)
-        };
-        // Called on the fills runtime, which has to own the socket.
-        let opened = timeout(limit, opening).await.map_err(|_elapsed| {
-            FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
-        })??;
-        let link = Link::over(opened, &self.world.fills, charge).await.map_err(|error| {
-            FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
-        })?;
-        server.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(link)
     }
 }
 

@@ -19,13 +19,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{FetchError, link::Link};
+use super::{FetchError, link::Link, trunk::Trunks};
 
 /// One server and what is known of it.
 pub struct Server {
     pub(super) address: ServerAddress,
     pub(super) authority: HeaderValue,
     idle: Mutex<Vec<Idle>>,
+    pub(super) trunks: Trunks,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     failures: AtomicU32,
@@ -40,6 +41,8 @@ pub struct ServerCounts {
     pub requests: AtomicU64,
     /// Connections opened.
     pub connections: AtomicU64,
+    /// TLS sessions among them that resumed an earlier one.
+    pub resumed: AtomicU64,
     /// Requests that failed and blame the server.
     pub failures: AtomicU64,
     /// Times it was left out.
@@ -66,6 +69,7 @@ impl Server {
             address: address.clone(),
             authority,
             idle: Mutex::new(Vec::new()),
+            trunks: Trunks::default(),
             permits: Arc::new(Semaphore::new(
                 usize::try_from(plan.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -146,12 +150,14 @@ impl Server {
 
     pub(super) fn sweep(&self, keep_alive: Duration) {
         self.idle.lock().retain(|idle| !idle.link.is_closed() && idle.since.elapsed() < keep_alive);
+        self.trunks.sweep(keep_alive);
     }
 
     /// Closes all kept connections: a server that has closed one has probably closed the others,
     /// and beside a new one they would be too many.
     pub(super) fn drop_idle(&self) {
         self.idle.lock().clear();
+        self.trunks.drop_idle();
     }
 
     /// A response came to its end whose request went out at `sent`.
@@ -211,7 +217,7 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use edge_core::site::HostChoice;
+    use edge_core::{settings::OriginProtocol, site::HostChoice};
     use tokio::{
         io::{AsyncReadExt as _, duplex},
         runtime::Handle,
@@ -226,6 +232,9 @@ mod tests {
             host: HostChoice::Server,
             sni: None,
             ca: None,
+            identity: None,
+            protocol: OriginProtocol::Auto,
+            proxy_protocol: false,
             connections_max: 4,
             queue_max: 4,
             queue_timeout: Duration::from_secs(1),

@@ -202,7 +202,7 @@ impl<S: Stream, Q: Quick> Write for Io<S, Q> {
             let mut free = &mut joined[..];
             for buf in bufs {
                 // They fit.
-                std::io::Write::write_all(&mut free, buf)?;
+                io::Write::write_all(&mut free, buf)?;
             }
             stream.poll_write(cx, joined.get(..total).unwrap_or_default())
         } else {

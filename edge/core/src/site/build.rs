@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use humantime_serde::re::humantime;
 
 use super::{
-    Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule, ServerAddress,
-    Site, SiteId, path,
+    Host, HostChoice, HostPattern, Identity, OriginPlan, PathPattern, Policy, Problem, Rule,
+    ServerAddress, Site, SiteId, path,
 };
 use crate::{
     forward::is_of_peer,
@@ -162,6 +162,9 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         host: host_choice(&settings.host, faults),
         sni: settings.sni.clone(),
         ca: settings.ca.clone(),
+        identity: identity(settings, faults),
+        protocol: settings.protocol,
+        proxy_protocol: settings.proxy_protocol,
         connections_max: settings.connections_max,
         queue_max: settings.queue_max,
         queue_timeout: settings.queue_timeout,
@@ -173,6 +176,19 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         ejection_time: settings.ejection_time,
         retry_percent: settings.retry_percent,
     }
+}
+
+/// A certificate with its key.
+fn identity(settings: &OriginSettings, faults: &mut Faults) -> Option<Identity> {
+    let missing = match (settings.certificate.clone(), settings.key.clone()) {
+        (Some(certificate), Some(key)) => return Some(Identity { certificate, key }),
+        (None, None) => return None,
+        (Some(_), None) => "key",
+        (None, Some(_)) => "certificate",
+    };
+    let message = "missing, and one is of no use without the other".to_owned();
+    faults.0.push(Problem { at: format!("origin.{missing}"), message });
+    None
 }
 
 fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {
