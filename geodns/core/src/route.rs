@@ -317,7 +317,7 @@ impl<'p, W: Watch> Pass<'p, W> {
             route.apply(self.slate, &cx, self.trace);
             match source {
                 Source::List => {
-                    self.bound_ttl(route, located.list.ranked.iter().map(|one| one.pop))
+                    self.bound_ttl(route, located.list.ranked.iter().map(|one| one.pop));
                 }
                 Source::Rest => self.bound_ttl(route, located.list.rest.iter().copied()),
             }
