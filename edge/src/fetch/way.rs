@@ -158,7 +158,15 @@ impl Roads<'_> {
             },
             None => None,
         };
-        let charge = reserve(Link::cost(address.tls).max(Trunk::cost(address.tls)))?;
+        let own = Link::cost(address.tls);
+        // Before it is known what it will speak.
+        let may_share = match self.plan.protocol {
+            OriginProtocol::Auto => address.tls,
+            OriginProtocol::Http1 => false,
+            OriginProtocol::Http2 => true,
+        };
+        let most = if may_share { own.max(Trunk::cost(address.tls)) } else { own };
+        let mut charge = reserve(most)?;
         let mut opened = self.world.connector.connect(address, &self.world.policy).await?;
         let failed = |reason| FetchError::Connect { server: address.authority.clone(), reason };
         if self.plan.proxy_protocol {
@@ -179,6 +187,7 @@ impl Roads<'_> {
             let trunk = trunk.map_err(failed)?;
             shared(server.trunks.add(trunk), reserve)?
         } else {
+            charge.reduce_to(own);
             let link = Link::over(opened, fills, charge).await;
             Way::Own(link.map_err(|error| failed(chain(&error)))?)
         };
