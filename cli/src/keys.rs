@@ -23,7 +23,7 @@ use nix::{
 use tokio::{
     runtime::Handle,
     signal::unix::{self, SignalKind},
-    time::sleep,
+    time::timeout,
 };
 
 use crate::edges::{Edges, Seen};
@@ -84,12 +84,12 @@ fn follow(before: &Termios, control: &Handle) -> io::Result<()> {
     let (mode, mut continued) = (each_key(before.clone()), unix::signal(kind(Signal::SIGCONT))?);
     control.spawn(async move {
         while continued.recv().await.is_some() {
-            // After `bg` it is in front only later, and no signal tells when.
+            // After `bg` it is in front only later, and no signal need tell when.
             while !in_front() {
                 if tcgetattr(io::stdin()).is_err() {
                     return;
                 }
-                sleep(LOOK_AGAIN).await;
+                drop(timeout(LOOK_AGAIN, continued.recv()).await);
             }
             set(&mode);
         }

@@ -124,8 +124,8 @@ fn after_ctrl_z_the_shell_has_its_terminal_and_after_fg_the_keys_work() {
     shell.ended().unwrap();
     let said = shell.stdout();
     assert_eq!(said[said.len() - 2], "ended 0", "{said:?}");
-    let set = said.iter().filter(|line| **line == said[0]).count();
-    assert_eq!(set, 5, "the terminal is not as it was: {said:?}");
+    let as_found = said.iter().filter(|line| **line == said[0]).count();
+    assert_eq!(as_found, 5, "the terminal is not as it was: {said:?}");
 }
 
 /// POSIX.1 *Terminal Access Control*: whoever reads from a terminal, or sets it, in the background
