@@ -316,7 +316,7 @@ impl<'p, W: Watch> Pass<'p, W> {
             route.apply(self.slate, &cx, self.trace);
             match source {
                 Source::List => {
-                    self.bound_ttl(route, located.list.ranked.iter().map(|one| one.pop))
+                    self.bound_ttl(route, located.list.ranked.iter().map(|one| one.pop));
                 }
                 Source::Rest => self.bound_ttl(route, located.list.rest.iter().copied()),
             }
@@ -351,6 +351,12 @@ impl<'p, W: Watch> Pass<'p, W> {
 }
 
 impl Route {
+    /// It and the routes that are tried after it.
+    #[must_use]
+    pub fn ways(&self) -> &[RouteId] {
+        &self.ways
+    }
+
     /// Whether what is chosen depends on the name that is asked for.
     #[must_use]
     pub const fn is_by_name(&self) -> bool {
