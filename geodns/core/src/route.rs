@@ -352,6 +352,12 @@ impl<'p, W: Watch> Pass<'p, W> {
 }
 
 impl Route {
+    /// It and the routes that are tried after it.
+    #[must_use]
+    pub fn ways(&self) -> &[RouteId] {
+        &self.ways
+    }
+
     /// Whether what is chosen depends on the name that is asked for.
     #[must_use]
     pub const fn is_by_name(&self) -> bool {
