@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod origins {
+    mod authority;
     mod content;
     mod faults;
     mod filling;

@@ -1,7 +1,7 @@
 //! TLS to origins over loopback: who the edge says it is, sessions that are resumed, the protocol that
 //! is agreed on.
 
-use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use edge_core::settings::EdgeSettings;
@@ -12,77 +12,15 @@ use nearcast_tests::{
 };
 use origin_mock::script::{Script, Step};
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{HandshakeKind, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tempfile::NamedTempFile;
+use rustls::{HandshakeKind, ServerConfig};
+use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::stage::origin;
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
-}
-
-fn written(text: &str) -> NamedTempFile {
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file
-}
-
-/// A certificate authority.
-struct Authority {
-    file: NamedTempFile,
-    certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self {
-            file: written(&certificate.pem()),
-            certificate: certificate.der().clone(),
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    /// A certificate for a name and its key, both in PEM.
-    fn certify(&self, name: &str) -> (String, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key)
-    }
-
-    /// A server that asks its clients for a certificate of `clients`, if that is given, and agrees on
-    /// these protocols.
-    fn server(&self, clients: Option<&Self>, protocols: &[&str]) -> ServerConfig {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let builder = match clients {
-            Some(clients) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(clients.certificate.clone()).unwrap();
-                let roots = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                builder.with_client_cert_verifier(roots.build().unwrap())
-            }
-            None => builder.with_no_client_auth(),
-        };
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config
-    }
-}
+use super::{
+    authority::{Authority, run, written},
+    stage::origin,
+};
 
 /// What a server saw of its clients: how each session began, and whose certificates came.
 type Seen = Arc<Mutex<Vec<(Option<HandshakeKind>, Option<CertificateDer<'static>>)>>>;
@@ -153,7 +91,7 @@ fn shows(certificate: &Path, key: &Path) -> String {
 fn a_server_that_asks_for_a_certificate_is_shown_it_and_a_new_one_when_its_file_changes() {
     run(async {
         let authority = Authority::new();
-        let (address, seen) = secure(authority.server(Some(&authority), &[])).await;
+        let (address, seen) = secure(authority.server("shop.example", Some(&authority), &[])).await;
         assert_eq!(get(&world(&settings(address, &authority, ""))).await.status(), 502);
         let (one, key) = authority.certify("edge-1.example");
         let (certificate, private) = (written(&one), written(&key.serialize_pem()));
@@ -183,7 +121,7 @@ fn a_server_that_asks_for_a_certificate_is_shown_it_and_a_new_one_when_its_file_
 fn rfc8446_2_2_sessions_are_resumed() {
     run(async {
         let authority = Authority::new();
-        let (address, seen) = secure(authority.server(None, &[])).await;
+        let (address, seen) = secure(authority.server("shop.example", None, &[])).await;
         let world = world(&settings(address, &authority, "keep_alive = \"0s\""));
         for _ in 0..4 {
             assert_eq!(get(&world).await.status(), 200);
@@ -212,7 +150,7 @@ fn rfc7301_http2_is_spoken_where_both_sides_want_it() {
             (&[], "http2", b"0"),
         ];
         for (protocols, protocol, spoken) in rows {
-            let (address, seen) = secure(authority.server(None, protocols)).await;
+            let (address, seen) = secure(authority.server("shop.example", None, protocols)).await;
             let more = format!("protocol = \"{protocol}\"");
             let world = world(&settings(address, &authority, &more));
             for _ in 0..3 {
