@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nearcast_config::{NodeConfig, geodns::GeodnsConfig};
 
 use crate::{failure::Failure, say::say};
 
@@ -19,9 +20,16 @@ pub(crate) struct Arguments {
 /// Reports on a node file; a file with problems is a failure.
 pub(crate) fn check(arguments: &Arguments) -> Result<(), Failure> {
     match (nearcast_config::load(&arguments.file), arguments.json) {
-        (Ok(_), false) => say(&format!("{}: no problems", arguments.file.display())),
-        (Ok(_), true) => {
-            say(&serde_json::json!({ "file": arguments.file, "problems": [] }).to_string())
+        (Ok(config), false) => {
+            let notes = notes(&config).into_iter().map(|note| format!("\nnote: {note}"));
+            let notes: String = notes.collect();
+            say(&format!("{}: no problems{notes}", arguments.file.display()))
+        }
+        (Ok(config), true) => {
+            let notes = notes(&config);
+            let told =
+                serde_json::json!({ "file": arguments.file, "problems": [], "notes": notes });
+            say(&told.to_string())
         }
         (Err(report), false) => say(&report.to_string()).and_then(has_problems),
         (Err(report), true) => {
@@ -30,6 +38,11 @@ pub(crate) fn check(arguments: &Arguments) -> Result<(), Failure> {
             say(&text).and_then(has_problems)
         }
     }
+}
+
+/// What is no problem and worth a word.
+fn notes(config: &NodeConfig) -> Vec<String> {
+    config.geodns.as_ref().map(GeodnsConfig::notes).unwrap_or_default()
 }
 
 /// The report has said everything.

@@ -190,7 +190,9 @@ impl Edges {
             (slot.plan.clone(), slot.addresses.clone())
         };
         let ground = &self.0.ground;
-        let bound = listener::bind(&addresses, ground.workers.get());
+        let plain = plan.settings.listen.len().min(addresses.len());
+        let (listen, proxied) = addresses.split_at(plain);
+        let bound = listener::bind(listen, proxied, ground.workers.get());
         let bound = bound.map_err(|error| Failure::of(&error))?;
         let (edge, drain) = build(&plan, ground)?;
         let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;

@@ -2,21 +2,29 @@
 //! second, 3 the third.
 //!
 //! In: what is typed. Out: edges that stop and start; what came of it stands in the log.
-//! Always holds: the terminal is left as it was found; Ctrl-C and Ctrl-Z mean what they always do;
-//! a process in the background reads nothing and sets nothing, for either would halt it, and what is
-//! no terminal of this process's own is never read.
+//! Always holds: the terminal is left as it was found, also to a shell that takes it back by Ctrl-Z;
+//! Ctrl-C and Ctrl-Z mean what they always do; after `fg` the keys work again; a process in the
+//! background reads nothing and sets nothing, for either would halt it, and what is no terminal of
+//! this process's own is never read.
 //! Clause: POSIX.1 General Terminal Interface (job control, non-canonical mode).
 
 use std::{io, os::fd::AsFd as _, thread, time::Duration};
 
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::termios::{
-        LocalFlags, SetArg, SpecialCharacterIndices as Slot, Termios, tcgetattr, tcsetattr,
+    sys::{
+        signal::{Signal, raise},
+        termios::{
+            LocalFlags, SetArg, SpecialCharacterIndices as Slot, Termios, tcgetattr, tcsetattr,
+        },
     },
-    unistd::{getpgrp, read, tcgetpgrp},
+    unistd::{getpgid, getpgrp, getppid, getsid, read, tcgetpgrp},
 };
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{self, SignalKind},
+    time::timeout,
+};
 
 use crate::edges::{Edges, Seen};
 
@@ -36,7 +44,8 @@ impl Keys {
             return None;
         }
         let before = tcgetattr(io::stdin()).ok()?;
-        tcsetattr(io::stdin(), SetArg::TCSANOW, &each_key(before.clone())).ok()?;
+        follow(&before, control).ok()?;
+        set(&each_key(before.clone()));
         let names = edges.seen().into_iter().map(|seen| seen.name).collect();
         let keys = Self { before, names };
         let (edges, control) = (edges.clone(), control.clone());
@@ -55,12 +64,55 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        // Whoever is in front now has set the terminal to what it wants.
-        if in_front() {
-            // A terminal that is gone needs no setting.
-            tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before).unwrap_or_default();
-        }
+        set(&self.before);
     }
+}
+
+/// Sets the terminal, unless somebody else is in front, who has set it to what it wants.
+fn set(mode: &Termios) {
+    if in_front() {
+        // A terminal that is gone needs no setting.
+        tcsetattr(io::stdin(), SetArg::TCSANOW, mode).unwrap_or_default();
+    }
+}
+
+/// Hands the terminal back as it was when the shell takes it, and takes it again with the shell's
+/// leave. Both go on until the process ends.
+fn follow(before: &Termios, control: &Handle) -> io::Result<()> {
+    let _inside = control.enter();
+    let kind = |signal: Signal| SignalKind::from_raw(signal as i32);
+    let (mode, mut continued) = (each_key(before.clone()), unix::signal(kind(Signal::SIGCONT))?);
+    control.spawn(async move {
+        while continued.recv().await.is_some() {
+            // After `bg` it is in front only later, and no signal need tell when.
+            while !in_front() {
+                if tcgetattr(io::stdin()).is_err() {
+                    return;
+                }
+                drop(timeout(LOOK_AGAIN, continued.recv()).await);
+            }
+            set(&mode);
+        }
+    });
+    if has_shell() {
+        let (mode, mut stopped) = (before.clone(), unix::signal(kind(Signal::SIGTSTP))?);
+        control.spawn(async move {
+            while stopped.recv().await.is_some() {
+                set(&mode);
+                // What Ctrl-Z does where nobody listens for it.
+                raise(Signal::SIGSTOP).unwrap_or_default();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Whether a shell with job control started this process, and so continues what it stops. Elsewhere
+/// the system knows better whether Ctrl-Z may stop it.
+fn has_shell() -> bool {
+    let parent = Some(getppid());
+    getsid(parent).is_ok_and(|session| getsid(None) == Ok(session))
+        && getpgid(parent).is_ok_and(|group| group != getpgrp())
 }
 
 /// Whether stdin is this session's terminal, and this process in its foreground.

@@ -134,9 +134,8 @@ impl Process {
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
         let edges = edges.start()?;
-        let on_page = edges.clone();
-        edge::admin::register(move || on_page.running(), &metrics);
-        let mut more = if plan.theatre { theatre::routes(&edges) } else { Router::new() };
+        let mut more = tell(&edges, &metrics);
+        more = if plan.theatre { more.merge(theatre::routes(&edges)) } else { more };
         let dns = match plan.dns.zip(dns_bound) {
             Some((plan, bound)) => {
                 let bound = (bound, edge_port);
@@ -320,15 +319,23 @@ fn bind_all(plan: &Plan) -> Result<Vec<Bound>, ListenError> {
     let mut chosen: Option<u16> = None;
     let mut all = Vec::new();
     for edge in &plan.edges {
-        let mut listen = edge.settings.listen.clone();
+        let (mut listen, proxied) = (edge.settings.listen.clone(), &edge.settings.listen_proxied);
         if let Some(port) = chosen.filter(|_| plan.same_port) {
             listen.iter_mut().for_each(|address| address.set_port(port));
         }
-        let bound = listener::bind(&listen, plan.workers.get())?;
+        let bound = listener::bind(&listen, proxied, plan.workers.get())?;
         chosen = chosen.or_else(|| bound.addresses.first().map(SocketAddr::port));
         all.push(bound);
     }
     Ok(all)
+}
+
+/// Puts the edges on the metrics page, and gives their routes for operators.
+fn tell(edges: &Edges, metrics: &Metrics) -> Router {
+    let on_page = edges.clone();
+    edge::admin::register(move || on_page.running(), metrics);
+    let on_route = edges.clone();
+    edge::admin::origins::router(move || on_route.running())
 }
 
 fn serve_admin(

@@ -15,10 +15,11 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 26] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
+    ("edge.listen_proxied", |a, b| edges_agree(a, b, |a, b| a.listen_proxied == b.listen_proxied)),
     ("edge.memory", |a, b| edges_agree(a, b, |a, b| a.memory == b.memory)),
     ("edge.variants_max", |a, b| edges_agree(a, b, |a, b| a.variants_max == b.variants_max)),
     // A reload neither starts nor stops a role.
@@ -91,13 +92,15 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 46] = [
+    const OTHER: [(&str, &str, bool); 48] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
         ("node.addresses", "[\"192.0.2.6\"]", true),
         ("node.drain_deadline", "\"1s\"", true),
         ("edge.listen", "[\"127.0.0.1:81\"]", false),
+        ("edge.listen_proxied", "[\"127.0.0.1:82\"]\nedge.proxy_peers = [\"127.0.0.0/8\"]", false),
+        ("edge.proxy_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.memory", "\"1 GiB\"", false),
         ("edge.object_bytes_max", "\"1 MiB\"", true),
         ("edge.orphan_bytes_max", "\"2 KiB\"", true),
@@ -144,8 +147,11 @@ mod tests {
                         origin = { servers = [\"https://a.test\"] } }]\n";
 
     fn with(line: &str) -> NodeConfig {
-        let listen =
-            if line.starts_with("edge.listen") { "" } else { "edge.listen = [\"127.0.0.1:80\"]\n" };
+        let listen = if line.starts_with("edge.listen ") {
+            ""
+        } else {
+            "edge.listen = [\"127.0.0.1:80\"]\n"
+        };
         parse(&format!("{SITE}{listen}{line}\n"), line).unwrap_or_else(|report| panic!("{report}"))
     }
 

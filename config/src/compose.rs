@@ -158,8 +158,12 @@ fn compose(
 }
 
 fn resolve(sites: &mut [SiteSettings], base: &Path) {
-    for ca in sites.iter_mut().filter_map(|site| site.origin.ca.as_mut()) {
-        *ca = base.join(&*ca);
+    for origin in sites.iter_mut().map(|site| &mut site.origin) {
+        let bucket = origin.bucket.as_mut().map(|bucket| &mut bucket.credentials);
+        let files = [&mut origin.ca, &mut origin.certificate, &mut origin.key];
+        for file in files.into_iter().flatten().chain(bucket) {
+            *file = base.join(&*file);
+        }
     }
 }
 

@@ -36,8 +36,9 @@ enum Takes {
 }
 
 /// Every key that says where this node listens.
-const LISTENERS: [(&str, Takes); 6] = [
+const LISTENERS: [(&str, Takes); 7] = [
     ("edge.listen", Takes::Tcp),
+    ("edge.listen_proxied", Takes::Tcp),
     ("geodns.listen", Takes::Both),
     ("geodns.tls.dot", Takes::Tcp),
     ("geodns.tls.doh", Takes::Tcp),
@@ -91,6 +92,13 @@ pub(crate) fn edge(root: &Node<'_>, edge: &EdgeSettings, findings: &mut Findings
                 findings.missing("edge.listen", node, complaint("missing"));
             }
         }
+    }
+    let key = "edge.proxy_peers";
+    if !edge.listen_proxied.is_empty() && edge.proxy_peers.is_empty() && findings.none_within(key) {
+        let fault = "missing, and nobody else may connect to edge.listen_proxied";
+        let allowed = "a list of ADDRESS/BITS, as [\"10.0.0.0/8\"]";
+        let node = tree::nearest(root, "edge.listen_proxied");
+        findings.missing(key, node, Complaint::new(fault, allowed));
     }
     let limits = &edge.limits;
     for (key, size, other, most) in [

@@ -10,6 +10,7 @@
 mod files;
 mod https;
 mod law;
+mod notes;
 mod pops;
 mod rules;
 mod ways;

@@ -9,13 +9,13 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use edge_core::settings::SiteSettings;
+use edge_core::{settings::SiteSettings, site::BucketKey};
 use nearcast_daemon::settings::{AccessTarget, LogSettings};
-use rustls::RootCertStore;
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use crate::{
     check::Findings,
@@ -33,7 +33,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The certificate authorities of each site.
+/// The certificates of each site: the authorities that it trusts, and its own.
 pub(crate) fn sites(
     root: &Node<'_>,
     base: &Path,
@@ -41,19 +41,85 @@ pub(crate) fn sites(
     findings: &mut Findings,
 ) {
     for (at, site) in sites.iter().enumerate() {
-        let Some(ca) = site.as_ref().and_then(|site| site.origin.ca.as_ref()) else { continue };
-        let path = base.join(ca);
-        findings.reads(&path);
-        let complaint = match open(&path) {
-            Ok(_) => authorities(&path),
-            Err(error) => Err(Complaint::new(
-                format!("cannot be read: {error}"),
-                "a file that this user may read",
-            )),
-        };
-        let key = format!("{}.origin.ca", tree::item("site", at));
-        tell(root, &key, &path, complaint, findings);
+        let Some(origin) = site.as_ref().map(|site| &site.origin) else { continue };
+        let key = |name: &str| format!("{}.origin.{name}", tree::item("site", at));
+        if let Some(ca) = &origin.ca {
+            let path = base.join(ca);
+            findings.reads(&path);
+            let complaint = read(&path).and_then(|()| authorities(&path));
+            tell(root, &key("ca"), &path, complaint, findings);
+        }
+        if let Some(bucket) = &origin.bucket {
+            let path = base.join(&bucket.credentials);
+            findings.reads(&path);
+            tell(root, &key("bucket.credentials"), &path, credentials(&path), findings);
+        }
+        if let (Some(certificate), Some(private)) = (&origin.certificate, &origin.key) {
+            let paths = (base.join(certificate), base.join(private));
+            identity(root, (&key("certificate"), &key("key")), paths, findings);
+        }
     }
+}
+
+/// Whether a file can be read at all.
+fn read(path: &Path) -> Result<(), Complaint> {
+    open(path).map(drop).map_err(|error| {
+        Complaint::new(format!("cannot be read: {error}"), "a file that this user may read")
+    })
+}
+
+/// The key of a bucket.
+fn credentials(path: &Path) -> Result<(), Complaint> {
+    let allowed = "lines aws_access_key_id = ... and aws_secret_access_key = ...";
+    read(path)?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Complaint::new(format!("cannot be read: {error}"), allowed))?;
+    BucketKey::parse(&text).map(drop).map_err(|fault| Complaint::new(fault, allowed))
+}
+
+/// A certificate and its own key.
+fn identity(
+    root: &Node<'_>,
+    (certificate, key): (&str, &str),
+    (certificate_path, key_path): (PathBuf, PathBuf),
+    findings: &mut Findings,
+) {
+    findings.reads(&certificate_path);
+    findings.reads(&key_path);
+    let wrong = |fault: &str, allowed: &str| Complaint::new(fault, allowed);
+    let chain = read(&certificate_path).and_then(|()| {
+        let chain = CertificateDer::pem_file_iter(&certificate_path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let allowed = "a PEM file with at least one CERTIFICATE, each of them whole";
+        match chain {
+            Ok(chain) if chain.is_empty() => Err(wrong("holds no certificate", allowed)),
+            Ok(chain) => Ok(chain),
+            Err(_fault) => Err(wrong("holds broken PEM", allowed)),
+        }
+    });
+    let private = read(&key_path).and_then(|()| {
+        PrivateKeyDer::from_pem_file(&key_path)
+            .map_err(|_fault| wrong("holds no private key", "a PEM file with one PRIVATE KEY"))
+    });
+    let (chain, private) = match (chain, private) {
+        (Ok(chain), Ok(private)) => (chain, private),
+        (chain, private) => {
+            tell(root, certificate, &certificate_path, chain.map(drop), findings);
+            tell(root, key, &key_path, private.map(drop), findings);
+            return;
+        }
+    };
+    let fits = match CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(wrong("not the key of `certificate`", "the key of its first one"))
+        }
+        Err(_fault) => Err(wrong(
+            "cannot be used with `certificate`",
+            "the key of its first one: ECDSA, Ed25519, or RSA of 2048 bits and more",
+        )),
+    };
+    tell(root, key, &key_path, fits, findings);
 }
 
 /// As the origin side reads them: all must be usable, and one at least must be there.

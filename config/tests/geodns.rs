@@ -327,6 +327,28 @@ fn a_map_reads_its_file_of_networks() {
 }
 
 #[test]
+fn a_family_that_one_pop_alone_has_is_noted() {
+    let notes = |pops: &[(&str, &str)]| {
+        let pop = |(name, addresses): &(&str, &str)| {
+            format!("[[pop]]\nname = \"{name}\"\naddresses = [{addresses}]\n")
+        };
+        let pops: String = pops.iter().map(pop).collect();
+        let zone = "zone = [{ name = \"cdn.example\", servers = [\"ns.example.net\"] }]\n";
+        let text = format!("[geodns]\nlisten = [\"127.0.0.1:53\"]\n{zone}{pops}");
+        geodns(parse(&text, "a.toml").unwrap_or_else(|report| panic!("{report}"))).notes()
+    };
+    let (four, both) = ("\"192.0.2.1\"", "\"192.0.2.2\", \"2001:db8::2\"");
+    let six = "\"2001:db8::3\"";
+    let note = "in the map \"default\" only the PoP \"b\" has IPv6 addresses: clients that use IPv6 go \
+                there also while it is drained or down";
+    assert_eq!(notes(&[("a", four), ("b", both)]), [note]);
+    assert_eq!(notes(&[("a", four), ("b", six)]).len(), 2, "each alone in its family");
+    assert_eq!(notes(&[("b", both)]), [""; 0], "nowhere else at all");
+    assert_eq!(notes(&[("a", four), ("b", "\"192.0.2.9\"")]), [""; 0]);
+    assert_eq!(notes(&[("a", both), ("b", six), ("c", four)]), [""; 0]);
+}
+
+#[test]
 fn an_edge_keeps_half_of_the_time_to_drain() {
     let zone = "zone = [{ name = \"cdn.example\", servers = [\"ns.example.net\"] }]\n";
     let pop = "[[pop]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n";

@@ -2,16 +2,18 @@
 //!
 //! In: files as they were when they were read. Out: that one of them is another than it was.
 //! Always: folders are watched, not files, since most programs replace a file rather than write into
-//! it; what counts is a file and not an event, so a log in the same folder changes nothing, and a
-//! link that leads elsewhere does; a burst of events counts as one change; where a folder cannot be
-//! watched, a reload still sees what changed.
+//! it, and of a path that leads through links those of every link; what counts is a file and not an
+//! event, so a log in the same folder changes nothing, and a link that leads elsewhere does; a burst of
+//! events counts as one change; what makes no event, as on a network's disk or in a folder that cannot
+//! be watched, is seen a little later.
 //! Does not know: what a file holds; it reads none.
 //! Clause: docs/operate.md *Reload*.
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -22,6 +24,10 @@ use tokio::{sync::mpsc, time::timeout};
 const QUIET: Duration = Duration::from_millis(200);
 /// The files are looked at after this long, even if something in their folders never rests.
 const BURST_MAX: Duration = Duration::from_secs(2);
+/// The files are looked at after this long, even if nothing is heard of their folders.
+const LOOK: Duration = Duration::from_secs(30);
+/// Links that a path may lead through; the kernel follows no more either (path_resolution(7)).
+const LINKS_MAX: usize = 40;
 
 /// What tells a file from the one that replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +48,21 @@ impl Print {
             .map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
         Self { path: path.to_owned(), of }
     }
+
+    /// Whether the file is still the one that it was.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        Self::of(&self.path) == *self
+    }
+}
+
+/// A folder to watch: under its name may stand another one tomorrow, and a watch would stay with the
+/// old one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Folder {
+    path: PathBuf,
+    /// Device and inode. Nothing if there is none.
+    of: Option<(u64, u64)>,
 }
 
 /// Watches files.
@@ -49,7 +70,8 @@ impl Print {
 pub struct Watcher {
     events: mpsc::Receiver<()>,
     sender: mpsc::Sender<()>,
-    watching: Option<(BTreeSet<PathBuf>, RecommendedWatcher)>,
+    /// The folders that are to be watched, and what watches those of them that can be.
+    watching: (BTreeSet<Folder>, Option<RecommendedWatcher>),
     /// The files as they were when they were last taken up, or when that was last tried.
     prints: Vec<Print>,
     /// Something was seen that has not settled yet.
@@ -61,7 +83,8 @@ impl Watcher {
     #[must_use]
     pub fn new() -> Self {
         let (sender, events) = mpsc::channel(1);
-        Self { events, sender, watching: None, prints: Vec::new(), seen: false }
+        let watching = (BTreeSet::new(), None);
+        Self { events, sender, watching, prints: Vec::new(), seen: false }
     }
 
     /// Watches these files from now on, and whatever has happened to them since.
@@ -69,26 +92,16 @@ impl Watcher {
         self.prints = prints.to_vec();
         // What happened before the folders are watched made no event.
         self.seen = true;
-        let folder = |print: &Print| match print.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            Some(_) | None => PathBuf::from("."),
-        };
-        let folders: BTreeSet<PathBuf> = self.prints.iter().map(folder).collect();
-        if self.watching.as_ref().is_some_and(|(watched, _)| *watched == folders) {
-            return;
-        }
-        self.watching = None;
-        if !folders.is_empty() {
-            self.begin(folders);
-        }
+        self.watch_folders();
     }
 
     /// Waits until one of the files is another than it was, and has settled; what it is now counts
     /// as tried. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
-            if !self.seen && self.events.recv().await.is_none() {
-                std::future::pending::<()>().await;
+            if !self.seen {
+                // We hold a sender ourselves, so an event comes or none does.
+                timeout(LOOK, self.events.recv()).await.unwrap_or_default();
             }
             self.seen = true;
             let burst = async {
@@ -96,6 +109,8 @@ impl Watcher {
             };
             // Whether it ended or not, the files are looked at.
             timeout(BURST_MAX, burst).await.unwrap_or_default();
+            // First, so that what happens from now on makes an event.
+            self.watch_folders();
             self.seen = false;
             let prints: Vec<Print> = self.prints.iter().map(|one| Print::of(&one.path)).collect();
             if prints != self.prints {
@@ -105,8 +120,22 @@ impl Watcher {
         }
     }
 
+    /// Watches the folders of all that the paths lead through now.
+    fn watch_folders(&mut self) {
+        let folders: BTreeSet<Folder> =
+            self.prints.iter().flat_map(|print| folders(&print.path)).collect();
+        if self.watching.0 != folders {
+            // The old watches end first: there may be few to have.
+            self.watching.1 = None;
+            self.watching = (folders.clone(), self.begin(&folders));
+        }
+    }
+
     /// Watches as many of the folders as can be.
-    fn begin(&mut self, mut folders: BTreeSet<PathBuf>) {
+    fn begin(&self, folders: &BTreeSet<Folder>) -> Option<RecommendedWatcher> {
+        if folders.is_empty() {
+            return None;
+        }
         let sender = self.sender.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is no change of it; a full channel holds a change already.
@@ -114,21 +143,48 @@ impl Watcher {
                 sender.try_send(()).unwrap_or_default();
             }
         });
-        let advice = "files in it are not watched; send SIGHUP after replacing one";
-        match watcher {
-            Ok(mut watcher) => {
-                folders.retain(|folder| {
-                    let watched = watcher.watch(folder, RecursiveMode::NonRecursive);
-                    if let Err(error) = &watched {
-                        tracing::warn!(folder = %folder.display(), %error, "{advice}");
-                    }
-                    watched.is_ok()
-                });
-                self.watching = Some((folders, watcher));
+        let advice = "files in it are looked at every 30 s; SIGHUP is quicker";
+        let mut watcher =
+            watcher.inspect_err(|error| tracing::warn!(?folders, %error, "{advice}")).ok()?;
+        for Folder { path, .. } in folders {
+            if let Err(error) = watcher.watch(path, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %path.display(), %error, "{advice}");
             }
-            Err(error) => tracing::warn!(?folders, %error, "{advice}"),
+        }
+        Some(watcher)
+    }
+}
+
+/// The folders in which the names stand that a path leads through by links, and that of the file in
+/// the end.
+fn folders(path: &Path) -> Vec<Folder> {
+    let mut folders = Vec::new();
+    let mut at = PathBuf::new();
+    let mut rest = reversed(path);
+    let mut links_left = LINKS_MAX;
+    while let Some(name) = rest.pop() {
+        let here = if at.as_os_str().is_empty() { Path::new(".") } else { &at };
+        let link = std::fs::read_link(at.join(&name)).ok().filter(|_| links_left > 0);
+        if link.is_some() || rest.is_empty() {
+            let of = std::fs::metadata(here).ok().map(|folder| (folder.dev(), folder.ino()));
+            folders.push(Folder { path: here.to_owned(), of });
+        }
+        match link {
+            Some(link) => {
+                links_left = links_left.saturating_sub(1);
+                rest.extend(reversed(&link));
+            }
+            // A root begins anew, which is what joining does with it.
+            None => at.push(name),
         }
     }
+    folders
+}
+
+/// The parts of a path, the last one first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
 impl Default for Watcher {
@@ -180,5 +236,80 @@ mod tests {
         rests.send(()).unwrap();
         writing.await.unwrap();
         assert!(timeout(QUIET * 3, watcher.changed()).await.is_err(), "each change once");
+    }
+
+    fn link(to: &str, at: &Path) {
+        let new = at.with_extension("new");
+        std::os::unix::fs::symlink(to, &new).unwrap();
+        fs::rename(new, at).unwrap();
+    }
+
+    fn put(file: &Path, text: &str) {
+        let new = file.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_links_lead_to_is_seen_wherever_it_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["etc", "lib", "v1", "v2"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        // etc/nets leads by a link to current/nets, current by another to a folder of a version, and
+        // there the file may be a link once more.
+        put(&at("lib/nets"), "1");
+        link("../lib/nets", &at("v1/nets"));
+        put(&at("v2/nets"), "22");
+        link("v1", &at("current"));
+        link("../current/nets", &at("etc/nets"));
+        let mut watcher = Watcher::new();
+        watcher.watch(&[Print::of(&at("etc/nets"))]);
+        assert!(timeout(QUIET * 3, watcher.changed()).await.is_err(), "nothing yet");
+        // Each within less than a look without an event would take.
+        put(&at("lib/nets"), "333");
+        assert!(changes(&mut watcher).await, "the file at the end");
+        link("v2", &at("current"));
+        assert!(changes(&mut watcher).await, "a folder on the way");
+        put(&at("v2/nets"), "4444");
+        assert!(changes(&mut watcher).await, "the file at the new end");
+        put(&at("etc/nets"), "55555");
+        assert!(changes(&mut watcher).await, "a file instead of the link");
+        assert!(timeout(QUIET * 3, watcher.changed()).await.is_err(), "each change once");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_replaced_is_watched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["here", "next"] {
+            fs::create_dir(at(folder)).unwrap();
+            put(&at(folder).join("nets"), folder);
+        }
+        let file = at("here/nets");
+        let mut watcher = Watcher::new();
+        watcher.watch(&[Print::of(&file)]);
+        assert!(timeout(QUIET * 3, watcher.changed()).await.is_err(), "nothing yet");
+        fs::rename(at("here"), at("gone")).unwrap();
+        fs::rename(at("next"), at("here")).unwrap();
+        assert!(changes(&mut watcher).await, "another folder's file");
+        put(&file, "in the new one");
+        assert!(changes(&mut watcher).await, "and there it is replaced");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_makes_no_event_is_seen_later() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("later/nets");
+        let mut watcher = Watcher::new();
+        // There is no folder to watch.
+        watcher.watch(&[Print::of(&file)]);
+        assert!(timeout(LOOK / 2, watcher.changed()).await.is_err());
+        fs::create_dir(root.path().join("later")).unwrap();
+        fs::write(&file, "1").unwrap();
+        assert!(timeout(LOOK * 2, watcher.changed()).await.is_ok());
+        // And from now on its folder is one that can be watched.
+        assert!(watcher.watching.0.iter().all(|folder| folder.of.is_some()));
     }
 }

@@ -3,6 +3,8 @@
 //! In: an edge. Out: families of counters, gauges and histograms in the outcome's own words.
 //! Always holds: everything is summed when it is read; nothing here is touched by a request.
 
+pub mod origins;
+
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -143,6 +145,13 @@ fn store(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             family.sample(&[("node", edge.node())], level(&edge.hall))?;
         }
     }
+    // All edges of a process have one runtime for it.
+    if let Some(edge) = edges.first() {
+        let tasks = edge.hall.fills.metrics().num_alive_tasks();
+        scrape
+            .gauge("edge_tasks", "Tasks that fetch from origins or keep connections to them")?
+            .sample(&[], tasks as u64)?;
+    }
     Ok(())
 }
 
@@ -188,13 +197,18 @@ fn servers(edges: &[Seen]) -> Vec<([(&str, &str); 3], &Server)> {
 type Read = fn(&Server) -> u64;
 
 fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
-    let families: [(&str, &str, Read); 5] = [
+    let families: [(&str, &str, Read); 6] = [
         ("edge_origin_requests", "Requests sent to an origin server", |server| {
             server.counts().requests.load(Ordering::Relaxed)
         }),
         ("edge_origin_connections", "Connections opened to an origin server", |server| {
             server.counts().connections.load(Ordering::Relaxed)
         }),
+        (
+            "edge_origin_tls_resumed",
+            "TLS sessions to an origin server that were resumed",
+            |server| server.counts().resumed.load(Ordering::Relaxed),
+        ),
         ("edge_origin_failures", "Failures that blame an origin server", |server| {
             server.counts().failures.load(Ordering::Relaxed)
         }),
@@ -233,7 +247,10 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
 
 /// How each server does at this moment.
 fn standings(servers: &[([(&str, &str); 3], &Server)], scrape: &mut Scrape<'_>) -> fmt::Result {
-    let gauges: [(&str, &str, Read); 4] = [
+    let gauges: [(&str, &str, Read); 5] = [
+        ("edge_origin_connections_open", "Connections to an origin server", |server| {
+            server.counts().open.load(Ordering::Relaxed)
+        }),
         ("edge_origin_up", "Whether a server is asked as others are", |server| {
             u64::from(server.standing().0 == Standing::Up)
         }),
@@ -320,6 +337,19 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     for edge in edges {
         let count = edge.connections.accepted.load(Ordering::Relaxed);
         family.sample(&[("node", edge.node())], count)?;
+    }
+    let mut family = scrape.counter(
+        "edge_proxied_refused",
+        "Connections refused on balancers' listeners, by what was wrong",
+    )?;
+    for edge in edges {
+        for (reason, counter) in [
+            ("stranger", &edge.connections.refused_stranger),
+            ("header", &edge.connections.refused_header),
+        ] {
+            let labels = [("node", edge.node()), ("reason", reason)];
+            family.sample(&labels, counter.load(Ordering::Relaxed))?;
+        }
     }
     let mut family = scrape.counter("edge_limits_hit", "What a limit refused, by its name")?;
     for edge in edges {

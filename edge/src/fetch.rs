@@ -21,10 +21,14 @@ pub mod retry;
 pub mod room;
 pub mod server;
 pub mod sharing;
+mod sign;
 pub mod slot;
 pub mod standing;
+mod stream;
 pub mod table;
 pub mod tls;
+mod trunk;
+mod way;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 
@@ -125,6 +129,12 @@ pub enum FetchError {
     /// Only a primary may have the request, and none is up.
     #[error("no primary is up, and no standby has taken over")]
     NoPrimary,
+    /// A bucket is not asked for it.
+    #[error("not asked of the bucket: {reason}")]
+    Withheld {
+        /// Why.
+        reason: String,
+    },
     /// Everybody had gone who waited for it, before anything was sent.
     #[error("nobody waits for the response any more")]
     Deserted,
@@ -151,6 +161,7 @@ impl FetchError {
             | Self::NoPrimary
             | Self::Deserted
             | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Withheld { .. } => StatusCode::FORBIDDEN,
             Self::RequestContent { too_large: true, .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestContent { too_large: false, .. } => StatusCode::BAD_REQUEST,
         }
@@ -174,6 +185,7 @@ impl FetchError {
             | Self::Broken { .. }
             | Self::NoPrimary
             | Self::Deserted
+            | Self::Withheld { .. }
             | Self::RequestContent { too_large: false, .. } => None,
         }
     }
@@ -193,6 +205,7 @@ impl FetchError {
             Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::RequestContent { .. }
+            | Self::Withheld { .. }
             | Self::NoPrimary
             | Self::Deserted
             | Self::Memory => false,
@@ -215,6 +228,7 @@ impl FetchError {
             Self::Broken { .. } => "broken",
             Self::RequestContent { .. } => "request-content",
             Self::NoPrimary => "no-primary",
+            Self::Withheld { .. } => "withheld",
             Self::Deserted => "deserted",
             Self::Memory => "memory",
         }

@@ -23,7 +23,7 @@ pub mod wire;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -258,6 +258,23 @@ impl Edge {
         let limits = &snapshot.edge.limits;
         let (max, per_address) = (limits.connections_max, limits.connections_per_address_max);
         self.0.connections.admit(worker, client, max, per_address)
+    }
+
+    /// A place for a balancer's connection, which is nobody's yet; none for strangers.
+    fn admit_balancer(&self, worker: usize, peer: IpAddr) -> Option<Slot> {
+        let snapshot = self.0.hall.snapshot.load();
+        if !snapshot.edge.is_balancer(peer) {
+            self.0.connections.refused_stranger.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.0.connections.admit(worker, peer, snapshot.edge.limits.connections_max, u32::MAX)
+    }
+
+    /// How long a balancer has to say whose its connection is, and how many that client may have.
+    fn introduction(&self) -> (Duration, u32) {
+        let snapshot = self.0.hall.snapshot.load();
+        let limits = &snapshot.edge.limits;
+        (limits.header_timeout, limits.connections_per_address_max)
     }
 
     fn connections_of(&self, worker: usize) -> Arc<Open> {

@@ -7,6 +7,8 @@
 //! counted; when the process drains, listeners close first, but not on those who wait in them.
 //! It knows nothing of HTTP.
 
+mod proxied;
+
 use std::{
     collections::HashMap,
     io,
@@ -87,17 +89,32 @@ impl Workers {
 pub struct Bound {
     /// The addresses, with the ports that were chosen.
     pub addresses: Vec<SocketAddr>,
-    sockets: Vec<Vec<Socket>>,
+    sockets: Vec<Vec<(Socket, Expects)>>,
 }
 
-/// Binds `addresses` for `workers` workers.
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug)]
+enum Expects {
+    /// A client's request.
+    Request,
+    /// What a balancer says of its client.
+    Header,
+}
+
+/// Binds `addresses`, and for balancers `proxied`, for `workers` workers.
 ///
 /// # Errors
 /// The first address that cannot be listened on.
-pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, ListenError> {
-    let mut sockets: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
+pub fn bind(
+    addresses: &[SocketAddr],
+    proxied: &[SocketAddr],
+    workers: usize,
+) -> Result<Bound, ListenError> {
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
-    for &address in addresses {
+    let plain = addresses.iter().map(|address| (*address, Expects::Request));
+    let proxied = proxied.iter().map(|address| (*address, Expects::Header));
+    for (address, expects) in plain.chain(proxied) {
         let failed = |source| ListenError::Bind { address, source };
         // With SO_REUSEPORT a second process of ours would silently take half the connections.
         let probe = socket(address, false).map_err(failed)?;
@@ -107,7 +124,7 @@ pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, ListenErr
         for worker in &mut sockets {
             let socket = socket(chosen, true).map_err(failed)?;
             socket.listen(BACKLOG).map_err(failed)?;
-            worker.push(socket);
+            worker.push((socket, expects));
         }
         bound.push(chosen);
     }
@@ -149,12 +166,13 @@ pub fn start(edge: &Edge, bound: Bound, draining: &Draining) -> Result<Workers, 
 }
 
 /// One worker: accepts until the process drains, then waits for its connections.
-async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Draining) {
+async fn work(edge: Edge, worker: usize, sockets: Vec<(Socket, Expects)>, draining: Draining) {
     let mut accepting = JoinSet::new();
-    for socket in sockets {
+    for (socket, expects) in sockets {
         match TcpListener::from_std(socket.into()) {
             Ok(listener) => {
-                accepting.spawn(accept(edge.clone(), worker, listener, draining.clone()));
+                let door = (listener, expects);
+                accepting.spawn(accept(edge.clone(), worker, door, draining.clone()));
             }
             Err(error) => tracing::error!(%error, "a listener could not be registered"),
         }
@@ -172,7 +190,12 @@ async fn work(edge: Edge, worker: usize, sockets: Vec<Socket>, draining: Drainin
     drop(attendance);
 }
 
-async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Draining) {
+async fn accept(
+    edge: Edge,
+    worker: usize,
+    (listener, expects): (TcpListener, Expects),
+    draining: Draining,
+) {
     let mut started = pin!(draining.started());
     let mut told = Seldom::default();
     loop {
@@ -182,7 +205,7 @@ async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Drai
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client)) => admit(&edge, worker, stream, client, &draining),
+            Ok(accepted) => admit(&edge, worker, accepted, expects, &draining),
             Err(error) => {
                 if error.kind() == io::ErrorKind::ConnectionAborted {
                     // The client was gone before we came to it.
@@ -208,30 +231,66 @@ async fn accept(edge: Edge, worker: usize, listener: TcpListener, draining: Drai
             continue;
         }
         if let Ok(stream) = TcpStream::from_std(stream) {
-            admit(&edge, worker, stream, client, &draining);
+            admit(&edge, worker, (stream, client), expects, &draining);
         }
     }
 }
 
 /// Serves a connection, if the limits allow one more.
-fn admit(edge: &Edge, worker: usize, stream: TcpStream, client: SocketAddr, draining: &Draining) {
-    let Some(slot) = edge.admit(worker, client.ip()) else { return };
+fn admit(
+    edge: &Edge,
+    worker: usize,
+    accepted: (TcpStream, SocketAddr),
+    expects: Expects,
+    draining: &Draining,
+) {
+    let peer = accepted.1.ip();
+    let slot = match expects {
+        Expects::Request => edge.admit(worker, peer),
+        Expects::Header => edge.admit_balancer(worker, peer),
+    };
+    let Some(slot) = slot else { return };
     let (edge, guard) = (edge.clone(), draining.guard());
-    tokio::spawn(serve(edge, worker, stream, client, (slot, guard)));
+    tokio::spawn(serve(edge, worker, accepted, expects, (slot, guard)));
 }
 
 async fn serve(
     edge: Edge,
     worker: usize,
-    stream: TcpStream,
-    client: SocketAddr,
-    held: (Slot, Guard),
+    (mut stream, peer): (TcpStream, SocketAddr),
+    expects: Expects,
+    (mut slot, guard): (Slot, Guard),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    edge.serve_connection(worker, stream, client).await;
-    drop(held);
+    let client = match expects {
+        Expects::Request => Some(peer),
+        Expects::Header => introduced(&edge, &mut stream, peer, &mut slot).await,
+    };
+    if let Some(client) = client {
+        edge.serve_connection(worker, stream, client).await;
+    }
+    drop((slot, guard));
+}
+
+/// Whom a balancer introduces, if that client may have one more connection.
+async fn introduced(
+    edge: &Edge,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    slot: &mut Slot,
+) -> Option<SocketAddr> {
+    let (limit, per_address) = edge.introduction();
+    let read = timeout(limit, proxied::client(stream, peer)).await;
+    let reason = match read {
+        Ok(Ok(client)) => return slot.passes_to(client.ip(), per_address).then_some(client),
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "it did not come in time".to_owned(),
+    };
+    tracing::debug!(%peer, %reason, "a balancer's header was not taken");
+    slot.connections.refused_header.fetch_add(1, Ordering::Relaxed);
+    None
 }
 
 /// Connections there are: of the node, of each address, of each worker.
@@ -243,6 +302,10 @@ pub struct Connections {
     pub refused_total: AtomicU64,
     /// Connections refused because their address had too many.
     pub refused_address: AtomicU64,
+    /// Connections refused because a stranger came to a balancers' listener.
+    pub refused_stranger: AtomicU64,
+    /// Connections refused because a balancer's header was none, or came too late.
+    pub refused_header: AtomicU64,
     /// Connections accepted.
     pub accepted: AtomicU64,
 }
@@ -280,6 +343,8 @@ impl Connections {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             refused_total: AtomicU64::new(0),
             refused_address: AtomicU64::new(0),
+            refused_stranger: AtomicU64::new(0),
+            refused_header: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
         })
     }
@@ -297,19 +362,36 @@ impl Connections {
             return None;
         }
         let address = net_of(client);
-        {
-            let mut by_address = self.by_address.lock();
-            let count = by_address.entry(address).or_insert(0);
-            if *count >= per_address {
-                self.refused_address.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            *count += 1;
+        if !self.count(address, per_address) {
+            return None;
         }
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let open = self.of(worker);
         open.count.fetch_add(1, Ordering::AcqRel);
         Some(Slot { connections: Arc::clone(self), address, open })
+    }
+
+    /// One more of this address, if it may have one.
+    fn count(&self, address: IpAddr, per_address: u32) -> bool {
+        let mut by_address = self.by_address.lock();
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= per_address {
+            self.refused_address.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// One less.
+    fn discount(&self, address: IpAddr) {
+        let mut by_address = self.by_address.lock();
+        if let Some(count) = by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+        }
     }
 
     /// One worker's connections.
@@ -342,16 +424,24 @@ pub struct Slot {
     open: Arc<Open>,
 }
 
+impl Slot {
+    /// Counts for `client` from now on, if it may have one more.
+    fn passes_to(&mut self, client: IpAddr, per_address: u32) -> bool {
+        let address = net_of(client);
+        if address == self.address {
+            return true;
+        }
+        if !self.connections.count(address, per_address) {
+            return false;
+        }
+        self.connections.discount(std::mem::replace(&mut self.address, address));
+        true
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut by_address = self.connections.by_address.lock();
-        if let Some(count) = by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-        drop(by_address);
+        self.connections.discount(self.address);
         self.open.count.fetch_sub(1, Ordering::AcqRel);
         self.open.changed.notify_waiters();
     }

@@ -3,7 +3,8 @@
 //! In: settings as typed. Out: a [`Snapshot`], or every problem with them.
 //! Always holds: a request sees one snapshot from start to end; a reload that has problems leaves
 //! the old one in place; what a reload does not change (a site's key space, its counters, the
-//! connections to its origin) goes on. It reads no file: `config` does.
+//! connections to its origin) goes on; authorities of origins are read again, since a file that is
+//! replaced leaves the settings equal. It reads no settings file: `config` does.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -58,6 +59,8 @@ pub struct EdgeView {
     pub cache_status_key: bool,
     /// Whose Forwarded fields are believed.
     trusted_peers: Vec<ipnet::IpNet>,
+    /// Which balancers are believed.
+    proxy_peers: Vec<ipnet::IpNet>,
 }
 
 /// Gives out site ids; an id is never given to another site.
@@ -141,7 +144,10 @@ fn entry(
         |before| Arc::clone(&before.metrics),
     );
     let same_origin = before.filter(|before| {
-        before.settings.origin == settings.origin && *before.pool.policy() == *world.policy
+        before.settings.origin == settings.origin
+            && *before.pool.policy() == *world.policy
+            // A connection that an authority vouched for ends with it, so nothing of the pool stays.
+            && before.pool.has_current_files()
     });
     let pool = match same_origin {
         Some(before) => Arc::clone(&before.pool),
@@ -183,7 +189,15 @@ impl EdgeView {
             ranges_max: edge.ranges_max,
             cache_status_key: edge.cache_status_key,
             trusted_peers: edge.trusted_peers.clone(),
+            proxy_peers: edge.proxy_peers.clone(),
         }
+    }
+
+    /// Whether `address` is a balancer's that may say whose its connections are.
+    #[must_use]
+    pub fn is_balancer(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxy_peers.iter().any(|net| net.contains(&address))
     }
 
     /// Whether what a peer at `address` says about its own clients is believed.

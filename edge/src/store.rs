@@ -11,17 +11,18 @@ pub mod budget;
 pub mod memory;
 pub mod shared;
 pub mod stamps;
+mod tenure;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use edge_core::{key::CacheKey, range::Span, storable::StoredHead};
+use edge_core::{key::CacheKey, range::Span, storable::StoredHead, time::Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use self::budget::{Budget, COPY_OVERHEAD_BYTES, Charge};
+use self::{
+    budget::{Budget, COPY_OVERHEAD_BYTES, Charge},
+    tenure::Tenure,
+};
 
 /// Chunks of a stored body are joined up to this size, so that a hit takes few steps.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
@@ -39,8 +40,8 @@ pub struct StoredResponse {
     lines: Bytes,
     /// Whether caches nearer to the origin wrote Cache-Status.
     passes_cache_status: bool,
-    /// Whether it has answered a request since it was stored.
-    used: AtomicBool,
+    /// Its claim to a place among the variants of its key.
+    tenure: Tenure,
 }
 
 impl StoredResponse {
@@ -54,7 +55,7 @@ impl StoredResponse {
         let (fields, lines) = own(&head.fields);
         head.fields = fields;
         let passes_cache_status = head.fields.contains_key(CACHE_STATUS);
-        Self { head, body, charge, lines, passes_cache_status, used: AtomicBool::new(false) }
+        Self { head, body, charge, lines, passes_cache_status, tenure: Tenure::default() }
     }
 
     /// Whether the fields hold members of Cache-Status.
@@ -62,21 +63,9 @@ impl StoredResponse {
         self.passes_cache_status
     }
 
-    /// It answers a request. Written once, then only read: workers share it.
-    pub fn mark_used(&self) {
-        if !self.was_used() {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it has answered a request.
-    pub(crate) fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// It has to answer a request anew to count as used.
-    pub(crate) fn unmark_used(&self) {
-        self.used.store(false, Ordering::Relaxed);
+    /// It answers a request.
+    pub fn mark_used(&self, now: Timestamp) {
+        self.tenure.answer(now);
     }
 
     /// The fields as HTTP/1.1 lines, Content-Length among them, without the members of
@@ -243,13 +232,24 @@ pub struct Variants {
     ballast: u32,
 }
 
+/// What became of a response that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is stored.
+    Kept,
+    /// Something newer is, or it was invalidated on its way.
+    Outdated,
+    /// There is no memory for its place in the index.
+    NoMemory,
+}
+
 /// A place where stored responses are kept.
 pub trait Tier: Send + Sync {
     /// What is stored under `key`.
     fn lookup(&self, key: &[u8]) -> Option<Arc<Variants>>;
     /// Stores a response; it replaces those of the same variant that say nothing beyond it, unless
-    /// one of them is newer. Says whether it is kept: there may be no memory for its place.
-    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> bool;
+    /// one of them is newer.
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> Insertion;
     /// Puts `new` in the place of `old`, if `old` is still stored: what has come since is newer.
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>);
     /// Removes the given response, if it is still stored.

@@ -28,10 +28,11 @@ use geodns_core::{
 };
 use http::{HeaderMap, StatusCode, header::ACCEPT};
 use nearcast_daemon::{http_problem::Problem, local::Local};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, task::JoinError};
 
 use crate::{
+    alone::{Alone, nobody_else},
     probe::{NoSuchPop, status::PopStatus},
     server::{Server, chain},
 };
@@ -93,6 +94,15 @@ struct Forced {
     state: StateWord,
     #[serde(default, rename = "for")]
     lasting: Option<String>,
+}
+
+/// How a PoP stands that was drained, and who goes there nevertheless.
+#[derive(Debug, Serialize)]
+struct Drained {
+    #[serde(flatten)]
+    pop: PopStatus,
+    /// Where nobody else can take its clients now, so that they stay.
+    nobody_else: Vec<Alone>,
 }
 
 async fn route(
@@ -161,8 +171,10 @@ async fn drain(
     State(server): State<Server>,
     Path(name): Path<String>,
     Given(terms): Given<Terms>,
-) -> Result<Json<PopStatus>, Problem> {
-    order(&server, &name, Order::Drain, terms.lasting.as_deref())
+) -> Result<Json<Drained>, Problem> {
+    let Json(pop) = order(&server, &name, Order::Drain, terms.lasting.as_deref())?;
+    let nobody_else = nobody_else(server.shared().view().served(), &name);
+    Ok(Json(Drained { pop, nobody_else }))
 }
 
 async fn undrain(

@@ -6,6 +6,7 @@
 //! It deliberately does not know how an answer comes about.
 
 pub mod admin;
+pub mod alone;
 pub mod clock;
 mod connections;
 mod doh;

@@ -147,16 +147,29 @@ pub(crate) fn udp(address: SocketAddr, sharing: Sharing) -> Result<UdpSocket, Bi
         if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BYTES) {
             tracing::debug!(%error, %address, "the receive buffer keeps its size");
         }
-        // RFC 9715 §3.1: anybody can tell us of a small path MTU, and fragments can be forged.
-        if address.is_ipv6() {
-            mtu::set_ipv6_mtu_discover(&socket, mtu::Ipv6PathMtuDiscovery::OMIT)?;
-        } else {
-            mtu::set_ip_mtu_discover(&socket, mtu::Ipv4PathMtuDiscovery::OMIT)?;
+        if let Err(error) = heed_no_learned_mtu(&socket, address)
+            && sharing == Sharing::Alone
+        {
+            tracing::warn!(
+                %error, %address,
+                "answers here heed what is said of the path MTU, which may be forged (RFC 9715 §3.1)"
+            );
         }
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
     socket().map_err(|source| failed(address, "UDP", source))
+}
+
+/// RFC 9715 §3.1: anybody can tell us of a small path MTU, and fragments can be forged. Not every
+/// kernel and sandbox knows this.
+fn heed_no_learned_mtu(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        mtu::set_ipv6_mtu_discover(socket, mtu::Ipv6PathMtuDiscovery::OMIT)?;
+    } else {
+        mtu::set_ip_mtu_discover(socket, mtu::Ipv4PathMtuDiscovery::OMIT)?;
+    }
+    Ok(())
 }
 
 fn quic(address: SocketAddr) -> Result<UdpSocket, BindError> {

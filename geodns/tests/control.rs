@@ -7,6 +7,8 @@
 
 #[path = "control/listener.rs"]
 mod listener;
+#[path = "control/load.rs"]
+mod load;
 #[path = "control/operators.rs"]
 mod operators;
 #[path = "control/probes.rs"]

@@ -20,11 +20,16 @@ def object_path(size, number):
     return f"/o/{size}_{number}.bin"
 
 
+# Nearcast twice more, for what its access log costs.
+NO_LOG, UNREAD_LOG = "nearcast, no log", "nearcast, log unread"
+
+
 class Cache:
     """A server under test."""
 
-    def __init__(self, name, process, port, version, own_objects=False):
+    def __init__(self, name, process, port, version, own_objects=False, admin_port=None):
         self.name, self.process, self.port, self.version = name, process, port, version
+        self.admin_port = admin_port
         # Whether its bytes are its own, so that only their number can be compared.
         self.own_objects = own_objects
 
@@ -132,9 +137,10 @@ def start_ats(folder, start, origin_port):
     return Cache("ats", process, port, version(["traffic_server", "--version"], "Traffic Server"))
 
 
-def nearcast_settings(folder, name, ports, memory, connections_max):
+def nearcast_settings(folder, name, ports, memory, connections_max, access=None):
     """Shipped defaults; only what has none, and the word that lets an origin stand on loopback."""
     port, admin_port, origin_port = ports
+    access = access or f"{folder}/{name}-access.log"
     cap = f", connections_max = {connections_max}" if connections_max else ""
     path = f"{folder}/{name}.toml"
     with open(path, "w") as settings:
@@ -148,7 +154,7 @@ origin_networks_allowed = ["127.0.0.0/8"]
 [admin]
 listen = "127.0.0.1:{admin_port}"
 [log]
-access = "{folder}/{name}-access.log"
+access = "{access}"
 [[site]]
 name = "bench"
 hosts = ["*"]
@@ -157,12 +163,30 @@ origin = {{ servers = ["http://127.0.0.1:{origin_port}"]{cap} }}
     return path
 
 
-def start_nearcast(folder, start, origin_port, binary, memory="1 GiB", name="nearcast", connections_max=None):
+def start_nearcast(folder, start, origin_port, binary, memory="1 GiB", name="nearcast", connections_max=None,
+                   access=None):
     port, admin_port = free_port(), free_port()
-    settings = nearcast_settings(folder, name, (port, admin_port, origin_port), memory, connections_max)
+    settings = nearcast_settings(folder, name, (port, admin_port, origin_port), memory, connections_max, access)
     process = start(name, [binary, "run", "--config", settings], SERVER_CORE)
     process.wait_ready(f"http://127.0.0.1:{admin_port}/readyz")
-    return Cache(name, process, port, version([binary, "--version"]))
+    return Cache(name, process, port, version([binary, "--version"]), admin_port=admin_port)
+
+
+def start_logs(folder, start, origin_port, binary):
+    """Nearcast without an access log, and with one that nobody reads."""
+    fifo = f"{folder}/unread"
+    os.mkfifo(fifo)
+    small = {"memory": "64 MiB"}
+    return [start_nearcast(folder, start, origin_port, binary, name=NO_LOG, access="off", **small),
+            start_nearcast(folder, start, origin_port, binary, name=UNREAD_LOG, access=fifo, **small)]
+
+
+def dropped_lines(cache):
+    """How many lines its access log could not take."""
+    _, _, page = fetch(f"http://127.0.0.1:{cache.admin_port}/metrics")
+    sample = next(line for line in page.decode().splitlines()
+                  if line.startswith("nearcast_access_log_lines_total") and 'outcome="dropped"' in line)
+    return float(sample.rsplit(" ", 1)[1])
 
 
 def start_command(folder, start, origin_port, name, command):

@@ -7,15 +7,18 @@
 
 #[cfg(test)]
 mod origins {
+    mod authority;
     mod balance;
     mod checks;
     mod content;
     mod faults;
     mod filling;
+    mod http2;
     mod invalidation;
     mod memory;
     mod pool;
     mod protection;
+    mod sessions;
     mod sharing;
     mod short_way;
     mod sockets;

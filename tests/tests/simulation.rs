@@ -11,6 +11,7 @@
 mod simulation {
     pub(super) mod clients;
     pub(super) mod judge;
+    pub(super) mod ledger;
     pub(super) mod play;
 }
 

@@ -47,6 +47,7 @@ const PROXY: HeaderName = HeaderName::from_static("proxy");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 const OTHER_SCHEMES: [HeaderName; 3] = [
@@ -323,6 +324,7 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
         claims::drop_misspelt(fields);
         // Other words for the scheme, which some origins read before ours.
         OTHER_SCHEMES.iter().for_each(|name| drop(fields.remove(name)));
+        drop_contradictions(fields, peer);
     } else {
         drop_claims(fields);
     }
@@ -338,6 +340,28 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     // A trusted peer's claim is read already; said once, nobody can read another scheme in it than
     // the one that is keyed.
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+}
+
+/// What a trusted peer passes on of its client's and what contradicts its own word, the scheme that is
+/// keyed: a Forwarded that says another one beside X-Forwarded-Proto, the other one's port.
+fn drop_contradictions(fields: &mut HeaderMap, peer: &Peer<'_>) {
+    let scheme = peer.scheme.as_str().as_bytes();
+    let agrees = |value: &HeaderValue| forwarded::is_all_of(value.as_bytes(), scheme);
+    if fields.contains_key(&X_FORWARDED_PROTO)
+        && !fields.get_all(header::FORWARDED).iter().all(agrees)
+    {
+        fields.remove(header::FORWARDED);
+    }
+    let other: &[u8] = match peer.scheme {
+        Scheme::Http => b"443",
+        Scheme::Https => b"80",
+    };
+    let says_other = |value: &HeaderValue| {
+        value.as_bytes().split(|octet| *octet == b',').any(|port| port.trim_ascii() == other)
+    };
+    if fields.get_all(&X_FORWARDED_PORT).iter().any(says_other) {
+        fields.remove(&X_FORWARDED_PORT);
+    }
 }
 
 /// Adds a member at the end of a list field, all of it in one line.

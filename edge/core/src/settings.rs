@@ -6,11 +6,13 @@
 //! `x-words` (allowed beside the kind) and `x-example` (for a key that has no default);
 //! [`crate::site`] turns them into the values that the law uses.
 
+mod bucket;
 mod check;
 mod rule;
 mod servers;
 
 pub use self::{
+    bucket::BucketSettings,
     check::{OriginCheckKind, OriginCheckMethod, OriginCheckSettings},
     rule::{QueryMode, QuerySettings, RuleSettings},
     servers::{BalanceWord, ConcurrencyWord, RoleWord, ServerForm, ServerSettings, ServerTable},
@@ -21,7 +23,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 pub use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[edge]`: the HTTP side of a node.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -31,6 +33,14 @@ pub struct EdgeSettings {
     /// at least one.
     #[schemars(with = "Vec<String>", extend("x-kind" = "socket-address", "x-example" = ["0.0.0.0:80", "[::]:80"]))]
     pub listen: Vec<SocketAddr>,
+    /// The same for balancers that say in front of a connection whose it is (PROXY protocol, version
+    /// 1 or 2); for `proxy_peers` alone.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "socket-address"))]
+    pub listen_proxied: Vec<SocketAddr>,
+    /// Networks of the balancers that may connect to `listen_proxied`; what they say in front of a
+    /// connection is who its client is.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
+    pub proxy_peers: Vec<IpNet>,
     /// Memory for everything stored, being filled, or held by a slow client.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "16 MiB", "x-max" = "16 TiB"))]
     pub memory: ByteSize,
@@ -45,8 +55,9 @@ pub struct EdgeSettings {
     /// The window through which content that is not stored streams to its clients.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "64 KiB", "x-max" = "64 MiB"))]
     pub window_bytes: ByteSize,
-    /// The number of stored variants under one cache key (Vary); those that answered nobody make
-    /// room first, then the oldest.
+    /// The number of stored variants under one cache key (Vary). For one too many, that one makes
+    /// room which was asked for longest ago, of those that have answered nobody for a minute; if
+    /// all have, the one that took its place last.
     #[schemars(range(min = 1, max = 1000))]
     pub variants_max: u32,
     /// Ranges that one request may ask for; more are answered with the whole representation.
@@ -90,6 +101,8 @@ impl Default for EdgeSettings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            listen_proxied: Vec::new(),
+            proxy_peers: Vec::new(),
             memory: ByteSize::mib(256),
             object_bytes_max: ByteSize::mib(64),
             orphan_bytes_max: ByteSize::mib(8),
@@ -226,7 +239,25 @@ pub struct OriginSettings {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "origin-ca.pem"))]
     pub ca: Option<PathBuf>,
-    /// Connections at once to each server.
+    /// A PEM file of the certificate that the edge shows to a server that asks for one, with its
+    /// chain, first the certificate itself; needs `key`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "edge.pem"))]
+    pub certificate: Option<PathBuf>,
+    /// A PEM file of the private key of `certificate`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "edge.key"))]
+    pub key: Option<PathBuf>,
+    /// What is spoken with the servers: `auto` (over TLS what the server prefers of HTTP/2 and
+    /// HTTP/1.1, else HTTP/1.1), `http1`, or `http2` (without TLS by prior knowledge).
+    #[serde(default)]
+    pub protocol: OriginProtocol,
+    /// Whether a connection begins with a header of the PROXY protocol, version 2, for servers that
+    /// insist on one. It says LOCAL: connections are shared by clients, and these are named in
+    /// Forwarded and X-Forwarded-For.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Connections at once to each server; over HTTP/2, where requests share them, requests.
     #[serde(default = "OriginSettings::default_connections_max")]
     #[schemars(range(min = 1, max = 100_000))]
     pub connections_max: u32,
@@ -331,6 +362,22 @@ pub struct OriginSettings {
     /// How each server is asked whether it works. Without it only requests tell.
     #[serde(default)]
     pub check: Option<OriginCheckSettings>,
+    /// The origin is a bucket that answers signed requests alone.
+    #[serde(default)]
+    pub bucket: Option<BucketSettings>,
+}
+
+/// What is spoken with the servers of an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginProtocol {
+    /// Over TLS what the server prefers of HTTP/2 and HTTP/1.1, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 impl OriginSettings {

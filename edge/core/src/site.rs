@@ -8,6 +8,7 @@
 //! RFC 9110 §4.2, §7.2. Hot path: [`SiteTable::find`], [`Site::policy`] of a normal path and
 //! [`Host::parse`] of a normal host allocate nothing.
 
+mod bucket;
 mod build;
 mod check;
 mod host;
@@ -19,6 +20,7 @@ mod table;
 mod tests;
 
 pub use self::{
+    bucket::{BucketKey, BucketPlan, Withheld},
     check::CheckPlan,
     host::{Host, HostPattern},
     pattern::PathPattern,
@@ -33,7 +35,7 @@ use crate::{
     balance::BalancePlan,
     ejection::EjectionPlan,
     key::QueryPlan,
-    settings::{ConcurrencyWord, RoleWord},
+    settings::{ConcurrencyWord, OriginProtocol, RoleWord},
 };
 
 /// A site's identity, never reused within a process: a site that is removed and added again does
@@ -82,6 +84,12 @@ pub struct OriginPlan {
     pub sni: Option<String>,
     /// A PEM file of certificate authorities; else the system's.
     pub ca: Option<PathBuf>,
+    /// What the edge shows to a server that asks who it is.
+    pub identity: Option<Identity>,
+    /// What is spoken with the servers.
+    pub protocol: OriginProtocol,
+    /// Whether a connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Connections at once to each server.
     pub connections_max: u32,
     /// Requests that may wait for a connection to each server.
@@ -114,6 +122,8 @@ pub struct OriginPlan {
     pub hedge_after: Option<Duration>,
     /// How each server is asked whether it works.
     pub check: Option<Arc<CheckPlan>>,
+    /// What a bucket is asked for, and with whose key.
+    pub bucket: Option<BucketPlan>,
 }
 
 /// A server of an origin, and its place among the others.
@@ -131,6 +141,15 @@ pub struct ServerPlan {
     pub group: usize,
     /// The group's name; empty where there are none.
     pub group_name: Arc<str>,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// A server of an origin.

@@ -93,15 +93,12 @@ pub async fn run(
     }
     if head.status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
         let stage = match freshen(&room, &filling, &plan, &fields, times) {
-            Some(fresh) => {
+            Ok(fresh) => {
                 plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
                 Stage::Fresh(fresh, head.status)
             }
-            None if plan.private.validated.lock().is_some() => {
-                Stage::Private { status: head.status, why: Unshared::Withdrawn }
-            }
-            // It validates nothing that is still here: who waits has to ask again for the whole.
-            None => Stage::Private { status: head.status, why: Unshared::NothingToFreshen },
+            // If it validates nothing that is still here, who waits has to ask again for the whole.
+            Err(why) => Stage::Private { status: head.status, why },
         };
         room.table.announce(&filling, stage, false);
         return;

@@ -13,20 +13,26 @@ use edge_core::{
 };
 use http::{HeaderMap, StatusCode};
 
-use super::{filling::FillPlan, room::FillRoom, sharing::head_bytes, table::Filling};
+use super::{
+    filling::FillPlan,
+    room::FillRoom,
+    sharing::head_bytes,
+    table::{Filling, Unshared},
+};
 use crate::store::StoredResponse;
 
-/// A 304: the stored responses that it selects get its fields (RFC 9111 §4.3.4).
+/// A 304: the stored responses that it selects get its fields (RFC 9111 §4.3.4). If none may be
+/// kept so, the leader finds in its slot what it may have, and the others are told why.
 pub(super) fn freshen(
     room: &FillRoom,
     filling: &Filling,
     plan: &FillPlan,
     fields: &HeaderMap,
     (request_time, response_time): (Timestamp, Timestamp),
-) -> Option<Arc<StoredResponse>> {
+) -> Result<Arc<StoredResponse>, Unshared> {
     let heads: Vec<&StoredHead> = plan.validating.iter().map(|stored| &stored.head).collect();
     let selected = validation::select_for_update(fields, &plan.client_fields, &heads);
-    let mut newest = None;
+    let (mut newest, mut unshared) = (None, Unshared::NothingToFreshen);
     for index in selected {
         let Some(stored) = plan.validating.get(index) else { continue };
         // A 304 never revives what was invalidated meanwhile, and its stamp stays the one of the
@@ -50,13 +56,16 @@ pub(super) fn freshen(
                 if why.of_response() && !serves(stored, response_time) {
                     room.tier.remove(&filling.key, stored);
                 }
-                plan.private.validated.lock().get_or_insert(fresh);
+                let mut validated = plan.private.validated.lock();
+                if validated.is_none() {
+                    (*validated, unshared) = (Some(fresh), Unshared::Withdrawn(why));
+                }
                 continue;
             }
         }
         newest.get_or_insert(fresh);
     }
-    newest
+    newest.ok_or(unshared)
 }
 
 /// The answer to a HEAD: what is stored for the same request is freshened, or shown to be out of date

@@ -16,24 +16,24 @@ use super::{
     content::ClientContent,
     pool::{Failed, OriginRequest, Pool},
     response::OriginBody,
-    server::{Seat, Server},
+    server::{Admission, Server},
 };
 
 /// A server, the place that a request has there, and the message.
-pub(super) type Try<'a> = (&'a Arc<Server>, Seat, Request<ClientContent>);
+pub(super) type Try<'a> = (&'a Arc<Server>, Admission, Request<ClientContent>);
 
 impl Pool {
     /// The exchange, and beside it a second on another server where the first takes long.
     pub(super) async fn hedged(
         &self,
-        (server, seat, message): Try<'_>,
+        (server, admission, message): Try<'_>,
         request: &mut OriginRequest,
         wish: Wish,
         tried: &mut Vec<usize>,
     ) -> Result<Response<OriginBody>, Failed> {
         let may = request.method == Method::GET && message.body().is_end_stream();
         let sent = Instant::now();
-        let mut first = pin!(self.exchange(server, seat, message));
+        let mut first = pin!(self.exchange(server, admission, message));
         let Some(after) = self.plan.hedge_after.filter(|_| may) else {
             return first.await;
         };
@@ -42,10 +42,10 @@ impl Pool {
             exchanged = &mut first => return exchanged,
             () = sleep_until(sent + after) => {}
         }
-        let Some((other, seat)) = self.second(wish, tried) else { return first.await };
+        let Some((other, admission)) = self.second(wish, tried) else { return first.await };
         let Ok(message) = self.message(&other, request) else { return first.await };
         tracing::debug!(server = server.name(), beside = other.name(), "a second try");
-        let second = pin!(self.exchange(&other, seat, message));
+        let second = pin!(self.exchange(&other, admission, message));
         match select(first, second).await {
             Either::Left((Ok(response), _)) => Ok(response),
             Either::Right((Ok(response), _)) => {
@@ -58,13 +58,13 @@ impl Pool {
     }
 
     /// Another server that has a place now, if the budget allows for it.
-    fn second(&self, wish: Wish, tried: &mut Vec<usize>) -> Option<(Arc<Server>, Seat)> {
+    fn second(&self, wish: Wish, tried: &mut Vec<usize>) -> Option<(Arc<Server>, Admission)> {
         let (index, server) = self.choose(wish, tried).ok()?;
-        let seat = server.seat()?;
+        let admission = server.admit_now()?;
         if !self.budget.withdraw() {
             return None;
         }
         tried.push(index);
-        Some((Arc::clone(server), seat))
+        Some((Arc::clone(server), admission))
     }
 }

@@ -1,4 +1,4 @@
-//! One connection to an origin server, for as long as it is of use.
+//! One HTTP/1.1 connection to an origin server, for as long as it is of use.
 //!
 //! In: a byte stream to the server. Out: a way to send requests on it one after the other, and what
 //! the server has shown of itself meanwhile.
@@ -31,6 +31,7 @@ use super::{
     connect::{BoxedIo, Opened},
     content::ClientContent,
     names::Residence,
+    server::Counted,
 };
 use crate::store::budget::{Charge, PIECE_BYTES};
 
@@ -43,7 +44,7 @@ const LINK_BYTES: usize = 16 * 1024;
 const TLS_BYTES: usize = 8 * 1024;
 
 /// The largest response head.
-const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
+pub(super) const RESPONSE_HEAD_FIELDS_MAX: usize = 200;
 
 /// A connection and hyper's end of it.
 pub(super) struct Link {
@@ -51,6 +52,7 @@ pub(super) struct Link {
     driver: AbortHandle,
     signs: Arc<Signs>,
     residence: Option<Residence>,
+    _counted: Option<Counted>,
     _charge: Charge,
 }
 
@@ -62,7 +64,7 @@ impl Link {
 
     /// Speaks HTTP/1.1 over a stream; `fills` drives the connection from then on.
     pub(super) async fn over(
-        Opened { stream, residence }: Opened,
+        Opened { stream, residence, counted }: Opened,
         fills: &Handle,
         charge: Charge,
     ) -> hyper::Result<Self> {
@@ -79,7 +81,8 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle(), signs, residence, _charge: charge })
+        let driver = driver.abort_handle();
+        Ok(Self { sender, driver, signs, residence, _counted: counted, _charge: charge })
     }
 
     /// What requests are sent by.
@@ -114,7 +117,7 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
             millis: AtomicU64::new(0),
@@ -132,7 +135,8 @@ impl Signs {
         self.speaks_http.load(Ordering::Relaxed)
     }
 
-    fn taken(&self) {
+    /// It takes bytes now.
+    pub(super) fn taken(&self) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
     }

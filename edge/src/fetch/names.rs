@@ -31,7 +31,7 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 /// How long one question may take, whatever the resolver is told.
@@ -339,9 +339,8 @@ async fn keep(name: Weak<Name>) {
         pause = if answered.is_some() { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
         let wake = Arc::clone(&kept.wake);
         drop(kept);
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = wake.notified() => pause = PAUSE,
+        if timeout(wait, wake.notified()).await.is_ok() {
+            pause = PAUSE;
         }
     }
 }

@@ -10,7 +10,6 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use edge_core::{
@@ -22,7 +21,7 @@ use http_body::Body as _;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -30,13 +29,16 @@ use super::{
     choose::{Wish, has_same_roles, refused},
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
-    link::{Link, Signs},
+    link::Signs,
     message::{expected, frame, is_conditional},
-    probe::{Checks, Way},
+    probe::{Asker, Checks},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
-    server::{Seat, Server},
+    server::{Admission, Server},
+    sign::Signer,
+    stream::Interim,
     tls::TlsPlan,
+    way::{Roads, Unanswered, Way},
 };
 use crate::{
     clock::Clock,
@@ -53,10 +55,6 @@ const TLS_BYTES: usize = 40 * 1024;
 /// What a request's content holds on its way at most: the queue of the server's connection, and the
 /// read buffer of the client's with a piece in hand.
 const CONTENT_BYTES: u64 = 192 * 1024;
-
-/// How long a kept connection may take to be ready for the next request: hyper may need a moment
-/// more than the response's last byte, but a server that does not read must not hold anybody up.
-const READY_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Called with each interim response (1xx) that the origin sends.
 pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
@@ -87,6 +85,7 @@ pub struct Pool {
     pub(super) takeover: Mutex<Takeover>,
     pub(super) budget: RetryBudget,
     tls: Option<TlsPlan>,
+    signer: Option<Signer>,
     world: OriginWorld,
     checks: Mutex<Option<Checks>>,
 }
@@ -119,18 +118,24 @@ impl Pool {
         before: Option<&Self>,
     ) -> Result<Self, String> {
         let tls = if plan.servers.iter().any(|server| server.address.tls) {
-            Some(TlsPlan::new(plan.ca.as_deref(), plan.sni.clone())?)
+            Some(TlsPlan::new(plan)?)
         } else {
             None
         };
+        let signer = plan.bucket.as_ref().map(Signer::new).transpose()?;
         let known = |address: &ServerAddress| {
             let all: &[Arc<Server>] = before.map(|pool| &*pool.servers).unwrap_or_default();
             all.iter().find(|server| server.address == *address).map(|server| &**server)
         };
         let server = |one| Server::new(one, plan, world.clock, known(&one.address));
         let servers: Vec<_> = plan.servers.iter().map(server).collect();
-        let way = Way { world: world.clone(), tls: tls.clone(), host: plan.host.clone() };
-        let checks = plan.check.as_ref().map(|check| Checks::begin(check, &servers, &way));
+        let asker = Asker {
+            plan: Arc::clone(plan),
+            tls: tls.clone(),
+            signer: signer.clone(),
+            world: world.clone(),
+        };
+        let checks = plan.check.as_ref().map(|check| Checks::begin(check, &servers, &asker));
         let takeover = before.filter(|pool| has_same_roles(&pool.plan, plan));
         let takeover = takeover.map(|pool| *pool.takeover.lock()).unwrap_or_default();
         Ok(Self {
@@ -140,6 +145,7 @@ impl Pool {
             takeover: Mutex::new(takeover),
             budget: RetryBudget::new(plan.retry_percent),
             tls,
+            signer,
             world,
             checks: Mutex::new(checks),
         })
@@ -165,6 +171,13 @@ impl Pool {
     /// Ends its checks: another pool has its place, and what still uses this one ends with it.
     pub fn retire(&self) {
         drop(self.checks.lock().take());
+    }
+
+    /// Whether the files that its settings name are still those that it was made of.
+    #[must_use]
+    pub fn has_current_files(&self) -> bool {
+        self.tls.as_ref().is_none_or(TlsPlan::is_current)
+            && self.signer.as_ref().is_none_or(Signer::is_current)
     }
 
     /// Whether every server is left out now.
@@ -214,8 +227,8 @@ impl Pool {
                 () = &mut deserted => Err(FetchError::Deserted),
                 admitted = server.admit(&self.plan, &mut patience) => admitted,
             };
-            let permit = match admitted {
-                Ok(permit) => permit,
+            let admission = match admitted {
+                Ok(admission) => admission,
                 Err(error @ FetchError::Deserted) => return Err(error),
                 // Nothing was sent, so another server has no more to do than if it had had the
                 // turn: this is no retry.
@@ -223,7 +236,7 @@ impl Pool {
                 Err(error) => return kept.ok_or(error),
             };
             let message = self.message(server, &mut request)?;
-            let first = (server, permit, message);
+            let first = (server, admission, message);
             match self.hedged(first, &mut request, wish, &mut tried).await {
                 Ok(response) => {
                     let response = expected(response, conditional, server)?;
@@ -280,7 +293,11 @@ impl Pool {
         let host = self.host(server, &request.client_host)?;
         message.headers_mut().insert(header::HOST, host);
         frame(&mut message);
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut message, self.world.clock.now())?;
+        }
         if let Some(interim) = request.interim.clone() {
+            message.extensions_mut().insert(Interim(Arc::clone(&interim)));
             hyper::ext::on_informational(&mut message, move |response| {
                 interim(response.status(), response.headers());
             });
@@ -307,10 +324,10 @@ impl Pool {
     pub(super) async fn exchange(
         &self,
         server: &Arc<Server>,
-        permit: Seat,
+        admission: Admission,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let exchanged = self.carry(server, permit, message).await;
+        let exchanged = self.carry(server, admission, message).await;
         if let Err(failed) = &exchanged
             && failed.error.blames_server()
             && !failed.is_answer
@@ -323,7 +340,7 @@ impl Pool {
     async fn carry(
         &self,
         server: &Arc<Server>,
-        permit: Seat,
+        admission: Admission,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
         let content = message.body().size_hint().upper().unwrap_or(CONTENT_BYTES);
@@ -335,22 +352,19 @@ impl Pool {
         };
         let mut message = message;
         let mut fresh_only = false;
+        let roads = Roads { plan: &self.plan, tls: self.tls.as_ref(), world: &self.world };
         loop {
-            let kept = if fresh_only { None } else { self.kept(server).await };
-            let reused = kept.is_some();
-            let mut link = match kept {
-                Some(link) => link,
-                None => match self.open(server).await {
-                    Ok(link) => link,
-                    Err(error) => return Err(Failed::unsent(error, message)),
-                },
+            let way = roads.to(server, fresh_only, &|bytes| self.reserve(bytes)).await;
+            let (mut way, reused) = match way {
+                Ok(way) => way,
+                Err(error) => return Err(Failed::unsent(error, message)),
             };
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
-            let signs = link.signs();
+            let signs = way.signs();
             server.counts.requests.fetch_add(1, Ordering::Relaxed);
             let answer = {
-                let send = pin!(link.sender().try_send_request(message));
+                let send = pin!(way.send(message, server.address.tls));
                 tokio::select! {
                     answer = send => answer,
                     error = self.overdue(server, sent, (&watch, &signs)) => {
@@ -364,30 +378,28 @@ impl Pool {
                     let is_error = self.is_error(response.status());
                     server.answered(&self.plan.ejection, sent, is_error);
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
-                    let lease = Lease { server, plan, link, permit, watch, _charge: charge };
+                    let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
                 }
-                Err(mut failure) => {
-                    let unsent = failure.take_message();
+                Err(Unanswered { message: unsent, reason, is_answer }) => {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
                     match unsent {
-                        // The server had closed a connection that we kept: nothing was sent, so
-                        // a new connection costs nobody anything.
-                        Some(unsent) if reused && unsent.body().untouched() => {
+                        // The server had left a connection that was there before: nothing was
+                        // done, so a new one costs nobody anything.
+                        Some(unsent) if reused && !fresh_only && unsent.body().untouched() => {
                             server.counts.requests.fetch_sub(1, Ordering::Relaxed);
                             message = unsent;
                             fresh_only = true;
                             server.drop_idle();
                         }
                         unsent => {
-                            let error = FetchError::Broken {
-                                server: server.address.authority.clone(),
-                                reason: chain(failure.error()),
-                            };
-                            let is_answer = failure.error().is_parse() && signs.speaks_http();
-                            let kept_connection = reused;
+                            let server = server.address.authority.clone();
+                            let error = FetchError::Broken { server, reason };
+                            // What a server has refused on a stream it may take a moment later.
+                            let kept_connection =
+                                reused || unsent.is_some() && matches!(way, Way::Shared(_));
                             return Err(Failed { error, unsent, kept_connection, is_answer });
                         }
                     }
@@ -433,41 +445,6 @@ impl Pool {
         }
         sleep_until(Instant::now() + first_byte).await;
         FetchError::FirstByteTimeout { server, limit: first_byte }
-    }
-
-    /// A kept connection that is ready for a request, if there is one.
-    async fn kept(&self, server: &Server) -> Option<Link> {
-        let patience = Instant::now() + READY_PATIENCE;
-        // One that is not ready in time is dropped, which closes it.
-        while let Some(mut link) = server.checkout(self.plan.keep_alive) {
-            if let Ok(Ok(())) = timeout_at(patience, link.sender().ready()).await {
-                return Some(link);
-            }
-        }
-        None
-    }
-
-    /// A new connection; made on the fills runtime, which drives it from then on.
-    async fn open(&self, server: &Arc<Server>) -> Result<Link, FetchError> {
-        let (address, world, tls) = (server.address.clone(), self.world.clone(), self.tls.clone());
-        let limit = self.plan.connect_timeout;
-        let charge = self.reserve(Link::cost(address.tls))?;
-        let opening = async move {
-            let mut opened = world.connector.connect(&address, &world.policy).await?;
-            if let Some(tls) = tls.filter(|_| address.tls) {
-                opened.stream = tls.wrap(opened.stream, &address).await?;
-            }
-            Ok(opened)
-        };
-        // Called on the fills runtime, which has to own the socket.
-        let opened = timeout(limit, opening).await.map_err(|_elapsed| {
-            FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
-        })??;
-        let link = Link::over(opened, &self.world.fills, charge).await.map_err(|error| {
-            FetchError::Connect { server: server.address.authority.clone(), reason: chain(&error) }
-        })?;
-        server.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(link)
     }
 }
 

@@ -8,19 +8,16 @@
 //! A TCP check sees no further than the kernel, which accepts connections for a process that has
 //! stopped: only HTTP checks tell that nobody is there.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use edge_core::{
     settings::OriginCheckKind,
-    site::{CheckPlan, HostChoice},
+    site::{CheckPlan, HostChoice, OriginPlan},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ground::{moment::Moment, schedule};
 use http::{HeaderValue, Request, header};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::{
     runtime::Handle,
     task::AbortHandle,
@@ -28,8 +25,13 @@ use tokio::{
 };
 
 use super::{
-    FetchError, chain, content::ClientContent, link::Link, pool::OriginWorld, server::Server,
+    FetchError,
+    content::ClientContent,
+    pool::OriginWorld,
+    server::Server,
+    sign::Signer,
     tls::TlsPlan,
+    way::{Content, Misread, Roads, Unanswered},
 };
 
 /// How much content is looked through.
@@ -58,12 +60,13 @@ pub enum Fault {
 /// What a check came to; nothing where this node could not ask.
 pub(super) type Verdict = Option<Result<(), Fault>>;
 
-/// The way to a pool's servers.
+/// What leads to a pool's servers.
 #[derive(Clone)]
-pub(super) struct Way {
-    pub(super) world: OriginWorld,
+pub(super) struct Asker {
+    pub(super) plan: Arc<OriginPlan>,
     pub(super) tls: Option<TlsPlan>,
-    pub(super) host: HostChoice,
+    pub(super) signer: Option<Signer>,
+    pub(super) world: OriginWorld,
 }
 
 /// The checks of a pool, for as long as it lives.
@@ -77,12 +80,12 @@ impl Drop for Checks {
 
 impl Checks {
     /// Begins to check `servers`.
-    pub(super) fn begin(check: &Arc<CheckPlan>, servers: &[Arc<Server>], way: &Way) -> Self {
+    pub(super) fn begin(check: &Arc<CheckPlan>, servers: &[Arc<Server>], asker: &Asker) -> Self {
         let all: Vec<_> = servers
             .iter()
-            .map(|server| watch(Arc::clone(check), Arc::clone(server), way.clone()))
+            .map(|server| watch(Arc::clone(check), Arc::clone(server), asker.clone()))
             .collect();
-        let running = way.world.control.spawn(async move {
+        let running = asker.world.control.spawn(async move {
             let mut all: FuturesUnordered<_> = all.into_iter().collect();
             while all.next().await.is_some() {}
         });
@@ -91,7 +94,7 @@ impl Checks {
 }
 
 /// Checks one server again and again.
-async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, way: Way) {
+async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, asker: Asker) {
     let mut due = server.glance(|state, now| match state.probed() {
         Some(last) => schedule::next(&*check, last, rand::random()).max(now),
         None => schedule::first(&*check, now, rand::random()),
@@ -103,7 +106,7 @@ async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, way: Way) {
             sleep_until(Instant::now() + wait.max(Duration::from_millis(1))).await;
         }
         let began: Moment = server.glance(|state, now| state.begin_probe(now));
-        let asked = timeout(check.timeout, ask(&check, &server, &way)).await;
+        let asked = timeout(check.timeout, ask(&check, &server, &asker)).await;
         let verdict = asked.unwrap_or(Some(Err(Fault::Timeout(check.timeout))));
         server.checked(verdict);
         due = schedule::next(&*check, began, rand::random());
@@ -111,33 +114,34 @@ async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, way: Way) {
 }
 
 /// One check.
-async fn ask(check: &CheckPlan, server: &Server, way: &Way) -> Verdict {
-    let unanswered = |error: FetchError| Fault::Unanswered(error.to_string());
+async fn ask(check: &CheckPlan, server: &Server, asker: &Asker) -> Verdict {
+    let unanswered = |error: FetchError| Some(Err(Fault::Unanswered(error.to_string())));
+    let Asker { plan, tls, signer, world } = asker;
     let address = &server.address;
-    let mut opened = match way.world.connector.connect(address, &way.world.policy).await {
-        Ok(opened) => opened,
-        Err(error) => return Some(Err(unanswered(error))),
-    };
     if check.kind == OriginCheckKind::Tcp {
-        return Some(Ok(()));
-    }
-    if let Some(tls) = way.tls.as_ref().filter(|_| address.tls) {
-        opened.stream = match tls.wrap(opened.stream, address).await {
-            Ok(stream) => stream,
-            Err(error) => return Some(Err(unanswered(error))),
+        return match world.connector.connect(address, &world.policy).await {
+            Ok(_opened) => Some(Ok(())),
+            Err(error) => unanswered(error),
         };
     }
+    let roads = Roads { plan, tls: tls.as_ref(), world };
     // Without memory for a connection nothing is known of the server.
-    let charge = way.world.memory.reserve(Link::cost(address.tls))?;
-    let broken =
-        |error: &hyper::Error| Fault::Unanswered(format!("no valid response: {}", chain(error)));
-    let mut link = match Link::over(opened, &Handle::current(), charge).await {
-        Ok(link) => link,
-        Err(error) => return Some(Err(broken(&error))),
+    let charge = world.memory.reserve(roads.cost(address.tls))?;
+    let mut message = request(check, server, plan);
+    if let Some(signer) = signer
+        && let Err(error) = signer.sign(&mut message, world.clock.now())
+    {
+        return unanswered(error);
+    }
+    let mut way = match roads.apart(server, &Handle::current(), charge).await {
+        Ok(way) => way,
+        Err(error) => return unanswered(error),
     };
-    let response = match link.sender().send_request(request(check, server, way)).await {
+    let response = match way.send(message, address.tls).await {
         Ok(response) => response,
-        Err(error) => return Some(Err(broken(&error))),
+        Err(Unanswered { reason, .. }) => {
+            return Some(Err(Fault::Unanswered(format!("no valid response: {reason}"))));
+        }
     };
     let status = response.status().as_u16();
     if !check.statuses.contains(&status) {
@@ -149,11 +153,11 @@ async fn ask(check: &CheckPlan, server: &Server, way: &Way) -> Verdict {
     })
 }
 
-fn request(check: &CheckPlan, server: &Server, way: &Way) -> Request<ClientContent> {
+fn request(check: &CheckPlan, server: &Server, plan: &OriginPlan) -> Request<ClientContent> {
     let mut request = Request::new(ClientContent::none());
     *request.method_mut() = check.method.clone();
     *request.uri_mut() = check.target.clone();
-    let host = match (&check.host, &way.host) {
+    let host = match (&check.host, &plan.host) {
         (Some(host), _) => host.clone(),
         (None, HostChoice::Name(name)) => name.clone(),
         // No client asks.
@@ -167,7 +171,7 @@ fn request(check: &CheckPlan, server: &Server, way: &Way) -> Request<ClientConte
 }
 
 /// Whether the beginning of the content holds `text`.
-async fn holds(mut content: Incoming, text: &str) -> Result<(), Fault> {
+async fn holds(mut content: Content, text: &str) -> Result<(), Fault> {
     let mut read: Vec<u8> = Vec::new();
     loop {
         if read.windows(text.len().max(1)).any(|part| part == text.as_bytes()) || text.is_empty() {
@@ -176,14 +180,14 @@ async fn holds(mut content: Incoming, text: &str) -> Result<(), Fault> {
         if read.len() >= CONTENT_BYTES_MAX || content.is_end_stream() {
             return Err(Fault::Content(text.to_owned()));
         }
-        match content.frame().await {
+        match poll_fn(|cx| content.poll_frame(cx)).await {
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_else(|_trailers| Bytes::new());
                 let left = CONTENT_BYTES_MAX.saturating_sub(read.len());
                 read.extend_from_slice(data.get(..left).unwrap_or(&data));
             }
-            Some(Err(error)) => {
-                return Err(Fault::Unanswered(format!("the content broke off: {}", chain(&error))));
+            Some(Err(Misread { reason, .. })) => {
+                return Err(Fault::Unanswered(format!("the content broke off: {reason}")));
             }
             None => return Err(Fault::Content(text.to_owned())),
         }

@@ -2,8 +2,6 @@
 //! time, the connection given back at its end.
 
 use std::{
-    error::Error as _,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,20 +12,19 @@ use bytes::Bytes;
 use edge_core::site::OriginPlan;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    FetchError, chain,
+    FetchError,
     content::Watch,
-    link::Link,
-    server::{Seat, Server},
+    server::{Admission, Server},
+    way::{Content, Way},
 };
 use crate::store::budget::Charge;
 
 /// Checks what hyper leaves to us and hands the body its connection.
 pub(super) fn finish(
-    mut response: Response<Incoming>,
+    mut response: Response<Content>,
     lease: Lease,
     sent: Instant,
 ) -> Result<Response<OriginBody>, FetchError> {
@@ -109,22 +106,12 @@ fn check_codings(version: Version, fields: &HeaderMap) -> Result<(), &'static st
     Ok(())
 }
 
-/// Whether chunks came that are none (RFC 9112 §7.1), rather than no more of them.
-fn is_misframed(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| {
-        // A record of TLS that is wrong is no answer's doing, but the connection's.
-        let of_tls = cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-        !of_tls && matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
-    })
-}
-
 /// The connection that a response body is read from, and its place under `connections_max`.
 pub(super) struct Lease {
     pub(super) server: Arc<Server>,
     pub(super) plan: Arc<OriginPlan>,
-    pub(super) link: Link,
-    pub(super) permit: Seat,
+    pub(super) way: Way,
+    pub(super) admission: Admission,
     /// What becomes of the request's content.
     pub(super) watch: Arc<Watch>,
     /// The memory that the exchange may take.
@@ -136,7 +123,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// An origin's response content; at its end the connection is free for the next request.
 pub struct OriginBody {
-    incoming: Incoming,
+    incoming: Content,
     sent: Instant,
     lease: Option<Lease>,
     idle_timeout: Duration,
@@ -166,14 +153,15 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        let Some(Lease { server, link, permit, watch, .. }) = self.lease.take() else { return };
+        let Some(Lease { server, way, admission, watch, .. }) = self.lease.take() else { return };
         server.succeeded(self.sent);
         // A response may come before the request's content has gone out (a 401, a 413). The next
-        // request would wait for the rest of it, so this connection ends here.
-        if watch.is_whole() {
-            server.put_back(link);
+        // request would wait for the rest of it, so this connection ends here; a stream does anyway.
+        match way {
+            Way::Own(link) if watch.is_whole() => server.put_back(link),
+            Way::Own(_) | Way::Shared(_) => {}
         }
-        drop(permit);
+        drop(admission);
     }
 }
 
@@ -187,7 +175,7 @@ impl Body for OriginBody {
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = &mut *self;
         this.note_pause();
-        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+        if let Poll::Ready(frame) = this.incoming.poll_frame(cx) {
             // The timer is armed again only when the next wait begins.
             this.deadline = None;
             return Poll::Ready(match frame {
@@ -197,9 +185,9 @@ impl Body for OriginBody {
                     }
                     Some(Ok(frame))
                 }
-                Some(Err(error)) => {
-                    this.is_blameless |= is_misframed(&error);
-                    Some(Err(this.broken(chain(&error))))
+                Some(Err(misread)) => {
+                    this.is_blameless |= misread.is_misframed;
+                    Some(Err(this.broken(misread.reason)))
                 }
                 None => {
                     this.give_back();

@@ -15,7 +15,7 @@ use super::table::FillingTable;
 use crate::{
     clock::Clock,
     store::{
-        self, StoredResponse, Tier,
+        self, Insertion, StoredResponse, Tier,
         budget::{Budget, Charge},
         stamps::Stamps,
     },
@@ -109,16 +109,16 @@ impl FillRoom {
         self.tier.withdraw(key);
     }
 
-    /// Stores a response, unless it was invalidated on its way; says whether it is stored.
-    pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> bool {
-        let is_kept = self.tier.insert(key, Arc::clone(response));
+    /// Stores a response, unless it was invalidated on its way.
+    pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> Insertion {
+        let done = self.tier.insert(key, Arc::clone(response));
         fence(Ordering::SeqCst);
         // Only after it: an invalidation in between would have found nothing to remove.
-        let is_dead = self.is_dead(key.as_bytes(), response.head.stamp);
-        if is_dead {
+        if self.is_dead(key.as_bytes(), response.head.stamp) {
             self.tier.remove(key, response);
+            return Insertion::Outdated;
         }
-        is_kept && !is_dead
+        done
     }
 
     /// Takes bytes from the budget; if it must, stored responses give way.

@@ -31,6 +31,7 @@ use super::{
     link::Link,
     probe::Verdict,
     standing::{Room, Standing, State},
+    trunk::Trunks,
 };
 use crate::clock::Clock;
 
@@ -41,6 +42,7 @@ pub struct Server {
     pub(super) authority: HeaderValue,
     clock: Clock,
     idle: Mutex<Vec<Idle>>,
+    pub(super) trunks: Trunks,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     in_flight: AtomicU32,
@@ -55,10 +57,30 @@ pub struct ServerCounts {
     pub requests: AtomicU64,
     /// Connections opened.
     pub connections: AtomicU64,
+    /// Connections that are open now.
+    pub open: AtomicU64,
+    /// TLS sessions among them that resumed an earlier one.
+    pub resumed: AtomicU64,
     /// Requests that failed and blame the server.
     pub failures: AtomicU64,
     /// Times it was left out.
     pub ejections: AtomicU64,
+}
+
+/// A connection, counted until it drops.
+pub struct Counted(Arc<ServerCounts>);
+
+impl Counted {
+    pub(super) fn of(counts: &Arc<ServerCounts>) -> Self {
+        counts.open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct Idle {
@@ -67,19 +89,19 @@ struct Idle {
 }
 
 /// A request's place at a server: counted until it drops.
-pub(super) struct Seat {
+pub(super) struct Admission {
     server: Arc<Server>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Seat {
+impl Admission {
     fn at(server: &Arc<Server>, permit: OwnedSemaphorePermit) -> Self {
         server.in_flight.fetch_add(1, Ordering::AcqRel);
         Self { server: Arc::clone(server), permit: Some(permit) }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Admission {
     fn drop(&mut self) {
         self.server.in_flight.fetch_sub(1, Ordering::AcqRel);
         if let Some(permit) = self.permit.take()
@@ -119,6 +141,7 @@ impl Server {
             authority,
             clock,
             idle: Mutex::new(Vec::new()),
+            trunks: Trunks::default(),
             permits: Arc::new(Semaphore::new(
                 usize::try_from(permits).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -132,6 +155,11 @@ impl Server {
     /// `host:port`, the server's name in logs and metrics.
     pub fn name(&self) -> &str {
         &self.address.authority
+    }
+
+    /// What the settings say of it.
+    pub fn plan(&self) -> &ServerPlan {
+        &self.plan
     }
 
     /// What it has done so far.
@@ -195,9 +223,9 @@ impl Server {
         self: &Arc<Self>,
         plan: &OriginPlan,
         patience: &mut Duration,
-    ) -> Result<Seat, FetchError> {
-        if let Some(seat) = self.seat() {
-            return Ok(seat);
+    ) -> Result<Admission, FetchError> {
+        if let Some(admission) = self.admit_now() {
+            return Ok(admission);
         }
         let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
         let _place = Place::take(self, queue_max)
@@ -210,7 +238,7 @@ impl Server {
         let waited = timeout(*patience, Arc::clone(&self.permits).acquire_owned()).await;
         *patience = patience.saturating_sub(before.elapsed());
         match waited {
-            Ok(Ok(permit)) => Ok(Seat::at(self, permit)),
+            Ok(Ok(permit)) => Ok(Admission::at(self, permit)),
             // The semaphore is never closed; a closed one would be as good as a full one.
             Ok(Err(_)) | Err(_) => Err(queue_timeout()),
         }
@@ -235,12 +263,14 @@ impl Server {
 
     pub(super) fn sweep(&self, keep_alive: Duration) {
         self.idle.lock().retain(|idle| !idle.link.is_closed() && idle.since.elapsed() < keep_alive);
+        self.trunks.sweep(keep_alive);
     }
 
     /// Closes all kept connections: a server that has closed one has probably closed the others,
     /// and beside a new one they would be too many.
     pub(super) fn drop_idle(&self) {
         self.idle.lock().clear();
+        self.trunks.drop_idle();
     }
 
     /// A response came whose request went out at `sent`; whether its status counts as an error.
@@ -311,9 +341,9 @@ impl Server {
     }
 
     /// A place at once, if there is one.
-    pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
+    pub(super) fn admit_now(self: &Arc<Self>) -> Option<Admission> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(Seat::at(self, permit))
+        Some(Admission::at(self, permit))
     }
 
     /// Takes what a check of it came to.

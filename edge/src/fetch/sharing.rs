@@ -28,7 +28,7 @@ use super::{
     table::{Filling, Keeping, Stage},
 };
 use crate::store::{
-    CHUNK_BYTES, StoredBody, StoredResponse,
+    CHUNK_BYTES, Insertion, StoredBody, StoredResponse,
     budget::{Budget, Charge, cost},
     shared::{Broken, SharedBody},
 };
@@ -235,11 +235,15 @@ fn keep(
     let mut head = head.clone();
     head.content_length = Some(body.length());
     let response = Arc::new(StoredResponse::new(head, body, charge));
-    if !room.insert(&filling.key, &response) {
-        return;
+    match room.insert(&filling.key, &response) {
+        Insertion::Kept => {
+            room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
+            count(&room.counts.stored);
+        }
+        // Its head has left and said that it is stored; the counter alone tells.
+        Insertion::NoMemory => count(&room.counts.unstored_for_memory),
+        Insertion::Outdated => {}
     }
-    room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
-    count(&room.counts.stored);
 }
 
 /// Joins small chunks, so that a hit takes few steps; without memory they stay as they are.

@@ -17,8 +17,9 @@ use edge_core::{
     key::{self, CacheKey, VaryKey},
     range::{self, Ranges},
     storable::{self, NotStored, StoredHead},
+    validation,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -80,7 +81,7 @@ pub enum Unshared {
     /// It is a part whose length contradicts its Content-Range.
     BadPart,
     /// It is a 304 that takes back the leave to store, or answers a request that gives none.
-    Withdrawn,
+    Withdrawn(NotStored),
     /// It is a 304 that no stored response answers to any more.
     NothingToFreshen,
     /// It answers HEAD, and not in the words of what is stored.
@@ -100,14 +101,20 @@ impl Unshared {
     #[must_use]
     pub fn of_response(self) -> bool {
         match self {
-            Self::Law(why) => why.of_response(),
+            Self::Law(why) | Self::Withdrawn(why) => why.of_response(),
             Self::FailedValidation
             | Self::Invalidated
             | Self::BadPart
-            | Self::Withdrawn
             | Self::NothingToFreshen
             | Self::Head => false,
         }
+    }
+
+    /// Whether the Range is the reason, so that the next request with the same one will probably
+    /// find the same: it is not satisfiable, or several parts answer it.
+    #[must_use]
+    pub fn of_range(self) -> bool {
+        matches!(self, Self::Law(NotStored::Status | NotStored::Part) | Self::BadPart)
     }
 }
 
@@ -235,20 +242,23 @@ impl Default for FillingTable {
 }
 
 impl FillingTable {
-    /// Joins a filling that suits, or registers a new one to lead.
+    /// Joins a filling that suits, or begins a new one to lead; others may join that one, unless its
+    /// request has a condition on its range.
     #[must_use]
     pub fn join_or_lead(&self, want: Want<'_>, stamps: &Stamps) -> Place {
         let mut shard = self.shard(want.key).lock();
-        let fillings = shard.entry(want.key.clone()).or_default();
-        for filling in fillings.iter() {
-            if filling.suits(&want)
+        let suits = |filling: &&Arc<Filling>| {
+            filling.suits(&want)
                 && !stamps.is_dead(key::uri_part(want.key.as_bytes()), filling.stamp)
-            {
-                return Place::Join(Ticket::take(filling));
-            }
+        };
+        if let Some(filling) = shard.get(want.key).and_then(|all| all.iter().find(suits)) {
+            return Place::Join(Ticket::take(filling));
         }
+        let joinable = !has_condition(&want);
         let filling = new_filling(want, stamps);
-        fillings.push(Arc::clone(&filling));
+        if joinable {
+            shard.entry(filling.key.clone()).or_default().push(Arc::clone(&filling));
+        }
         Place::Lead(Ticket::take(&filling))
     }
 
@@ -347,6 +357,23 @@ fn forget(shard: &mut HashMap<CacheKey, Vec<Arc<Filling>>>, filling: &Arc<Fillin
     }
 }
 
+/// Whether the request puts a condition on its range: a part that answers If-Range is for its client
+/// alone (RFC 9110 §15.3.7), so nobody should wait for it.
+fn has_condition(want: &Want<'_>) -> bool {
+    want.range.is_some() && want.fields.contains_key(header::IF_RANGE)
+}
+
+/// The range that a request wants of a whole: none if it has a condition on it that does not hold
+/// (RFC 9110 §13.1.5).
+#[must_use]
+pub fn range_of_whole<'a>(
+    range: Option<&'a HeaderValue>,
+    fields: &HeaderMap,
+    head: &StoredHead,
+) -> Option<&'a HeaderValue> {
+    range.filter(|_| validation::range_applies(fields, &head.validators))
+}
+
 /// Whether a range of a whole that is on its way is as good as here: who wants the end of a film is
 /// not to wait for all of it.
 #[must_use]
@@ -366,9 +393,9 @@ pub fn is_near(
 
 impl Filling {
     fn suits(&self, want: &Want<'_>) -> bool {
-        // A whole on its way serves any range that it comes to soon; a part only the same range.
-        // Who puts a condition on its range leads alone.
-        if self.range.is_some() && self.range.as_ref() != want.range {
+        // A whole on its way serves any range that it comes to soon, whatever its condition; a part
+        // only the same range, without one.
+        if self.range.is_some() && (self.range.as_ref() != want.range || has_condition(want)) {
             return false;
         }
         // Whoever brings content brings a head as well, but not the other way round.
@@ -382,7 +409,8 @@ impl Filling {
             // Who comes after the head is not collapsed with its request: the response is then as
             // good as stored, and the law of reuse decides.
             Stage::Shared { head, body, .. } => {
-                let near = self.range.is_some() || is_near(want.range, head, body, want.ahead_max);
+                let range = range_of_whole(want.range, want.fields, head);
+                let near = self.range.is_some() || is_near(range, head, body, want.ahead_max);
                 near && head.vary.matches(want.fields) && (want.usable)(head)
             }
             Stage::Stored(_) | Stage::Fresh(..) | Stage::Private { .. } | Stage::Failed(_) => false,

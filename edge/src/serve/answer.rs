@@ -67,7 +67,7 @@ pub(super) fn from_stored(
     Stored { response, part, key }: Stored<'_>,
     record: Box<Record>,
 ) -> Response<ServeBody> {
-    response.mark_used();
+    response.mark_used(record.now);
     let (stored, body) = (&response.head, &response.body);
     let ranges_max = snapshot.edge.ranges_max;
     let answer =
@@ -380,6 +380,7 @@ pub(super) fn detail_of(error: &FetchError) -> Detail {
         FetchError::QueueFull { .. } | FetchError::QueueTimeout { .. } | FetchError::Deserted => {
             Detail::Queue
         }
+        FetchError::Withheld { .. } => Detail::Withheld,
         FetchError::Memory => Detail::Memory,
         FetchError::Resolve { .. }
         | FetchError::NotAllowed { .. }

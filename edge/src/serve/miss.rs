@@ -103,7 +103,8 @@ pub(super) async fn get(
                 step::fresh(hall, &ask, (&response, status, &slot), &mut round, &mut record)
             }
             Stage::Private { status, why } => {
-                step::private(hall, &ask, (status, why, &slot), &judged, &mut round, &mut record)
+                let told = (status, why, &*slot, &**ticket.filling());
+                step::private(hall, &ask, told, &judged, &mut round, &mut record)
             }
             Stage::Failed(error) => {
                 step::failed(hall, &ask, (&error, left), &judged, &round, &mut record)
@@ -238,8 +239,6 @@ fn enter(
 ) -> (Ticket, Arc<PrivateSlot>) {
     let range = forwarded_range(ask, round, judged);
     round.range = range.cloned();
-    // A part that answers If-Range is for its client alone (RFC 9110 §15.3.7): nobody should wait.
-    round.alone |= range.is_some() && ask.head.headers.contains_key(header::IF_RANGE);
     if let (None, Some(stored)) = (&round.presumed, judged.all.first()) {
         round.presumed = stored.head.vary.for_request(&ask.head.headers);
         // What is too long to be kept as a variant is for nobody else: nobody should wait for it.

@@ -21,7 +21,7 @@ use crate::{
     fetch::{
         FetchError,
         slot::PrivateSlot,
-        table::{Keeping, Ticket, Unshared, is_near},
+        table::{Filling, Keeping, Ticket, Unshared, is_near, range_of_whole},
     },
     record::Record,
     store::{StoredResponse, shared::SharedBody},
@@ -57,9 +57,9 @@ pub(super) fn share(
     // only waited asks for the range itself.
     let ahead_max = ask.snapshot.edge.fill.window_bytes as u64;
     let stored = keeping == Keeping::Stored;
-    let near = is_near(round.range.as_ref(), head, body, ahead_max);
-    if !round.led && round.range.is_some() && ticket.filling().range.is_none() && !(near && stored)
-    {
+    let range = range_of_whole(round.range.as_ref(), &ask.head.headers, head);
+    let near = is_near(range, head, body, ahead_max);
+    if !round.led && range.is_some() && ticket.filling().range.is_none() && !(near && stored) {
         return Step::Again;
     }
     if let Some(record) = record {
@@ -166,7 +166,7 @@ pub(super) fn fresh(
 pub(super) fn private(
     hall: &Hall,
     ask: &Ask,
-    (status, why, slot): (StatusCode, Unshared, &PrivateSlot),
+    (status, why, slot, filling): (StatusCode, Unshared, &PrivateSlot, &Filling),
     judged: &Judged,
     round: &mut Round,
     record: &mut Option<Box<Record>>,
@@ -186,9 +186,10 @@ pub(super) fn private(
     let Some(response) = slot.take() else {
         // Not ours to have: go alone, at once, if the next one would be for its leader as well.
         // One bad answer may be its own client's doing, so the crowd stays together once; by the
-        // second the key is like that.
-        round.unshared += u32::from(why.of_response());
-        let is_alike = why.of_resource(status) || round.unshared > 1;
+        // second the key is like that. Who waited for a part asks for the very same one.
+        round.unshared += u32::from(why.of_response() || why.of_range());
+        let of_ours = why.of_resource(status) || filling.range.is_some() && why.of_range();
+        let is_alike = of_ours || round.unshared > 1;
         round.alone |= is_alike || why == Unshared::Head;
         return Step::Again;
     };
@@ -237,7 +238,8 @@ pub(super) fn crowded_out(
 ) -> Response<ServeBody> {
     record.outcome = Outcome { hit: true, ..Outcome::default() };
     let mut held = Some(record);
-    if let Some(response) = stale(hall, ask, judged, Failure::Unreachable, &mut held) {
+    let instead_of = (Failure::Unreachable, Detail::Memory);
+    if let Some(response) = stand_in(hall, ask, judged, instead_of, &mut held) {
         return response;
     }
     match held {
@@ -254,6 +256,16 @@ pub(super) fn stale(
     failure: Failure,
     record: &mut Option<Box<Record>>,
 ) -> Option<Response<ServeBody>> {
+    stand_in(hall, ask, judged, (failure, Detail::StaleOnFailure), record)
+}
+
+fn stand_in(
+    hall: &Hall,
+    ask: &Ask,
+    judged: &Judged,
+    (failure, detail): (Failure, Detail),
+    record: &mut Option<Box<Record>>,
+) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
     if hall.room.is_withdrawn(ask.key.as_bytes(), stored)
@@ -267,7 +279,7 @@ pub(super) fn stale(
         Failure::Unreachable => None,
     };
     record.outcome.ttl = Some(stored.head.freshness.ttl(now));
-    record.outcome.detail = Some(Detail::StaleOnFailure);
+    record.outcome.detail = Some(detail);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response: stored, part: judged.part, key };
     Some(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))

@@ -158,6 +158,16 @@ impl Charge {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Gives back what is more than `bytes`.
+    pub fn reduce_to(&mut self, bytes: usize) {
+        let more = self.bytes.saturating_sub(bytes);
+        if more > 0 {
+            self.bytes -= more;
+            self.budget.used.fetch_sub(more, Ordering::AcqRel);
+            self.budget.freed.notify_waiters();
+        }
+    }
 }
 
 impl Drop for Charge {

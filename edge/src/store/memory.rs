@@ -22,9 +22,10 @@ use moka::{
 use parking_lot::Mutex;
 
 use super::{
-    StoredResponse, Tier, Usage, Variants,
+    Insertion, StoredResponse, Tier, Usage, Variants,
     budget::{Budget, Charge},
     reserve,
+    tenure::displace,
 };
 
 /// Weights are counted in units of this many bytes, because moka's are 32 bits wide.
@@ -39,6 +40,8 @@ pub struct MemoryTier {
     cache: Cache<CacheKey, Arc<Variants>, foldhash::quality::RandomState>,
     variants_max: usize,
     variants_displaced: AtomicU64,
+    /// Places that variants have taken so far.
+    places: AtomicU64,
     budget: Arc<Budget>,
     /// Held while stored responses give way.
     giving_way: Mutex<()>,
@@ -65,6 +68,7 @@ impl MemoryTier {
             cache,
             variants_max: variants_max.max(1),
             variants_displaced,
+            places: AtomicU64::new(0),
             budget,
             giving_way: Mutex::new(()),
         }
@@ -105,9 +109,12 @@ impl Tier for MemoryTier {
         self.cache.get(key)
     }
 
-    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> bool {
+    fn insert(&self, key: &CacheKey, response: Arc<StoredResponse>) -> Insertion {
         let max = self.variants_max;
-        let Some(place) = self.place(key).map(Arc::new) else { return false };
+        let Some(place) = self.place(key).map(Arc::new) else {
+            return Insertion::NoMemory;
+        };
+        response.tenure.begin(self.places.fetch_add(1, Ordering::Relaxed));
         let done = self.cache.entry_by_ref(key).and_compute_with(|entry| {
             let mut responses = Vec::with_capacity(1);
             responses.push(Arc::clone(&response));
@@ -119,16 +126,19 @@ impl Tier for MemoryTier {
                 }
                 let (replaced, mut kept): (Vec<_>, Vec<_>) =
                     old.iter().cloned().partition(|old| replaces(&response, old));
-                if replaced.iter().any(|old| old.was_used()) {
-                    response.mark_used();
-                }
-                let displaced = displace(&mut kept, max - 1);
+                replaced.iter().for_each(|old| response.tenure.inherit(&old.tenure));
+                let displaced = displace(&mut kept, &response, max - 1);
                 self.variants_displaced.fetch_add(displaced, Ordering::Relaxed);
                 responses.append(&mut kept);
             }
             Op::Put(Arc::new(Variants { responses, place: Some(place), ..Variants::default() }))
         });
-        matches!(done, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
+        match done {
+            CompResult::Inserted(_) | CompResult::ReplacedWith(_) => Insertion::Kept,
+            CompResult::Unchanged(_) | CompResult::StillNone(_) | CompResult::Removed(_) => {
+                Insertion::Outdated
+            }
+        }
     }
 
     fn replace(&self, key: &CacheKey, old: &Arc<StoredResponse>, new: Arc<StoredResponse>) {
@@ -137,9 +147,7 @@ impl Tier for MemoryTier {
             let mut responses = entry.value().responses.clone();
             match responses.iter_mut().find(|kept| Arc::ptr_eq(kept, old)) {
                 Some(kept) => {
-                    if old.was_used() {
-                        new.mark_used();
-                    }
+                    new.tenure.inherit(&old.tenure);
                     *kept = new;
                     Op::Put(Arc::new(entry.value().with(responses)))
                 }
@@ -207,23 +215,6 @@ impl Tier for MemoryTier {
             variants_displaced: self.variants_displaced.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Leaves `max` of the responses under a key, newest first as before, and says how many went: the
-/// oldest of those that have answered nobody, or once all have, the newest of all; then all have to
-/// answer anew, which what everybody asks for does at once. By age alone a client that invents values for a field that Vary nominates could
-/// displace the variant that everybody asks for.
-fn displace(kept: &mut Vec<Arc<StoredResponse>>, max: usize) -> u64 {
-    let mut displaced = 0;
-    while kept.len() > max {
-        let unused = kept.iter().rposition(|stored| !stored.was_used());
-        if unused.is_none() {
-            kept.iter().for_each(|stored| stored.unmark_used());
-        }
-        kept.remove(unused.unwrap_or(0));
-        displaced += 1;
-    }
-    displaced
 }
 
 impl Variants {
@@ -295,53 +286,144 @@ mod tests {
         Arc::new(StoredResponse::new(head, body, Budget::new(1).reserve(0).unwrap()))
     }
 
-    /// A response of the variant that `accept` asked for.
-    fn variant(accept: &'static str) -> Arc<StoredResponse> {
+    /// A response of the variant that `accept` asked for, `second` seconds after the start.
+    fn variant(accept: &str, second: u64) -> Arc<StoredResponse> {
         let mut asked = HeaderMap::new();
-        asked.insert("accept", HeaderValue::from_static(accept));
+        asked.insert("accept", HeaderValue::from_str(accept).unwrap());
         let mut fields = HeaderMap::new();
         fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
         fields.insert("vary", HeaderValue::from_static("accept"));
-        stored(&asked, &fields, accept, Timestamp::from_secs(1), 1)
+        stored(&asked, &fields, "", at(second), 1)
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_secs(1_700_000_000 + second)
+    }
+
+    /// The variants of one key, by what they were asked with.
+    struct Key {
+        key: CacheKey,
+        tier: MemoryTier,
+    }
+
+    impl Key {
+        fn new(variants_max: usize) -> Self {
+            let tier = MemoryTier::new(1_000_000, variants_max, Budget::new(1_000_000));
+            Self { key: CacheKey::from(b"http/1/h/a".as_slice()), tier }
+        }
+
+        fn find(&self, accept: &str) -> Option<Arc<StoredResponse>> {
+            let mut asked = HeaderMap::new();
+            asked.insert("accept", HeaderValue::from_str(accept).unwrap());
+            let stored = self.tier.lookup(self.key.as_bytes())?;
+            stored.responses.iter().find(|one| one.head.vary.matches(&asked)).cloned()
+        }
+
+        /// One request, and whether it was a hit.
+        fn ask(&self, accept: &str, second: u64) -> bool {
+            match self.find(accept) {
+                Some(stored) => stored.mark_used(at(second)),
+                None => {
+                    self.tier.insert(&self.key, variant(accept, second));
+                    return false;
+                }
+            }
+            true
+        }
+
+        fn ask_all(&self, accepts: &[&str], second: u64) {
+            for accept in accepts {
+                self.ask(accept, second);
+            }
+        }
+
+        fn flood(&self, invented: std::ops::Range<u64>, second: u64) {
+            for number in invented {
+                self.ask(&format!("x{number}"), second);
+            }
+        }
+
+        fn holds(&self, accepts: &[&str]) -> bool {
+            accepts.iter().all(|accept| self.find(accept).is_some())
+        }
     }
 
     #[test]
     fn a_variant_too_many_displaces_one_that_answered_nobody_and_is_counted() {
-        let key = CacheKey::from(b"http/1/h/a".as_slice());
-        let tier = MemoryTier::new(1_000_000, 2, Budget::new(1_000_000));
-        for accept in ["a", "b", "b"] {
-            tier.insert(&key, variant(accept));
+        let key = Key::new(2);
+        key.ask_all(&["a", "b"], 1);
+        key.tier.insert(&key.key, variant("b", 1));
+        let displaced = || key.tier.usage().variants_displaced;
+        assert_eq!(displaced(), 0, "the same variant takes its own place");
+        key.ask("c", 1);
+        assert!(displaced() == 1 && key.holds(&["b", "c"]), "the oldest");
+        key.ask_all(&["b", "x"], 1);
+        assert!(key.holds(&["b", "x"]), "who has answered stays");
+        key.ask_all(&["x", "y"], 1);
+        assert!(key.holds(&["b", "y"]), "of two that have, who was there first");
+        assert_eq!(displaced(), 3);
+    }
+
+    #[test]
+    fn a_new_representation_has_the_place_and_the_answers_of_the_old_one() {
+        let key = Key::new(2);
+        key.ask_all(&["hot", "hot", "x", "x"], 1);
+        let old = key.find("hot").unwrap();
+        key.tier.replace(&key.key, &old, variant("hot", 2));
+        key.ask_all(&["y", "y"], 2);
+        assert!(key.holds(&["hot"]), "validated");
+        key.tier.insert(&key.key, variant("hot", 3));
+        key.ask_all(&["z", "z", "v"], 3);
+        assert!(key.holds(&["hot", "v"]), "fetched anew");
+    }
+
+    #[test]
+    fn who_has_not_answered_for_a_minute_makes_room() {
+        let key = Key::new(3);
+        key.ask_all(&["a", "b", "c", "a", "b", "c"], 10);
+        key.ask("b", 40);
+        key.ask("c", 41);
+        key.ask("d", 69);
+        assert!(key.holds(&["a", "b", "d"]), "all answered within the minute: the last place goes");
+        key.ask("d", 69);
+        key.ask("e", 70);
+        assert!(key.holds(&["b", "d", "e"]), "a was asked for a minute ago");
+        key.ask("f", 71);
+        assert!(key.holds(&["b", "d", "f"]), "e answered nobody");
+        key.ask("g", 131);
+        assert!(key.holds(&["d", "f", "g"]), "of those idle for a minute, who was asked for first");
+    }
+
+    /// Whatever the rate and however often each invented variant is asked for.
+    #[test]
+    fn who_answers_once_a_minute_is_not_displaced_by_the_invented() {
+        for (variants_max, often) in [(2, 1), (2, 2), (2, 9), (32, 1), (32, 2), (32, 3), (32, 9)] {
+            let key = Key::new(variants_max);
+            key.ask_all(&["hot", "hot"], 0);
+            for second in 0..600 {
+                for _ in 0..often {
+                    key.flood(second..second + 1, second);
+                }
+                // It goes on asking for some that it has invented, too.
+                let kept = second / 50 * 50;
+                key.flood(kept..kept + 31, second);
+                if second % 50 == 49 {
+                    let name = format!("{variants_max}, each {often} times, {second}");
+                    assert!(key.ask("hot", second), "{name}");
+                }
+            }
         }
-        assert_eq!(tier.usage().variants_displaced, 0, "the same variant takes its own place");
-        tier.insert(&key, variant("c"));
-        assert_eq!(tier.usage().variants_displaced, 1);
-        let contents = || -> Vec<Bytes> {
-            let stored = tier.lookup(key.as_bytes()).unwrap();
-            stored.responses.iter().filter_map(|one| one.body.reader().next_chunk()).collect()
-        };
-        assert_eq!(contents(), ["c", "b"], "the oldest");
-        let mark = |at: usize| tier.lookup(key.as_bytes()).unwrap().responses[at].mark_used();
-        mark(1);
-        for invented in ["x", "y", "z"] {
-            tier.insert(&key, variant(invented));
-            assert_eq!(contents(), [invented, "b"], "what answers stays");
-        }
-        let old = Arc::clone(&tier.lookup(key.as_bytes()).unwrap().responses[1]);
-        tier.replace(&key, &old, variant("b"));
-        tier.insert(&key, variant("v"));
-        assert_eq!(contents(), ["v", "b"], "also when it was validated");
-        tier.insert(&key, variant("b"));
-        tier.insert(&key, variant("w"));
-        assert_eq!(contents(), ["w", "b"], "and fetched anew");
-        mark(0);
-        tier.insert(&key, variant("x"));
-        assert_eq!(contents(), ["x", "b"], "of two that answer the newer one goes");
-        mark(1);
-        tier.insert(&key, variant("y"));
-        assert_eq!(contents(), ["y", "b"], "what everybody asks for has answered anew");
-        tier.insert(&key, variant("z"));
-        tier.insert(&key, variant("a"));
-        assert_eq!(contents(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_newcomer_stays_if_it_is_asked_for_before_others_fill_the_places() {
+        let key = Key::new(8);
+        key.ask_all(&["a", "a", "b", "b"], 0);
+        key.ask("new", 1);
+        key.flood(0..5, 1);
+        assert!(key.ask("new", 1));
+        key.flood(5..50, 1);
+        assert!(key.holds(&["a", "b", "new"]));
     }
 
     #[test]
@@ -374,21 +456,23 @@ mod tests {
         let budget = Budget::new(64_000);
         let tier = MemoryTier::new(64_000, 4, Arc::clone(&budget));
         for number in 0..100 {
-            assert!(tier.insert(&key(number), response("x", 1, 1)));
+            assert_eq!(tier.insert(&key(number), response("x", 1, 1)), Insertion::Kept);
         }
         tier.settle();
         let _rest = budget.reserve(budget.limit() - budget.used()).unwrap();
-        assert!(tier.insert(&key(100), response("x", 1, 1)), "the oldest gives way");
+        let kept = tier.insert(&key(100), response("x", 1, 1));
+        assert_eq!(kept, Insertion::Kept, "the oldest gives way");
         assert!(tier.lookup(key(100).as_bytes()).is_some());
         assert!(tier.lookup(key(0).as_bytes()).is_none());
 
         let full = Budget::new(1000);
         let tier = MemoryTier::new(64_000, 4, Arc::clone(&full));
         let rest = full.reserve(1000).unwrap();
-        assert!(!tier.insert(&key(1), response("x", 1, 1)));
+        assert_eq!(tier.insert(&key(1), response("x", 1, 1)), Insertion::NoMemory);
         drop(rest);
-        assert!(tier.insert(&key(1), response("x", 2, 1)));
-        assert!(!tier.insert(&key(1), response("older", 1, 1)), "the newer one stays");
+        assert_eq!(tier.insert(&key(1), response("x", 2, 1)), Insertion::Kept);
+        let older = tier.insert(&key(1), response("older", 1, 1));
+        assert_eq!(older, Insertion::Outdated, "the newer one stays");
     }
 
     #[test]

@@ -33,6 +33,9 @@ use super::{
 /// hyper's own interim response, written when the service first asks for content that the client holds back.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// So many bytes of a head and content go out in one piece: the kernel takes one for less than several.
+const JOINED_BYTES_MAX: usize = 2048;
+
 /// The connection I/O. `S` is a TCP or TLS stream, or a pipe in tests; `Q` answers what needs no hyper.
 pub struct Io<S, Q: Quick> {
     pub(super) stream: S,
@@ -192,7 +195,20 @@ impl<S: Stream, Q: Quick> Write for Io<S, Q> {
             // RFC 9110 §10.1.1: one 100 went out already, from whoever serves the request.
             return Poll::Ready(Ok(CONTINUE.len()));
         }
-        match Pin::new(&mut io.stream).poll_write_vectored(cx, bufs) {
+        let stream = Pin::new(&mut io.stream);
+        let total = bufs.iter().fold(0_usize, |total, buf| total.saturating_add(buf.len()));
+        let polled = if bufs.len() > 1 && total <= JOINED_BYTES_MAX {
+            let mut joined = [0; JOINED_BYTES_MAX];
+            let mut free = &mut joined[..];
+            for buf in bufs {
+                // They fit.
+                io::Write::write_all(&mut free, buf)?;
+            }
+            stream.poll_write(cx, joined.get(..total).unwrap_or_default())
+        } else {
+            stream.poll_write_vectored(cx, bufs)
+        };
+        match polled {
             Poll::Ready(Ok(accepted)) => {
                 io.flowing();
                 if is_continue && accepted > 0 {

@@ -81,6 +81,7 @@ pub struct Route {
     /// Addresses in an answer.
     pub addresses_max: usize,
     filters: Vec<Filter>,
+    reach: Reach,
     /// Itself and the routes that are tried after it.
     ways: Vec<RouteId>,
     all_down: AllDown,
@@ -89,6 +90,18 @@ pub struct Route {
     by_name: bool,
     /// By how many bits clients are told apart at least: of IPv4 and of IPv6.
     bits_min: (u8, u8),
+}
+
+/// Where in a list PoPs stand that would take the client back if they were up, beside those before
+/// the last one that is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Nowhere: the first ones answer.
+    Before,
+    /// In the bands of those that are chosen.
+    Bands,
+    /// Anywhere.
+    All,
 }
 
 /// What is asked.
@@ -303,8 +316,10 @@ impl<'p, W: Watch> Pass<'p, W> {
             self.trace.enters(id, source, assumed);
             route.apply(self.slate, &cx, self.trace);
             match source {
-                Source::List => self.bound_ttl(located.list.ranked.iter().map(|one| one.pop)),
-                Source::Rest => self.bound_ttl(located.list.rest.iter().copied()),
+                Source::List => {
+                    self.bound_ttl(route, located.list.ranked.iter().map(|one| one.pop));
+                }
+                Source::Rest => self.bound_ttl(route, located.list.rest.iter().copied()),
             }
             if !self.slate.is_empty() {
                 return Some(source);
@@ -314,18 +329,35 @@ impl<'p, W: Watch> Pass<'p, W> {
     }
 
     /// An answer is cached no longer than any PoP it depends on allows: those that are chosen, and
-    /// those that stand before them in `pops`, which may take the client back. Whoever stands
-    /// behind the last one may come and go.
-    fn bound_ttl(&mut self, pops: impl Iterator<Item = PopId>) {
-        let last = self.slate.candidates().iter().map(|one| usize::from(one.place)).max();
+    /// those that may take the client back, which stand before them in `pops`, or wherever else the
+    /// policy would find them if they were up. Whoever stands behind the last one and is up was not
+    /// chosen, and may come and go.
+    fn bound_ttl(&mut self, route: &Route, pops: impl Iterator<Item = PopId>) {
+        let chosen = self.slate.candidates();
+        let last = chosen.iter().map(|one| usize::from(one.place)).max();
         let count = last.map_or(usize::MAX, |last| last.saturating_add(1));
-        for pop in pops.take(count).filter_map(|pop| self.standings.pop(pop)) {
-            self.ttl = self.ttl.min(pop.ttl_max);
+        let reach = match route.reach {
+            Reach::Before => count,
+            Reach::Bands => chosen.iter().map(|one| one.band_end.into()).max().unwrap_or(count),
+            Reach::All => usize::MAX,
+        };
+        let wanted = self.ask.wanted;
+        for (place, pop) in pops.enumerate().take(count.max(reach)) {
+            let Some(pop) = self.standings.pop(pop) else { continue };
+            if place < count || pop.drained || !pop.is_up(wanted) {
+                self.ttl = self.ttl.min(pop.ttl_max);
+            }
         }
     }
 }
 
 impl Route {
+    /// It and the routes that are tried after it.
+    #[must_use]
+    pub fn ways(&self) -> &[RouteId] {
+        &self.ways
+    }
+
     /// Whether what is chosen depends on the name that is asked for.
     #[must_use]
     pub const fn is_by_name(&self) -> bool {

@@ -150,7 +150,8 @@ proptest! {
         message.extend(b"\0\0\x29\x04\xd0\0\0\0\0");
         message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
         message.extend(options);
-        if let Decoded::Asked(_) = decode(&message) {
+        // A name that runs into the OPT record leaves another one, whose data is nothing to us.
+        if let Decoded::Asked(query) = decode(&message) && query.edns.is_some() {
             prop_assert!(Message::from_vec(&message).is_ok(), "{:?}", Message::from_vec(&message));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use geodns_core::settings::StateWord;
+use geodns_core::settings::{MapSettings, StateWord};
 use http::StatusCode;
 use nearcast_daemon::{
     admin::{self, Admin},
@@ -50,6 +50,44 @@ fn serve(stage: &Stage) -> (SocketAddr, JoinHandle<()>) {
     (admin, tokio::spawn(async move { drop(serving.await) }))
 }
 
+/// RFC 8305 §4: who has both families prefers IPv6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_tells_for_whom_there_is_nobody_else() {
+    let places = Place::some(3, None).await;
+    let mut fleet = fleet(&places);
+    fleet.pops[0].v6.push(std::net::Ipv6Addr::LOCALHOST);
+    fleet.pops[2].v6.push(std::net::Ipv6Addr::LOCALHOST);
+    let mut plan = plan(fleet, Vec::new());
+    // `p2` is in the map that the fallback has.
+    let map = |name: &str, pops: &[&str]| MapSettings {
+        name: name.to_owned(),
+        pops: pops.iter().map(|pop| (*pop).to_owned()).collect(),
+        ..MapSettings::default()
+    };
+    plan.settings.map = vec![map("near", &["p0", "p1"]), map("far", &["p2"])];
+    plan.settings.route[0].map = "near".to_owned();
+    let mut far = plan.settings.route[0].clone();
+    (far.name, far.map, far.names) = ("far".to_owned(), "far".to_owned(), vec!["far".to_owned()]);
+    let name = plan.settings.route[0].name.clone();
+    plan.settings.route.push(far);
+    let alone = |families: &[&str]| -> Value {
+        families.iter().map(|family| json!({ "route": name, "family": family })).collect()
+    };
+    let stage = Stage::start(plan.clone()).unwrap();
+    stage.ready().await;
+    let (admin, serving) = serve(&stage);
+    let (_, pop) = ask(admin, "POST /v1/pops/p0/drain", "", "").await;
+    assert_eq!(pop["nobody_else"], alone(&["ipv6"]), "{pop}");
+    let (_, pop) = ask(admin, "POST /v1/pops/p1/drain", "", "").await;
+    assert_eq!(pop["nobody_else"], alone(&["ipv4"]), "p0 is drained: {pop}");
+    plan.settings.route[0].fallback = Some("far".to_owned());
+    stage.server.reload(plan).unwrap();
+    let (_, pop) = ask(admin, "POST /v1/pops/p0/drain", "", "").await;
+    assert_eq!(pop["nobody_else"], json!([]), "a fallback has somebody");
+    serving.abort();
+    stage.end().await;
+}
+
 const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,6 +113,7 @@ async fn operators_see_order_and_ask_why() {
     let (status, pop) = ask(admin, "POST /v1/pops/p0/drain", JSON, r#"{"for": "10m"}"#).await;
     assert_eq!((status, &pop["drained"]), (200, &json!(true)), "{pop}");
     assert!(pop["order_ends_in_seconds"].as_u64().unwrap() >= 590);
+    assert_eq!(pop["nobody_else"], json!([]), "p1 takes its clients");
     assert_ne!(stage.dig("www.cdn.test").await.1, [first]);
     let (status, pop) = ask(admin, "POST /v1/pops/p0/undrain", JSON, "{}").await;
     assert_eq!((status, &pop["drained"]), (200, &json!(false)), "{pop}");

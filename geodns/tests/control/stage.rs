@@ -131,7 +131,13 @@ impl Stage {
         self.drain.wait(LONG).await;
         self.drain.stop();
         let workers = self.workers;
-        tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        // On a thread of its own, which is left behind if they do not end.
+        std::thread::spawn(move || {
+            workers.join();
+            ended.send(()).unwrap_or_default();
+        });
+        timeout(LONG, end).await.unwrap().unwrap();
     }
 }
 

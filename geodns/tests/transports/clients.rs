@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::stage::{DEADLINE, Stage};
+use crate::stage::{DEADLINE, Stage, in_time};
 
 /// Bytes with their length before them.
 pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
@@ -89,15 +89,15 @@ pub(crate) async fn tls(
     alpn: &[u8],
 ) -> TlsStream<tokio::net::TcpStream> {
     let connector = TlsConnector::from(Arc::new(client_config(stage, alpn)));
-    let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+    let stream = in_time(tokio::net::TcpStream::connect(to)).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    connector.connect(ServerName::try_from("dns.test").unwrap(), stream).await.unwrap()
+    in_time(connector.connect(ServerName::try_from("dns.test").unwrap(), stream)).await.unwrap()
 }
 
 pub(crate) async fn next_tls(stream: &mut TlsStream<tokio::net::TcpStream>) -> Vec<u8> {
-    let length = stream.read_u16().await.unwrap();
+    let length = in_time(stream.read_u16()).await.unwrap();
     let mut response = vec![0; length.into()];
-    stream.read_exact(&mut response).await.unwrap();
+    in_time(stream.read_exact(&mut response)).await.unwrap();
     response
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn ask_tls(
     stream: &mut TlsStream<tokio::net::TcpStream>,
     message: &[u8],
 ) -> Vec<u8> {
-    stream.write_all(&framed(message)).await.unwrap();
+    in_time(stream.write_all(&framed(message))).await.unwrap();
     next_tls(stream).await
 }
 
@@ -119,11 +119,12 @@ impl Https {
     pub(crate) async fn connect(stage: &Stage, alpn: &[u8]) -> Self {
         let io = TokioIo::new(tls(stage, stage.addresses.https[0], alpn).await);
         if alpn == b"h2" {
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            let (sender, connection) =
+                in_time(http2::handshake(TokioExecutor::new(), io)).await.unwrap();
             drop(tokio::spawn(connection));
             Self::Two(sender)
         } else {
-            let (sender, connection) = http1::handshake(io).await.unwrap();
+            let (sender, connection) = in_time(http1::handshake(io)).await.unwrap();
             drop(tokio::spawn(connection));
             Self::One(sender)
         }
@@ -132,16 +133,16 @@ impl Https {
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Bytes> {
         let response = match self {
             Self::One(sender) => {
-                sender.ready().await.unwrap();
-                sender.send_request(request).await.unwrap()
+                in_time(sender.ready()).await.unwrap();
+                in_time(sender.send_request(request)).await.unwrap()
             }
             Self::Two(sender) => {
-                sender.ready().await.unwrap();
-                sender.send_request(request).await.unwrap()
+                in_time(sender.ready()).await.unwrap();
+                in_time(sender.send_request(request)).await.unwrap()
             }
         };
         let (parts, body) = response.into_parts();
-        Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+        Response::from_parts(parts, in_time(body.collect()).await.unwrap().to_bytes())
     }
 
     pub(crate) fn get(message: &[u8]) -> Request<Full<Bytes>> {
@@ -161,7 +162,7 @@ impl Https {
 
 pub(crate) async fn quic(stage: &Stage) -> quinn::Connection {
     let endpoint = quic_client(stage, None);
-    endpoint.connect(stage.addresses.quic[0], "dns.test").unwrap().await.unwrap()
+    in_time(endpoint.connect(stage.addresses.quic[0], "dns.test").unwrap()).await.unwrap()
 }
 
 /// A client that sends PING so often.
@@ -179,10 +180,10 @@ pub(crate) fn quic_client(stage: &Stage, ping: Option<Duration>) -> quinn::Endpo
 
 /// Sends bytes on a stream of their own and reads what comes back to its end, if it has one.
 pub(crate) async fn exchange_quic(connection: &quinn::Connection, bytes: &[u8]) -> Option<Vec<u8>> {
-    let (mut send, mut receive) = connection.open_bi().await.ok()?;
-    send.write_all(bytes).await.ok()?;
+    let (mut send, mut receive) = in_time(connection.open_bi()).await.ok()?;
+    in_time(send.write_all(bytes)).await.ok()?;
     send.finish().ok()?;
-    receive.read_to_end(70_000).await.ok()
+    in_time(receive.read_to_end(70_000)).await.ok()
 }
 
 pub(crate) async fn ask_quic(connection: &quinn::Connection, message: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use geodns::listen::{Addresses, bind};
 use crate::{
     clients::{Https, ask_quic, ask_tcp, framed, next, quic, tcp, tls, udp},
     query::{Query, gist},
-    stage::Stage,
+    stage::{Stage, in_time},
 };
 
 fn query(id: u16) -> Vec<u8> {
@@ -54,9 +54,9 @@ async fn connections_of_all_transports_end_with_the_server() {
     assert_eq!(gist(&ask_quic(&over_quic, &query(0)).await), (0, 1));
     stage.drain();
     tokio::task::block_in_place(|| stage.join());
-    let read = tokio::io::AsyncReadExt::read(&mut over_tls, &mut [0; 10]).await;
+    let read = in_time(tokio::io::AsyncReadExt::read(&mut over_tls, &mut [0; 10])).await;
     assert_eq!(read.unwrap_or(0), 0);
-    match over_quic.closed().await {
+    match in_time(over_quic.closed()).await {
         quinn::ConnectionError::ApplicationClosed(close) => {
             assert_eq!(close.error_code, quinn::VarInt::from_u32(0), "RFC 9250 §4.3");
         }

@@ -10,7 +10,7 @@ use geodns::limits::StreamLimits;
 use crate::{
     clients::{Https, ask_quic, ask_tcp, ask_udp, framed, next, quic, quic_client, tcp, tls, udp},
     query::{Query, gist},
-    stage::{Stage, loopback},
+    stage::{Stage, in_time, loopback},
 };
 
 fn limited(change: impl FnOnce(&mut StreamLimits)) -> Stage {
@@ -159,20 +159,26 @@ async fn idle_connections_end_over_all_transports() {
         client.send(Https::post(&query())).await;
         match client {
             Https::One(mut sender) => {
-                while sender.ready().await.is_ok() {
-                    tokio::task::yield_now().await;
-                }
+                in_time(async {
+                    while sender.ready().await.is_ok() {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
             }
             Https::Two(mut sender) => {
-                while sender.ready().await.is_ok() {
-                    tokio::task::yield_now().await;
-                }
+                in_time(async {
+                    while sender.ready().await.is_ok() {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
             }
         }
     }
-    quic(&stage).await.closed().await;
+    in_time(quic(&stage).await.closed()).await;
     let mut over_tls = tls(&stage, stage.addresses.tls[0], b"dot").await;
-    let read = tokio::io::AsyncReadExt::read(&mut over_tls, &mut [0; 10]).await;
+    let read = in_time(tokio::io::AsyncReadExt::read(&mut over_tls, &mut [0; 10])).await;
     assert_eq!(read.unwrap_or(0), 0);
 }
 
@@ -188,8 +194,7 @@ async fn who_only_pings_over_quic_is_let_go() {
     while start.elapsed() < idle_timeout * 3 / 2 {
         assert_eq!(gist(&ask_quic(&connection, &query).await), (0, 1));
     }
-    let closed = tokio::time::timeout(crate::stage::DEADLINE, connection.closed());
-    match closed.await.unwrap() {
+    match in_time(connection.closed()).await {
         quinn::ConnectionError::ApplicationClosed(close) => {
             assert_eq!(close.error_code, quinn::VarInt::from_u32(0), "RFC 9250 §4.3");
         }

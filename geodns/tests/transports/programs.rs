@@ -72,6 +72,31 @@ fn kdig_is_answered_over_every_transport_that_it_speaks() {
     }
 }
 
+/// RFC 7873 §5.2.3, RFC 9018: a first contact learns a cookie, and shows it the next time.
+#[test]
+fn kdig_learns_a_cookie_and_shows_it() {
+    let stage = Stage::new();
+    let ask = |cookie: &str| {
+        let text = run("kdig", stage.dns(), &["www.cdn.test", "A", &format!("+cookie={cookie}")]);
+        let line = text.lines().find(|line| line.starts_with(";; COOKIE: "));
+        let line = line.unwrap_or_else(|| panic!("{text}"));
+        line.trim_start_matches(";; COOKIE: ").to_lowercase()
+    };
+    let client = "2464c4abcf10c957";
+    let learned = ask(client);
+    let digits: String = learned.chars().filter(char::is_ascii_hexdigit).collect();
+    assert!(digits.starts_with(client) && digits.len() == 48, "{learned}");
+    assert_eq!(ask(&digits), learned, "one that is young enough comes back");
+    let mut forged = digits;
+    forged.replace_range(40.., "00000000");
+    assert_ne!(ask(&forged), forged, "who shows a wrong one learns a good one");
+    let counted = stage.metrics.encode().unwrap();
+    for standing in ["client", "valid", "invalid"] {
+        let sample = format!("nearcast_dns_cookies_total{{standing=\"{standing}\"}} 1\n");
+        assert!(counted.contains(&sample), "{sample}{counted}");
+    }
+}
+
 /// A QUIC stack that shares no code with ours (RFC 9250).
 #[test]
 fn aioquic_is_told_what_a_client_over_tcp_is() {

@@ -30,6 +30,23 @@ use tempfile::TempDir;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What comes of this, which must come before the deadline.
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, what).await.unwrap()
+}
+
+/// Waits for the threads, on one that is left behind if they do not end.
+fn join(workers: Workers) {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        workers.join();
+        ended.send(()).unwrap_or_default();
+    });
+    let end = end.recv_timeout(DEADLINE);
+    // A test that has failed already is not to fail while it unwinds.
+    assert!(end.is_ok() || std::thread::panicking(), "the workers do not end");
+}
+
 const SETTINGS: &str = "
 [[geodns.map]]
 list = 2
@@ -194,7 +211,7 @@ impl Stage {
 
     /// Waits for the end.
     pub(crate) fn join(&mut self) {
-        self.workers.take().unwrap().join();
+        join(self.workers.take().unwrap());
     }
 }
 
@@ -203,7 +220,7 @@ impl Drop for Stage {
         if let Some(workers) = self.workers.take() {
             self.shared.start_draining();
             self.shared.drain().stop();
-            workers.join();
+            join(workers);
         }
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use crate::{
     clients::{Https, ask_quic, ask_tcp, exchange_quic, framed, next, next_tls, quic, tcp, tls},
     query::{Query, gist},
-    stage::Stage,
+    stage::{Stage, in_time},
 };
 
 fn numbered(count: u16) -> Vec<Vec<u8>> {
@@ -184,7 +184,7 @@ async fn quic_ends_a_connection_that_breaks_the_protocol() {
         let connection = quic(&stage).await;
         ask_quic(&connection, &good).await;
         assert_eq!(exchange_quic(&connection, &bytes).await, None, "{row}");
-        match connection.closed().await {
+        match in_time(connection.closed()).await {
             quinn::ConnectionError::ApplicationClosed(close) => {
                 assert_eq!(close.error_code, quinn::VarInt::from_u32(2), "{row}");
             }
@@ -210,7 +210,7 @@ async fn quic_streams_do_not_wait_for_each_other() {
     }
     slow.write_all(&framed(&good)[5..]).await.unwrap();
     slow.finish().unwrap();
-    let answer = slow_answer.read_to_end(1000).await.unwrap();
+    let answer = in_time(slow_answer.read_to_end(1000)).await.unwrap();
     assert_eq!(gist(&answer[2..]), (0, 1));
 }
 

@@ -8,6 +8,7 @@
 //! client alone.
 //! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
 
+pub mod bucket;
 pub mod geodns;
 pub mod http;
 pub mod nginx;
@@ -36,14 +37,26 @@ const LOOK: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// When [`PATIENCE`] ran out; `what` says what was waited for.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Tested<Option<T>>) -> Tested<T> {
-    let until = Instant::now() + PATIENCE;
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Tested<Option<T>>) -> Tested<T> {
+    wait_within(PATIENCE, what, look)
+}
+
+/// The same for what may take so long.
+///
+/// # Errors
+/// When that time ran out; `what` says what was waited for.
+pub fn wait_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Tested<Option<T>>,
+) -> Tested<T> {
+    let until = Instant::now() + limit;
     loop {
         if let Some(seen) = look()? {
             return Ok(seen);
         }
         if Instant::now() >= until {
-            return Err(format!("waited {PATIENCE:?} in vain: {what}").into());
+            return Err(format!("waited {limit:?} in vain: {what}").into());
         }
         pause();
     }

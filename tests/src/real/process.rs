@@ -154,6 +154,26 @@ impl Process {
         Ok(status)
     }
 
+    /// How many threads it has.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn threads(&self) -> Tested<usize> {
+        self.entries("task")
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn descriptors(&self) -> Tested<usize> {
+        self.entries("fd")
+    }
+
+    fn entries(&self, folder: &str) -> Tested<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/{folder}", self.id()))?.count())
+    }
+
     /// Its resident memory in bytes, as the kernel counts it.
     ///
     /// # Errors

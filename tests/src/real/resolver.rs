@@ -6,7 +6,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -77,15 +77,24 @@ impl Resolver {
              control-interface: \"{place}/control\"\n control-use-cert: no\n"
         );
         fs::write(&file, text)?;
-        let mut command = Command::new(program::tool("unbound")?);
-        let process = Process::start(command.args(["-d", "-p", "-c"]).arg(&file))?;
-        let started = process.stderr_line(|line| {
-            let taken = line.contains("Address already in use");
-            (taken || line.contains("start of service")).then_some(!taken)
-        })?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(started.then_some(Self { address, process, file, _folder: folder }))
+        let started = unbound(&file)?;
+        Ok(started.map(|process| Self { address, process, file, _folder: folder }))
     }
+}
+
+/// unbound with these settings, once it serves; nothing if its port is taken.
+///
+/// # Errors
+/// It is not installed, or ended before it said either.
+pub fn unbound(settings: &Path) -> Tested<Option<Process>> {
+    let mut command = Command::new(program::tool("unbound")?);
+    let process = Process::start(command.args(["-d", "-p", "-c"]).arg(settings))?;
+    let started = process.stderr_line(|line| {
+        let taken = line.contains("Address already in use");
+        (taken || line.contains("start of service")).then_some(!taken)
+    })?;
+    Ok(started.then_some(process))
 }
 
 /// A port that is free over TCP and UDP: unbound cannot be told to take any.

@@ -320,7 +320,7 @@ fn what_is_stored_stands_in_for_want_of_memory() {
         let answer = stage.get("/may").await;
         assert_eq!(answer.status(), 200);
         let said = answer.field("cache-status").unwrap();
-        assert_eq!(said, "edge; hit; ttl=-1; detail=stale-on-failure");
+        assert_eq!(said, "edge; hit; ttl=-1; detail=memory");
         assert_eq!(hall.limits.counts().get("memory").copied(), Some(0));
         assert_eq!(stage.get("/must").await.status(), 503);
         assert_eq!(stage.get("/new").await.status(), 503);

@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -24,6 +24,7 @@ use edge_core::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame};
+use nearcast_tests::world::rest;
 use origin_mock::script::Script;
 use tokio::sync::mpsc;
 
@@ -140,6 +141,24 @@ fn nobody_has_the_last_octet_before_it_is_stored() {
         let rest = poll_fn(|cx| reader.poll_next(cx)).await;
         assert_eq!(rest.unwrap().unwrap(), "llo");
         assert!(tier.lookup(key.as_bytes()).is_some());
+    });
+}
+
+#[test]
+fn what_finds_no_place_in_the_index_is_counted() {
+    run(async {
+        let world = stage(vec![Script::new()], "");
+        let key = CacheKey::from(b"http/1/www.example/a".as_slice());
+        let (_filling, content) = filling(&world, &key, 5).await;
+        content.send(b"hello").unwrap();
+        rest().await;
+        let room = &world.world.edge.hall().room;
+        let _all = room.budget.reserve(room.budget.limit() - room.budget.used()).unwrap();
+        drop(content);
+        rest().await;
+        assert!(room.tier.lookup(key.as_bytes()).is_none());
+        assert_eq!(room.counts.unstored_for_memory.load(Ordering::Relaxed), 1);
+        assert_eq!(room.counts.stored.load(Ordering::Relaxed), 0);
     });
 }
 

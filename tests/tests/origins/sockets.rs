@@ -1,6 +1,6 @@
 //! Over loopback: TLS to origins, and which addresses may be reached at all.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use edge_core::settings::EdgeSettings;
 use nearcast_tests::{
@@ -9,50 +9,18 @@ use nearcast_tests::{
 };
 use origin_mock::script::{Script, Step};
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::stage::origin;
+use super::{
+    authority::{Authority, run},
+    stage::origin,
+};
 
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
-}
-
-/// A certificate authority and what it has signed.
-struct Authority {
-    file: NamedTempFile,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let mut file = NamedTempFile::new().unwrap();
-        file.write_all(params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
-        Self { file, issuer: Issuer::new(params, key) }
-    }
-
-    fn acceptor(&self, name: &str) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
+/// A server of that name, with a certificate of `authority`.
+fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::new(authority.server(name, None, &[])))
 }
 
 /// What an origin behind TLS saw.
@@ -94,7 +62,7 @@ async fn get(settings: &EdgeSettings, own: Vec<SocketAddr>, origin: &str) -> Ans
 fn an_https_origin_is_asked_by_name_and_trusted_by_the_given_authority() {
     run(async {
         let authority = Authority::new();
-        let server = secure(authority.acceptor("shop.example")).await;
+        let server = secure(acceptor(&authority, "shop.example")).await;
         let ca = authority.file.path().display();
         let settings = format!(
             "servers = [\"https://127.0.0.1:{}\"]\nca = \"{ca}\"\nsni = \"shop.example\"\nhost = \"own.example\"",
@@ -114,7 +82,7 @@ fn an_https_origin_is_asked_by_name_and_trusted_by_the_given_authority() {
 fn the_servers_own_name_is_asked_for_without_a_setting() {
     run(async {
         let authority = Authority::new();
-        let server = secure(authority.acceptor("localhost")).await;
+        let server = secure(acceptor(&authority, "localhost")).await;
         let settings = format!(
             "servers = [\"https://localhost:{}\"]\nca = \"{}\"",
             server.address.port(),
@@ -130,8 +98,8 @@ fn a_certificate_of_another_name_or_authority_is_502() {
     run(async {
         let (trusted, stranger) = (Authority::new(), Authority::new());
         let rows = [
-            ("another name", trusted.acceptor("other.example")),
-            ("another authority", stranger.acceptor("shop.example")),
+            ("another name", acceptor(&trusted, "other.example")),
+            ("another authority", acceptor(&stranger, "shop.example")),
         ];
         for (what, acceptor) in rows {
             let server = secure(acceptor).await;
@@ -144,6 +112,45 @@ fn a_certificate_of_another_name_or_authority_is_502() {
             assert_eq!(answer.status(), 502, "{what}");
             assert_eq!(server.origin.recorder().stats().requests, 0, "{what}");
         }
+    });
+}
+
+#[test]
+fn a_replaced_file_of_authorities_is_taken_at_a_reload() {
+    run(async {
+        let (trusted, stranger) = (Authority::new(), Authority::new());
+        let server = secure(acceptor(&trusted, "shop.example")).await;
+        let file = NamedTempFile::new().unwrap();
+        let holds = |of: &Authority| fs::copy(of.file.path(), file.path()).unwrap();
+        let text = format!(
+            "name = \"www\"\nhosts = [\"*\"]\n[origin]\nservers = [\"https://127.0.0.1:{}\"]\n\
+             ca = \"{}\"\nsni = \"shop.example\"\nretry_percent = 0\n",
+            server.address.port(),
+            file.path().display()
+        );
+        holds(&stranger);
+        let sites = [site(&text).unwrap()];
+        let world = World::over_sockets(&permitting(), &sites, Vec::new()).unwrap();
+        let status = async |target: &str| {
+            Caller::on(world.connect()).ask("GET", "www.example", target, "").await.status()
+        };
+        assert_eq!(status("/1").await, 502);
+        holds(&trusted);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/2").await, 200);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/3").await, 200);
+        let opened = || server.sni.lock().len();
+        assert_eq!(opened(), 1, "the same authorities leave the connections alone");
+        // No kept connection outlives the authority that vouched for its server.
+        holds(&stranger);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/4").await, 502);
+        fs::remove_file(file.path()).unwrap();
+        assert!(world.edge.reload(&permitting(), &sites).is_err());
+        holds(&trusted);
+        world.edge.reload(&permitting(), &sites).unwrap();
+        assert_eq!(status("/5").await, 200);
     });
 }
 

@@ -4,14 +4,13 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    process::Command,
 };
 
 use nearcast_tests::real::{
     Tested,
     geodns::{GeoDns, dig},
     process::Process,
-    program, wait_for,
+    resolver, wait_for,
 };
 use tempfile::TempDir;
 
@@ -104,14 +103,9 @@ impl Unbound {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("unbound.conf");
         fs::write(&file, settings(&folder.path().display().to_string(), port, authority))?;
-        let mut command = Command::new(program::tool("unbound")?);
-        let process = Process::start(command.args(["-d", "-p", "-c"]).arg(&file))?;
-        let started = process.stderr_line(|line| {
-            let taken = line.contains("Address already in use");
-            (taken || line.contains("start of service")).then_some(!taken)
-        })?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Ok(started.then_some(Self { address, _process: process, _folder: folder }))
+        let started = resolver::unbound(&file)?;
+        Ok(started.map(|process| Self { address, _process: process, _folder: folder }))
     }
 
     /// What a client with this address is answered.

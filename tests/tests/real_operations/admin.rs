@@ -83,3 +83,24 @@ fn metrics_tell_requests_by_site_and_outcome_origins_store_and_limits() {
     families.dedup();
     assert_eq!(families.len(), count, "a family stands there once");
 }
+
+/// What is on the page of a node with both roles, and so of any.
+#[test]
+fn the_manual_names_every_metric() {
+    let origin = Origin::answering(OK).unwrap();
+    let geodns = "[geodns]\nlisten = [\"127.0.0.1:0\"]\n\
+                  zone = [{ name = \"cdn.test\", servers = [\"ns.invalid\"] }]\n\
+                  [[pop]]\nname = \"a\"\naddresses = [\"127.0.0.1\"]\n";
+    let node = Node::start_with(&(NodeFile::pulling(origin.address).text() + geodns)).unwrap();
+    let page = node.metrics().unwrap().0;
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let names: Vec<String> = families
+        .map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.into() })
+        .collect();
+    assert!(names.len() > 40, "{names:?}");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let missing: Vec<&String> =
+        names.iter().filter(|name| !manual.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/operate.md does not name {missing:?}");
+}

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command, sync::Arc};
 
 use nearcast_tests::real::{
+    Tested,
     node::NodeFile,
     process::{Process, Signal},
     program, wait_for,
@@ -11,15 +12,15 @@ use nearcast_tests::real::{
 use super::drain::gated;
 
 /// A node with few descriptors, and what it needs.
-fn limited(path: &Path, file: &NodeFile) -> Process {
-    fs::write(path, file.text()).unwrap();
+fn limited(path: &Path, file: &NodeFile) -> Tested<Process> {
+    fs::write(path, file.text())?;
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "ulimit -S -n 300 && ulimit -H -n 900 && exec \"$0\" run --config \"$1\""])
-        .arg(program::nearcast().unwrap())
+        .arg(program::nearcast()?)
         .arg(path)
         .env("NEARCAST_WORKERS", "1");
-    Process::start(&mut shell).unwrap()
+    Process::start(&mut shell)
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn a_reload_that_asks_for_more_than_there_are_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("node.toml");
     let file = NodeFile::pulling(origin.address).limit("connections_per_address_max = 50");
-    let mut process = limited(&path, &file.clone().limit("connections_max = 60"));
+    let mut process = limited(&path, &file.clone().limit("connections_max = 60")).unwrap();
     let told =
         |words: &'static str| move |line: &str| line.contains(words).then(|| line.to_owned());
     process.stderr_line(told("the edge answers")).unwrap();
@@ -58,7 +59,7 @@ fn a_node_takes_all_descriptors_that_it_may_and_warns_of_too_few() {
     let origin = gated(&Arc::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("node.toml");
-    let mut process = limited(&path, &NodeFile::pulling(origin.address));
+    let mut process = limited(&path, &NodeFile::pulling(origin.address)).unwrap();
     let told =
         |words: &'static str| move |line: &str| line.contains(words).then(|| line.to_owned());
     let warning = process.stderr_line(told("fewer file descriptors")).unwrap();

@@ -80,6 +80,54 @@ fn keys_stop_and_start_the_edges_and_ctrl_c_leaves_the_terminal_as_it_was() {
     assert_eq!(said.first(), said.last(), "the terminal is not as it was");
 }
 
+/// What a shell with job control does: Ctrl-Z, `fg`, Ctrl-Z, `bg`, `fg`. It says how the terminal is
+/// set whenever it has it back, and goes on at a line.
+const JOBS: &str = r#"set -m; stty -g; "$@"; echo "first $?"; stty -g; read -r line; fg >/dev/null
+    echo "second $?"; stty -g; bg >/dev/null; read -r line; stty -g; echo "said $line"
+    fg >/dev/null; echo "ended $?"; stty -g"#;
+
+#[test]
+fn after_ctrl_z_the_shell_has_its_terminal_and_after_fg_the_keys_work() {
+    let data = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open().unwrap();
+    let mut shell = terminal.start(JOBS, &up(&data).unwrap()).unwrap();
+    let facts = facts(&shell, &data).unwrap();
+    let [first, second, third] = edges(&facts)[..] else { panic!("not three edges: {facts}") };
+    let said = |words: &'static str| {
+        shell.stdout_line(move |line| line.starts_with(words).then_some(())).unwrap();
+    };
+    let by_key = |terminal: &Terminal| {
+        wait_for("a terminal that gives keys", || Ok((!terminal.gives_lines()?).then_some(())))
+    };
+    by_key(&terminal).unwrap();
+
+    terminal.keys("\x1a").unwrap();
+    said("first ");
+    assert!(terminal.gives_lines().unwrap(), "the shell shows nothing of what is typed");
+    terminal.keys("go on\n").unwrap();
+    by_key(&terminal).unwrap();
+    terminal.keys("1").unwrap();
+    until(first, false).unwrap();
+
+    terminal.keys("\x1a").unwrap();
+    said("second ");
+    // In the background it serves on, and what is typed is the shell's.
+    until(second, true).unwrap();
+    terminal.keys("2\n").unwrap();
+    said("said 2");
+    by_key(&terminal).unwrap();
+    assert!(answers(second));
+    terminal.keys("3").unwrap();
+    until(third, false).unwrap();
+
+    terminal.keys("\x03").unwrap();
+    shell.ended().unwrap();
+    let said = shell.stdout();
+    assert_eq!(said[said.len() - 2], "ended 0", "{said:?}");
+    let as_found = said.iter().filter(|line| **line == said[0]).count();
+    assert_eq!(as_found, 5, "the terminal is not as it was: {said:?}");
+}
+
 /// POSIX.1 *Terminal Access Control*: whoever reads from a terminal, or sets it, in the background
 /// is stopped by it.
 #[test]

@@ -91,6 +91,8 @@ fn check_refuses_what_run_would_refuse() {
 
 #[test]
 fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
+    const URL: &str = "not an origin URL; allowed: http://host[:port] or https://host[:port], \
+        or http+srv://name or https+srv://name";
     let rows: [(&[&str], i32, &str); 9] = [
         (&["check", "not-there.toml"], 1, "not-there.toml"),
         (&["run", "--config", "not-there.toml"], 1, "not-there.toml"),
@@ -116,9 +118,9 @@ fn a_missing_file_is_a_refusal_and_a_wrong_command_line_is_usage() {
         assert!(said.to_lowercase().contains(&word.to_lowercase()), "{arguments:?}: {said}");
     }
     for (origin, fault) in [
-        ("ftp://a.test", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
-        ("a.test", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
-        ("http://", "not an origin URL; allowed: http://host[:port] or https://host[:port]"),
+        ("ftp://a.test", URL),
+        ("a.test", URL),
+        ("http://", URL),
         (
             "http://169.254.1.1",
             "a loopback or link-local address without permission; \

@@ -20,6 +20,7 @@ use nearcast_tests::real::{
     process::Signal,
     wait_for,
 };
+use serde_json::Value;
 
 /// Clients that ask at once.
 const CLIENTS: usize = 4;
@@ -84,6 +85,14 @@ impl World {
         })
     }
 
+    /// What `/v1/origins` says of a server.
+    fn told(&self, index: usize) -> Tested<Value> {
+        let all: Vec<Value> = serde_json::from_str(&self.node.ask_admin("/v1/origins")?.text())?;
+        let server = self.servers.get(index).ok_or("no such server")?.address.to_string();
+        let one = all.into_iter().find(|one| one["server"] == server.as_str());
+        one.ok_or_else(|| format!("nothing is told of {server}").into())
+    }
+
     fn requests(&self, index: usize) -> Tested<f64> {
         self.of("nearcast_edge_origin_requests_total", index)
     }
@@ -121,7 +130,7 @@ impl World {
             });
             ends.store(true, Ordering::Release);
             for client in clients {
-                client.join().map_err(|_| "a client panicked")??;
+                client.join().map_err(|_panicked| "a client panicked")??;
             }
             acted
         })
@@ -134,9 +143,15 @@ fn no_client_notices_a_server_that_is_killed_and_comes_back() -> Tested {
     world.under_load(|world| {
         world.server(0)?.kill()?;
         world.wait_until(0, false)?;
+        let told = world.told(0)?;
+        assert!(matches!(told["state"].as_str(), Some("down" | "ejected")), "{told}");
+        assert!(told["why"].as_str().is_some_and(|why| !why.is_empty()), "{told}");
         world.server(0)?.restart()?;
         world.wait_until(0, true)
     })?;
+    let told = world.told(0)?;
+    assert_eq!((told["state"].as_str(), told["why"].as_str()), (Some("up"), None), "{told}");
+    assert_eq!(told["group"], "fra");
     assert!(world.requests(2)? < 1.0, "half of the first group was enough");
     world.node.logged(&["an origin server is asked again"])?;
     Ok(())

@@ -188,8 +188,10 @@ fn allowance(visit: &Visit, class: &Class, said: &Said) -> Duration {
     let max_stale =
         if visit.wish.fields.contains("max-stale") { seconds(20) } else { Duration::ZERO };
     let may_stale = class.failing > 0 || class.refreshing > 0;
+    // What stands in for want of memory is as stale as what does for an origin that fails.
+    let stands_in = said.hit && said.detail.as_deref() == Some("memory");
     match said.detail.as_deref() {
-        Some("stale-on-failure") => {
+        detail if stands_in || detail == Some("stale-on-failure") => {
             fresh + seconds(class.failing.max(STALE_ON_FAILURE.min(class.failing)))
         }
         // Who waited for another's forward gets only what might be reused for it.

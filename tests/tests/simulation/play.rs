@@ -2,7 +2,7 @@
 //!
 //! In: a seed. Out: what the play met, or the invariant that broke.
 //! Always holds: invariants are checked after every step; at the end nothing is left of
-//! connections, tasks and bytes.
+//! connections, tasks and bytes, and the counters have counted each request once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +20,7 @@ use tokio::time::{Instant, advance};
 use super::{
     clients::{self, HOSTS, Visit},
     judge::{self, Floors},
+    ledger::Ledger,
 };
 
 const STEPS: u64 = 45;
@@ -114,6 +115,7 @@ struct Play {
     sent: u64,
     judged: u64,
     floors: Floors,
+    ledger: Ledger,
     settings: EdgeSettings,
     sites: Vec<SiteSettings>,
     roomy: bool,
@@ -171,6 +173,7 @@ impl Play {
             sent: 0,
             judged: 0,
             floors: Floors::default(),
+            ledger: Ledger::default(),
             settings,
             sites,
             roomy,
@@ -292,6 +295,7 @@ impl Play {
         for visit in &visits {
             self.judged += 1;
             self.story.count(visit);
+            self.ledger.note(visit);
             let judged = judge::judge(visit, &self.library, &self.floors);
             judged.map_err(|why| format!("{why}\n    {}", judge::tell(visit)))?;
         }
@@ -333,6 +337,7 @@ impl Play {
                 "left: {serving} clients, {open} origin connections, {fillings} fillings"
             ));
         }
+        self.ledger.balance(&self.world.edge)?;
         let budget = Arc::clone(&self.world.edge.hall().room.budget);
         self.story.refused_for_memory += budget.refused();
         let (story, tasks) = (self.story, self.tasks);

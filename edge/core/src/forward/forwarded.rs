@@ -58,16 +58,39 @@ pub(super) fn last_proto(value: &[u8]) -> Option<&[u8]> {
                 after
             }
             Some(_) => {
-                let after = pair(rest)?;
-                let read = rest.get(..rest.len().saturating_sub(after.len()))?;
-                let (name, value) = read.split_at(read.iter().position(|octet| *octet == b'=')?);
-                if name.eq_ignore_ascii_case(b"proto") {
-                    proto = value.get(1..).map(unquoted);
-                }
+                let (said, after) = proto_of_pair(rest)?;
+                proto = said.or(proto);
                 after
             }
         };
     }
+}
+
+/// Whether no element of a list says another `proto` than `scheme`; what cannot be read may.
+pub(super) fn is_all_of(value: &[u8], scheme: &[u8]) -> bool {
+    let mut rest = value;
+    loop {
+        rest = rest.trim_ascii_start();
+        rest = match rest.split_first() {
+            None => return true,
+            Some((b',' | b';', after)) => after,
+            Some(_) => match proto_of_pair(rest) {
+                Some((said, after)) if said.is_none_or(|it| it.eq_ignore_ascii_case(scheme)) => {
+                    after
+                }
+                Some(_) | None => return false,
+            },
+        };
+    }
+}
+
+/// The value of the pair that `rest` begins with, if its name is `proto`, and what comes after it.
+fn proto_of_pair(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let after = pair(rest)?;
+    let read = rest.get(..rest.len().saturating_sub(after.len()))?;
+    let (name, value) = read.split_at(read.iter().position(|octet| *octet == b'=')?);
+    let is_proto = name.eq_ignore_ascii_case(b"proto");
+    Some((if is_proto { value.get(1..).map(unquoted) } else { None }, after))
 }
 
 /// A scheme needs no quoted pair, so only the quotes go.

@@ -347,6 +347,42 @@ fn the_scheme_is_the_nearest_senders_word() {
 }
 
 #[test]
+fn what_contradicts_the_scheme_of_a_trusted_peer_goes_no_further() {
+    const PROTO: (&str, &str) = ("x-forwarded-proto", "http");
+    const PORT: &str = "x-forwarded-port";
+    let forwarded = |value| [PROTO, ("forwarded", value)];
+    let rows = [
+        ("the same scheme", forwarded("for=10.0.0.1;proto=http"), true),
+        ("in capitals and quotes", forwarded("for=10.0.0.1;Proto=\"HTTP\""), true),
+        ("no scheme", forwarded("for=10.0.0.1;host=other.example"), true),
+        ("its word in another value", forwarded("for=\"proto=https\""), true),
+        ("another scheme", forwarded("for=10.0.0.1;proto=https"), false),
+        ("in capitals and quotes", forwarded("PROTO=\"httpS\""), false),
+        ("in the first of several", forwarded("proto=https, proto=http"), false),
+        ("in the last of several", forwarded("proto=http, for=10.0.0.1 ; proto=https"), false),
+        ("with a quoted pair", forwarded("proto=\"http\\s\""), false),
+        ("no second word", [("x-other", ""), ("forwarded", "proto=https, proto=http")], true),
+        ("a port of its own", [PROTO, (PORT, "8443")], true),
+        ("the scheme's port", [PROTO, (PORT, "80")], true),
+        ("the other scheme's port", [PROTO, (PORT, "443")], false),
+        ("beside another", [PROTO, (PORT, "80, 443")], false),
+    ];
+    for (name, claims, stays) in rows {
+        let claims = map(&claims);
+        let peer = Peer { trusted: true, scheme: claimed_scheme(&claims), ..peer("192.0.2.1") };
+        assert_eq!(peer.scheme, Scheme::Http, "{name}");
+        let fields = request_fields(&claims, &peer, "edge", "edge");
+        let said = claims.get_all(FORWARDED).iter().chain(claims.get_all(PORT));
+        let mut said = said.map(|value| value.to_str().unwrap());
+        let passed = |value| lines(&fields).iter().any(|line| line.contains(value));
+        assert_eq!(said.any(passed), stays, "{name}");
+    }
+    let claims = map(&[("x-forwarded-proto", "https"), (PORT, "80")]);
+    let peer = Peer { trusted: true, scheme: Scheme::Https, ..peer("192.0.2.1") };
+    assert!(!request_fields(&claims, &peer, "edge", "edge").contains_key(PORT));
+}
+
+#[test]
 fn forwarded_list_is_extended_only_when_it_is_one() {
     let rows: &[(&str, &str, bool)] = &[
         ("RFC 7239 §4 example", "for=\"_gazonk\"", true),

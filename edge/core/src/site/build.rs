@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use humantime_serde::re::humantime;
 
 use super::{
-    CheckPlan, Host, HostChoice, HostPattern, OriginPlan, PathPattern, Policy, Problem, Rule,
-    ServerAddress, Site, SiteId, origin, path,
+    BucketPlan, CheckPlan, Host, HostChoice, HostPattern, Identity, OriginPlan, PathPattern,
+    Policy, Problem, Rule, ServerAddress, Site, SiteId, origin, path,
 };
 use crate::{
     forward::is_of_peer,
@@ -52,7 +52,7 @@ impl Site {
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
-        Ok(Self {
+        let mut site = Self {
             id,
             name: settings.name.as_str().into(),
             hosts,
@@ -64,7 +64,19 @@ impl Site {
                 ..Policy::default()
             },
             fallback: Policy { targeted_fields: targeted, ..Policy::default() },
-        })
+        };
+        if site.origin.bucket.is_some() {
+            site.leave_out_queries();
+        }
+        Ok(site)
+    }
+
+    /// No query reaches the origin, and so none tells responses apart.
+    fn leave_out_queries(&mut self) {
+        let rules = self.rules.iter_mut().map(|rule| &mut rule.policy);
+        for policy in rules.chain([&mut self.ambiguous, &mut self.fallback]) {
+            policy.query = QueryPlan { keep: Parameters::None, sort: false };
+        }
     }
 
     /// The policy of a path: that of the first rule whose pattern matches.
@@ -148,6 +160,9 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         host: host_choice(&settings.host, faults),
         sni: settings.sni.clone(),
         ca: settings.ca.clone(),
+        identity: identity(settings, faults),
+        protocol: settings.protocol,
+        proxy_protocol: settings.proxy_protocol,
         connections_max: settings.connections_max,
         queue_max: settings.queue_max,
         queue_timeout: settings.queue_timeout,
@@ -164,7 +179,21 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         concurrency: settings.concurrency,
         hedge_after: settings.hedge_after,
         check: settings.check.as_ref().map(|check| Arc::new(CheckPlan::build(check, faults))),
+        bucket: settings.bucket.as_ref().map(|bucket| BucketPlan::build(bucket, faults)),
     }
+}
+
+/// A certificate with its key.
+fn identity(settings: &OriginSettings, faults: &mut Faults) -> Option<Identity> {
+    let missing = match (settings.certificate.clone(), settings.key.clone()) {
+        (Some(certificate), Some(key)) => return Some(Identity { certificate, key }),
+        (None, None) => return None,
+        (Some(_), None) => "key",
+        (None, Some(_)) => "certificate",
+    };
+    let message = "missing, and one is of no use without the other".to_owned();
+    faults.0.push(Problem { at: format!("origin.{missing}"), message });
+    None
 }
 
 fn host_choice(text: &str, faults: &mut Faults) -> HostChoice {

@@ -6,12 +6,14 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
 use super::{
-    Host, HostChoice, HostPattern, PathPattern, Policy, Problem, ServerAddress, Site, SiteId,
-    SiteTable, path,
+    Host, HostChoice, HostPattern, Identity, PathPattern, Policy, Problem, ServerAddress, Site,
+    SiteId, SiteTable, path,
 };
 use crate::{
     key::{NamePattern, Parameters, QueryPlan},
-    settings::{EdgeSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings},
+    settings::{
+        EdgeSettings, OriginProtocol, QueryMode, QuerySettings, RuleSettings, SiteSettings,
+    },
 };
 
 const HOSTS: &[(&str, Option<&str>)] = &[
@@ -160,6 +162,10 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
             host: text("host"),
             sni: Some(text("sni")).filter(|sni| !sni.is_empty()),
             ca: Some("ca.pem".into()),
+            certificate: Some("edge.pem".into()),
+            key: Some("edge.key".into()),
+            protocol: OriginProtocol::Http1,
+            proxy_protocol: true,
             connections_max: 1,
             queue_max: 2,
             queue_timeout: Duration::from_secs(3),
@@ -185,6 +191,7 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
             concurrency: crate::settings::ConcurrencyWord::Fixed,
             hedge_after: None,
             check: None,
+            bucket: None,
         },
         rules: Vec::new(),
     }
@@ -226,6 +233,9 @@ fn a_site_is_built_from_its_settings() {
     assert_eq!(origin.host, HostChoice::Server);
     assert_eq!(origin.sni.as_deref(), Some("c.example"));
     assert_eq!(origin.ca.as_deref().and_then(|path| path.to_str()), Some("ca.pem"));
+    let identity = Identity { certificate: "edge.pem".into(), key: "edge.key".into() };
+    assert_eq!((&origin.identity, origin.protocol), (&Some(identity), OriginProtocol::Http1));
+    assert!(origin.proxy_protocol);
     let counts =
         [origin.connections_max, origin.queue_max, origin.ejection.failures, origin.retry_percent];
     assert_eq!(counts, [1, 2, 8, 10]);

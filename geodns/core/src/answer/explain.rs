@@ -28,7 +28,7 @@ use crate::{
         name::{Folded, Name},
         response::{Owner, STREAM_BYTES_MAX},
     },
-    zone::End,
+    zone::{End, Zone},
 };
 
 /// A question, from a client.
@@ -88,6 +88,8 @@ pub enum Standing {
     Records,
     /// The name, without such records.
     NoData,
+    /// A route, of whose own map no PoP has such an address.
+    RouteWithoutAddress,
     /// No such name.
     NxDomain,
     /// A delegation.
@@ -241,12 +243,27 @@ pub fn explain(
         rtype: inquiry.rtype.to_string(),
         client: inquiry.client,
         zone: zone.map(|zone| InZone { name: zone.apex().to_string(), serial: zone.serial() }),
-        found: end.map_or(Standing::NotOurs, standing),
+        found: match (zone, end) {
+            (Some(zone), Some(End::NoData)) if lacks_address(zone, &name, inquiry.rtype) => {
+                Standing::RouteWithoutAddress
+            }
+            (_, end) => end.map_or(Standing::NotOurs, standing),
+        },
         route,
         rcode: response.rcode,
         answer: response.answer,
         authority: response.authority,
     }
+}
+
+/// Whether a route answers at a name with addresses of the other kind only.
+fn lacks_address(zone: &Zone, name: &Folded, rtype: RecordType) -> bool {
+    let other = match rtype {
+        RecordType::A => RecordType::AAAA,
+        RecordType::AAAA => RecordType::A,
+        _ => return false,
+    };
+    matches!(zone.lookup(name, other).end, End::Route { .. })
 }
 
 fn standing(end: End<'_>) -> Standing {

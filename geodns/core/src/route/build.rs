@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    MapId, Route, RouteId, Routes,
+    MapId, Reach, Route, RouteId, Routes,
     filter::{Filter, FilterName},
     first::First,
     load::Shedding,
@@ -65,6 +65,7 @@ impl Routes {
                 sites: route.sites,
                 map,
                 addresses_max: usize::try_from(route.addresses_max).unwrap_or(1).max(1),
+                reach: reach(route),
                 filters,
                 by_name,
                 ways,
@@ -188,6 +189,21 @@ fn ways(
         next = settings.get(*index).and_then(|route| route.fallback.as_deref());
     }
     ways
+}
+
+/// Where PoPs that are down would be found again: what chooses by anything but the list's order finds
+/// them wherever they stand, unless `nearest` has left one band before.
+fn reach(route: &RouteSettings) -> Reach {
+    let place = |wanted: fn(&FilterName) -> bool| route.policy.iter().position(wanted);
+    let chooses = place(|name| {
+        matches!(name, FilterName::Priority | FilterName::Weight | FilterName::Sticky)
+    });
+    let nearest = place(|name| *name == FilterName::Nearest).filter(|_| route.nearest.keep <= 1);
+    match (chooses, nearest) {
+        (None, _) => Reach::Before,
+        (Some(chooses), Some(nearest)) if nearest < chooses => Reach::Bands,
+        (Some(_), _) => Reach::All,
+    }
 }
 
 /// Whether the policy holds on to names.

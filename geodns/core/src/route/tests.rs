@@ -536,6 +536,40 @@ fn an_answer_is_cached_no_longer_than_any_pop_it_depends_on_allows() {
 }
 
 #[test]
+fn who_will_take_the_client_back_bounds_the_ttl_wherever_it_stands() {
+    use FilterName::{First, Nearest, Priority, Sticky, Up, Weight};
+    let kept =
+        |keep| RouteSettings { nearest: nearest::NearestSettings { keep }, ..route(&STANDARD) };
+    // `b` answers; `c`, which is drained or down, has so long until that may change.
+    let rows: [(&str, &str, RouteSettings, u32); 9] = [
+        ("priority", "bc", route(&[Up, Priority, First]), 8),
+        ("weight", "bc", route(&[Up, Weight, First]), 8),
+        ("sticky", "bc", route(&[Up, Sticky, First]), 8),
+        ("none of them: the first answers", "bc", route(&[Up, First]), 60),
+        ("farther than the nearest", "bc", route(&STANDARD), 60),
+        ("as near as the nearest", "(bc)", route(&STANDARD), 8),
+        ("as near, but the first of them answers", "(bc)", route(&[Up, Nearest, First]), 60),
+        ("more than the nearest are kept", "bc", kept(2), 8),
+        ("priority before nearest", "bc", route(&[Up, Priority, Nearest, First]), 8),
+    ];
+    for (name, list, settings, ttl) in rows {
+        let mut world = World::new(&[(&format!("{list}|bcd"), 0)], &[settings]);
+        (world.pop("b").priority, world.pop("d").ttl_max) = (1, 3);
+        for is_drained in [true, false] {
+            world.pop("c").ttl_max = 8;
+            if is_drained {
+                world.pop("c").drained = true;
+            } else {
+                world.pop("c").drained = false;
+                world.down("c");
+            }
+            let (choice, pops) = world.ask(&ASK);
+            assert_eq!((pops, choice.ttl), (vec!["b"], ttl), "{name}, {is_drained}");
+        }
+    }
+}
+
+#[test]
 fn every_step_is_told_with_its_reasons() {
     let mut world = World::new(&[("(ab)c|abcd", 0)], &[route(&STANDARD)]);
     world.down("a");

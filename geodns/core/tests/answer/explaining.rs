@@ -6,7 +6,7 @@ use geodns_core::{
     wire::kind::RecordType,
 };
 
-use super::stage::{Stage, name, q};
+use super::stage::{Draft, Stage, name, q};
 
 fn told(stage: &Stage, qname: &str, rtype: &str, client: &str) -> Explanation {
     let inquiry = Inquiry {
@@ -105,6 +105,49 @@ fn what_no_route_answers_is_told_too() {
     for (qname, rtype, expected) in rows {
         let text = told(&stage, qname, rtype, "192.0.2.200").to_string();
         assert!(text.contains(expected), "{qname}: {text}");
+    }
+}
+
+#[test]
+fn a_kind_of_address_that_only_a_fallback_has_is_told() {
+    let settings = "
+[[geodns.map]]
+name = 'own'
+pops = ['iad']
+[[geodns.map]]
+name = 'all'
+[[geodns.route]]
+names = ['www']
+map = 'own'
+fallback = 'all'
+[[geodns.route]]
+name = 'all'
+map = 'all'
+[[pop]]
+name = 'iad'
+addresses = ['192.0.2.11']
+[[pop]]
+name = 'fra'
+addresses = ['192.0.2.1', '2001:db8::1']
+";
+    let mut stage = Draft { settings, sites: Vec::new(), ..Draft::default() }.build().unwrap();
+    for down in [&[][..], &["iad"]] {
+        stage.down(down);
+        for qname in ["www.cdn.test.", "alias.cdn.test."] {
+            let text = told(&stage, qname, "AAAA", "192.0.2.200").to_string();
+            assert!(
+                text.contains("\nfound: a route, but no PoP of its own map has such"),
+                "{text}"
+            );
+            assert!(text.contains("answer: NOERROR"), "{text}");
+        }
+        let address = if down.is_empty() { "IN A 192.0.2.11" } else { "IN A 192.0.2.1" };
+        let text = told(&stage, "www.cdn.test.", "A", "192.0.2.200").to_string();
+        assert!(text.ends_with(address), "{text}");
+    }
+    for (qname, rtype) in [("www.cdn.test.", "TXT"), ("mail.cdn.test.", "AAAA")] {
+        let text = told(&stage, qname, rtype, "192.0.2.200").to_string();
+        assert!(text.contains("found: the name, but no such records"), "{text}");
     }
 }
 

@@ -26,4 +26,5 @@ mod rfc6891;
 mod rfc7871;
 mod rfc7873;
 mod rfc8482;
+mod rfc9018;
 mod rfc9460;

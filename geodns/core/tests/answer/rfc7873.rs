@@ -1,4 +1,4 @@
-//! Cookies, RFC 7873 and their interoperable form of RFC 9018.
+//! Cookies, RFC 7873, and how those of RFC 9018 age and are shared; its vectors have a file of their own.
 
 use geodns_core::{answer::Transport, wire::cookie::Standing};
 

@@ -35,6 +35,9 @@ impl fmt::Display for Standing {
             Self::Records => "records of the zone",
             Self::NoData => "the name, but no such records",
             Self::NxDomain => "no such name",
+            Self::RouteWithoutAddress => {
+                "a route, but no PoP of its own map has such an address; a fallback's do not count"
+            }
             Self::Referral => "a delegation",
             Self::Outside => "an alias that leads out of the zone",
             Self::TooLong => "more aliases than are followed",
