@@ -176,8 +176,22 @@ fn file_section(section: &Entry, parent: &str, file: &mut String) {
         comment(&entry.meaning, file);
         file_line(entry, file);
     }
-    for entry in entries.iter().filter(|entry| entry.shape.is_section()) {
+    for entry in entries.iter().filter(|entry| is_whole_or_absent(entry)) {
+        comment(&entry.meaning, file);
+        let keys = table_keys(entry, file);
+        file.push_str(&format!("# {} = {{ {keys} }}\n", entry.name));
+    }
+    let sections = entries.iter().filter(|entry| entry.shape.is_section());
+    for entry in sections.filter(|entry| !is_whole_or_absent(entry)) {
         file_section(entry, &path, file);
+    }
+}
+
+/// A table that may be left out, but not be empty: no file can have it at its default.
+fn is_whole_or_absent(entry: &Entry) -> bool {
+    match &entry.shape {
+        Shape::Table(keys) => !entry.required && keys.iter().any(|key| key.required),
+        _ => false,
     }
 }
 
@@ -200,6 +214,12 @@ fn file_line(entry: &Entry, file: &mut String) {
 /// How an item that stands as a string is written as a table.
 fn table_comment(entry: &Entry, file: &mut String) {
     file.push_str(&format!("# An item of {} as a table:\n", entry.name));
+    let keys = table_keys(entry, file);
+    file.push_str(&format!("#   {} = [{{ {keys} }}]\n", entry.name));
+}
+
+/// Says what the keys of a table mean, and gives them with a value each.
+fn table_keys(entry: &Entry, file: &mut String) -> String {
     let mut keys = Vec::new();
     for key in entry.shape.entries() {
         comment(&format!("{}: {}", key.name, meaning(key)), file);
@@ -207,7 +227,7 @@ fn table_comment(entry: &Entry, file: &mut String) {
         let value = value.map_or_else(|| fallback(&key.shape), |one| toml_value(one, &key.shape));
         keys.push(format!("{} = {value}", key.name));
     }
-    file.push_str(&format!("#   {} = [{{ {} }}]\n", entry.name, keys.join(", ")));
+    keys.join(", ")
 }
 
 /// Some value of the shape, where neither a default nor an example is given.
