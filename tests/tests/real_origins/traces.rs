@@ -1,6 +1,6 @@
-//! What a hundred thousand misses leave behind: nothing.
+//! What many misses leave behind: nothing. `MISSES=100000 tests/run traces` has more of them.
 
-use std::process::Command;
+use std::{env, process::Command};
 
 use nearcast_tests::real::{
     Tested,
@@ -9,9 +9,9 @@ use nearcast_tests::real::{
     program, wait_for,
 };
 
-const MISSES: u32 = 100_000;
+const MISSES: u32 = 20_000;
 const AT_ONCE: u32 = 1_000;
-/// Levels of a node, each of which goes back to where it was.
+/// Levels of a node, none of which is higher afterwards.
 const LEVELS: [&str; 5] = [
     "nearcast_edge_tasks",
     "nearcast_edge_memory_bytes",
@@ -22,6 +22,10 @@ const LEVELS: [&str; 5] = [
 
 #[test]
 fn no_connection_task_or_byte_is_left_of_misses() -> Tested {
+    let misses = match env::var("MISSES") {
+        Ok(misses) => misses.parse()?,
+        Err(_unset) => MISSES,
+    };
     let files = tempfile::tempdir()?;
     std::fs::write(files.path().join("a.txt"), "here")?;
     let origins =
@@ -46,17 +50,17 @@ fn no_connection_task_or_byte_is_left_of_misses() -> Tested {
     assert_eq!(node.get("/a.txt")?.status, 200);
     let idle = settled(&node, None)?;
     let output = Command::new(program::tool("h2load")?)
-        .args(["--h1", "-n", &MISSES.to_string(), "-c", &AT_ONCE.to_string()])
+        .args(["--h1", "-n", &misses.to_string(), "-c", &AT_ONCE.to_string()])
         .arg(format!("http://{}/a.txt", node.edge))
         .output()?;
     let said = String::from_utf8(output.stdout)?;
-    assert!(said.contains(&format!("{MISSES} succeeded, 0 failed")), "{said}");
+    assert!(said.contains(&format!("{misses} succeeded, 0 failed")), "{said}");
     settled(&node, Some(&idle))?;
     let metrics = node.metrics()?;
     let sum = |name: &str| metrics.sum(name, &[]).unwrap_or_default();
     let requests = sum("nearcast_edge_origin_requests_total");
     let connections = sum("nearcast_edge_origin_connections_total");
-    assert!(requests > f64::from(MISSES), "each was a miss: {requests}");
+    assert!(requests > f64::from(misses), "each was a miss: {requests}");
     assert!(connections < requests / 100.0, "{connections} connections for {requests} requests");
     Ok(())
 }
@@ -70,7 +74,8 @@ fn settled(node: &Node, wanted: Option<&[f64]>) -> Tested<Vec<f64>> {
         last = LEVELS.iter().map(level).collect::<Result<Vec<f64>, _>>()?;
         let clients = metrics.sum("nearcast_edge_connections", &[]).ok_or("no clients")?;
         // The first look waits for the one connection that was kept to be closed.
-        let is_idle = clients < 0.5 && wanted.is_none_or(|wanted| wanted == last);
+        let mut pairs = last.iter().zip(wanted.unwrap_or(&last));
+        let is_idle = clients < 0.5 && pairs.all(|(last, wanted)| last <= wanted);
         let origins = metrics.sum("nearcast_edge_origin_connections_open", &[]);
         Ok((is_idle && origins == Some(0.0)).then_some(()))
     });
