@@ -61,7 +61,9 @@ fn no_connection_task_or_byte_is_left_of_misses() -> Tested {
     let requests = sum("nearcast_edge_origin_requests_total");
     let connections = sum("nearcast_edge_origin_connections_total");
     assert!(requests > f64::from(misses), "each was a miss: {requests}");
-    assert!(connections < requests / 100.0, "{connections} connections for {requests} requests");
+    // As many as may be open, twice; beyond that 99 of 100 requests find one that is there.
+    let most = 2.0 * 2.0 * 256.0 + requests / 100.0;
+    assert!(connections < most, "{connections} connections for {requests} requests");
     Ok(())
 }
 
