@@ -19,7 +19,8 @@ pub(crate) fn needed(started: &NodeConfig, now: &NodeConfig, workers: NonZeroUsi
     let sockets = number(of_edge(started, workers).saturating_add(of_dns(started, workers)));
     let origin = |site: &SiteSettings| {
         let servers = number(site.origin.servers.len());
-        u64::from(site.origin.connections_max).saturating_mul(servers)
+        let checks = u64::from(site.origin.check.is_some());
+        u64::from(site.origin.connections_max).saturating_add(checks).saturating_mul(servers)
     };
     let clients = now.edge.as_ref().map_or(0, |edge| edge.limits.connections_max.into());
     let edge = now.sites.iter().map(origin).fold(clients, u64::saturating_add);
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     const SITE: &str = "[[site]]\nname = \"www\"\nhosts = [\"*\"]\n\
-                        origin = { servers = [\"https://a.test\", \"https://b.test\"], connections_max = 7 }\n";
+                        origin = { servers = [\"https://a.test\", \"https://b.test\"], connections_max = 7, check = {} }\n";
 
     fn node(text: &str) -> NodeConfig {
         parse(&format!("{text}{SITE}"), "a.toml").unwrap_or_else(|report| panic!("{report}"))
@@ -81,7 +82,7 @@ mod tests {
             )
         };
         let two = NonZeroUsize::new(2).unwrap();
-        let origins = 14;
+        let origins = 2 * (7 + 1);
         let rows = [
             ("an edge", edge(1000), edge(1000), 100 + 2 * 5 + 1000 + origins),
             ("more clients after a reload", edge(1000), edge(5000), 100 + 2 * 5 + 5000 + origins),

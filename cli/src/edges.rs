@@ -41,6 +41,8 @@ pub(crate) struct EdgePlan {
 pub(crate) struct Ground {
     /// The runtime that fetches.
     pub(crate) fills: Handle,
+    /// The runtime that checks.
+    pub(crate) control: Handle,
     /// Workers of each edge.
     pub(crate) workers: NonZeroUsize,
     /// Where requests are logged.
@@ -313,6 +315,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         cdn_id: Arc::from(plan.cdn_id.as_str()),
         clock: Clock::system(),
         fills: ground.fills.clone(),
+        control: ground.control.clone(),
         connector: Arc::new(Tcp::new(ground.fills.clone())),
         workers: ground.workers.get(),
         access_log: ground.access_log.clone(),

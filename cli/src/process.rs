@@ -124,6 +124,7 @@ impl Process {
         own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
         let ground = Ground {
             fills: fills.handle().clone(),
+            control: control.handle().clone(),
             workers: plan.workers,
             access_log: access_log.clone(),
             own,
@@ -133,9 +134,8 @@ impl Process {
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
         let edges = edges.start()?;
-        let on_page = edges.clone();
-        edge::admin::register(move || on_page.running(), &metrics);
-        let mut more = if plan.theatre { theatre::routes(&edges) } else { Router::new() };
+        let mut more = tell(&edges, &metrics);
+        more = if plan.theatre { more.merge(theatre::routes(&edges)) } else { more };
         let dns = match plan.dns.zip(dns_bound) {
             Some((plan, bound)) => {
                 let bound = (bound, edge_port);
@@ -328,6 +328,14 @@ fn bind_all(plan: &Plan) -> Result<Vec<Bound>, ListenError> {
         all.push(bound);
     }
     Ok(all)
+}
+
+/// Puts the edges on the metrics page, and gives their routes for operators.
+fn tell(edges: &Edges, metrics: &Metrics) -> Router {
+    let on_page = edges.clone();
+    edge::admin::register(move || on_page.running(), metrics);
+    let on_route = edges.clone();
+    edge::admin::origins::router(move || on_route.running())
 }
 
 fn serve_admin(

@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// What the design knows and this version does not.
-const LATER: [&str; 5] =
-    ["control", "edge.disk", "edge.tls", "site.origin.balance", "site.origin.check"];
+const LATER: [&str; 3] = ["control", "edge.disk", "edge.tls"];
 
 /// A fault and where it stands.
 #[derive(Clone, Debug)]
@@ -154,7 +153,12 @@ impl Checker<'_> {
                 }
                 length(items.len(), *min, *max, item)
             }
-            (Shape::Text(text), DeValue::String(value)) => text.check(value),
+            (Shape::Text(text) | Shape::Short { text, .. }, DeValue::String(value)) => {
+                text.check(value)
+            }
+            (Shape::Short { table, .. }, DeValue::Table(_)) => {
+                return self.value(table, node, path);
+            }
             (Shape::Choice(words), DeValue::String(value)) => choice(words, value),
             (Shape::Integer { min, max }, DeValue::Integer(value)) => {
                 let inside =
@@ -333,7 +337,7 @@ impl Shape {
         match self {
             Self::Table(_) | Self::Map(_) => "a table",
             Self::List { .. } => "a list",
-            Self::Text(text) => text.kind.noun(),
+            Self::Text(text) | Self::Short { text, .. } => text.kind.noun(),
             Self::Choice(_) => "one of its words",
             Self::Integer { .. } => "a whole number",
             Self::Number { .. } => "a number",
@@ -354,7 +358,7 @@ impl Shape {
                 format!("tables, each opened by [[{name}]]")
             }
             Self::List { item, .. } => format!("a list [\"…\", …], each {}", item.allowed(path)),
-            Self::Text(text) => text.allowed(),
+            Self::Text(text) | Self::Short { text, .. } => text.allowed(),
             Self::Choice(words) => listed(words),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Number { min, max } => format!("a number from {min} to {max}"),

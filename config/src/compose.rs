@@ -159,8 +159,9 @@ fn compose(
 
 fn resolve(sites: &mut [SiteSettings], base: &Path) {
     for origin in sites.iter_mut().map(|site| &mut site.origin) {
+        let bucket = origin.bucket.as_mut().map(|bucket| &mut bucket.credentials);
         let files = [&mut origin.ca, &mut origin.certificate, &mut origin.key];
-        for file in files.into_iter().flatten() {
+        for file in files.into_iter().flatten().chain(bucket) {
             *file = base.join(&*file);
         }
     }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use edge_core::settings::SiteSettings;
+use edge_core::{settings::SiteSettings, site::BucketKey};
 use nearcast_daemon::settings::{AccessTarget, LogSettings};
 use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
@@ -49,6 +49,11 @@ pub(crate) fn sites(
             let complaint = read(&path).and_then(|()| authorities(&path));
             tell(root, &key("ca"), &path, complaint, findings);
         }
+        if let Some(bucket) = &origin.bucket {
+            let path = base.join(&bucket.credentials);
+            findings.reads(&path);
+            tell(root, &key("bucket.credentials"), &path, credentials(&path), findings);
+        }
         if let (Some(certificate), Some(private)) = (&origin.certificate, &origin.key) {
             let paths = (base.join(certificate), base.join(private));
             identity(root, (&key("certificate"), &key("key")), paths, findings);
@@ -61,6 +66,15 @@ fn read(path: &Path) -> Result<(), Complaint> {
     open(path).map(drop).map_err(|error| {
         Complaint::new(format!("cannot be read: {error}"), "a file that this user may read")
     })
+}
+
+/// The key of a bucket.
+fn credentials(path: &Path) -> Result<(), Complaint> {
+    let allowed = "lines aws_access_key_id = ... and aws_secret_access_key = ...";
+    read(path)?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Complaint::new(format!("cannot be read: {error}"), allowed))?;
+    BucketKey::parse(&text).map(drop).map_err(|fault| Complaint::new(fault, allowed))
 }
 
 /// A certificate and its own key.

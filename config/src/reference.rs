@@ -43,7 +43,15 @@ pub fn settings_page() -> String {
 fn page_section(section: &Entry, parent: &str, page: &mut String) {
     let path = tree::join(parent, &section.name);
     let header = header(&path, &section.shape);
-    page.push_str(&format!("\n## `{header}`\n\n{}\n\n", section.meaning));
+    let about = if section.shape.is_short() {
+        format!(
+            "An item of `{}` as a table, which may also stand in it as `{{ … }}`.",
+            section.name
+        )
+    } else {
+        section.meaning.clone()
+    };
+    page.push_str(&format!("\n## `{header}`\n\n{about}\n\n"));
     page.push_str("| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n");
     let entries = section.shape.entries();
     for entry in entries.iter().filter(|entry| !entry.shape.is_section()) {
@@ -56,13 +64,16 @@ fn page_section(section: &Entry, parent: &str, page: &mut String) {
         let cells = [key, kind(&entry.shape), default, cell(&bounds(&entry.shape)), meaning];
         page.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    for entry in entries.iter().filter(|entry| entry.shape.is_section()) {
+    for entry in entries.iter().filter(|entry| !entry.shape.entries().is_empty()) {
         page_section(entry, &path, page);
     }
 }
 
 fn kind(shape: &Shape) -> String {
     match shape {
+        Shape::List { item, .. } if item.is_short() => {
+            format!("list, each {} or a table", item.noun())
+        }
         Shape::List { item, .. } => format!("list, each {}", item.noun()),
         Shape::Choice(_) => "word".to_owned(),
         _ => {
@@ -165,8 +176,22 @@ fn file_section(section: &Entry, parent: &str, file: &mut String) {
         comment(&entry.meaning, file);
         file_line(entry, file);
     }
-    for entry in entries.iter().filter(|entry| entry.shape.is_section()) {
+    for entry in entries.iter().filter(|entry| is_whole_or_absent(entry)) {
+        comment(&entry.meaning, file);
+        let keys = table_keys(entry, file);
+        file.push_str(&format!("# {} = {{ {keys} }}\n", entry.name));
+    }
+    let sections = entries.iter().filter(|entry| entry.shape.is_section());
+    for entry in sections.filter(|entry| !is_whole_or_absent(entry)) {
         file_section(entry, &path, file);
+    }
+}
+
+/// A table that may be left out, but not be empty: no file can have it at its default.
+fn is_whole_or_absent(entry: &Entry) -> bool {
+    match &entry.shape {
+        Shape::Table(keys) => !entry.required && keys.iter().any(|key| key.required),
+        _ => false,
     }
 }
 
@@ -181,6 +206,28 @@ fn file_line(entry: &Entry, file: &mut String) {
     };
     let mark = if entry.default.is_none() && !entry.required { "# " } else { "" };
     file.push_str(&format!("{mark}{} = {line}\n", entry.name));
+    if entry.shape.is_short() {
+        table_comment(entry, file);
+    }
+}
+
+/// How an item that stands as a string is written as a table.
+fn table_comment(entry: &Entry, file: &mut String) {
+    file.push_str(&format!("# An item of {} as a table:\n", entry.name));
+    let keys = table_keys(entry, file);
+    file.push_str(&format!("#   {} = [{{ {keys} }}]\n", entry.name));
+}
+
+/// Says what the keys of a table mean, and gives them with a value each.
+fn table_keys(entry: &Entry, file: &mut String) -> String {
+    let mut keys = Vec::new();
+    for key in entry.shape.entries() {
+        comment(&format!("{}: {}", key.name, meaning(key)), file);
+        let value = key.default.as_ref().or(key.example.as_ref());
+        let value = value.map_or_else(|| fallback(&key.shape), |one| toml_value(one, &key.shape));
+        keys.push(format!("{} = {value}", key.name));
+    }
+    keys.join(", ")
 }
 
 /// Some value of the shape, where neither a default nor an example is given.

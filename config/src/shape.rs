@@ -17,6 +17,8 @@ pub(crate) enum Shape {
     Table(Vec<Entry>),
     /// A table whose keys are the operator's own (`x-kind` speaks of key and value).
     Map(Text),
+    /// A table that may be written as the string of its first key alone.
+    Short { text: Text, table: Box<Self> },
     /// A list; at least so many items, at most so many.
     List { item: Box<Self>, min: u64, max: Option<u64> },
     /// A string.
@@ -74,6 +76,7 @@ impl Shape {
         match self {
             Self::Table(entries) => entries,
             Self::List { item, .. } => item.entries(),
+            Self::Short { table, .. } => table.entries(),
             _ => &[],
         }
     }
@@ -84,13 +87,23 @@ impl Shape {
             Self::Text(text) | Self::Map(text) => text.kind == Kind::CookieSecret,
             Self::List { item, .. } => item.hides(),
             Self::Table(entries) => entries.iter().any(|entry| entry.shape.hides()),
+            Self::Short { table, .. } => table.hides(),
             Self::Choice(_) | Self::Integer { .. } | Self::Number { .. } | Self::Boolean => false,
         }
     }
 
     /// Whether this is a table, or a list of tables.
     pub(crate) fn is_section(&self) -> bool {
-        !self.entries().is_empty()
+        !self.is_short() && !self.entries().is_empty()
+    }
+
+    /// Whether this may be written as strings although it has keys.
+    pub(crate) fn is_short(&self) -> bool {
+        match self {
+            Self::Short { .. } => true,
+            Self::List { item, .. } => item.is_short(),
+            _ => false,
+        }
     }
 }
 
@@ -101,6 +114,9 @@ struct Reader<'s> {
 impl Reader<'_> {
     fn shape(&self, schema: &Value) -> Shape {
         let schema = self.resolved(schema);
+        if let Some(short) = self.short(schema) {
+            return short;
+        }
         if let Some(words) = choice(schema) {
             return Shape::Choice(words);
         }
@@ -123,9 +139,25 @@ impl Reader<'_> {
             let name = target.rsplit('/').next().unwrap_or_default();
             return self.definitions.get(name).unwrap_or(schema);
         }
+        if self.short(schema).is_some() {
+            return schema;
+        }
         let options = schema.get("anyOf").and_then(Value::as_array);
         let option = options.and_then(|all| all.iter().find(|one| type_of(one) != "null"));
         option.map_or(schema, |one| self.resolved(one))
+    }
+
+    /// An untagged enum of a string and a table.
+    fn short(&self, schema: &Value) -> Option<Shape> {
+        let options = schema.get("anyOf")?.as_array()?;
+        let mut shapes = options.iter().map(|option| self.shape(option));
+        let (text, table) = (shapes.next()?, shapes.next()?);
+        match (text, table) {
+            (Shape::Text(text), table @ Shape::Table(_)) => {
+                Some(Shape::Short { text, table: Box::new(table) })
+            }
+            _ => None,
+        }
     }
 
     fn entries(&self, table: &Value, properties: &Map<String, Value>) -> Vec<Entry> {

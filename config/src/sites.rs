@@ -195,12 +195,14 @@ fn permissions(
         return;
     }
     for (at, server) in settings.origin.servers.iter().enumerate() {
-        let Some((addresses, network)) = reserved(server) else { continue };
+        let Some((addresses, network)) = reserved(&server.url) else { continue };
         let allowed = &edge.origin_networks_allowed;
         if allowed.iter().any(|network| addresses.iter().any(|address| network.contains(address))) {
             continue;
         }
         let key = tree::item(&format!("{site}.origin.servers"), at);
+        let of_table = tree::join(&key, "url");
+        let key = if tree::find(root, &of_table).is_some() { of_table } else { key };
         if let Some(node) = tree::find(root, &key) {
             let complaint = Complaint::new(
                 "a loopback or link-local address without permission",

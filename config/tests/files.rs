@@ -87,12 +87,12 @@ fn every_setting_at_its_default_says_what_leaving_it_out_says() {
         check = [{ port = 443 }]
         [[pop]]
         name = "fra"
-        location = { latitude = 50.11, longitude = 8.68 }
         addresses = ["192.0.2.6", "2001:db8::6"]
         [[site]]
         name = "shop"
         hosts = ["static.shop.example"]
         origin.servers = ["https://origin.shop.example"]
+        origin.check = {}
         [[site.rule]]
     "#;
     assert_eq!(settings(&all), settings(&parse(least, "a.toml").unwrap()));

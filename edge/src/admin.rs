@@ -3,6 +3,8 @@
 //! In: an edge. Out: families of counters, gauges and histograms in the outcome's own words.
 //! Always holds: everything is summed when it is read; nothing here is touched by a request.
 
+pub mod origins;
+
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -13,7 +15,7 @@ use nearcast_daemon::metrics::{Metrics, Scrape};
 
 use crate::{
     Edge,
-    fetch::{names, server::Server},
+    fetch::{names, server::Server, standing::Standing},
     listener::Connections,
     record::SiteMetrics,
     serve::Hall,
@@ -143,6 +145,13 @@ fn store(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             family.sample(&[("node", edge.node())], level(&edge.hall))?;
         }
     }
+    // All edges of a process have one runtime for it.
+    if let Some(edge) = edges.first() {
+        let tasks = edge.hall.fills.metrics().num_alive_tasks();
+        scrape
+            .gauge("edge_tasks", "Tasks that fetch from origins or keep connections to them")?
+            .sample(&[], tasks as u64)?;
+    }
     Ok(())
 }
 
@@ -184,9 +193,11 @@ fn servers(edges: &[Seen]) -> Vec<([(&str, &str); 3], &Server)> {
     servers
 }
 
+/// What the page says of a server.
+type Read = fn(&Server) -> u64;
+
 fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
-    type Read = fn(&Server) -> u64;
-    let families: [(&str, &str, Read); 5] = [
+    let families: [(&str, &str, Read); 6] = [
         ("edge_origin_requests", "Requests sent to an origin server", |server| {
             server.counts().requests.load(Ordering::Relaxed)
         }),
@@ -204,6 +215,9 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         ("edge_origin_ejections", "Times an origin server was left out", |server| {
             server.counts().ejections.load(Ordering::Relaxed)
         }),
+        ("edge_origin_checks_failed", "Checks of an origin server that failed", |server| {
+            server.checks_failed()
+        }),
     ];
     let servers = servers(edges);
     for (name, help, read) in families {
@@ -220,11 +234,51 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
     for (labels, server) in &servers {
         family.sample(labels, u64::from(server.is_ejected()))?;
     }
+    standings(&servers, scrape)?;
     let mut family = scrape.counter("edge_origin_retries_refused", "Retries over the budget")?;
     for edge in edges {
         for entry in edge.snapshot.sites.values() {
             let labels = [("node", edge.node()), ("site", &*entry.site.name)];
             family.sample(&labels, entry.pool.retries_refused())?;
+        }
+    }
+    Ok(())
+}
+
+/// How each server does at this moment.
+fn standings(servers: &[([(&str, &str); 3], &Server)], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let gauges: [(&str, &str, Read); 5] = [
+        ("edge_origin_connections_open", "Connections to an origin server", |server| {
+            server.counts().open.load(Ordering::Relaxed)
+        }),
+        ("edge_origin_up", "Whether a server is asked as others are", |server| {
+            u64::from(server.standing().0 == Standing::Up)
+        }),
+        ("edge_origin_state_seconds", "For how long a server has been up, or not", |server| {
+            server.standing().1.as_secs()
+        }),
+        ("edge_origin_in_flight", "Requests that a server has now", |server| {
+            server.in_flight().into()
+        }),
+        (
+            "edge_origin_first_byte_microseconds",
+            "A server's time to the first byte of a response, the latest counting most",
+            |server| u64::try_from(server.first_byte().as_micros()).unwrap_or(u64::MAX),
+        ),
+    ];
+    let mut family = scrape.gauge(
+        "edge_origin_limit",
+        "Requests that a server may have at once, where its answers say",
+    )?;
+    for (labels, server) in servers {
+        if let Some(limit) = server.limit() {
+            family.sample(labels, u64::from(limit))?;
+        }
+    }
+    for (name, help, read) in gauges {
+        let mut family = scrape.gauge(name, help)?;
+        for (labels, server) in servers {
+            family.sample(labels, read(server))?;
         }
     }
     Ok(())

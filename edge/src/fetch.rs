@@ -1,23 +1,29 @@
-//! The origin side: connections, servers taken in turn, and the fillings that share one forward.
+//! The origin side: connections, the choice of a server, and the fillings that share one forward.
 //!
 //! In: a request for the origin. Out: the origin's response head and a body to read, or a
 //! [`FetchError`] that says who is at fault and what may be done.
 //! It deliberately knows no caching law: whether a response may be stored is asked of the core by
 //! [`filling`], never decided here.
 
+mod choose;
 pub mod connect;
 pub mod content;
 pub mod filling;
 mod freshen;
+mod hedge;
 mod link;
+mod message;
 pub mod names;
 pub mod pool;
+pub mod probe;
 pub mod response;
 pub mod retry;
 pub mod room;
 pub mod server;
 pub mod sharing;
+mod sign;
 pub mod slot;
+pub mod standing;
 mod stream;
 pub mod table;
 pub mod tls;
@@ -120,6 +126,15 @@ pub enum FetchError {
         /// Whether it was larger than `body_bytes_max`.
         too_large: bool,
     },
+    /// Only a primary may have the request, and none is up.
+    #[error("no primary is up, and no standby has taken over")]
+    NoPrimary,
+    /// A bucket is not asked for it.
+    #[error("not asked of the bucket: {reason}")]
+    Withheld {
+        /// Why.
+        reason: String,
+    },
     /// Everybody had gone who waited for it, before anything was sent.
     #[error("nobody waits for the response any more")]
     Deserted,
@@ -141,9 +156,12 @@ impl FetchError {
             Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
             | Self::RequestStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Deserted | Self::Memory => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::QueueFull { .. }
+            | Self::QueueTimeout { .. }
+            | Self::NoPrimary
+            | Self::Deserted
+            | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Withheld { .. } => StatusCode::FORBIDDEN,
             Self::RequestContent { too_large: true, .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestContent { too_large: false, .. } => StatusCode::BAD_REQUEST,
         }
@@ -165,7 +183,9 @@ impl FetchError {
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Broken { .. }
+            | Self::NoPrimary
             | Self::Deserted
+            | Self::Withheld { .. }
             | Self::RequestContent { too_large: false, .. } => None,
         }
     }
@@ -185,6 +205,8 @@ impl FetchError {
             Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::RequestContent { .. }
+            | Self::Withheld { .. }
+            | Self::NoPrimary
             | Self::Deserted
             | Self::Memory => false,
         }
@@ -205,6 +227,8 @@ impl FetchError {
             Self::RequestStalled { .. } => "request-stalled",
             Self::Broken { .. } => "broken",
             Self::RequestContent { .. } => "request-content",
+            Self::NoPrimary => "no-primary",
+            Self::Withheld { .. } => "withheld",
             Self::Deserted => "deserted",
             Self::Memory => "memory",
         }

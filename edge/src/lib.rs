@@ -87,6 +87,8 @@ pub struct World {
     pub clock: Clock,
     /// The runtime of fillings and origin connections.
     pub fills: runtime::Handle,
+    /// The runtime of what has to go on whatever requests do: checks of origins.
+    pub control: runtime::Handle,
     /// How bytes travel to origins.
     pub connector: Arc<dyn Connect>,
     /// Workers that serve connections.
@@ -107,6 +109,7 @@ struct Inner {
     hall: Arc<Hall>,
     ids: Mutex<SiteIds>,
     connector: Arc<dyn Connect>,
+    control: runtime::Handle,
     own_addresses: Vec<SocketAddr>,
     workers: Vec<WorkerState>,
     connections: Arc<Connections>,
@@ -137,6 +140,8 @@ impl Edge {
             policy,
             fills: world.fills.clone(),
             memory: memory(&room),
+            control: world.control.clone(),
+            clock: world.clock,
         };
         let count = world.workers.max(1);
         let snapshot = Snapshot::build(settings, sites, &mut ids, None, &origin, count)?;
@@ -160,6 +165,7 @@ impl Edge {
             hall,
             ids: Mutex::new(ids),
             connector: world.connector,
+            control: world.control,
             own_addresses: world.own_addresses,
             workers,
             connections: Connections::new(count),
@@ -189,9 +195,17 @@ impl Edge {
             policy: policy(settings, &inner.own_addresses),
             fills: inner.hall.fills.clone(),
             memory: memory(&inner.hall.room),
+            control: inner.control.clone(),
+            clock: inner.hall.room.clock,
         };
         let count = inner.workers.len();
         let new = Snapshot::build(settings, sites, &mut ids, Some(&old), &origin, count)?;
+        for (id, entry) in &old.sites {
+            let goes_on = new.sites.get(id).is_some_and(|new| Arc::ptr_eq(&new.pool, &entry.pool));
+            if !goes_on {
+                entry.pool.retire();
+            }
+        }
         inner.hall.snapshot.store(Arc::new(new));
         inner.hall.room.stamps.resize(invalidations_max(settings));
         inner.adopt(settings);
@@ -295,7 +309,7 @@ impl Inner {
     fn adopt(&self, settings: &EdgeSettings) {
         let snapshot = self.hall.snapshot.load();
         let servers = snapshot.sites.values().flat_map(|entry| &entry.site.origin.servers);
-        let servers: Vec<ServerAddress> = servers.cloned().collect();
+        let servers: Vec<ServerAddress> = servers.map(|server| server.address.clone()).collect();
         self.connector.adopt(settings, &servers);
     }
 }

@@ -152,7 +152,8 @@ fn entry(
     let pool = match same_origin {
         Some(before) => Arc::clone(&before.pool),
         None => {
-            let pool = Pool::new(&site.origin, world.clone())
+            let before = before.map(|before| &*before.pool);
+            let pool = Pool::new(&site.origin, world.clone(), before)
                 .map_err(|message| vec![Problem { at: "origin".to_owned(), message }])?;
             Arc::new(pool)
         }

@@ -205,6 +205,7 @@ impl World {
             cdn_id: Arc::from("edge"),
             clock: Clock::anchored_at(opening()),
             fills: tokio::runtime::Handle::current(),
+            control: tokio::runtime::Handle::current(),
             connector,
             workers: 1,
             access_log,

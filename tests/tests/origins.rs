@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod origins {
     mod authority;
+    mod balance;
+    mod checks;
     mod content;
     mod faults;
     mod filling;
@@ -15,6 +17,7 @@ mod origins {
     mod invalidation;
     mod memory;
     mod pool;
+    mod protection;
     mod sessions;
     mod sharing;
     mod short_way;

@@ -1,5 +1,5 @@
 //! A real node and the ways to its origins and from its balancers: names that change, real
-//! resolvers, headers in front of connections.
+//! resolvers, headers in front of connections, servers that fail.
 //!
 //! In: a running node, unbound, origins that keep their connections. Out: what clients got meanwhile.
 //! Always holds: every wait has a deadline.
@@ -7,6 +7,9 @@
 
 #[cfg(test)]
 mod real_origins {
+    mod bucket;
+    mod faults;
     mod names;
     mod proxied;
+    mod traces;
 }

@@ -46,7 +46,7 @@ fn each<'s>(shape: &'s Shape, path: &str, visit: &mut dyn FnMut(&'s Entry, &str)
 
 fn check(shape: &Shape, value: &Value, path: &str) {
     match (shape, value) {
-        (Shape::Text(text), Value::String(value)) => {
+        (Shape::Text(text) | Shape::Short { text, .. }, Value::String(value)) => {
             assert_eq!(text.check(value), Ok(()), "{path}");
         }
         (Shape::List { item, .. }, Value::Array(items)) => {

@@ -1,4 +1,5 @@
-//! The caching law: what HTTP says about storing, reusing, validating and answering.
+//! The caching law: what HTTP says about storing, reusing, validating and answering; and whom of an
+//! origin's servers to ask.
 //!
 //! In: request and response heads, settings, and `now`. Out: values that say what to do.
 //! Always holds: same input, same output; nothing here panics on bytes from the network.
@@ -8,7 +9,10 @@
 //! RFC 9110 (semantics), RFC 9111 (caching), RFC 5861, 8246, 8586, 9211 and 9213.
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod balance;
+pub mod concurrency;
 pub mod directives;
+pub mod ejection;
 pub mod fields;
 pub mod forward;
 pub mod freshness;

@@ -175,6 +175,8 @@ pub enum Detail {
     Timeout,
     /// The origin's queue was full.
     Queue,
+    /// The origin is a bucket, and the request is not for an object.
+    Withheld,
 }
 
 impl Detail {
@@ -191,6 +193,7 @@ impl Detail {
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
             Self::Queue => "queue",
+            Self::Withheld => "withheld",
         }
     }
 }

@@ -6,7 +6,19 @@
 //! `x-words` (allowed beside the kind) and `x-example` (for a key that has no default);
 //! [`crate::site`] turns them into the values that the law uses.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+mod bucket;
+mod check;
+mod rule;
+mod servers;
+
+pub use self::{
+    bucket::BucketSettings,
+    check::{OriginCheckKind, OriginCheckMethod, OriginCheckSettings},
+    rule::{QueryMode, QuerySettings, RuleSettings},
+    servers::{BalanceWord, ConcurrencyWord, RoleWord, ServerForm, ServerSettings, ServerTable},
+};
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 pub use ipnet::IpNet;
@@ -208,11 +220,12 @@ pub struct SiteSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OriginSettings {
-    /// The servers, as `http://host[:port]` or `https://host[:port]`, taken in turn; one that is
-    /// written `http+srv://name` or `https+srv://name` is where the SRV records of `_http._tcp` or
-    /// `_https._tcp` at that name lead (another service: `https+srv://_service._tcp.name`).
-    #[schemars(length(min = 1), extend("x-kind" = "origin-url", "x-example" = ["https://origin.shop.example"]))]
-    pub servers: Vec<String>,
+    /// The servers, each as `http://host[:port]` or `https://host[:port]`, or as a table that says
+    /// more; one that is written `http+srv://name` or `https+srv://name` is where the SRV records of
+    /// `_http._tcp` or `_https._tcp` at that name lead (another service:
+    /// `https+srv://_service._tcp.name`).
+    #[schemars(length(min = 1), extend("x-example" = ["https://origin.shop.example"]))]
+    pub servers: Vec<ServerSettings>,
     /// The Host that is sent: `server` (the server's own name), `client` (the client's Host in
     /// lower case, without its port, because no response is told from another by them), or a name.
     #[serde(default = "OriginSettings::default_host")]
@@ -277,7 +290,8 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_ejection_failures")]
     #[schemars(range(min = 1, max = 1000))]
     pub ejection_failures: u32,
-    /// How long a failing server is left out; while all are left out, all are tried.
+    /// How long a failing server is left out, doubled each time that it is so again soon; while all
+    /// are left out, all are tried.
     #[serde(default = "OriginSettings::default_ejection_time", with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1h"))]
     pub ejection_time: Duration,
@@ -285,6 +299,72 @@ pub struct OriginSettings {
     #[serde(default = "OriginSettings::default_retry_percent")]
     #[schemars(range(min = 0, max = 100))]
     pub retry_percent: u32,
+    /// How a server is chosen among those that may have a request and are up.
+    #[serde(default)]
+    pub balance: BalanceWord,
+    /// With `hash`: the requests that a server may have at once, in percent of its share of all,
+    /// before more of its keys go to the next.
+    #[serde(default = "OriginSettings::default_hash_load_max")]
+    #[schemars(range(min = 100, max = 1000))]
+    pub hash_load_max: u32,
+    /// The share of a group's servers, in percent of their weight, that have to be up for it to take
+    /// all that comes; below it, the next group takes the rest in proportion.
+    #[serde(default = "OriginSettings::default_group_up_min")]
+    #[schemars(range(min = 1, max = 100))]
+    pub group_up_min: u32,
+    /// How long the primaries have to be down before a standby takes over.
+    #[serde(default = "OriginSettings::default_takeover_after", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
+    pub takeover_after: Duration,
+    /// The longest time that a server is left out for failing, where `ejection_time` is less.
+    #[serde(default = "OriginSettings::default_ejection_time_max", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1 day"))]
+    pub ejection_time_max: Duration,
+    /// How many of the servers may be left out at once, in percent, but one of several always.
+    #[serde(default = "OriginSettings::default_ejection_share_max")]
+    #[schemars(range(min = 1, max = 100))]
+    pub ejection_share_max: u32,
+    /// Leaves a server out whose errors are so many percent of its requests more than the errors of
+    /// the others are of theirs; never the last one. Errors are failures and `error_statuses`.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100), extend("x-example" = 30))]
+    pub ejection_error_percent: Option<u32>,
+    /// Leaves a server out whose first byte takes so many times as long as the median of the others'
+    /// does; never the last one.
+    #[serde(default)]
+    #[schemars(range(min = 2, max = 1000), extend("x-example" = 5))]
+    pub ejection_latency_factor: Option<u32>,
+    /// The requests to a server within `ejection_window` without which these two are not judged.
+    #[serde(default = "OriginSettings::default_ejection_requests_min")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub ejection_requests_min: u32,
+    /// The time that these two look back on; up to twice as much counts.
+    #[serde(default = "OriginSettings::default_ejection_window", with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    pub ejection_window: Duration,
+    /// Statuses, from 500 to 599, that are tried again on another server where the method allows, and
+    /// count for `ejection_error_percent`. If none does better the client gets the first.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub error_statuses: Vec<u16>,
+    /// How long a server that was down takes to be back at its whole share; 0 for at once.
+    #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1h"))]
+    pub slow_start: Duration,
+    /// How many requests a server may have at once; what is more waits for it in the queue.
+    #[serde(default)]
+    pub concurrency: ConcurrencyWord,
+    /// A GET that has no response after this time is sent to another server as well, if one is free,
+    /// and the first response counts; within `retry_percent`. Without it none is.
+    #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "10ms", "x-max" = "5m", "x-example" = "500ms"))]
+    pub hedge_after: Option<Duration>,
+    /// How each server is asked whether it works. Without it only requests tell.
+    #[serde(default)]
+    pub check: Option<OriginCheckSettings>,
+    /// The origin is a bucket that answers signed requests alone.
+    #[serde(default)]
+    pub bucket: Option<BucketSettings>,
 }
 
 /// What is spoken with the servers of an origin.
@@ -334,115 +414,25 @@ impl OriginSettings {
     fn default_retry_percent() -> u32 {
         10
     }
-}
-
-/// `[[site.rule]]`: settings for a part of a site's paths.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RuleSettings {
-    /// The paths: exact, or with `*` for any run of characters. A path that an origin may read as
-    /// one under another rule (`%2F` or `//` in it), or that has dot segments, is not cached; what
-    /// ends like a static file may still be anything, so give lifetimes to folders, not to endings.
-    #[schemars(extend("x-kind" = "path-pattern"))]
-    pub path: String,
-    /// Whether responses may be stored and reused at all.
-    pub cache: bool,
-    /// Freshness lifetime of responses that say nothing explicit, before any heuristic; for statuses
-    /// 200, 203, 204, 206, 300, 301 and 308 only (errors: `negative_ttl`).
-    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1 day"))]
-    #[serde(with = "humantime_serde")]
-    pub default_ttl: Option<Duration>,
-    /// The least freshness lifetime, for statuses 200, 203, 204, 206, 300, 301 and 308 only; never
-    /// overrides no-store, private or no-cache.
-    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "1m"))]
-    #[serde(with = "humantime_serde")]
-    pub min_ttl: Option<Duration>,
-    /// The largest freshness lifetime.
-    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "10 years", "x-example" = "30 days"))]
-    #[serde(with = "humantime_serde")]
-    pub max_ttl: Option<Duration>,
-    /// Freshness lifetime by status for error responses that say nothing explicit:
-    /// `{ "404" = "10s", "503" = "1s" }`.
-    #[schemars(with = "BTreeMap<String, String>", extend("x-kind" = "status-ttl"))]
-    pub negative_ttl: BTreeMap<String, String>,
-    /// Share of the time since Last-Modified that counts as fresh, in percent; 0 for no heuristic.
-    #[schemars(range(min = 0, max = 100))]
-    pub heuristic_percent: u32,
-    /// The largest heuristic freshness lifetime.
-    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year"))]
-    #[serde(with = "humantime_serde")]
-    pub heuristic_max: Duration,
-    /// Stale responses are served for this long while one request refreshes them (RFC 5861),
-    /// where the origin does not say.
-    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year", "x-example" = "30s"))]
-    #[serde(with = "humantime_serde")]
-    pub stale_while_revalidate: Option<Duration>,
-    /// Stale responses are served for this long when the origin answers 500, 502, 503 or 504
-    /// (RFC 5861), where the origin does not say.
-    #[schemars(with = "Option<String>", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year", "x-example" = "1 day"))]
-    #[serde(with = "humantime_serde")]
-    pub stale_if_error: Option<Duration>,
-    /// Stale responses are served for this long when the origin is unreachable or fails a
-    /// validation (RFC 9111 §4.2.4), and no longer than its own stale-if-error says.
-    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "0s", "x-max" = "1 year"))]
-    #[serde(with = "humantime_serde")]
-    pub stale_on_failure: Duration,
-    /// Whether no-cache, max-age and Pragma of clients are honoured (RFC 9111 §5.2.1 leaves it
-    /// to the cache); a key is then validated for them at most once a second.
-    pub honour_client_reload: bool,
-    /// Which query parameters tell responses apart.
-    pub query: QuerySettings,
-    /// Request fields that tell responses apart, beside Vary; not Forwarded, X-Forwarded-For or
-    /// Via, which the edge writes for each client.
-    #[schemars(extend("x-kind" = "field-name"))]
-    pub key_fields: Vec<String>,
-}
-
-impl Default for RuleSettings {
-    fn default() -> Self {
-        Self {
-            path: "*".to_owned(),
-            cache: true,
-            default_ttl: None,
-            min_ttl: None,
-            max_ttl: None,
-            negative_ttl: BTreeMap::new(),
-            heuristic_percent: 10,
-            heuristic_max: Duration::from_secs(24 * 3600),
-            stale_while_revalidate: None,
-            stale_if_error: None,
-            stale_on_failure: Duration::from_secs(3600),
-            honour_client_reload: false,
-            query: QuerySettings::default(),
-            key_fields: Vec::new(),
-        }
+    fn default_hash_load_max() -> u32 {
+        125
     }
-}
-
-/// `site.rule.query`: what becomes of the query before it enters the key and the forward.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QuerySettings {
-    /// `all` (default), `none`, `keep` (only those in `names`) or `drop` (all but those).
-    pub mode: QueryMode,
-    /// The parameters that `keep` and `drop` speak of; a trailing `*` matches any ending.
-    #[schemars(extend("x-kind" = "parameter"))]
-    pub names: Vec<String>,
-    /// Whether parameters are sorted by name, so that their order tells nothing apart.
-    pub sort: bool,
-}
-
-/// Which query parameters enter the key and the forward.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum QueryMode {
-    /// All of them.
-    #[default]
-    All,
-    /// None of them.
-    None,
-    /// Only the named ones.
-    Keep,
-    /// All but the named ones.
-    Drop,
+    fn default_group_up_min() -> u32 {
+        70
+    }
+    fn default_ejection_time_max() -> Duration {
+        Duration::from_secs(300)
+    }
+    fn default_ejection_share_max() -> u32 {
+        100
+    }
+    fn default_ejection_requests_min() -> u32 {
+        20
+    }
+    fn default_ejection_window() -> Duration {
+        Duration::from_secs(10)
+    }
+    fn default_takeover_after() -> Duration {
+        Duration::from_secs(10)
+    }
 }

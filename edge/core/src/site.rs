@@ -8,8 +8,11 @@
 //! RFC 9110 §4.2, §7.2. Hot path: [`SiteTable::find`], [`Site::policy`] of a normal path and
 //! [`Host::parse`] of a normal host allocate nothing.
 
+mod bucket;
 mod build;
+mod check;
 mod host;
+mod origin;
 mod path;
 mod pattern;
 mod table;
@@ -17,6 +20,8 @@ mod table;
 mod tests;
 
 pub use self::{
+    bucket::{BucketKey, BucketPlan, Withheld},
+    check::CheckPlan,
     host::{Host, HostPattern},
     pattern::PathPattern,
     table::SiteTable,
@@ -26,7 +31,12 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::{key::QueryPlan, settings::OriginProtocol};
+use crate::{
+    balance::BalancePlan,
+    ejection::EjectionPlan,
+    key::QueryPlan,
+    settings::{ConcurrencyWord, OriginProtocol, RoleWord},
+};
 
 /// A site's identity, never reused within a process: a site that is removed and added again does
 /// not find what the former one stored.
@@ -66,8 +76,8 @@ pub struct Rule {
 /// The origin of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPlan {
-    /// Its servers, at least one, taken in turn.
-    pub servers: Vec<ServerAddress>,
+    /// Its servers, at least one.
+    pub servers: Vec<ServerPlan>,
     /// The Host that is sent.
     pub host: HostChoice,
     /// The name asked for in TLS; else the server's host.
@@ -94,12 +104,43 @@ pub struct OriginPlan {
     pub idle_timeout: Duration,
     /// How long an unused connection is kept.
     pub keep_alive: Duration,
-    /// Failures in a row after which a server is left out.
-    pub ejection_failures: u32,
-    /// How long a failing server is left out.
-    pub ejection_time: Duration,
+    /// When a failing server is left out, and for how long.
+    pub ejection: EjectionPlan,
+    /// Statuses that are tried again on another server, and count as errors; sorted.
+    pub error_statuses: Vec<u16>,
     /// Tries on another server, in percent of requests.
     pub retry_percent: u32,
+    /// How a server is chosen.
+    pub balance: BalancePlan,
+    /// How long the primaries have to be down before a standby takes over.
+    pub takeover_after: Duration,
+    /// How long a server that was down takes to be back at its whole share.
+    pub slow_start: Duration,
+    /// How many requests a server may have at once.
+    pub concurrency: ConcurrencyWord,
+    /// When a GET is sent to another server as well.
+    pub hedge_after: Option<Duration>,
+    /// How each server is asked whether it works.
+    pub check: Option<Arc<CheckPlan>>,
+    /// What a bucket is asked for, and with whose key.
+    pub bucket: Option<BucketPlan>,
+}
+
+/// A server of an origin, and its place among the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlan {
+    /// Where it is.
+    pub address: ServerAddress,
+    /// What hashing knows it by.
+    pub key: u64,
+    /// Its share among equals.
+    pub weight: u32,
+    /// What it may be asked.
+    pub role: RoleWord,
+    /// Its group; a lower one goes first.
+    pub group: usize,
+    /// The group's name; empty where there are none.
+    pub group_name: Arc<str>,
 }
 
 /// A certificate and its key, as PEM files.

@@ -81,6 +81,7 @@ impl Stage {
             cdn_id: Arc::from("test"),
             clock: Clock::system(),
             fills: Handle::current(),
+            control: Handle::current(),
             connector: Arc::new(Origin),
             workers: 1,
             access_log: AccessLog::off(),

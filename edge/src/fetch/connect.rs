@@ -29,6 +29,7 @@ use tokio::{
 use super::{
     FetchError, io_reason,
     names::{Dns, Manner, Name, Names, Question, Residence, Seen},
+    server::Counted,
 };
 
 /// How long an address is tried alone before the next is tried beside it (RFC 8305 §5): one that
@@ -48,11 +49,13 @@ pub struct Opened {
     pub stream: BoxedIo,
     /// The address and its name, if a name led there.
     pub residence: Option<Residence>,
+    /// Counts it for as long as it is open.
+    pub counted: Option<Counted>,
 }
 
 impl From<BoxedIo> for Opened {
     fn from(stream: BoxedIo) -> Self {
-        Self { stream, residence: None }
+        Self { stream, residence: None, counted: None }
     }
 }
 
@@ -194,7 +197,7 @@ impl Connect for Tcp {
                 .await
                 .map_err(|failure| failure.unwrap_or_else(none))?;
             let residence = name.map(|name| Residence::new(name, address));
-            Ok(Opened { stream, residence })
+            Ok(Opened { stream, residence, counted: None })
         })
     }
 

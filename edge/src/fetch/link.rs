@@ -31,6 +31,7 @@ use super::{
     connect::{BoxedIo, Opened},
     content::ClientContent,
     names::Residence,
+    server::Counted,
 };
 use crate::store::budget::{Charge, PIECE_BYTES};
 
@@ -51,6 +52,7 @@ pub(super) struct Link {
     driver: AbortHandle,
     signs: Arc<Signs>,
     residence: Option<Residence>,
+    _counted: Option<Counted>,
     _charge: Charge,
 }
 
@@ -62,7 +64,7 @@ impl Link {
 
     /// Speaks HTTP/1.1 over a stream; `fills` drives the connection from then on.
     pub(super) async fn over(
-        Opened { stream, residence }: Opened,
+        Opened { stream, residence, counted }: Opened,
         fills: &Handle,
         charge: Charge,
     ) -> hyper::Result<Self> {
@@ -79,7 +81,8 @@ impl Link {
                 tracing::debug!(error = %chain(&error), "an origin connection ended");
             }
         });
-        Ok(Self { sender, driver: driver.abort_handle(), signs, residence, _charge: charge })
+        let driver = driver.abort_handle();
+        Ok(Self { sender, driver, signs, residence, _counted: counted, _charge: charge })
     }
 
     /// What requests are sent by.

@@ -1,5 +1,5 @@
-//! One origin's servers: taken in turn, left out while they fail, each with a bounded number of
-//! connections and a bounded queue for them, shared by all workers.
+//! One origin's servers: one is chosen for each request, each has a bounded number of connections
+//! and a bounded queue for them, shared by all workers.
 //!
 //! In: a request for the origin. Out: its response with a body that gives the connection back at
 //! its end. Always holds: never more than `connections_max` connections to a server; never more
@@ -9,34 +9,41 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-use edge_core::site::{HostChoice, OriginPlan};
+use edge_core::{
+    balance::{roles::Takeover, turns::Turns},
+    site::{HostChoice, OriginPlan, ServerAddress},
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
+use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
 
 use super::{
     FetchError, chain,
+    choose::{Wish, has_same_roles, refused},
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     link::Signs,
+    message::{expected, frame, is_conditional},
+    probe::{Asker, Checks},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
-    server::Server,
+    server::{Admission, Server},
+    sign::Signer,
     stream::Interim,
     tls::TlsPlan,
     way::{Roads, Unanswered, Way},
 };
-use crate::store::{Memory, budget::Charge};
+use crate::{
+    clock::Clock,
+    store::{Memory, budget::Charge},
+};
 
 /// What a response on its way holds beside what is copied of it: a piece in hyper's read buffer, one
 /// that hyper has read ahead, one in hand.
@@ -64,18 +71,23 @@ pub struct OriginRequest {
     pub client_host: String,
     /// The client's content, if any.
     pub content: Option<ClientContent>,
+    /// A hash of the cache key, by which a server may be chosen.
+    pub key: u64,
     /// Where interim responses go.
     pub interim: Option<OnInterim>,
 }
 
 /// The servers of one site's origin.
 pub struct Pool {
-    plan: Arc<OriginPlan>,
-    servers: Vec<Arc<Server>>,
-    next: AtomicUsize,
-    budget: RetryBudget,
+    pub(super) plan: Arc<OriginPlan>,
+    pub(super) servers: Vec<Arc<Server>>,
+    pub(super) turns: Mutex<Turns>,
+    pub(super) takeover: Mutex<Takeover>,
+    pub(super) budget: RetryBudget,
     tls: Option<TlsPlan>,
+    signer: Option<Signer>,
     world: OriginWorld,
+    checks: Mutex<Option<Checks>>,
 }
 
 /// What a pool needs of its surroundings.
@@ -89,27 +101,53 @@ pub struct OriginWorld {
     pub fills: Handle,
     /// What connections and what is on its way over them are charged to.
     pub memory: Memory,
+    /// The runtime that checks servers.
+    pub control: Handle,
+    /// The clock that servers are watched by.
+    pub clock: Clock,
 }
 
 impl Pool {
-    /// A pool for `plan`.
+    /// A pool for `plan`; what the one `before` it knows of servers that are still there goes on.
     ///
     /// # Errors
     /// Why TLS to the servers cannot be set up.
-    pub fn new(plan: &Arc<OriginPlan>, world: OriginWorld) -> Result<Self, String> {
-        let tls = if plan.servers.iter().any(|server| server.tls) {
+    pub fn new(
+        plan: &Arc<OriginPlan>,
+        world: OriginWorld,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
+        let tls = if plan.servers.iter().any(|server| server.address.tls) {
             Some(TlsPlan::new(plan)?)
         } else {
             None
         };
-        let servers = plan.servers.iter().map(|address| Server::new(address, plan)).collect();
+        let signer = plan.bucket.as_ref().map(Signer::new).transpose()?;
+        let known = |address: &ServerAddress| {
+            let all: &[Arc<Server>] = before.map(|pool| &*pool.servers).unwrap_or_default();
+            all.iter().find(|server| server.address == *address).map(|server| &**server)
+        };
+        let server = |one| Server::new(one, plan, world.clock, known(&one.address));
+        let servers: Vec<_> = plan.servers.iter().map(server).collect();
+        let asker = Asker {
+            plan: Arc::clone(plan),
+            tls: tls.clone(),
+            signer: signer.clone(),
+            world: world.clone(),
+        };
+        let checks = plan.check.as_ref().map(|check| Checks::begin(check, &servers, &asker));
+        let takeover = before.filter(|pool| has_same_roles(&pool.plan, plan));
+        let takeover = takeover.map(|pool| *pool.takeover.lock()).unwrap_or_default();
         Ok(Self {
             plan: Arc::clone(plan),
             servers,
-            next: AtomicUsize::new(0),
+            turns: Mutex::new(Turns::of(plan.servers.len())),
+            takeover: Mutex::new(takeover),
             budget: RetryBudget::new(plan.retry_percent),
             tls,
+            signer,
             world,
+            checks: Mutex::new(checks),
         })
     }
 
@@ -130,20 +168,29 @@ impl Pool {
         &self.world.policy
     }
 
+    /// Ends its checks: another pool has its place, and what still uses this one ends with it.
+    pub fn retire(&self) {
+        drop(self.checks.lock().take());
+    }
+
     /// Whether the files that its settings name are still those that it was made of.
     #[must_use]
     pub fn has_current_files(&self) -> bool {
         self.tls.as_ref().is_none_or(TlsPlan::is_current)
+            && self.signer.as_ref().is_none_or(Signer::is_current)
     }
 
     /// Whether every server is left out now.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.servers.iter().all(|server| server.is_ejected())
+        self.judge();
+        self.servers.iter().all(|server| server.glance(|state, _| !state.is_up()))
     }
 
-    /// Closes connections that have been idle for longer than `keep_alive`.
+    /// Closes connections that have been idle for longer than `keep_alive`, and sees how servers do
+    /// that nobody asks for now.
     pub fn sweep(&self) {
+        self.judge();
         for server in &self.servers {
             server.sweep(self.plan.keep_alive);
         }
@@ -163,16 +210,16 @@ impl Pool {
         self.budget.deposit();
         let mut tried: Vec<usize> = Vec::new();
         let mut patience = self.plan.queue_timeout;
+        let wish = Wish::of(&request.method, request.key);
+        let mut crossed = false;
+        let (mut kept, mut last) = (None, None);
         let replayable = request.content.is_none() && request.method.is_idempotent();
         let mut request = request;
         let conditional = is_conditional(&request.fields);
         loop {
-            let index = self.pick(&tried);
-            let Some(server) = self.servers.get(index) else {
-                return Err(FetchError::Resolve {
-                    host: request.client_host,
-                    reason: "the site has no server".to_owned(),
-                });
+            let (index, server) = match self.choose(wish, &tried) {
+                Ok(chosen) => chosen,
+                Err(none) => return kept.ok_or_else(|| last.unwrap_or_else(|| refused(none))),
             };
             tried.push(index);
             let admitted = tokio::select! {
@@ -180,21 +227,30 @@ impl Pool {
                 () = &mut deserted => Err(FetchError::Deserted),
                 admitted = server.admit(&self.plan, &mut patience) => admitted,
             };
-            let permit = match admitted {
-                Ok(permit) => permit,
+            let admission = match admitted {
+                Ok(admission) => admission,
                 Err(error @ FetchError::Deserted) => return Err(error),
                 // Nothing was sent, so another server has no more to do than if it had had the
                 // turn: this is no retry.
-                Err(_) if self.untried(&tried) => continue,
-                Err(error) => return Err(error),
+                Err(_) if self.has_other(wish, &tried) => continue,
+                Err(error) => return kept.ok_or(error),
             };
             let message = self.message(server, &mut request)?;
-            match self.exchange(server, permit, message).await {
-                Ok(response) => return expected(response, conditional, server),
-                Err(Failed { error, unsent, kept_connection, is_answer }) => {
-                    if error.blames_server() && !is_answer {
-                        server.failed(&self.plan);
+            let first = (server, admission, message);
+            match self.hedged(first, &mut request, wish, &mut tried).await {
+                Ok(response) => {
+                    let response = expected(response, conditional, server)?;
+                    let is_error = self.is_error(response.status());
+                    let is_last = !(is_error && replayable && self.has_other(wish, &tried));
+                    if is_last || !self.budget.withdraw() {
+                        return Ok(kept.filter(|_| is_error).unwrap_or(response));
                     }
+                    tracing::debug!(
+                        server = server.name(), status = %response.status(), "trying again"
+                    );
+                    kept.get_or_insert(response);
+                }
+                Err(Failed { error, unsent, kept_connection, .. }) => {
                     // An unsent message may go elsewhere whatever its method; its content, if it
                     // has any, is still whole.
                     let again = match unsent {
@@ -207,24 +263,24 @@ impl Pool {
                     };
                     // The same server is asked again only where its closing of a kept connection
                     // may have crossed our request (RFC 9112 §9.3.1).
-                    let elsewhere = self.untried(&tried)
-                        || kept_connection && tried.len() == self.servers.len();
+                    let other = self.has_other(wish, &tried);
+                    let elsewhere = other || kept_connection && !crossed;
                     if !(again && elsewhere && error.blames_server() && self.budget.withdraw()) {
-                        return Err(error);
+                        return kept.ok_or(error);
                     }
-                    tracing::debug!(server = %server.address.authority, %error, "trying again");
+                    if !other {
+                        crossed = true;
+                        tried.pop();
+                    }
+                    tracing::debug!(server = server.name(), %error, "trying again");
+                    last = Some(error);
                 }
             }
         }
     }
 
-    /// Whether there is a server that has not had its try.
-    fn untried(&self, tried: &[usize]) -> bool {
-        tried.len() < self.servers.len()
-    }
-
     /// The message for `server`; the request's content goes with it.
-    fn message(
+    pub(super) fn message(
         &self,
         server: &Server,
         request: &mut OriginRequest,
@@ -237,6 +293,9 @@ impl Pool {
         let host = self.host(server, &request.client_host)?;
         message.headers_mut().insert(header::HOST, host);
         frame(&mut message);
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut message, self.world.clock.now())?;
+        }
         if let Some(interim) = request.interim.clone() {
             message.extensions_mut().insert(Interim(Arc::clone(&interim)));
             hyper::ext::on_informational(&mut message, move |response| {
@@ -246,29 +305,9 @@ impl Pool {
         Ok(message)
     }
 
-    /// The next server in turn: not tried yet and not left out, else not tried yet, else any.
-    ///
-    /// Of those that are alike in this, one with a free connection goes before one that has a
-    /// queue, and the shorter queue before the longer: a server that hangs keeps its requests for
-    /// `first_byte_timeout` and would else be given a share of the others all the while.
-    fn pick(&self, tried: &[usize]) -> usize {
-        let count = self.servers.len().max(1);
-        // A further try takes no turn of its own: with two servers the failing one would else be
-        // the first for every request, its neighbour always being the second.
-        let start = self.next.fetch_add(usize::from(tried.is_empty()), Ordering::Relaxed);
-        let turn = |skip_ejected: bool, skip_tried: bool| {
-            (0..count)
-                .map(|step| start.wrapping_add(step) % count)
-                .filter_map(|index| Some((index, self.servers.get(index)?)))
-                .filter(|(index, server)| {
-                    !(skip_ejected && server.is_ejected() || skip_tried && tried.contains(index))
-                })
-                // The first of the least.
-                .min_by_key(|(_, server)| (!server.is_free(), server.waiting()))
-                .map(|(index, _)| index)
-        };
-        let any = start % count;
-        turn(true, true).or_else(|| turn(false, true)).or_else(|| turn(true, false)).unwrap_or(any)
+    /// Whether a response of this status may be bettered by another server.
+    fn is_error(&self, status: StatusCode) -> bool {
+        self.plan.error_statuses.binary_search(&status.as_u16()).is_ok()
     }
 
     fn host(&self, server: &Server, client_host: &str) -> Result<HeaderValue, FetchError> {
@@ -281,10 +320,27 @@ impl Pool {
         }
     }
 
-    async fn exchange(
+    /// One exchange; a failure that blames the server is noted.
+    pub(super) async fn exchange(
         &self,
         server: &Arc<Server>,
-        permit: OwnedSemaphorePermit,
+        admission: Admission,
+        message: Request<ClientContent>,
+    ) -> Result<Response<OriginBody>, Failed> {
+        let exchanged = self.carry(server, admission, message).await;
+        if let Err(failed) = &exchanged
+            && failed.error.blames_server()
+            && !failed.is_answer
+        {
+            server.failed(&self.plan);
+        }
+        exchanged
+    }
+
+    async fn carry(
+        &self,
+        server: &Arc<Server>,
+        admission: Admission,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
         let content = message.body().size_hint().upper().unwrap_or(CONTENT_BYTES);
@@ -312,14 +368,17 @@ impl Pool {
                 tokio::select! {
                     answer = send => answer,
                     error = self.overdue(server, sent, (&watch, &signs)) => {
+                        server.was_late(sent.elapsed());
                         return Err(Failed::sent(error));
                     }
                 }
             };
             match answer {
                 Ok(response) => {
+                    let is_error = self.is_error(response.status());
+                    server.answered(&self.plan.ejection, sent, is_error);
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
-                    let lease = Lease { server, plan, way, permit, watch, _charge: charge };
+                    let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
                 }
                 Err(Unanswered { message: unsent, reason, is_answer }) => {
@@ -389,52 +448,9 @@ impl Pool {
     }
 }
 
-/// A 304 answers conditions only (RFC 9110 §15.4.5): to a request without any it is no response, and
-/// a client that has made none could do nothing with it.
-fn expected(
-    response: Response<OriginBody>,
-    conditional: bool,
-    server: &Server,
-) -> Result<Response<OriginBody>, FetchError> {
-    if response.status() != StatusCode::NOT_MODIFIED || conditional {
-        return Ok(response);
-    }
-    Err(FetchError::Broken {
-        server: server.address.authority.clone(),
-        reason: "a 304 to a request without conditions".to_owned(),
-    })
-}
-
-/// Whether a request asks for a 304 or a 412.
-fn is_conditional(fields: &HeaderMap) -> bool {
-    let conditions = [
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-    ];
-    conditions.iter().any(|name| fields.contains_key(name))
-}
-
-/// Says the length of the content that is really sent, whatever the client's fields say: a length
-/// without its content would have the origin read the next request as that content.
-fn frame(message: &mut Request<ClientContent>) {
-    let exact = message.body().size_hint().exact();
-    let empty = message.body().is_end_stream();
-    let (method, fields) = (message.method().clone(), message.headers_mut());
-    let announced = fields.remove(header::CONTENT_LENGTH).is_some();
-    if empty && announced && method != Method::GET && method != Method::HEAD {
-        // RFC 9110 §8.6: a method that anticipates content says that there is none.
-        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    } else if !empty && exact.is_none() {
-        // hyper sends GET and HEAD without content unless they are framed by the caller.
-        fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-}
-
 /// An exchange that brought no response.
-struct Failed {
-    error: FetchError,
+pub(super) struct Failed {
+    pub(super) error: FetchError,
     /// The request, if certainly none of it left.
     unsent: Option<Request<ClientContent>>,
     /// It went over a connection that was kept from before.

@@ -12,15 +12,12 @@ use bytes::Bytes;
 use edge_core::site::OriginPlan;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     FetchError,
     content::Watch,
-    server::Server,
+    server::{Admission, Server},
     way::{Content, Way},
 };
 use crate::store::budget::Charge;
@@ -114,7 +111,7 @@ pub(super) struct Lease {
     pub(super) server: Arc<Server>,
     pub(super) plan: Arc<OriginPlan>,
     pub(super) way: Way,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) admission: Admission,
     /// What becomes of the request's content.
     pub(super) watch: Arc<Watch>,
     /// The memory that the exchange may take.
@@ -156,7 +153,7 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        let Some(Lease { server, way, permit, watch, .. }) = self.lease.take() else { return };
+        let Some(Lease { server, way, admission, watch, .. }) = self.lease.take() else { return };
         server.succeeded(self.sent);
         // A response may come before the request's content has gone out (a 401, a 413). The next
         // request would wait for the rest of it, so this connection ends here; a stream does anyway.
@@ -164,7 +161,7 @@ impl OriginBody {
             Way::Own(link) if watch.is_whole() => server.put_back(link),
             Way::Own(_) | Way::Shared(_) => {}
         }
-        drop(permit);
+        drop(admission);
     }
 }
 

@@ -1,7 +1,8 @@
-//! One origin server: its connections, its queue, and whether it is left out.
+//! One origin server: its connections, its queue, and what is known of how it does.
 //!
 //! Always holds: never more than `connections_max` connections; never more than `queue_max`
-//! requests waiting for one. It knows nothing of other servers or of retries.
+//! requests waiting for one; every change of its state is told once, with the reason. It knows nothing of
+//! other servers or of retries: [`super::choose`] compares.
 
 use std::{
     sync::{
@@ -11,7 +12,13 @@ use std::{
     time::Duration,
 };
 
-use edge_core::site::{OriginPlan, ServerAddress};
+use edge_core::{
+    concurrency::Limit,
+    ejection::{EjectionPlan, Reason, Shown},
+    settings::ConcurrencyWord,
+    site::{OriginPlan, ServerAddress, ServerPlan},
+};
+use ground::moment::Moment;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::{
@@ -19,19 +26,28 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{FetchError, link::Link, trunk::Trunks};
+use super::{
+    FetchError,
+    link::Link,
+    probe::Verdict,
+    standing::{Room, Standing, State},
+    trunk::Trunks,
+};
+use crate::clock::Clock;
 
 /// One server and what is known of it.
 pub struct Server {
     pub(super) address: ServerAddress,
+    pub(super) plan: ServerPlan,
     pub(super) authority: HeaderValue,
+    clock: Clock,
     idle: Mutex<Vec<Idle>>,
     pub(super) trunks: Trunks,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    failures: AtomicU32,
-    ejection: Mutex<Option<Ejection>>,
-    pub(super) counts: ServerCounts,
+    in_flight: AtomicU32,
+    state: Mutex<State>,
+    pub(super) counts: Arc<ServerCounts>,
 }
 
 /// What a server has done so far.
@@ -41,6 +57,8 @@ pub struct ServerCounts {
     pub requests: AtomicU64,
     /// Connections opened.
     pub connections: AtomicU64,
+    /// Connections that are open now.
+    pub open: AtomicU64,
     /// TLS sessions among them that resumed an earlier one.
     pub resumed: AtomicU64,
     /// Requests that failed and blame the server.
@@ -49,11 +67,20 @@ pub struct ServerCounts {
     pub ejections: AtomicU64,
 }
 
-/// For how long a server is left out.
-#[derive(Clone, Copy)]
-struct Ejection {
-    since: Instant,
-    until: Instant,
+/// A connection, counted until it drops.
+pub struct Counted(Arc<ServerCounts>);
+
+impl Counted {
+    pub(super) fn of(counts: &Arc<ServerCounts>) -> Self {
+        counts.open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct Idle {
@@ -61,28 +88,78 @@ struct Idle {
     since: Instant,
 }
 
+/// A request's place at a server: counted until it drops.
+pub(super) struct Admission {
+    server: Arc<Server>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Admission {
+    fn at(server: &Arc<Server>, permit: OwnedSemaphorePermit) -> Self {
+        server.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self { server: Arc::clone(server), permit: Some(permit) }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.server.in_flight.fetch_sub(1, Ordering::AcqRel);
+        if let Some(permit) = self.permit.take()
+            && self.server.gives_up_a_permit()
+        {
+            permit.forget();
+        }
+    }
+}
+
 impl Server {
-    pub(super) fn new(address: &ServerAddress, plan: &OriginPlan) -> Arc<Self> {
+    /// A server by `plan`; what is known of `before`, which was at the same URL, goes on.
+    pub(super) fn new(
+        plan: &ServerPlan,
+        origin: &OriginPlan,
+        clock: Clock,
+        before: Option<&Self>,
+    ) -> Arc<Self> {
+        let address = plan.address.clone();
         let authority = HeaderValue::from_str(&address.authority)
             .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        let (check, now) = (origin.check.as_deref(), moment(clock));
+        let mut state = match before {
+            Some(one) => one.state.lock().renewed(check, now),
+            None => State::new(check, now),
+        };
+        let max = origin.connections_max;
+        let room = (origin.concurrency == ConcurrencyWord::Adaptive).then(|| {
+            let limit = Limit::new(max, now);
+            Room { limit, granted: limit.value() }
+        });
+        let permits = room.map_or(max, |room| room.granted);
+        state.room = room;
         Arc::new(Self {
-            address: address.clone(),
+            address,
+            plan: plan.clone(),
             authority,
+            clock,
             idle: Mutex::new(Vec::new()),
             trunks: Trunks::default(),
             permits: Arc::new(Semaphore::new(
-                usize::try_from(plan.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
+                usize::try_from(permits).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             waiting: AtomicUsize::new(0),
-            failures: AtomicU32::new(0),
-            ejection: Mutex::new(None),
-            counts: ServerCounts::default(),
+            in_flight: AtomicU32::new(0),
+            state: Mutex::new(state),
+            counts: before.map(|one| Arc::clone(&one.counts)).unwrap_or_default(),
         })
     }
 
     /// `host:port`, the server's name in logs and metrics.
     pub fn name(&self) -> &str {
         &self.address.authority
+    }
+
+    /// What the settings say of it.
+    pub fn plan(&self) -> &ServerPlan {
+        &self.plan
     }
 
     /// What it has done so far.
@@ -95,9 +172,45 @@ impl Server {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether it is left out now.
+    /// Requests that it has now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that it may have at once, where its answers say.
+    pub fn limit(&self) -> Option<u32> {
+        self.state.lock().room.map(|room| room.limit.value())
+    }
+
+    /// Its measured time to the first byte; zero where none was measured.
+    pub fn first_byte(&self) -> Duration {
+        Duration::from_micros(self.state.lock().latency.micros(self.now()))
+    }
+
+    /// Checks of it that failed so far.
+    pub fn checks_failed(&self) -> u64 {
+        self.state.lock().checks_failed
+    }
+
+    /// Whether it is left out now for what requests have shown.
     pub fn is_ejected(&self) -> bool {
-        self.ejection.lock().is_some_and(|ejection| Instant::now() < ejection.until)
+        self.state.lock().record.ejection(self.now()).is_some()
+    }
+
+    /// Whether it is asked as others are, and since when.
+    pub fn standing(&self) -> (Standing, Duration) {
+        let now = self.now();
+        self.state.lock().standing(now)
+    }
+
+    /// What is known of it, for choosing.
+    pub(super) fn glance<T>(&self, look: impl FnOnce(&mut State, Moment) -> T) -> T {
+        let now = self.now();
+        look(&mut self.state.lock(), now)
+    }
+
+    fn now(&self) -> Moment {
+        moment(self.clock)
     }
 
     /// Whether a request would have a connection at once.
@@ -110,9 +223,9 @@ impl Server {
         self: &Arc<Self>,
         plan: &OriginPlan,
         patience: &mut Duration,
-    ) -> Result<OwnedSemaphorePermit, FetchError> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(permit);
+    ) -> Result<Admission, FetchError> {
+        if let Some(admission) = self.admit_now() {
+            return Ok(admission);
         }
         let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
         let _place = Place::take(self, queue_max)
@@ -125,7 +238,7 @@ impl Server {
         let waited = timeout(*patience, Arc::clone(&self.permits).acquire_owned()).await;
         *patience = patience.saturating_sub(before.elapsed());
         match waited {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok(permit)) => Ok(Admission::at(self, permit)),
             // The semaphore is never closed; a closed one would be as good as a full one.
             Ok(Err(_)) | Err(_) => Err(queue_timeout()),
         }
@@ -160,15 +273,24 @@ impl Server {
         self.trunks.drop_idle();
     }
 
+    /// A response came whose request went out at `sent`; whether its status counts as an error.
+    pub(super) fn answered(&self, plan: &EjectionPlan, sent: Instant, is_error: bool) {
+        let (took, in_flight) = (sent.elapsed(), self.in_flight());
+        self.glance(|state, now| {
+            state.latency.measure(took, now);
+            state.record.answered(plan, now, is_error);
+            if let Some(room) = &mut state.room {
+                room.limit.answered(took, in_flight, now);
+            }
+            self.fit(state);
+        });
+    }
+
     /// A response came to its end whose request went out at `sent`.
     pub(super) fn succeeded(&self, sent: Instant) {
-        self.failures.store(0, Ordering::Relaxed);
-        // While all servers are left out all are tried; the first that answers is back at once.
-        // What was sent before it began to fail says nothing of how it is now.
-        let mut ejection = self.ejection.lock();
-        let now = Instant::now();
-        if ejection.take_if(|ejection| ejection.since <= sent && now < ejection.until).is_some() {
-            tracing::info!(server = %self.address.authority, "an origin server answers again");
+        let sent = Moment::from_millis(self.clock.at(sent).as_millis());
+        if self.glance(|state, now| state.record.succeeded(sent, now)) {
+            self.look();
         }
     }
 
@@ -176,22 +298,84 @@ impl Server {
     /// client that knows a URL that is answered 503 could have the server left out for all.
     pub(super) fn failed(&self, plan: &OriginPlan) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures < plan.ejection_failures {
-            return;
-        }
-        self.failures.store(0, Ordering::Relaxed);
-        let mut ejection = self.ejection.lock();
-        let now = Instant::now();
-        if ejection.is_none_or(|ejection| ejection.until <= now) {
-            self.counts.ejections.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                server = %self.address.authority, failures, for_ = ?plan.ejection_time,
-                "an origin server keeps failing; it is left out while others answer"
-            );
-            *ejection = Some(Ejection { since: now, until: now + plan.ejection_time });
+        self.glance(|state, now| state.record.failed(&plan.ejection, now));
+    }
+
+    /// It let a request wait for so long in vain, and nobody waits any more.
+    pub(super) fn was_late(&self, waited: Duration) {
+        self.was_slow(waited);
+        self.glance(|state, _| {
+            if let Some(room) = &mut state.room {
+                room.limit.was_late();
+            }
+            self.fit(state);
+        });
+    }
+
+    /// It took at least so long.
+    pub(super) fn was_slow(&self, waited: Duration) {
+        self.glance(|state, now| state.latency.measure(waited, now));
+    }
+
+    /// Has as many permits as the limit says; those that are taken are given up when they come back.
+    fn fit(&self, state: &mut State) {
+        let Some(room) = &mut state.room else { return };
+        let limit = room.limit.value();
+        if limit > room.granted {
+            self.permits.add_permits(permits(limit - room.granted));
+            room.granted = limit;
+        } else {
+            let forgotten = self.permits.forget_permits(permits(room.granted - limit));
+            room.granted -= u32::try_from(forgotten).unwrap_or(0);
         }
     }
+
+    fn gives_up_a_permit(&self) -> bool {
+        self.glance(|state, _| match &mut state.room {
+            Some(room) if room.granted > room.limit.value() => {
+                room.granted -= 1;
+                true
+            }
+            Some(_) | None => false,
+        })
+    }
+
+    /// A place at once, if there is one.
+    pub(super) fn admit_now(self: &Arc<Self>) -> Option<Admission> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(Admission::at(self, permit))
+    }
+
+    /// Takes what a check of it came to.
+    pub(super) fn checked(&self, verdict: Verdict) {
+        self.glance(|state, now| state.take(verdict, now));
+        self.look();
+    }
+
+    /// Leaves it out.
+    pub(super) fn eject(&self, plan: &EjectionPlan, reason: Reason) {
+        self.counts.ejections.fetch_add(1, Ordering::Relaxed);
+        self.glance(|state, now| state.record.eject(plan, reason, now));
+        self.look();
+    }
+
+    /// Notes whether it is up, and tells if that has changed.
+    pub(super) fn look(&self) {
+        self.glance(|state, now| state.look(self.name(), now));
+    }
+
+    /// What is to be judged beside the others.
+    pub(super) fn shown(&self, plan: &EjectionPlan) -> Shown {
+        self.glance(|state, now| state.record.shown(plan, state.latency.micros(now), now))
+    }
+}
+
+fn permits(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)
+}
+
+fn moment(clock: Clock) -> Moment {
+    Moment::from_millis(clock.now().as_millis())
 }
 
 /// A place in a server's queue.
@@ -217,7 +401,10 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use edge_core::{settings::OriginProtocol, site::HostChoice};
+    use edge_core::{
+        settings::EdgeSettings,
+        site::{Site, SiteId},
+    };
     use tokio::{
         io::{AsyncReadExt as _, duplex},
         runtime::Handle,
@@ -226,32 +413,15 @@ mod tests {
     use super::*;
     use crate::{fetch::connect::BoxedIo, store::budget::Budget};
 
-    fn plan() -> OriginPlan {
-        OriginPlan {
-            servers: Vec::new(),
-            host: HostChoice::Server,
-            sni: None,
-            ca: None,
-            identity: None,
-            protocol: OriginProtocol::Auto,
-            proxy_protocol: false,
-            connections_max: 4,
-            queue_max: 4,
-            queue_timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            first_byte_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
-            keep_alive: Duration::from_secs(1),
-            ejection_failures: 5,
-            ejection_time: Duration::from_secs(1),
-            retry_percent: 10,
-        }
+    fn site() -> Site {
+        let text = "name = \"a\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }";
+        Site::build(&toml::from_str(text).unwrap(), &EdgeSettings::default(), SiteId(1)).unwrap()
     }
 
     #[tokio::test]
     async fn dropped_idle_connections_are_closed() {
-        let address = ServerAddress::parse("http://a").unwrap();
-        let server = Server::new(&address, &plan());
+        let origin = site().origin;
+        let server = Server::new(&origin.servers[0], &origin, Clock::system(), None);
         let mut far_ends = Vec::new();
         for _ in 0..2 {
             let (near, far) = duplex(64);

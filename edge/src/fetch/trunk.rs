@@ -36,6 +36,7 @@ use super::{
     chain,
     connect::{BoxedIo, Opened},
     names::Residence,
+    server::Counted,
     stream::Seat,
 };
 use crate::store::budget::Charge;
@@ -64,6 +65,7 @@ pub(super) struct Trunk {
     driver: AbortHandle,
     use_: Arc<Use>,
     residence: Option<Residence>,
+    _counted: Option<Counted>,
     _charge: Charge,
 }
 
@@ -86,7 +88,7 @@ impl Trunk {
     /// streams it allows. More than that would be refused, and a crowd that waits for seats would
     /// not know whether to open another connection.
     pub(super) async fn over(
-        Opened { stream, residence }: Opened,
+        Opened { stream, residence, counted }: Opened,
         fills: &Handle,
         charge: Charge,
     ) -> Result<Self, String> {
@@ -108,7 +110,8 @@ impl Trunk {
         // Ends when the connection closes or the trunk drops.
         let driver = fills.spawn(drive(connection, Arc::clone(&use_), ready));
         let (fills, driver) = (fills.clone(), driver.abort_handle());
-        let trunk = Self { sender, fills, driver, use_, residence, _charge: charge };
+        let trunk =
+            Self { sender, fills, driver, use_, residence, _counted: counted, _charge: charge };
         match is_ready.await {
             Ok(()) => Ok(trunk),
             Err(_ended) => Err("it does not speak HTTP/2, or has closed".to_owned()),
@@ -123,6 +126,11 @@ impl Trunk {
         let seats = &self.use_.seats;
         let taken = seats.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.ok().map(|_| Seat::new(Arc::clone(self)))
+    }
+
+    /// A seat on a connection that nobody else may use; it closes with the seat.
+    pub(super) fn alone(self) -> Seat {
+        Arc::new(self).first_seat()
     }
 
     /// The seat of who has opened it, whatever the server allows: it may say no itself.

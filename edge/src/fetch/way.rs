@@ -21,16 +21,18 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{
     io::AsyncWriteExt as _,
+    runtime::Handle,
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     FetchError, chain,
+    connect::Opened,
     content::ClientContent,
     io_reason,
     link::{Link, Signs},
     pool::OriginWorld,
-    server::Server,
+    server::{Counted, Server},
     stream::{Seat, Stream},
     tls::TlsPlan,
     trunk::{Trunk, WINDOW_BYTES},
@@ -159,41 +161,81 @@ impl Roads<'_> {
             None => None,
         };
         let own = Link::cost(address.tls);
-        // Before it is known what it will speak.
-        let may_share = match self.plan.protocol {
-            OriginProtocol::Auto => address.tls,
-            OriginProtocol::Http1 => false,
-            OriginProtocol::Http2 => true,
-        };
-        let most = if may_share { own.max(Trunk::cost(address.tls)) } else { own };
-        let mut charge = reserve(most)?;
-        let mut opened = self.world.connector.connect(address, &self.world.policy).await?;
-        let failed = |reason| FetchError::Connect { server: address.authority.clone(), reason };
-        if self.plan.proxy_protocol {
-            let said = opened.stream.write_all(LOCAL).await;
-            said.map_err(|error| failed(io_reason(&error)))?;
-        }
-        let mut is_http2 = self.plan.protocol == OriginProtocol::Http2;
-        if let Some(tls) = self.tls.filter(|_| address.tls) {
-            let session = tls.wrap(opened.stream, address).await?;
-            opened.stream = session.stream;
-            is_http2 = session.is_http2;
-            server.counts.resumed.fetch_add(session.is_resumed.into(), Ordering::Relaxed);
-        }
+        let mut charge = reserve(self.cost(address.tls))?;
+        let Begun { mut opened, is_http2, is_resumed } = self.begin(server).await?;
+        opened.counted = Some(Counted::of(&server.counts));
         server.trunks.speaks(is_http2);
+        server.counts.resumed.fetch_add(is_resumed.into(), Ordering::Relaxed);
         let fills = &self.world.fills;
         let way = if is_http2 {
             let trunk = Trunk::over(opened, fills, charge).await;
-            let trunk = trunk.map_err(failed)?;
+            let trunk = trunk.map_err(|reason| unmade(server, reason))?;
             shared(server.trunks.add(trunk), reserve)?
         } else {
             charge.reduce_to(own);
             let link = Link::over(opened, fills, charge).await;
-            Way::Own(link.map_err(|error| failed(chain(&error)))?)
+            Way::Own(link.map_err(|error| unmade(server, chain(&error)))?)
         };
         server.counts.connections.fetch_add(1, Ordering::Relaxed);
         Ok((way, false))
     }
+
+    /// A way over a connection that is for nothing else, driven by `runtime`; closed when it drops.
+    pub(super) async fn apart(
+        &self,
+        server: &Server,
+        runtime: &Handle,
+        charge: Charge,
+    ) -> Result<Way, FetchError> {
+        let Begun { opened, is_http2, .. } = self.begin(server).await?;
+        Ok(if is_http2 {
+            let trunk = Trunk::over(opened, runtime, charge).await;
+            Way::Shared(Trunk::alone(trunk.map_err(|reason| unmade(server, reason))?))
+        } else {
+            let link = Link::over(opened, runtime, charge).await;
+            Way::Own(link.map_err(|error| unmade(server, chain(&error)))?)
+        })
+    }
+
+    /// What a connection is charged before it is known what it will speak.
+    pub(super) fn cost(&self, tls: bool) -> usize {
+        let may_share = match self.plan.protocol {
+            OriginProtocol::Auto => tls,
+            OriginProtocol::Http1 => false,
+            OriginProtocol::Http2 => true,
+        };
+        let own = Link::cost(tls);
+        if may_share { own.max(Trunk::cost(tls)) } else { own }
+    }
+
+    /// A connection with all that comes before HTTP.
+    async fn begin(&self, server: &Server) -> Result<Begun, FetchError> {
+        let address = &server.address;
+        let mut opened = self.world.connector.connect(address, &self.world.policy).await?;
+        if self.plan.proxy_protocol {
+            let said = opened.stream.write_all(LOCAL).await;
+            said.map_err(|error| unmade(server, io_reason(&error)))?;
+        }
+        let (mut is_http2, mut is_resumed) = (self.plan.protocol == OriginProtocol::Http2, false);
+        if let Some(tls) = self.tls.filter(|_| address.tls) {
+            let session = tls.wrap(opened.stream, address).await?;
+            opened.stream = session.stream;
+            is_http2 = session.is_http2;
+            is_resumed = session.is_resumed;
+        }
+        Ok(Begun { opened, is_http2, is_resumed })
+    }
+}
+
+/// A connection that is ready for HTTP.
+struct Begun {
+    opened: Opened,
+    is_http2: bool,
+    is_resumed: bool,
+}
+
+fn unmade(server: &Server, reason: String) -> FetchError {
+    FetchError::Connect { server: server.address.authority.clone(), reason }
 }
 
 fn shared(

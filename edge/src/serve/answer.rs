@@ -380,12 +380,14 @@ pub(super) fn detail_of(error: &FetchError) -> Detail {
         FetchError::QueueFull { .. } | FetchError::QueueTimeout { .. } | FetchError::Deserted => {
             Detail::Queue
         }
+        FetchError::Withheld { .. } => Detail::Withheld,
         FetchError::Memory => Detail::Memory,
         FetchError::Resolve { .. }
         | FetchError::NotAllowed { .. }
         | FetchError::Connect { .. }
         | FetchError::Tls { .. }
         | FetchError::Broken { .. }
+        | FetchError::NoPrimary
         | FetchError::RequestContent { .. } => Detail::Unreachable,
     }
 }

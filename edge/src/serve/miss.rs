@@ -10,6 +10,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use edge_core::{
+    balance::hash,
     directives::{RequestDirectives, ResponseDirectives},
     forward,
     key::VaryKey,
@@ -376,6 +377,7 @@ fn start(
         fields,
         client_host: ask.host.clone(),
         content: None,
+        key: hash::key_of(filling.key.as_bytes()),
         interim: outward::on_interim(ask),
     };
     let running = filling::run(Arc::clone(&hall.room), Arc::clone(filling), plan, request);

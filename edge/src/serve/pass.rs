@@ -9,6 +9,7 @@
 use std::{future, sync::Arc};
 
 use edge_core::{
+    balance::hash,
     forward, invalidation,
     key::{self, KeyParts},
     outcome::{ForwardReason, Outcome},
@@ -92,6 +93,7 @@ async fn send(
         fields,
         client_host: ask.host.clone(),
         content: (!content.is_end_stream()).then(|| ClientContent::new(content, max, patience)),
+        key: hash::key_of(ask.key.as_bytes()),
         interim: outward::on_interim(ask),
     };
     let (mut answer, answered) = oneshot::channel();

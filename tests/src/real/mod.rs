@@ -8,6 +8,7 @@
 //! client alone.
 //! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
 
+pub mod bucket;
 pub mod geodns;
 pub mod http;
 pub mod nginx;

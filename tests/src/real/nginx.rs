@@ -58,6 +58,14 @@ impl Nginx {
         Ok(())
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&mut self, signal: Signal) -> Tested {
+        self.process.as_mut().ok_or("nginx does not run")?.signal(signal)
+    }
+
     /// Starts it again where it was.
     ///
     /// # Errors

@@ -66,6 +66,19 @@ pub fn geo_database() -> Tested<PathBuf> {
     Err(format!("no {}; run `tests/run --install`", database.display()).into())
 }
 
+/// rclone, which serves buckets.
+///
+/// # Errors
+/// When it has not been fetched.
+pub fn rclone() -> Tested<PathBuf> {
+    let target = profile()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let program = target.join("rclone/bin/rclone");
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("no {}; run `tests/run --install`", program.display()).into())
+}
+
 /// `<target>/<profile>`: a test runs as `<target>/<profile>/deps/<name>`.
 fn profile() -> Tested<PathBuf> {
     let own = env::current_exe()?;

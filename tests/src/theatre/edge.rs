@@ -48,6 +48,7 @@ fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Serve, String> {
         cdn_id: Arc::from(NODE),
         clock: Clock::anchored_at(paused::opening()),
         fills: tokio::runtime::Handle::current(),
+        control: tokio::runtime::Handle::current(),
         connector: Arc::new(ThroughPipes(pipes)),
         workers: 1,
         access_log: AccessLog::off(),

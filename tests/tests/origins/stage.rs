@@ -52,13 +52,22 @@ pub(super) fn stage(scripts: Vec<Script>, origin_settings: &str) -> Stage {
 }
 
 pub(super) fn stage_with(edge: &EdgeSettings, scripts: Vec<Script>, settings: &str) -> Stage {
+    let alike = vec![""; scripts.len()];
+    stage_of(edge, scripts.into_iter().zip(alike).collect(), settings)
+}
+
+/// The same with more said of each server: `, role = "replica"`.
+pub(super) fn stage_of(edge: &EdgeSettings, servers: Vec<(Script, &str)>, settings: &str) -> Stage {
     let wires = Arc::new(Wires::default());
     let mut names = Vec::new();
     let mut origins = Vec::new();
-    for (script, name) in scripts.into_iter().zip(["a", "b", "c", "d"]) {
+    for ((script, more), name) in servers.into_iter().zip(["a", "b", "c", "d"]) {
         let origin = origin(script);
         wires.put(&format!("{name}:80"), server(&origin));
-        names.push(format!("\"http://{name}\""));
+        names.push(match more {
+            "" => format!("\"http://{name}\""),
+            more => format!("{{ url = \"http://{name}\"{more} }}"),
+        });
         origins.push(origin);
     }
     let text = format!(

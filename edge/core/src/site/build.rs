@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use humantime_serde::re::humantime;
 
 use super::{
-    Host, HostChoice, HostPattern, Identity, OriginPlan, PathPattern, Policy, Problem, Rule,
-    ServerAddress, Site, SiteId, path,
+    BucketPlan, CheckPlan, Host, HostChoice, HostPattern, Identity, OriginPlan, PathPattern,
+    Policy, Problem, Rule, ServerAddress, Site, SiteId, origin, path,
 };
 use crate::{
     forward::is_of_peer,
@@ -52,7 +52,7 @@ impl Site {
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
-        Ok(Self {
+        let mut site = Self {
             id,
             name: settings.name.as_str().into(),
             hosts,
@@ -64,7 +64,19 @@ impl Site {
                 ..Policy::default()
             },
             fallback: Policy { targeted_fields: targeted, ..Policy::default() },
-        })
+        };
+        if site.origin.bucket.is_some() {
+            site.leave_out_queries();
+        }
+        Ok(site)
+    }
+
+    /// No query reaches the origin, and so none tells responses apart.
+    fn leave_out_queries(&mut self) {
+        let rules = self.rules.iter_mut().map(|rule| &mut rule.policy);
+        for policy in rules.chain([&mut self.ambiguous, &mut self.fallback]) {
+            policy.query = QueryPlan { keep: Parameters::None, sort: false };
+        }
     }
 
     /// The policy of a path: that of the first rule whose pattern matches.
@@ -110,10 +122,10 @@ impl Default for Policy {
 
 /// What was found wrong so far.
 #[derive(Default)]
-struct Faults(Vec<Problem>);
+pub(super) struct Faults(pub(super) Vec<Problem>);
 
 impl Faults {
-    fn add(&mut self, at: String, value: &str, allowed: &str) {
+    pub(super) fn add(&mut self, at: String, value: &str, allowed: &str) {
         self.0.push(Problem { at, message: format!("\"{value}\" is not {allowed}") });
     }
 }
@@ -137,21 +149,7 @@ fn hosts(texts: &[String], faults: &mut Faults) -> Vec<HostPattern> {
 }
 
 fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
-    let mut servers = Vec::new();
-    for (index, text) in settings.servers.iter().enumerate() {
-        match ServerAddress::parse(text) {
-            Some(server) => servers.push(server),
-            None => faults.add(
-                format!("origin.servers[{index}]"),
-                text,
-                "http://host[:port] or https://host[:port], or http+srv://name or https+srv://name",
-            ),
-        }
-    }
-    if settings.servers.is_empty() {
-        let message = "at least one server".to_owned();
-        faults.0.push(Problem { at: "origin.servers".to_owned(), message });
-    }
+    let servers = origin::servers(&settings.servers, faults);
     if let Some(sni) = &settings.sni
         && !is_name(sni)
     {
@@ -172,9 +170,16 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         first_byte_timeout: settings.first_byte_timeout,
         idle_timeout: settings.idle_timeout,
         keep_alive: settings.keep_alive,
-        ejection_failures: settings.ejection_failures,
-        ejection_time: settings.ejection_time,
+        ejection: origin::ejection(settings),
+        error_statuses: origin::error_statuses(&settings.error_statuses, faults),
         retry_percent: settings.retry_percent,
+        balance: origin::balance(settings),
+        takeover_after: settings.takeover_after,
+        slow_start: settings.slow_start,
+        concurrency: settings.concurrency,
+        hedge_after: settings.hedge_after,
+        check: settings.check.as_ref().map(|check| Arc::new(CheckPlan::build(check, faults))),
+        bucket: settings.bucket.as_ref().map(|bucket| BucketPlan::build(bucket, faults)),
     }
 }
 

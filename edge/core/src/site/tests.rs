@@ -158,7 +158,7 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
         name: text("name"),
         hosts: list("hosts"),
         origin: crate::settings::OriginSettings {
-            servers: list("servers"),
+            servers: list("servers").iter().map(|url| url.as_str().into()).collect(),
             host: text("host"),
             sni: Some(text("sni")).filter(|sni| !sni.is_empty()),
             ca: Some("ca.pem".into()),
@@ -176,6 +176,22 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
             ejection_failures: 8,
             ejection_time: Duration::from_secs(9),
             retry_percent: 10,
+            balance: crate::settings::BalanceWord::RoundRobin,
+            hash_load_max: 125,
+            group_up_min: 70,
+            ejection_time_max: Duration::from_secs(90),
+            ejection_share_max: 50,
+            ejection_error_percent: Some(30),
+            ejection_latency_factor: None,
+            ejection_requests_min: 20,
+            ejection_window: Duration::from_secs(10),
+            error_statuses: vec![504, 502],
+            takeover_after: Duration::from_secs(11),
+            slow_start: Duration::from_secs(12),
+            concurrency: crate::settings::ConcurrencyWord::Fixed,
+            hedge_after: None,
+            check: None,
+            bucket: None,
         },
         rules: Vec::new(),
     }
@@ -212,7 +228,8 @@ fn a_site_is_built_from_its_settings() {
         server(false, "a.example", 80, "a.example"),
         server(true, "b.example", 8443, "b.example:8443"),
     ];
-    assert_eq!(origin.servers, servers);
+    let addresses: Vec<_> = origin.servers.iter().map(|server| server.address.clone()).collect();
+    assert_eq!(addresses, servers);
     assert_eq!(origin.host, HostChoice::Server);
     assert_eq!(origin.sni.as_deref(), Some("c.example"));
     assert_eq!(origin.ca.as_deref().and_then(|path| path.to_str()), Some("ca.pem"));
@@ -220,7 +237,7 @@ fn a_site_is_built_from_its_settings() {
     assert_eq!((&origin.identity, origin.protocol), (&Some(identity), OriginProtocol::Http1));
     assert!(origin.proxy_protocol);
     let counts =
-        [origin.connections_max, origin.queue_max, origin.ejection_failures, origin.retry_percent];
+        [origin.connections_max, origin.queue_max, origin.ejection.failures, origin.retry_percent];
     assert_eq!(counts, [1, 2, 8, 10]);
     let times = [
         origin.queue_timeout,
@@ -228,7 +245,7 @@ fn a_site_is_built_from_its_settings() {
         origin.first_byte_timeout,
         origin.idle_timeout,
         origin.keep_alive,
-        origin.ejection_time,
+        origin.ejection.time,
     ];
     assert_eq!(times.map(|time| time.as_secs()), [3, 4, 5, 6, 7, 9]);
     assert!(site.rules.is_empty());

@@ -1,0 +1,267 @@
+//! Who is left out for what requests have shown: failures in a row, outlying error rates or delays.
+//!
+//! In: what became of each request, `now`. Out: which servers to leave out, why, and until when.
+//! Always holds: no more than `share_max` of the servers are left out, one of several at least; who is
+//! left out again and again is so for longer each time; error rate and delay are judged beside the
+//! other servers' alone, so what is wrong with all is no reason to leave out any.
+//! It deliberately knows no request and no connection.
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "sums that a test may get wrong")]
+mod tests;
+
+use std::{fmt, time::Duration};
+
+use ground::moment::Moment;
+
+/// What a site owner says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EjectionPlan {
+    /// Failures in a row.
+    pub failures: u32,
+    /// For how long, the first time.
+    pub time: Duration,
+    /// For how long at most.
+    pub time_max: Duration,
+    /// How many of the servers at most, in percent.
+    pub share_max: u32,
+    /// By how many percent of its requests a server has to fail more than the others.
+    pub error_percent: Option<u32>,
+    /// How many times the others' first-byte time one has to take.
+    pub latency_factor: Option<u32>,
+    /// Requests within `window` without which neither is judged.
+    pub requests_min: u32,
+    /// What is looked back on for them.
+    pub window: Duration,
+}
+
+/// Why a server is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// So many failures in a row.
+    InARow(u32),
+    /// So many percent of its requests fail, and so many of the others'.
+    ErrorRate(u32, u32),
+    /// It takes so many microseconds to the first byte, and the others so many.
+    Delay(u64, u64),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InARow(1) => write!(f, "1 failure"),
+            Self::InARow(failures) => write!(f, "{failures} failures in a row"),
+            Self::ErrorRate(own, others) => {
+                write!(f, "{own} % of its requests fail, and {others} % of the others'")
+            }
+            Self::Delay(own, others) => {
+                let (own, others) = (Duration::from_micros(*own), Duration::from_micros(*others));
+                write!(f, "its first byte takes {own:.1?}, and that of the others {others:.1?}")
+            }
+        }
+    }
+}
+
+/// For how long a server is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// When it began to be.
+    pub since: Moment,
+    /// When it is asked again.
+    pub until: Moment,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What requests have shown of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    in_a_row: u32,
+    last_failure: Moment,
+    rates: Rates,
+    ejection: Option<Ejection>,
+    /// Ejections that followed close on each other.
+    times: u32,
+}
+
+/// Requests and errors of this window and the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rates {
+    began: Moment,
+    now: (u32, u32),
+    before: (u32, u32),
+}
+
+/// What is judged of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whether it is left out now.
+    pub is_ejected: bool,
+    /// Failures in a row.
+    pub in_a_row: u32,
+    /// Requests of late.
+    pub requests: u32,
+    /// How many of them failed.
+    pub errors: u32,
+    /// Its first-byte time in microseconds; 0 where none was measured.
+    pub first_byte: u64,
+}
+
+impl Record {
+    /// A request came to its end that was sent at `sent`. Whether the server is back by it: while all
+    /// are left out all are tried, and the first that answers is back at once. What was sent before it
+    /// began to fail says nothing of how it is now.
+    pub fn succeeded(&mut self, sent: Moment, now: Moment) -> bool {
+        self.in_a_row = 0;
+        let is_back = |ejection: &mut Ejection| ejection.since <= sent && now < ejection.until;
+        self.ejection.take_if(is_back).is_some()
+    }
+
+    /// A request failed, and the server is to blame.
+    pub fn failed(&mut self, plan: &EjectionPlan, now: Moment) {
+        // What was sent before it was left out says nothing new.
+        if self.ejection(now).is_none() {
+            self.in_a_row = self.in_a_row.saturating_add(1);
+            self.last_failure = now;
+        }
+        self.rates.count(plan.window, now, true);
+    }
+
+    /// A response came; whether its status is an error.
+    pub fn answered(&mut self, plan: &EjectionPlan, now: Moment, is_error: bool) {
+        self.rates.count(plan.window, now, is_error);
+    }
+
+    /// Forgets failures in a row: who was seen to come back need not wait for the end of its ejection.
+    pub fn pardon(&mut self) {
+        self.in_a_row = 0;
+        self.ejection.take_if(|ejection| matches!(ejection.reason, Reason::InARow(_)));
+    }
+
+    /// Why it is left out, while it is.
+    #[must_use]
+    pub fn ejection(&self, now: Moment) -> Option<Ejection> {
+        self.ejection.filter(|ejection| now < ejection.until)
+    }
+
+    /// What is to be judged.
+    #[must_use]
+    pub fn shown(&self, plan: &EjectionPlan, first_byte: u64, now: Moment) -> Shown {
+        let (requests, errors) = self.rates.sum(plan.window, now);
+        let is_ejected = self.ejection(now).is_some();
+        Shown { is_ejected, in_a_row: self.in_a_row, requests, errors, first_byte }
+    }
+
+    /// Leaves it out; for how long.
+    pub fn eject(&mut self, plan: &EjectionPlan, reason: Reason, now: Moment) -> Duration {
+        if let Some(last) = self.ejection {
+            let length = last.until.since(last.since);
+            if now.since(last.until) > length {
+                self.times = 0;
+            }
+        }
+        let doubled = 1_u32.checked_shl(self.times).unwrap_or(u32::MAX);
+        let time = plan.time.saturating_mul(doubled).min(plan.time_max.max(plan.time));
+        let since = match reason {
+            Reason::InARow(_) => self.last_failure,
+            Reason::ErrorRate(..) | Reason::Delay(..) => now,
+        };
+        self.times = self.times.saturating_add(1).min(16);
+        self.in_a_row = 0;
+        self.rates = Rates::default();
+        self.ejection = Some(Ejection { since, until: since.plus(time), reason });
+        time
+    }
+}
+
+impl Rates {
+    fn turn(&mut self, window: Duration, now: Moment) {
+        let age = now.since(self.began);
+        if age < window {
+            return;
+        }
+        self.before = if age < window.saturating_mul(2) { self.now } else { (0, 0) };
+        self.now = (0, 0);
+        self.began = now;
+    }
+
+    fn count(&mut self, window: Duration, now: Moment, is_error: bool) {
+        self.turn(window, now);
+        let (requests, errors) = self.now;
+        self.now = (requests.saturating_add(1), errors.saturating_add(u32::from(is_error)));
+    }
+
+    fn sum(mut self, window: Duration, now: Moment) -> (u32, u32) {
+        self.turn(window, now);
+        let ((requests, errors), (more, further)) = (self.now, self.before);
+        (requests.saturating_add(more), errors.saturating_add(further))
+    }
+}
+
+/// Which servers to leave out now, by what all of them have shown.
+#[must_use]
+pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
+    let count = servers.len();
+    let share_max = usize::try_from(plan.share_max).unwrap_or(100);
+    let share = count.saturating_mul(share_max) / 100;
+    let most = share.max(usize::from(count > 1));
+    let out = servers.iter().filter(|server| server.is_ejected).count();
+    let mut room = most.saturating_sub(out);
+    let mut up = count.saturating_sub(out);
+    let mut found = Vec::new();
+    for (index, server) in servers.iter().enumerate() {
+        if server.is_ejected || room == 0 {
+            continue;
+        }
+        let in_a_row = server.in_a_row >= plan.failures;
+        let reason = if in_a_row {
+            Some(Reason::InARow(server.in_a_row))
+        } else if up > 1 {
+            // Who is only worse than the others is better than nobody.
+            outlying(plan, servers, index)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            found.push((index, reason));
+            room = room.saturating_sub(1);
+            up = up.saturating_sub(1);
+        }
+    }
+    found
+}
+
+/// Whether a server stands out among those that are not left out.
+fn outlying(plan: &EjectionPlan, servers: &[Shown], index: usize) -> Option<Reason> {
+    let own = servers.get(index)?;
+    if own.requests < plan.requests_min.max(1) {
+        return None;
+    }
+    let others = servers.iter().enumerate();
+    let others = others.filter(|(other, shown)| *other != index && !shown.is_ejected);
+    let others: Vec<&Shown> = others.map(|(_, shown)| shown).collect();
+    if let Some(more) = plan.error_percent {
+        let requests: u64 = others.iter().map(|other| u64::from(other.requests)).sum();
+        let errors: u64 = others.iter().map(|other| u64::from(other.errors)).sum();
+        let own_rate = percent(own.errors.into(), own.requests.into());
+        let rate = percent(errors, requests);
+        if requests > 0 && own_rate >= rate.saturating_add(more) {
+            return Some(Reason::ErrorRate(own_rate, rate));
+        }
+    }
+    let factor = u64::from(plan.latency_factor?);
+    let mut known: Vec<u64> = others.iter().map(|other| other.first_byte).collect();
+    known.retain(|micros| *micros > 0);
+    known.sort_unstable();
+    let median = *known.get(known.len() / 2)?;
+    let is_late = own.first_byte >= median.saturating_mul(factor).max(MOMENT_MICROS);
+    is_late.then_some(Reason::Delay(own.first_byte, median))
+}
+
+/// Below this no delay is worth an ejection, however much faster others are.
+const MOMENT_MICROS: u64 = 10_000;
+
+fn percent(part: u64, whole: u64) -> u32 {
+    let percent = part.saturating_mul(100).checked_div(whole).unwrap_or(0);
+    u32::try_from(percent).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,131 @@
+//! Which server gets a request: what is known of each, put before the law of choosing.
+//!
+//! In: a request, the servers that it has been tried at. Out: the next, or why there is none.
+//! Always holds: who fails is left out before the next choice; nothing here waits.
+//! It knows no law: [`edge_core::balance`] and [`edge_core::ejection`] decide.
+
+use std::{sync::Arc, time::Duration};
+
+use edge_core::{
+    balance::{self, Ask, NoServer, Purpose, ServerView, roles::Succession, turns::Turns},
+    ejection,
+    site::OriginPlan,
+};
+use http::Method;
+
+use super::{FetchError, pool::Pool, server::Server};
+
+/// A request, as far as choosing looks at it.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    purpose: Purpose,
+    key: u64,
+}
+
+impl Wish {
+    pub(super) fn of(method: &Method, key: u64) -> Self {
+        Self { purpose: Purpose::of(method), key }
+    }
+}
+
+impl Pool {
+    /// The server whose turn it is.
+    pub(super) fn choose(
+        &self,
+        wish: Wish,
+        tried: &[usize],
+    ) -> Result<(usize, &Arc<Server>), NoServer> {
+        let views = self.views(tried);
+        let acting = self.succession(&views);
+        let ask = self.ask(wish, acting);
+        let index = balance::choose(&self.plan.balance, &mut self.turns.lock(), &views, &ask)?;
+        Ok((index, self.servers.get(index).ok_or(NoServer::AllTried)?))
+    }
+
+    /// Whether there is a server that has not had its try; it takes no turn.
+    pub(super) fn has_other(&self, wish: Wish, tried: &[usize]) -> bool {
+        let views = self.views(tried);
+        let acting = self.takeover.lock().acting();
+        let mut turns = Turns::of(views.len());
+        let ask = self.ask(wish, acting);
+        balance::choose(&self.plan.balance, &mut turns, &views, &ask).is_ok()
+    }
+
+    fn ask(&self, wish: Wish, acting: Option<usize>) -> Ask {
+        Ask { purpose: wish.purpose, key: wish.key, draw: rand::random(), acting }
+    }
+
+    /// Leaves out who is to be, and sees how all stand.
+    pub(super) fn judge(&self) {
+        let plan = &self.plan.ejection;
+        let shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
+        for (index, reason) in ejection::judge(plan, &shown) {
+            if let Some(server) = self.servers.get(index) {
+                server.eject(plan, reason);
+            }
+        }
+        self.servers.iter().for_each(|server| server.look());
+    }
+
+    fn views(&self, tried: &[usize]) -> Vec<ServerView> {
+        self.judge();
+        let view = |(index, server): (usize, &Arc<Server>)| {
+            let (is_up, ramp, first_byte) = server.glance(|state, now| {
+                (state.is_up(), state.ramp(self.plan.slow_start, now), state.latency.micros(now))
+            });
+            ServerView {
+                key: server.plan.key,
+                weight: server.plan.weight,
+                role: server.plan.role,
+                group: server.plan.group,
+                is_up,
+                ramp,
+                in_flight: server.in_flight(),
+                waiting: server.waiting(),
+                is_free: server.is_free(),
+                first_byte,
+                tried: tried.contains(&index),
+            }
+        };
+        self.servers.iter().enumerate().map(view).collect()
+    }
+
+    /// Who stands in for the primaries now.
+    fn succession(&self, views: &[ServerView]) -> Option<usize> {
+        let down_for = |index: usize| {
+            self.servers.get(index).map_or(Duration::ZERO, |server| server.standing().1)
+        };
+        let mut takeover = self.takeover.lock();
+        let name = |index: usize| self.servers.get(index).map_or("", |server| server.name());
+        match takeover.look(views, down_for, self.plan.takeover_after) {
+            Some(Succession::TakenOver(standby)) => tracing::warn!(
+                server = name(standby),
+                "no primary is up; a standby has taken over, and stays for as long as it is up"
+            ),
+            Some(Succession::Returned) => {
+                tracing::warn!("the standby that had taken over is down; the primaries are back");
+            }
+            None => {}
+        }
+        takeover.acting()
+    }
+}
+
+/// Whether two plans have the same servers in the same roles.
+pub(super) fn has_same_roles(one: &OriginPlan, other: &OriginPlan) -> bool {
+    let roles = |plan: &OriginPlan| -> Vec<_> {
+        plan.servers.iter().map(|server| (server.key, server.role)).collect()
+    };
+    roles(one) == roles(other)
+}
+
+/// What no server comes to, for the client.
+pub(super) fn refused(none: NoServer) -> FetchError {
+    match none {
+        NoServer::PrimaryDown => FetchError::NoPrimary,
+        NoServer::AllTried => FetchError::Resolve {
+            host: String::new(),
+            reason: "the site has no server that may be asked".to_owned(),
+        },
+    }
+}
