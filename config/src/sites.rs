@@ -15,6 +15,7 @@ use edge_core::{
     settings::{EdgeSettings, SiteSettings},
     site::{Problem, Site, SiteId, SiteTable},
 };
+use ground::fold::canonical;
 
 use crate::{
     check::Findings,
@@ -196,8 +197,8 @@ fn permissions(
     }
     for (at, server) in settings.origin.servers.iter().enumerate() {
         let Some((addresses, network)) = reserved(&server.url) else { continue };
-        let allowed = &edge.origin_networks_allowed;
-        if allowed.iter().any(|network| addresses.iter().any(|address| network.contains(address))) {
+        let mut allowed = edge.origin_networks_allowed.iter().copied().map(canonical);
+        if allowed.any(|network| addresses.iter().any(|address| network.contains(address))) {
             continue;
         }
         let key = tree::item(&format!("{site}.origin.servers"), at);

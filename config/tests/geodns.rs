@@ -349,6 +349,54 @@ fn a_family_that_one_pop_alone_has_is_noted() {
 }
 
 #[test]
+fn a_family_that_no_fallback_has_is_noted() {
+    let pops: String = [
+        ("four", "\"192.0.2.1\""),
+        ("both", "\"192.0.2.2\", \"2001:db8::2\""),
+        ("two", "\"192.0.2.3\", \"2001:db8::3\""),
+        ("six", "\"2001:db8::4\""),
+    ]
+    .iter()
+    .map(|(name, addresses)| format!("[[pop]]\nname = \"{name}\"\naddresses = [{addresses}]\n"))
+    .collect();
+    let zone = "zone = [{ name = \"cdn.example\", servers = [\"ns.example.net\"] }]\n";
+    // Each route has the PoPs of its row and falls back to the next one.
+    let notes = |routes: &[&str], more: &str| {
+        let mut text = format!("[geodns]\nlisten = [\"127.0.0.1:53\"]\n{zone}{pops}");
+        for (at, pops) in routes.iter().enumerate() {
+            let fallback = match at + 1 < routes.len() {
+                true => format!("fallback = \"r{}\"\n", at + 1),
+                false => String::new(),
+            };
+            text += &format!(
+                "[[geodns.map]]\nname = \"r{at}\"\npops = [{pops}]\n\
+                 [[geodns.route]]\nname = \"r{at}\"\nnames = [\"r{at}\"]\nmap = \"r{at}\"\n\
+                 {fallback}{more}"
+            );
+        }
+        geodns(parse(&text, "a.toml").unwrap_or_else(|report| panic!("{report}"))).notes()
+    };
+    let (four, both, two, six) = ("\"four\"", "\"both\"", "\"two\"", "\"six\"");
+    let note = |route: &str, family: &str, told: &str| {
+        format!(
+            "no route that \"{route}\" falls back to has {family} addresses: when its own PoPs are \
+             down, clients that use {family} are answered {told}"
+        )
+    };
+    let down = "addresses of PoPs that are down";
+    assert_eq!(notes(&[both, four], ""), [note("r0", "IPv6", down)]);
+    let servfail = "all_down = \"servfail\"\n";
+    assert_eq!(notes(&[both, four], servfail), [note("r0", "IPv6", "SERVFAIL")]);
+    assert_eq!(notes(&[both, six], ""), [note("r0", "IPv4", down)]);
+    assert_eq!(notes(&[six, four], ""), [note("r0", "IPv6", down)]);
+    assert_eq!(notes(&[six, four, six], ""), [note("r1", "IPv4", down)], "r0 goes on to r2");
+    assert_eq!(notes(&[both, two], ""), [""; 0]);
+    assert_eq!(notes(&[four, both], ""), [""; 0], "its names have no AAAA, whatever comes after");
+    assert_eq!(notes(&[both, four, two], ""), [""; 0], "the next but one has it");
+    assert_eq!(notes(&[both], ""), [""; 0], "nowhere to fall back to at all");
+}
+
+#[test]
 fn an_edge_keeps_half_of_the_time_to_drain() {
     let zone = "zone = [{ name = \"cdn.example\", servers = [\"ns.example.net\"] }]\n";
     let pop = "[[pop]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n";

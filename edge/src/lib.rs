@@ -336,7 +336,7 @@ impl WorkerState {
 }
 
 fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
-    Arc::new(AddressPolicy { allowed: settings.origin_networks_allowed.clone(), own: own.to_vec() })
+    Arc::new(AddressPolicy::new(&settings.origin_networks_allowed, own))
 }
 
 fn invalidations_max(settings: &EdgeSettings) -> usize {

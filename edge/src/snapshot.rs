@@ -12,6 +12,7 @@ use edge_core::{
     settings::{EdgeSettings, LimitSettings, SiteSettings},
     site::{Problem, Site, SiteId, SiteTable},
 };
+use ground::fold;
 
 use crate::{
     fetch::{
@@ -188,8 +189,8 @@ impl EdgeView {
             },
             ranges_max: edge.ranges_max,
             cache_status_key: edge.cache_status_key,
-            trusted_peers: edge.trusted_peers.clone(),
-            proxy_peers: edge.proxy_peers.clone(),
+            trusted_peers: edge.trusted_peers.iter().copied().map(fold::canonical).collect(),
+            proxy_peers: edge.proxy_peers.iter().copied().map(fold::canonical).collect(),
         }
     }
 
@@ -205,5 +206,40 @@ impl EdgeView {
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_peers.iter().any(|net| net.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_believed_however_their_networks_are_written() {
+        let rows = [
+            // Network, an address in it, one that is not.
+            ("192.0.2.0/24", "192.0.2.1", "192.0.3.1"),
+            ("192.0.2.0/24", "::ffff:192.0.2.1", "::ffff:192.0.3.1"),
+            ("::ffff:192.0.2.0/120", "192.0.2.1", "192.0.3.1"),
+            ("::ffff:192.0.2.0/120", "::ffff:192.0.2.1", "::ffff:192.0.3.1"),
+            // Whoever announces 2002::/16 is sent what is for such an address (RFC 3964 §4).
+            ("192.0.2.0/24", "192.0.2.1", "2002:c000:201::1"),
+            ("192.0.2.0/24", "192.0.2.1", "64:ff9b::c000:201"),
+            ("2002:c000:200::/40", "2002:c000:201::1", "192.0.2.1"),
+            ("::/0", "2001:db8::1", "192.0.2.1"),
+        ];
+        for (net, inside, outside) in rows {
+            let peers = vec![net.parse().unwrap()];
+            let settings = EdgeSettings {
+                trusted_peers: peers.clone(),
+                proxy_peers: peers,
+                ..EdgeSettings::default()
+            };
+            let view = EdgeView::new(&settings);
+            for (address, expected) in [(inside, true), (outside, false)] {
+                let address = address.parse().unwrap();
+                assert_eq!(view.trusts(address), expected, "{address} in {net}");
+                assert_eq!(view.is_balancer(address), expected, "{address} in {net}");
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! of the forward and of what is passed on, or a refusal to forward at all.
 //! Always holds: Connection, what it nominates, and every other field of one connection stop here
 //! (RFC 9110 §7.6.1); what is said about the client is our own word unless the peer is trusted;
+//! what is said about the target follows from the key, whoever the peer is;
 //! a request that has been here before goes no further (RFC 8586 §3).
 //! It deliberately does not know the Host that is sent, nor how content is framed.
 //!
@@ -15,7 +16,7 @@ mod forwarded;
 #[cfg(test)]
 mod tests;
 
-pub use self::claims::{Believed, claimed_scheme, drop_claims, is_claim, is_of_peer};
+pub use self::claims::{Believed, claimed_scheme, drop_claims, is_claim, is_of_key, is_of_peer};
 
 use std::net::IpAddr;
 
@@ -34,8 +35,10 @@ pub struct Peer<'a> {
     pub version: Version,
     /// The scheme that the client used, as the peer says if it is trusted.
     pub scheme: Scheme,
-    /// The host that the peer asked for, as it said it.
+    /// The host that is keyed.
     pub host: &'a str,
+    /// The request fields that the rule adds to the key.
+    pub keyed: &'a [HeaderName],
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -47,14 +50,7 @@ const PROXY: HeaderName = HeaderName::from_static("proxy");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-const OTHER_SCHEMES: [HeaderName; 3] = [
-    HeaderName::from_static("x-forwarded-protocol"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-ssl"),
-];
 
 /// Fields of one connection or one hop, nominated or not (RFC 9110 §7.6.1, §11.7).
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -313,7 +309,8 @@ fn append_via(fields: &mut HeaderMap, version: Version, node: &str) {
     append_member(fields, &header::VIA, &format!("{protocol} {}", token(node)));
 }
 
-/// Forwarded and X-Forwarded-*: replaced by our word, or extended with it for a trusted peer.
+/// Forwarded and X-Forwarded-*: replaced by our word, or extended with it for a trusted peer, who is
+/// believed on its client, and on what was asked for as far as that is keyed.
 fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     // A field whose quoting is broken would swallow what is added to it.
     let sound = fields.get_all(header::FORWARDED).iter().all(|v| forwarded::is_list(v.as_bytes()));
@@ -322,9 +319,8 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     }
     if peer.trusted {
         claims::drop_misspelt(fields);
-        // Other words for the scheme, which some origins read before ours.
-        OTHER_SCHEMES.iter().for_each(|name| drop(fields.remove(name)));
-        drop_contradictions(fields, peer);
+        claims::drop_unkeyed(fields, peer.keyed);
+        agree_with_key(fields, peer);
     } else {
         drop_claims(fields);
     }
@@ -342,25 +338,15 @@ fn name_client(fields: &mut HeaderMap, peer: &Peer<'_>) {
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
 }
 
-/// What a trusted peer passes on of its client's and what contradicts its own word, the scheme that is
-/// keyed: a Forwarded that says another one beside X-Forwarded-Proto, the other one's port.
-fn drop_contradictions(fields: &mut HeaderMap, peer: &Peer<'_>) {
-    let scheme = peer.scheme.as_str().as_bytes();
-    let agrees = |value: &HeaderValue| forwarded::is_all_of(value.as_bytes(), scheme);
-    if fields.contains_key(&X_FORWARDED_PROTO)
-        && !fields.get_all(header::FORWARDED).iter().all(agrees)
-    {
-        fields.remove(header::FORWARDED);
-    }
-    let other: &[u8] = match peer.scheme {
-        Scheme::Http => b"443",
-        Scheme::Https => b"80",
-    };
-    let says_other = |value: &HeaderValue| {
-        value.as_bytes().split(|octet| *octet == b',').any(|port| port.trim_ascii() == other)
-    };
-    if fields.get_all(&X_FORWARDED_PORT).iter().any(says_other) {
-        fields.remove(&X_FORWARDED_PORT);
+/// Takes `host` and `proto` out of Forwarded where they say otherwise than the key: neither what is
+/// stored nor what is forwarded follows from them.
+fn agree_with_key(fields: &mut HeaderMap, peer: &Peer<'_>) {
+    let header::Entry::Occupied(mut lines) = fields.entry(header::FORWARDED) else { return };
+    for line in lines.iter_mut() {
+        let agreeing = forwarded::agreeing(line.as_bytes(), peer.host, peer.scheme.as_str());
+        if let Some(agreeing) = agreeing {
+            *line = HeaderValue::from_bytes(&agreeing).unwrap_or(HeaderValue::from_static(""));
+        }
     }
 }
 

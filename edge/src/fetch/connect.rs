@@ -17,6 +17,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, StreamExt as _},
 };
+use ground::fold::canonical;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::{
@@ -80,13 +81,20 @@ pub trait Connect: Send + Sync {
 /// Which addresses an origin may be reached at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// Networks that the node's settings allow although they are local.
-    pub allowed: Vec<IpNet>,
+    /// Networks that the node's settings allow although they are local, as addresses are looked at.
+    allowed: Vec<IpNet>,
     /// Where this node itself listens.
-    pub own: Vec<SocketAddr>,
+    own: Vec<SocketAddr>,
 }
 
 impl AddressPolicy {
+    /// Allows the local addresses in `allowed`; `own` is where this node itself listens.
+    #[must_use]
+    pub fn new(allowed: &[IpNet], own: &[SocketAddr]) -> Self {
+        let allowed = allowed.iter().copied().map(canonical).collect();
+        Self { allowed, own: own.to_vec() }
+    }
+
     /// Whether an origin may be reached at `address`.
     #[must_use]
     pub fn allows(&self, address: SocketAddr) -> bool {
@@ -310,6 +318,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn local_addresses_need_permission() {
         let none = AddressPolicy::default();
@@ -330,25 +342,31 @@ mod tests {
         for public in ["192.0.2.1:80", "10.0.0.1:80", "[2001:db8::1]:443"] {
             assert!(none.allows(address(public)), "{public}");
         }
-        let some = AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
-        assert!(some.allows(address("127.0.0.1:80")));
-        assert!(some.allows(address("[::ffff:127.0.0.1]:80")));
-        assert!(!some.allows(address("[::1]:80")));
+        for written in ["127.0.0.0/8", "::ffff:127.0.0.0/104"] {
+            let some = AddressPolicy::new(&[net(written)], &[]);
+            assert!(some.allows(address("127.0.0.1:80")), "{written}");
+            assert!(some.allows(address("[::ffff:127.0.0.1]:80")), "{written}");
+            for other in ["[::1]:80", "169.254.0.1:80", "[64:ff9b::7f00:1]:80"] {
+                assert!(!some.allows(address(other)), "{written}: {other}");
+            }
+        }
     }
 
     #[test]
     fn our_own_listeners_are_refused_unless_named_one_by_one() {
-        let own = vec![address("127.0.0.2:8080"), address("0.0.0.0:81")];
-        let net = AddressPolicy { allowed: vec!["127.0.0.0/8".parse().unwrap()], own: own.clone() };
-        assert!(!net.allows(address("127.0.0.2:8080")));
-        assert!(net.allows(address("127.0.0.2:8081")));
-        assert!(!net.allows(address("127.0.0.1:81")));
-        let named = AddressPolicy { allowed: vec!["127.0.0.2/32".parse().unwrap()], own };
-        assert!(named.allows(address("127.0.0.2:8080")));
+        let own = [address("127.0.0.2:8080"), address("0.0.0.0:81")];
+        let whole = AddressPolicy::new(&[net("127.0.0.0/8")], &own);
+        assert!(!whole.allows(address("127.0.0.2:8080")));
+        assert!(whole.allows(address("127.0.0.2:8081")));
+        assert!(!whole.allows(address("127.0.0.1:81")));
+        for written in ["127.0.0.2/32", "::ffff:127.0.0.2/128"] {
+            let named = AddressPolicy::new(&[net(written)], &own);
+            assert!(named.allows(address("127.0.0.2:8080")), "{written}");
+        }
         // Behind a wildcard listener, 192.0.2.1 is known to be ours by the connection alone.
-        assert!(net.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
-        assert!(!net.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
-        assert!(!net.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
+        assert!(whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
+        assert!(!whole.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
+        assert!(!whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
     }
 
     /// What comes of addresses whose last number says what each does: 1 answers, 2 refuses, 3 never

@@ -16,7 +16,8 @@ pub(super) fn forwarded_fields(hall: &Hall, ask: &Ask) -> HeaderMap {
     let address = ask.client.ip().to_canonical();
     let trusted = ask.snapshot.edge.trusts(address);
     let (version, scheme) = (ask.head.version, ask.scheme);
-    let peer = Peer { address, trusted, version, scheme, host: &ask.host };
+    let keyed = &ask.policy().key_fields;
+    let peer = Peer { address, trusted, version, scheme, host: &ask.host, keyed };
     let mut fields = forward::request_fields(&ask.head.headers, &peer, &hall.node, &hall.cdn_id);
     if let Some(left) = ask.max_forwards {
         fields.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));

@@ -17,7 +17,6 @@ mod country;
 pub mod database;
 mod explain;
 mod fence;
-pub mod fold;
 mod lists;
 mod networks;
 mod order;

@@ -2,13 +2,17 @@
 //!
 //! In: networks. Out: whether an address is in one of them. Always holds: the ranges are sorted and
 //! apart, so that a lookup is one binary search per family; networks and addresses are folded, so
-//! that an IPv4 network holds its addresses however either is written ([`crate::locate::fold`]).
+//! that an IPv4 network holds its addresses however either is written ([`ground::fold`]).
 
 use std::net::IpAddr;
 
+use ground::fold::{fold, fold_network};
 use ipnet::IpNet;
 
-use crate::locate::fold::{fold, fold_network};
+use crate::problem::Problems;
+
+/// What a network must be that names addresses which carry IPv4.
+pub(crate) const FOLDABLE: &str = "a network that ends with the IPv4 address in it";
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub(crate) struct Nets {
 }
 
 impl Nets {
-    /// Networks that settings are refused for ([`crate::locate::fold::unfoldable`]) hold nothing.
+    /// Networks that settings are refused for ([`unfoldable`]) hold nothing.
     pub(crate) fn new(nets: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for net in nets.iter().filter_map(|net| fold_network(*net)) {
@@ -34,6 +38,15 @@ impl Nets {
         match fold(address).address {
             IpAddr::V4(address) => within(&self.v4, address.to_bits()),
             IpAddr::V6(address) => within(&self.v6, address.to_bits()),
+        }
+    }
+}
+
+/// Tells which networks of a list cannot be folded; `at` is the list's key.
+pub(crate) fn unfoldable(networks: &[IpNet], at: &str, problems: &mut Problems) {
+    for (index, network) in networks.iter().enumerate() {
+        if fold_network(*network).is_none() {
+            problems.not(format!("{at}[{index}]"), &network.to_string(), FOLDABLE);
         }
     }
 }

@@ -41,6 +41,8 @@ pub use self::explain::{Explained, Phase, Step};
 
 use std::{net::IpAddr, sync::Arc};
 
+use ground::fold::fold;
+
 use self::{
     filter::{Assumed, Context, Filter, Source, Trace, Unwatched},
     rendezvous::client_key,
@@ -48,7 +50,7 @@ use self::{
 };
 use crate::{
     fleet::{FleetView, PopId},
-    locate::{Located, fold::fold},
+    locate::Located,
     settings::AllDown,
     standing::{Standings, Wanted},
 };

@@ -33,7 +33,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    locate::fold::unfoldable,
+    nets::unfoldable,
     problem::{Problem, Problems},
 };
 

@@ -2,18 +2,34 @@
 //!
 //! In: fields, and whether their sender is trusted. Out: the fields as far as they are believed.
 //! Always holds: a claim that is not believed, however it is spelt, is not there: it neither tells
-//! responses apart nor reaches the origin.
+//! responses apart nor reaches the origin; a claim on what was asked for reaches it only as far as
+//! it is keyed, since balancers pass their clients' on and one client would choose what all get.
 //! It deliberately does not know who is trusted.
 //!
 //! RFC 7239 §8.1. Hot path: [`Believed`] allocates nothing.
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::{X_FORWARDED_FOR, X_FORWARDED_PROTO, forwarded};
+use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, forwarded};
 use crate::{fields::Fields, key::Scheme};
 
 /// How the names of most claims begin.
 const PREFIX: &[u8] = b"x-forwarded-";
+
+/// Claims on what was asked for, from which origins make links and redirects: all but the scheme,
+/// which is keyed and said in our own word.
+const OF_TARGET: [HeaderName; 9] = [
+    X_FORWARDED_HOST,
+    HeaderName::from_static("x-forwarded-path"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-uri"),
+    // Other words for the scheme, which some origins read before ours.
+    HeaderName::from_static("x-forwarded-protocol"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-ssl"),
+];
 
 /// The fields of a request, without the claims of a sender who is not trusted.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +83,20 @@ pub fn is_claim(name: &HeaderName) -> bool {
 #[must_use]
 pub fn is_of_peer(name: &HeaderName) -> bool {
     [header::FORWARDED, X_FORWARDED_FOR, header::VIA].contains(name)
+}
+
+/// Whether what the origin reads in a field follows from the key: it is our own word, or missing, or
+/// a part of the key by its rule. Such a field tells nothing apart that the key does not.
+#[must_use]
+pub fn is_of_key(name: &HeaderName) -> bool {
+    *name == X_FORWARDED_PROTO || OF_TARGET.contains(name)
+}
+
+/// Takes away the claims on what was asked for, unless the rule adds them to the key.
+pub(super) fn drop_unkeyed(fields: &mut HeaderMap, keyed: &[HeaderName]) {
+    for name in OF_TARGET.iter().filter(|name| !keyed.contains(name)) {
+        fields.remove(name);
+    }
 }
 
 /// Takes away what only resembles our own fields: no trusted peer writes them so, it merely passes

@@ -1,7 +1,8 @@
 //! Forwarded: who a request came from (RFC 7239 §4).
 //!
 //! In: an address, a host, a scheme; or a value as received. Out: one element; or whether the
-//! value is a list, so that something can be added to it; or the scheme that its last element says.
+//! value is a list, so that something can be added to it; or the scheme that its last element says;
+//! or the list without what contradicts a host and a scheme.
 //! Always holds: an element is one whatever the host contains.
 
 use std::net::IpAddr;
@@ -66,20 +67,37 @@ pub(super) fn last_proto(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether no element of a list says another `proto` than `scheme`; what cannot be read may.
-pub(super) fn is_all_of(value: &[u8], scheme: &[u8]) -> bool {
+/// A list without the pairs that say another `host` or `proto`; nothing, if it has none of these.
+pub(super) fn agreeing(value: &[u8], host: &str, proto: &str) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut agrees = true;
+    let mut separator: &[u8] = b"";
     let mut rest = value;
     loop {
         rest = rest.trim_ascii_start();
         rest = match rest.split_first() {
-            None => return true,
-            Some((b',' | b';', after)) => after,
-            Some(_) => match proto_of_pair(rest) {
-                Some((said, after)) if said.is_none_or(|it| it.eq_ignore_ascii_case(scheme)) => {
-                    after
+            None => return (!agrees).then_some(kept),
+            Some((b';', after)) => after,
+            Some((b',', after)) => {
+                separator = if kept.is_empty() { b"" } else { b", " };
+                after
+            }
+            Some(_) => {
+                // Whoever is no list says nothing that could be kept.
+                let Some(after) = pair(rest) else { return Some(kept) };
+                let whole = rest.get(..rest.len().saturating_sub(after.len())).unwrap_or(rest);
+                if says_of(whole, b"host").is_none_or(|it| it.eq_ignore_ascii_case(host.as_bytes()))
+                    && says_of(whole, b"proto")
+                        .is_none_or(|it| it.eq_ignore_ascii_case(proto.as_bytes()))
+                {
+                    kept.extend_from_slice(separator);
+                    kept.extend_from_slice(whole);
+                    separator = b";";
+                } else {
+                    agrees = false;
                 }
-                Some(_) | None => return false,
-            },
+                after
+            }
         };
     }
 }
@@ -88,12 +106,17 @@ pub(super) fn is_all_of(value: &[u8], scheme: &[u8]) -> bool {
 fn proto_of_pair(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let after = pair(rest)?;
     let read = rest.get(..rest.len().saturating_sub(after.len()))?;
-    let (name, value) = read.split_at(read.iter().position(|octet| *octet == b'=')?);
-    let is_proto = name.eq_ignore_ascii_case(b"proto");
-    Some((if is_proto { value.get(1..).map(unquoted) } else { None }, after))
+    Some((says_of(read, b"proto"), after))
 }
 
-/// A scheme needs no quoted pair, so only the quotes go.
+/// The value of a pair of this name.
+fn says_of<'p>(pair: &'p [u8], wanted: &[u8]) -> Option<&'p [u8]> {
+    let (name, value) = pair.split_at(pair.iter().position(|octet| *octet == b'=')?);
+    let value = value.get(1..)?;
+    name.eq_ignore_ascii_case(wanted).then(|| unquoted(value))
+}
+
+/// A scheme and a host need no quoted pair, so only the quotes go.
 fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }

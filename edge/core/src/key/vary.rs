@@ -61,6 +61,8 @@ impl VaryKey {
                 }
             }
         }
+        // What these tell apart, the key does already.
+        names.retain(|name| !forward::is_of_key(name));
         names.sort_by(|a: &HeaderName, b| a.as_str().cmp(b.as_str()));
         names.dedup();
         Self::nominate(names.into_iter(), request_fields).ok_or(NoVariant::TooLong)

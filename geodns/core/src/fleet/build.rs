@@ -4,10 +4,8 @@ use std::{collections::HashMap, net::IpAddr};
 
 use super::{Fence, FleetView, HttpsView, POPS_MAX, PopView};
 use crate::{
-    locate::{
-        fold::unfoldable,
-        place::{Continent, Country, Point},
-    },
+    locate::place::{Continent, Country, Point},
+    nets::unfoldable,
     problem::{Problem, Problems},
     settings::{FenceSettings, PopSettings},
 };

@@ -11,13 +11,13 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
+use ground::fold::CARRIERS;
 use ipnet::IpNet;
 
 use super::{
     Map, MapError,
     database::{Database, DatabaseCursor, DatabaseError},
     fence::Fences,
-    fold::CARRIERS,
     lists::ListsBuilder,
     networks::{SpanCursor, Spans},
     order::{Draft, Orderer},

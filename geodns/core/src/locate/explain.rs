@@ -6,12 +6,12 @@
 
 use std::net::IpAddr;
 
+use ground::fold::{Folded, fold, fold_network};
 use ipnet::IpNet;
 
 use super::{
     Basis, Ranked,
     database::{Database, DatabaseError},
-    fold::{Folded, fold, fold_network},
     order::{Draft, Orderer},
     place::Place,
     plan::MapPlan,

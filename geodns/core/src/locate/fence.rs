@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use ground::fold::fold_network;
 use ipnet::IpNet;
 
-use super::{fold::fold_network, plan::MapPlan};
+use super::plan::MapPlan;
 use crate::fleet::{FleetView, PopSet};
 
 /// Who lets which network in.

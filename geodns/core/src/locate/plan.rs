@@ -7,14 +7,13 @@
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
+use ground::fold::fold_network;
 use ipnet::IpNet;
 
-use super::{
-    fold::{FOLDABLE, fold_network},
-    place::{Continent, Country, Region},
-};
+use super::place::{Continent, Country, Region};
 use crate::{
     fleet::{FleetView, PopId, PopSet, build},
+    nets::FOLDABLE,
     problem::{Problem, Problems},
     settings::{GeodnsLimits, MapSettings, PreferSettings},
 };

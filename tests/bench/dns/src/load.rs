@@ -71,9 +71,7 @@ pub(crate) fn run(load: &Load) -> io::Result<String> {
         .map(|_| Asker::new(load.address))
         .collect::<io::Result<Vec<_>>>()?;
     let each = (load.outstanding / askers.len()).max(1);
-    let mut draws = Draws(0x9e37_79b9_7f4a_7c15);
-    let questions = questions(&load.names, &mut draws);
-    let mut exchange = Exchange::new(questions, load.has_subnets, draws);
+    let mut exchange = Exchange::new(Queries::new(&load.names, load.has_subnets));
     let busy_before = busy(load.pid)?;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(load.seconds) {
@@ -96,11 +94,41 @@ impl Asker {
     }
 }
 
-struct Exchange {
+/// What is asked, one after the other.
+pub(crate) struct Queries {
     questions: Vec<Vec<u8>>,
     has_subnets: bool,
     draws: Draws,
     asked: usize,
+}
+
+impl Queries {
+    pub(crate) fn new(names: &str, has_subnets: bool) -> Self {
+        let mut draws = Draws(0x9e37_79b9_7f4a_7c15);
+        Self { questions: questions(names, &mut draws), has_subnets, draws, asked: 0 }
+    }
+
+    /// Writes the next query: a question, and an OPT record with the subnet of a random client. Its
+    /// ID is one more than that of the query before.
+    pub(crate) fn write(&mut self, query: &mut Vec<u8>) -> u16 {
+        self.asked = self.asked.wrapping_add(1);
+        query.clear();
+        let [.., high, low] = self.asked.to_be_bytes();
+        query.extend([high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+        query.extend(self.questions.get(self.asked % self.questions.len()).into_iter().flatten());
+        query.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+        if self.has_subnets {
+            let [a, b, c, ..] = self.draws.next().to_le_bytes();
+            query.extend([0, 11, 0, 8, 0, 7, 0, 1, 24, 0, 1 + a % 222, b, c]);
+        } else {
+            query.extend([0, 0]);
+        }
+        u16::from_be_bytes([high, low])
+    }
+}
+
+struct Exchange {
+    source: Queries,
     queries: [Vec<u8>; BATCH],
     answers: Box<[[u8; 1500]; BATCH]>,
     outbox: MultiHeaders<SockaddrIn>,
@@ -109,12 +137,9 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(questions: Vec<Vec<u8>>, has_subnets: bool, draws: Draws) -> Self {
+    fn new(source: Queries) -> Self {
         Self {
-            questions,
-            has_subnets,
-            draws,
-            asked: 0,
+            source,
             queries: array::from_fn(|_| Vec::with_capacity(512)),
             answers: Box::new([[0; 1500]; BATCH]),
             outbox: MultiHeaders::preallocate(BATCH, None),
@@ -137,8 +162,8 @@ impl Exchange {
     }
 
     fn send(&mut self, asker: &mut Asker, wanted: usize) -> io::Result<()> {
-        for at in 0..wanted {
-            self.write(at);
+        for query in self.queries.iter_mut().take(wanted) {
+            self.source.write(query);
         }
         if asker.waiting == 0 {
             asker.heard = Instant::now();
@@ -157,24 +182,6 @@ impl Exchange {
             // Its server is not there yet, or its queue is full.
             Err(Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Writes a query: a question, and an OPT record with the subnet of a random client.
-    fn write(&mut self, at: usize) {
-        self.asked = self.asked.wrapping_add(1);
-        let question = self.questions.get(self.asked % self.questions.len());
-        let (Some(question), Some(query)) = (question, self.queries.get_mut(at)) else { return };
-        query.clear();
-        let [.., high, low] = self.asked.to_be_bytes();
-        query.extend([high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-        query.extend(question);
-        query.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
-        if self.has_subnets {
-            let [a, b, c, ..] = self.draws.next().to_le_bytes();
-            query.extend([0, 11, 0, 8, 0, 7, 0, 1, 24, 0, 1 + a % 222, b, c]);
-        } else {
-            query.extend([0, 0]);
         }
     }
 

@@ -5,15 +5,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use ground::fold::{fold, fold_network};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
 use super::{
-    super::{
-        fold::{fold, fold_network},
-        order::Orderer,
-        *,
-    },
+    super::{order::Orderer, *},
     *,
 };
 use crate::settings::{FenceSettings, PreferSettings};

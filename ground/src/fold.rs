@@ -1,8 +1,14 @@
 //! Folding: an IPv6 address that carries an IPv4 address is that IPv4 address.
 //!
-//! In: a client address. Out: the address to look for, and how many bits stand before it, which a
-//! scope must count as well. Always holds: folding twice changes nothing, and a prefix of the
-//! folded address of `n` bits is the prefix of the original of `n` plus those bits.
+//! In: an address, or a network. Out: the address to look for, and how many bits stand before it,
+//! which a scope must count as well; the network that holds what the folded addresses are.
+//! Always holds: folding twice changes nothing, and a prefix of the folded address of `n` bits is
+//! the prefix of the original of `n` plus those bits.
+//!
+//! Where a client is, all carriers tell ([`fold`]). Whom to trust, only v4-mapped addresses do
+//! ([`canonical`]): they are another spelling of the very peer, while 6to4 and NAT64 addresses are
+//! routed as what they are, and anyone may announce 2002::/16 (RFC 3964 §4).
+//!
 //! It deliberately leaves Teredo alone, whose IPv4 address stands inverted at the end of the
 //! address, so that no prefix of one is a prefix of the other.
 //!
@@ -12,28 +18,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::problem::Problems;
-
-/// What a network must be that names addresses which carry IPv4.
-pub(crate) const FOLDABLE: &str = "a network that ends with the IPv4 address in it";
-
 /// A prefix behind which the next 32 bits are an IPv4 address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Carrier {
-    pub(super) first: u128,
-    pub(super) bits: u8,
+pub struct Carrier {
+    /// The first address behind the prefix.
+    pub first: u128,
+    /// The length of the prefix.
+    pub bits: u8,
 }
 
+const MAPPED: Carrier = Carrier { first: 0xffff << 32, bits: 96 };
+
 /// In the order of their addresses.
-pub(super) const CARRIERS: [Carrier; 3] = [
-    Carrier { first: 0xffff << 32, bits: 96 },
+pub const CARRIERS: [Carrier; 3] = [
+    MAPPED,
     Carrier { first: 0x0064_ff9b << 96, bits: 96 },
     Carrier { first: 0x2002 << 112, bits: 16 },
 ];
 
 impl Carrier {
     /// The last address behind the prefix.
-    pub(super) fn last(self) -> u128 {
+    #[must_use]
+    pub fn last(self) -> u128 {
         self.first | u128::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0)
     }
 
@@ -71,23 +77,27 @@ pub fn fold(address: IpAddr) -> Folded {
 }
 
 /// Folds a network; nothing where it names more than the IPv4 address that its addresses carry.
-pub(crate) fn fold_network(network: IpNet) -> Option<IpNet> {
+#[must_use]
+pub fn fold_network(network: IpNet) -> Option<IpNet> {
+    fold_by(&CARRIERS, network)
+}
+
+/// The network that holds an address read by [`IpAddr::to_canonical`] where `network` holds it as
+/// it came.
+#[must_use]
+pub fn canonical(network: IpNet) -> IpNet {
+    // Nothing follows the IPv4 address in a v4-mapped one, so every such network can be folded.
+    fold_by(&[MAPPED], network).unwrap_or(network)
+}
+
+fn fold_by(carriers: &[Carrier], network: IpNet) -> Option<IpNet> {
     let IpNet::V6(six) = network else { return Some(network.trunc()) };
     let first = six.network().to_bits();
-    let carrier = CARRIERS.into_iter().find(|carrier| carrier.carries(first));
+    let carrier = carriers.iter().find(|carrier| carrier.carries(first));
     match carrier.and_then(|carrier| Some((carrier, six.prefix_len().checked_sub(carrier.bits)?))) {
         // A network around a carrier speaks of the other addresses in it.
         None => Some(network.trunc()),
         Some((carrier, bits)) => Ipv4Net::new(carrier.unwrap(first), bits).ok().map(IpNet::V4),
-    }
-}
-
-/// Tells which networks of a list cannot be folded; `at` is the list's key.
-pub(crate) fn unfoldable(networks: &[IpNet], at: &str, problems: &mut Problems) {
-    for (index, network) in networks.iter().enumerate() {
-        if fold_network(*network).is_none() {
-            problems.not(format!("{at}[{index}]"), &network.to_string(), FOLDABLE);
-        }
     }
 }
 
@@ -157,6 +167,28 @@ mod tests {
         for (network, expected) in rows {
             let folded = fold_network(network.parse().unwrap());
             assert_eq!(folded, expected.map(|text| text.parse().unwrap()), "{network}");
+        }
+    }
+
+    #[test]
+    fn whom_to_trust_only_v4_mapped_addresses_tell() {
+        let rows = [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1/128", "192.0.2.1/32"),
+            ("::ffff:0.0.0.0/96", "0.0.0.0/0"),
+            ("2002:c000:200::/40", "2002:c000:200::/40"),
+            ("2002:c000:201:1::/64", "2002:c000:201:1::/64"),
+            ("64:ff9b::c000:200/120", "64:ff9b::c000:200/120"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ];
+        for (network, expected) in rows {
+            let network: IpNet = network.parse().unwrap();
+            assert_eq!(canonical(network), expected.parse().unwrap(), "{network}");
+            let address = network.network().to_canonical();
+            let is_within = canonical(network).contains(&address);
+            assert!(is_within, "{address} within {network}");
         }
     }
 
