@@ -61,13 +61,9 @@ where
     };
     let traffic = Arc::new(Traffic::new(limits.h2_controls_max));
     let streams = Arc::new(Streams::new(Arc::clone(&traffic), limits.h2_resets_max));
-    let section = Section {
-        room: Arc::clone(&hall.room),
-        bytes_max: usize::try_from(limits.header_bytes_max.as_u64())
-            .unwrap_or(usize::MAX / 2)
-            .saturating_mul(2),
-        charge: None,
-    };
+    let section_bytes =
+        usize::try_from(limits.header_bytes_max.as_u64()).unwrap_or(usize::MAX).saturating_mul(2);
+    let section = Section::new(Arc::clone(&hall.room), section_bytes);
     let transport = Transport::new(io, Arc::clone(&traffic), section);
     let shaking = settings(&limits).handshake::<_, Piece>(transport);
     let Ok(Ok(connection)) = timeout(limits.header_timeout, shaking).await else { return };
@@ -117,6 +113,7 @@ where
                     session.close();
                 }
                 Look::Over => return,
+                Look::Slow => return session.part("header_timeout", Reason::NO_ERROR, grace).await,
                 Look::Deaf => return session.part("write_timeout", Reason::NO_ERROR, grace).await,
             }
         }

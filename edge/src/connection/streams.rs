@@ -275,6 +275,8 @@ pub(super) enum Look {
     Over,
     /// It takes nothing at all.
     Deaf,
+    /// A head of its, or a frame that is no content, does not come to its end.
+    Slow,
 }
 
 impl Watch {
@@ -299,6 +301,9 @@ impl Watch {
         let full_since = streams.traffic.full_since();
         if full_since != NEVER && now.saturating_sub(full_since) >= patience {
             return Look::Deaf;
+        }
+        if streams.traffic.partial_for(now) >= millis(limits.header_timeout) {
+            return Look::Slow;
         }
         let (is_open, stalled) = {
             let open = streams.open.lock();

@@ -49,9 +49,11 @@ pub(super) struct Traffic {
     controls_max: u32,
     /// Bytes that had been accepted when the minute began.
     minute_bytes: AtomicU64,
+    /// Since when a frame or a field section has been coming that is not whole.
+    partial_since: AtomicU64,
     /// Told when those frames were too many.
     pub(super) flood: Notify,
-    /// Told when there is no memory for a field section.
+    /// Told when there is no memory for what has come in part.
     pub(super) scarce: Notify,
 }
 
@@ -65,6 +67,7 @@ impl Traffic {
             controls: AtomicU32::new(0),
             controls_max,
             minute_bytes: AtomicU64::new(0),
+            partial_since: AtomicU64::new(NEVER),
             flood: Notify::new(),
             scarce: Notify::new(),
         }
@@ -83,6 +86,23 @@ impl Traffic {
         if u64::from(controls) > u64::from(self.controls_max) + taken / BYTES_PER_CONTROL {
             self.flood.notify_one();
         }
+    }
+
+    /// Whether something has come in part, and has begun since it was last asked.
+    fn parted(&self, is_partial: bool, is_new: bool) {
+        let was_partial = self.partial_since.load(Relaxed) != NEVER;
+        if !is_partial {
+            self.partial_since.store(NEVER, Relaxed);
+        } else if is_new || !was_partial {
+            self.partial_since.store(self.millis(), Relaxed);
+        }
+    }
+
+    /// How long a frame or a field section has been coming whose client could have sent it on.
+    pub(super) fn partial_for(&self, now: u64) -> u64 {
+        let (since, free) = (self.partial_since.load(Relaxed), self.free_since());
+        // Nothing is read of a client that takes nothing.
+        if since == NEVER || free == NEVER { 0 } else { now.saturating_sub(since.max(free)) }
     }
 
     /// Milliseconds since the connection began.
@@ -118,16 +138,18 @@ impl Traffic {
     }
 }
 
-/// Where a client's frames begin.
+/// Where a client's frames begin and end.
 #[derive(Debug, Default)]
 struct Frames {
-    /// The beginning of a frame's head, and how much of it came.
+    /// The head of the frame that comes, and how much of it came.
     head: [u8; 9],
     came: usize,
-    /// Bytes of the frame that are no head.
+    /// Bytes of its payload that are to come.
     left: usize,
-    /// A field section has begun whose last frame has not.
-    goes_on: bool,
+    /// Octets of a field section whose last frame is not whole, in those that are.
+    section: Option<usize>,
+    /// Frames and field sections that came to their end.
+    whole: u64,
 }
 
 impl Frames {
@@ -135,42 +157,86 @@ impl Frames {
     fn pass(&mut self, mut bytes: &[u8]) -> u32 {
         let mut controls = 0;
         while !bytes.is_empty() {
-            if self.left > 0 {
-                let skipped = self.left.min(bytes.len());
-                self.left -= skipped;
-                bytes = bytes.get(skipped..).unwrap_or_default();
-                continue;
-            }
-            for (place, octet) in self.head.iter_mut().skip(self.came).zip(bytes) {
-                *place = *octet;
-            }
-            let taken = (self.head.len() - self.came).min(bytes.len());
-            self.came += taken;
-            bytes = bytes.get(taken..).unwrap_or_default();
-            if self.came == self.head.len() {
-                let [long, middle, short, kind, flags, ..] = self.head;
-                self.came = 0;
-                self.left = u32::from_be_bytes([0, long, middle, short]) as usize;
-                if matches!(kind, HEADERS | CONTINUATION) {
-                    self.goes_on = flags & END_HEADERS == 0;
+            let taken;
+            if self.came < self.head.len() {
+                for (place, octet) in self.head.iter_mut().skip(self.came).zip(bytes) {
+                    *place = *octet;
                 }
-                controls += u32::from(is_control(kind));
+                taken = (self.head.len() - self.came).min(bytes.len());
+                self.came += taken;
+                if self.came == self.head.len() {
+                    self.left = self.length();
+                    controls += u32::from(is_control(self.kind()));
+                }
+            } else {
+                taken = self.left.min(bytes.len());
+                self.left -= taken;
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if self.came == self.head.len() && self.left == 0 {
+                self.end();
             }
         }
         controls
+    }
+
+    /// The last byte of a frame has passed.
+    fn end(&mut self) {
+        let (length, [_, _, _, kind, flags, ..]) = (self.length(), self.head);
+        self.came = 0;
+        if matches!(kind, HEADERS | CONTINUATION) {
+            let so_far = self.section.unwrap_or_default();
+            self.section = (flags & END_HEADERS == 0).then(|| so_far.saturating_add(length));
+        }
+        if self.section.is_none() {
+            self.whole += 1;
+        }
+    }
+
+    const fn kind(&self) -> u8 {
+        let [_, _, _, kind, ..] = self.head;
+        kind
+    }
+
+    const fn length(&self) -> usize {
+        let [long, middle, short, ..] = self.head;
+        u32::from_be_bytes([0, long, middle, short]) as usize
+    }
+
+    /// Whether a frame or a field section has come in part. Content is none of these: it has a deadline
+    /// of its own.
+    const fn is_partial(&self) -> bool {
+        self.section.is_some() || self.came > TYPE_AT && self.kind() != DATA
+    }
+
+    /// What the library keeps of them; of a field section no more than `section_bytes_max`.
+    fn kept_bytes(&self, section_bytes_max: usize) -> usize {
+        let is_inside = self.came == self.head.len() && self.kind() != DATA;
+        let frame = if is_inside { self.length() - self.left } else { 0 };
+        let section = self.section.unwrap_or_default().saturating_mul(OCTET_BYTES);
+        frame.saturating_add(section.min(section_bytes_max))
     }
 }
 
 /// Whether frames of a type are neither DATA, HEADERS, RST_STREAM (which have limits of their own),
 /// WINDOW_UPDATE nor CONTINUATION (RFC 9113 §6).
 const fn is_control(kind: u8) -> bool {
-    !matches!(kind, 0 | HEADERS | 3 | 8 | CONTINUATION)
+    !matches!(kind, DATA | HEADERS | 3 | 8 | CONTINUATION)
 }
 
+/// Where a frame's head says its type (RFC 9113 §4.1).
+const TYPE_AT: usize = 3;
+/// The type of frames that carry content (RFC 9113 §6.1).
+const DATA: u8 = 0;
 /// The types of frames that carry a field section, and the flag of the last (RFC 9113 §6.2, §6.10).
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+
+/// What an octet of a field section may become: one names a field that was sent before (RFC 7541 §6.1).
+const OCTET_BYTES: usize = 64;
+/// What a connection may make the library keep uncharged, and by how much its charge grows.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// A byte stream whose first bytes, the preface, were read already.
 pub(super) struct Transport<S> {
@@ -181,23 +247,37 @@ pub(super) struct Transport<S> {
     section: Section,
 }
 
-/// The memory of a field section that goes on in further frames.
+/// The memory of frames and of a field section that have come in part.
 pub(super) struct Section {
-    pub(super) room: Arc<FillRoom>,
-    /// What the library keeps of one at most, as it came and decoded.
-    pub(super) bytes_max: usize,
-    pub(super) charge: Option<Charge>,
+    room: Arc<FillRoom>,
+    /// What the library keeps of a section at most, as it came and decoded.
+    bytes_max: usize,
+    charge: Option<Charge>,
+    charged: usize,
 }
 
 impl Section {
-    /// Whether there is memory for what goes on, if anything does.
-    fn settle(&mut self, goes_on: bool) -> bool {
-        if !goes_on {
-            self.charge = None;
-        } else if self.charge.is_none() {
-            self.charge = self.room.reserve_waiting(self.bytes_max);
+    pub(super) const fn new(room: Arc<FillRoom>, bytes_max: usize) -> Self {
+        Self { room, bytes_max, charge: None, charged: 0 }
+    }
+
+    /// Whether there is memory for what has come in part.
+    fn settle(&mut self, frames: &Frames) -> bool {
+        let kept = frames.kept_bytes(self.bytes_max);
+        let wanted = if kept > STEP_BYTES {
+            kept.checked_next_multiple_of(STEP_BYTES).unwrap_or(kept)
+        } else {
+            0
+        };
+        if wanted == self.charged {
+            return true;
         }
-        self.charge.is_some() == goes_on
+        (self.charge, self.charged) = (None, 0);
+        if wanted > 0 {
+            self.charge = self.room.reserve_waiting(wanted);
+            self.charged = self.charge.as_ref().map_or(0, |_| wanted);
+        }
+        self.charged == wanted
     }
 }
 
@@ -219,11 +299,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         if this.preface.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            let whole = this.frames.whole;
             let controls = this.frames.pass(buf.filled().get(before..).unwrap_or_default());
             if controls > 0 {
                 this.traffic.control(controls);
             }
-            if !this.section.settle(this.frames.goes_on) {
+            this.traffic.parted(this.frames.is_partial(), this.frames.whole > whole);
+            if !this.section.settle(&this.frames) {
                 this.traffic.scarce.notify_one();
             }
             return Poll::Ready(Ok(()));
@@ -287,5 +369,40 @@ mod tests {
             let controls: u32 = bytes.chunks(size).map(|piece| frames.pass(piece)).sum();
             assert_eq!(controls, 6, "by {size}");
         }
+    }
+
+    /// A section is kept until the last byte of its last frame, however the bytes are cut.
+    #[test]
+    fn rfc9113_4_3_what_has_come_in_part_is_kept_to_its_last_byte() {
+        let frame = |kind: u8, flags: u8, length: u8| {
+            let head = [0, 0, length, kind, flags, 0, 0, 0, 1];
+            [&head[..], &vec![0; usize::from(length)]].concat()
+        };
+        let (begin, end) = (frame(HEADERS, 0, 100), frame(CONTINUATION, END_HEADERS, 50));
+        let most = 4000;
+        for (before, kept) in [(vec![], 0), (begin, most), (frame(HEADERS, 0, 0), 0)] {
+            for size in [1, 7, 100] {
+                let mut frames = Frames::default();
+                for piece in before.chunks(size) {
+                    frames.pass(piece);
+                }
+                assert_eq!(
+                    (frames.is_partial(), frames.kept_bytes(most)),
+                    (!before.is_empty(), kept)
+                );
+                let (last, most_of_it) = end.split_last().unwrap();
+                for piece in most_of_it.chunks(size) {
+                    frames.pass(piece);
+                    assert_eq!(frames.whole, 0, "by {size}");
+                }
+                assert_eq!((frames.is_partial(), frames.kept_bytes(most)), (true, kept + 49));
+                frames.pass(&[*last]);
+                assert_eq!((frames.is_partial(), frames.kept_bytes(most)), (false, 0));
+                assert_eq!(frames.whole, 1);
+            }
+        }
+        let mut frames = Frames::default();
+        frames.pass(&frame(DATA, 0, 100)[..50]);
+        assert_eq!((frames.is_partial(), frames.kept_bytes(most)), (false, 0), "content");
     }
 }

@@ -96,6 +96,26 @@ async fn an_answer_comes_although_what_follows_its_request_finds_no_memory() {
     assert_eq!(stage.hits("memory"), 1);
 }
 
+/// A head that has only begun costs what has come of it, which is nothing to speak of.
+#[tokio::test(start_paused = true)]
+async fn a_short_beginning_of_a_head_is_not_charged() {
+    let stage = Stage::new();
+    let before = stage.charged();
+    let begun = [0x82, 0x86, 4, 2, b'/', b'9', 1, 1, b'a'];
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    client.send(HEADERS, END, 1, &begun).await;
+    rest(&stage).await;
+    assert_eq!(stage.charged(), before);
+    client.send(9, END_HEADERS, 1, &[]).await;
+    assert_eq!(client.content(1).await, 9);
+    // A frame that is not whole is kept as it came.
+    let before = stage.charged();
+    client.io.write_all(&[0, 0x40, 0, HEADERS, END | END_HEADERS, 0, 0, 0, 3]).await.unwrap();
+    client.io.write_all(&[0; 9000]).await.unwrap();
+    rest(&stage).await;
+    assert!((9000..9000 + STEPS).contains(&(stage.charged() - before)));
+}
+
 /// A field section that goes on in further frames is kept by the library (RFC 9113 §4.3).
 #[tokio::test(start_paused = true)]
 async fn a_field_section_that_goes_on_is_charged() {
@@ -111,7 +131,13 @@ async fn a_field_section_that_goes_on_is_charged() {
     begin(&mut client, 1).await;
     rest(&stage).await;
     assert!(stage.charged() >= before + LONG);
-    client.send(9, END_HEADERS, 1, &field).await;
+    // To the last byte of the last frame, whatever its head has said.
+    let last = [&[0, 0, 104, 9, END_HEADERS, 0, 0, 0, 1][..], &field].concat();
+    let (octet, most) = last.split_last().unwrap();
+    client.io.write_all(most).await.unwrap();
+    rest(&stage).await;
+    assert!(stage.charged() >= before + LONG);
+    client.io.write_all(&[*octet]).await.unwrap();
     assert_eq!(client.content(1).await, 9);
     rest(&stage).await;
     assert!(stage.charged() < before + LONG);
