@@ -391,6 +391,7 @@ fn a_family_that_no_fallback_has_is_noted() {
     assert_eq!(notes(&[six, four], ""), [note("r0", "IPv6", down)]);
     assert_eq!(notes(&[six, four, six], ""), [note("r1", "IPv4", down)], "r0 goes on to r2");
     assert_eq!(notes(&[both, two], ""), [""; 0]);
+    assert_eq!(notes(&[four, four], ""), [""; 0], "nobody expects IPv6 there");
     assert_eq!(notes(&[four, both], ""), [""; 0], "its names have no AAAA, whatever comes after");
     assert_eq!(notes(&[both, four, two], ""), [""; 0], "the next but one has it");
     assert_eq!(notes(&[both], ""), [""; 0], "nowhere to fall back to at all");

@@ -135,7 +135,8 @@ def report(rounds, args):
     for name, row in parts.items():
         print(f"| {name} | {row['p50']:.3f} | {row['p99']:.3f} | {row['p999']:.3f} | {row['max']:.2f} "
               f"| {row['lost']:.0f} | {row['resident']:.0f} |")
-    print()
+    print("\nResident in each round before its reloads: "
+          + ", ".join(f"{part['resident']:.0f}" for part, _ in rounds) + " MB.\n")
     limit = SHARE * calm["p99"] + SLACK
     # -1 stands for answers that never came.
     p99_held = 0 <= busy["p99"] <= limit
