@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::ReadBufCursor;
@@ -28,13 +28,10 @@ use super::{
 pub(super) const BODY_STEP_BYTES: u64 = 16 * 1024;
 
 /// One read from the socket takes at most this much; it is per thread, not per connection.
-const SCRATCH_BYTES: usize = 32 * 1024;
+pub(super) const SCRATCH_BYTES: usize = 32 * 1024;
 
 /// hyper reads a first piece of content before anybody has asked for it; who asks is known by the second.
 const UNWATCHED_READS: u8 = 2;
-
-/// The time between two looks after a client of which nothing is read.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Bytes between socket and hyper need a place that is initialised, but only while one poll lasts: so idle
@@ -418,73 +415,6 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
                 Poll::Pending
             }
         }
-    }
-
-    /// The next request's bytes wait; hyper is woken when their turn comes. While it awaits a response it asks only
-    /// whether the client is still there, which a byte that nobody reads would hide.
-    pub(super) fn poll_starved(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.incoming.is_starved = true;
-        while self.outgoing.response.is_between() {
-            let room = held::FREE_BYTES.saturating_sub(self.incoming.held.len());
-            if room == 0 {
-                self.incoming.unwatched_reads = 1;
-                break;
-            }
-            let read = ready!(self.poll_scratch(cx, room, |io, bytes| {
-                io.incoming.held.push(bytes);
-                bytes.len()
-            }))?;
-            if read == 0 {
-                self.incoming.end = Some(End::Client);
-                return self.ended(End::Client);
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Looks now and then whether the client is still there, while nobody reads what it has sent.
-    pub(super) fn watch_client(&mut self) -> io::Result<()> {
-        if self.incoming.timeout.is_some() {
-            return Ok(());
-        }
-        let is_due = self.incoming.is_overdue;
-        let response = &self.outgoing.response;
-        let is_awaited = !response.is_complete() && response.is_between();
-        if !(is_awaited && self.incoming.unwatched_reads > 0) {
-            if is_due {
-                self.disarm();
-            }
-            return Ok(());
-        }
-        if is_due && self.stream.has_ended() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        if is_due || self.shared.read_deadline() == NEVER {
-            self.incoming.is_overdue = false;
-            self.shared.set_read_deadline(self.deadlines.after(LOOK_PAUSE));
-        }
-        Ok(())
-    }
-
-    /// Reads and discards until the client has seen our last response, that is until it closes (RFC 9112 §9.6).
-    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(lingered) = self.outgoing.lingered {
-            if lingered > self.limits.linger_bytes_max || self.incoming.end == Some(End::Client) {
-                break;
-            }
-            let polled = self.poll_scratch(cx, SCRATCH_BYTES, |_, bytes| bytes.len());
-            match polled {
-                Poll::Ready(Ok(0) | Err(_)) => break,
-                Poll::Ready(Ok(bytes)) => self.outgoing.lingered = Some(lingered + bytes),
-                Poll::Pending if self.incoming.is_overdue => {
-                    self.shared.stats.timed_out(Timeout::Linger);
-                    break;
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.disarm();
-        Poll::Ready(Ok(()))
     }
 }
 
