@@ -133,7 +133,7 @@ impl Future for Pending {
             },
             None => return Poll::Pending,
         };
-        if self.grip.is_draining() {
+        if self.grip.is_ending() {
             // RFC 9112 §9.6: the client learns that this was the last.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

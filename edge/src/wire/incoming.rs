@@ -19,7 +19,7 @@ use super::{
     io::Io,
     quick::Quick,
     refusal::{Content, Refusal, Timeout},
-    shared::{CLOSE, DRAIN, NEVER},
+    shared::{CLOSE, NEVER},
     stream::Stream,
 };
 
@@ -57,8 +57,8 @@ pub(super) struct Incoming {
     /// Reads after which somebody is known to want what the client sends. Until then nobody may read while a response
     /// is awaited, and only a look tells whether the client is still there.
     pub(super) unwatched_reads: u8,
-    /// The connection drains, and its last request has a grace to come.
-    pub(super) is_graced: bool,
+    /// Until when the last request of a connection that drains may come, [`NEVER`] where it does not drain.
+    pub(super) grace: u64,
     /// What is left of `body_timeout` for the current step of the content, in milliseconds.
     pub(super) patience: u64,
     /// How many bytes the step has still to bring.
@@ -90,7 +90,7 @@ impl Incoming {
             skipped: false,
             is_starved: false,
             unwatched_reads: 0,
-            is_graced: false,
+            grace: NEVER,
             patience: 0,
             step_left: 0,
             timeout: None,
@@ -108,31 +108,19 @@ impl<S, Q: Quick> Io<S, Q> {
             Timeout::Linger => self.limits.linger_timeout,
             Timeout::Write => Duration::MAX,
         };
+        let mut deadline = self.deadlines.after(after);
+        if matches!(timeout, Timeout::Header | Timeout::Idle) {
+            deadline = deadline.min(self.incoming.grace);
+        }
         self.incoming.timeout = Some(timeout);
         self.incoming.is_overdue = false;
-        self.shared.set_read_deadline(self.deadlines.after(after));
+        self.shared.set_read_deadline(deadline);
     }
 
     pub(super) fn disarm(&mut self) {
         self.incoming.timeout = None;
         self.incoming.is_overdue = false;
         self.shared.set_read_deadline(NEVER);
-    }
-
-    /// Whether a connection that is to end may do so between two requests. A client that was accepted and has not had
-    /// its first answer, or whose next request is half here, is given a grace instead.
-    #[cold]
-    pub(super) fn closes_now(&mut self) -> bool {
-        let is_hard = self.shared.attention() & DRAIN == 0;
-        if is_hard || (self.shared.stats.requests() > 0 && self.incoming.held.is_empty()) {
-            return true;
-        }
-        if !self.incoming.is_graced {
-            self.incoming.is_graced = true;
-            let grace = self.deadlines.after(self.limits.linger_timeout);
-            self.shared.set_read_deadline(grace.min(self.shared.read_deadline()));
-        }
-        false
     }
 
     /// Hands hyper what it may have of `input`; says how much of it is used up.
@@ -209,6 +197,7 @@ impl<S, Q: Quick> Io<S, Q> {
         let has_content = head.framing != Framing::Length(0);
         self.incoming.unwatched_reads = if has_content { UNWATCHED_READS } else { 0 };
         self.outgoing.response.expect(head.method == Method::Head);
+        self.outgoing.is_untold = false;
         if head.method == Method::Connect {
             self.shared.wish_quietly(CLOSE);
         }
@@ -285,7 +274,7 @@ impl<S, Q: Quick> Io<S, Q> {
         let timeout = self.incoming.timeout;
         self.disarm();
         let Some(timeout) = timeout else { return };
-        if self.incoming.is_graced && !self.incoming.stage.is_content() {
+        if self.incoming.grace != NEVER && !self.incoming.stage.is_content() {
             // No limit of the client's: it is we who leave.
             self.incoming.end = Some(End::Close);
             return;

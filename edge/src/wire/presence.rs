@@ -13,7 +13,7 @@ use super::{
     io::Io,
     quick::Quick,
     refusal::Timeout,
-    shared::NEVER,
+    shared::{CLOSE, NEVER},
     stream::Stream,
 };
 
@@ -21,6 +21,36 @@ use super::{
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 impl<S: Stream, Q: Quick> Io<S, Q> {
+    /// Whether a connection that is to end may do so between two requests. A client that was accepted and has not had
+    /// its first answer, or whose next request has begun to come, is given a grace instead.
+    #[cold]
+    pub(super) fn closes_now(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let is_hard = self.shared.attention() & CLOSE != 0;
+        if is_hard || (self.shared.stats.requests() > 0 && !self.has_more(cx)?) {
+            return Ok(true);
+        }
+        if self.incoming.grace == NEVER {
+            self.incoming.grace = self.deadlines.after(self.limits.linger_timeout);
+            self.shared.set_read_deadline(self.incoming.grace.min(self.shared.read_deadline()));
+        }
+        Ok(false)
+    }
+
+    /// Whether the client has sent what nobody has looked at. Closing would reset the connection, and what it has not
+    /// taken yet of a response would be lost (RFC 9112 §9.6).
+    pub(super) fn has_more(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.incoming.held.is_empty() {
+            return Ok(true);
+        }
+        let read =
+            self.poll_scratch(cx, held::FREE_BYTES, |io, bytes| io.incoming.held.push(bytes));
+        match read {
+            Poll::Ready(Ok(())) => Ok(!self.incoming.held.is_empty()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(self.stream.has_unread()),
+        }
+    }
+
     /// The next request's bytes wait; hyper is woken when their turn comes. While it awaits a response it asks only
     /// whether the client is still there, which a byte that nobody reads would hide.
     pub(super) fn poll_starved(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,7 +108,10 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
                 Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(bytes)) => self.outgoing.lingered = Some(lingered + bytes),
                 Poll::Pending if self.incoming.is_overdue => {
-                    self.shared.stats.timed_out(Timeout::Linger);
+                    // Who was not told has met no limit.
+                    if !self.outgoing.is_untold {
+                        self.shared.stats.timed_out(Timeout::Linger);
+                    }
                     break;
                 }
                 Poll::Pending => return Poll::Pending,

@@ -90,8 +90,12 @@ async fn an_answer_comes_although_what_follows_its_request_finds_no_memory() {
     let mut client = stage.h1();
     let request = "GET /2500 HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n";
     client.send(&format!("{request}{}", request.repeat(LONG / request.len()))).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
     assert_eq!(client.rest().await, "x".repeat(2500), "and nothing behind it");
+    assert_eq!(client.began.elapsed(), Duration::ZERO, "no deadline had to end it");
+    drop(client.io);
     client.served.await.unwrap();
     assert_eq!(stage.hits("memory"), 1);
 }
