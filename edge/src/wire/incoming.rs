@@ -49,6 +49,9 @@ pub(super) struct Incoming {
     pub(super) charged: usize,
     /// How many of them hyper may have as they are.
     pub(super) cleared: usize,
+    /// How many bytes of the current head hyper has not had, and how many there are.
+    pub(super) unseen: usize,
+    pub(super) head_bytes: usize,
     pub(super) end: Option<End>,
     /// An empty line was dropped before this head.
     pub(super) skipped: bool,
@@ -86,6 +89,8 @@ impl Incoming {
             held: Held::new(received),
             charged: 0,
             cleared: 0,
+            unseen: 0,
+            head_bytes: 0,
             end: None,
             skipped: false,
             is_starved: false,
@@ -135,6 +140,7 @@ impl<S, Q: Quick> Io<S, Q> {
                 let taken = self.incoming.cleared.min(rest.len()).min(cursor.remaining());
                 cursor.put_slice(rest.get(..taken).unwrap_or_default());
                 self.incoming.cleared -= taken;
+                self.incoming.unseen = self.incoming.unseen.saturating_sub(taken);
                 at += taken;
                 continue;
             }
@@ -190,6 +196,7 @@ impl<S, Q: Quick> Io<S, Q> {
     /// A request's head goes to hyper.
     fn begin(&mut self, head: Head) {
         self.incoming.cleared = head.bytes;
+        (self.incoming.unseen, self.incoming.head_bytes) = (head.bytes, head.bytes);
         self.exchange += 1;
         self.shared.current.begin(self.exchange, head.version);
         self.shared.stats.request_begins();
@@ -248,7 +255,8 @@ impl<S, Q: Quick> Io<S, Q> {
     fn refuse(&mut self, refusal: Refusal, head: &[u8]) {
         self.shared.stats.refused(refusal);
         self.disarm();
-        let is_inside = self.incoming.stage.is_content();
+        // A head that hyper has not had is nobody's yet, though its content has begun to come.
+        let is_inside = self.incoming.stage.is_content() && self.incoming.unseen == 0;
         self.incoming.end = Some(if is_inside {
             End::Error(match refusal {
                 Refusal::BodyTimeout => io::ErrorKind::TimedOut,
@@ -326,7 +334,9 @@ impl<S, Q: Quick> Io<S, Q> {
             }
         } else if self.incoming.end.is_none() {
             let held = std::mem::take(&mut self.incoming.held);
-            self.refuse(Refusal::Memory, &held);
+            let is_begun =
+                self.incoming.unseen > 0 && self.incoming.unseen < self.incoming.head_bytes;
+            self.refuse(Refusal::Memory, if is_begun { &[] } else { &held });
         }
     }
 
