@@ -180,7 +180,14 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 
     fn admit(&mut self, input: &[u8]) -> Result<Admitted, Refusal> {
-        if matches!(self.incoming.stage, Stage::Head(_)) && !self.incoming.skipped {
+        if !matches!(self.incoming.stage, Stage::Head(_)) {
+            return self.incoming.stage.admit(input, &self.limits);
+        }
+        if self.shared.attention() & CLOSE != 0 {
+            // RFC 9112 §9.6: nothing is taken behind the last response.
+            return Ok(Admitted::Wait);
+        }
+        if !self.incoming.skipped {
             match empty_line(input) {
                 Some(0) => {}
                 None => return Ok(Admitted::Partial),

@@ -68,6 +68,9 @@ impl<S, Q: Quick> Io<S, Q> {
         }
         if self.outgoing.response.is_complete() {
             self.shared.stats.response_ends();
+            if self.outgoing.response.is_last() {
+                self.shared.wish_quietly(CLOSE);
+            }
             let is_over = self.end_exchange();
             let is_starved = std::mem::take(&mut self.incoming.is_starved);
             // hyper has asked for the next request before these bytes left; only now there is an answer.

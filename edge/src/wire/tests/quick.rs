@@ -242,6 +242,24 @@ async fn what_is_asked_behind_a_drain_is_not_answered_quickly() {
     assert_eq!(sent.lock().len(), 0);
 }
 
+/// RFC 9112 §9.6: an early last response is the last, though the rest of its request comes and more behind it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_answered_behind_a_last_response() {
+    let (mut server, sent) = start(64 * 1024);
+    let head = "POST /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    server.send(head).await;
+    while server.handle.stats().responses() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(server.client.write_all(format!("abc{}", get("/q1")).as_bytes()).await);
+    assert!(server.receive_all().await.ends_with("\r\n\r\nearly"));
+    assert_eq!(sent.lock().len(), 0);
+    let (mut server, sent) = start(64 * 1024);
+    server.send(format!("{head}abc{}", get("/q1"))).await;
+    assert!(server.receive_all().await.ends_with("\r\n\r\nearly"));
+    assert_eq!(sent.lock().len(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_stalls_inside_a_quick_answer_is_cut_off() {
     let (mut server, sent) = start(64);
