@@ -130,6 +130,9 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
 
+/// What hyper refuses although we let it pass: no such message is known.
+pub const UNREAD: &str = "unread";
+
 /// The limits, those among them that no setting names; they stand on the page before they are hit,
 /// because a counter that appears with its first hit shows no increase.
 const LIMITS: [&str; 18] = [
@@ -163,7 +166,8 @@ impl Tally {
     /// Malformed requests, by what is wrong with them.
     #[must_use]
     pub fn refusals() -> Self {
-        Self::of(Refusal::ALL.into_iter().filter(|why| !why.is_limit()).map(Refusal::as_str))
+        let ours = Refusal::ALL.into_iter().filter(|why| !why.is_limit()).map(Refusal::as_str);
+        Self::of(ours.chain([UNREAD]))
     }
 
     fn of(reasons: impl Iterator<Item = &'static str>) -> Self {

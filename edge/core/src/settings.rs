@@ -135,7 +135,7 @@ pub struct LimitSettings {
     #[schemars(range(min = 8, max = 1000))]
     pub header_count_max: u32,
     /// Bytes of a request target; more is answered 414.
-    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "256 B", "x-max" = "64 KiB"))]
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "256 B", "x-max" = "63 KiB"))]
     pub uri_bytes_max: ByteSize,
     /// Bytes of request content; more is answered 413.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "0 B", "x-max" = "1 TiB"))]

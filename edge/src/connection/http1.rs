@@ -19,6 +19,7 @@ use super::content::RequestContent;
 use crate::{
     body::ServeBody,
     fetch::chain,
+    record::UNREAD,
     serve::{Answered, Connection, Desk, Hall},
     wire,
 };
@@ -53,6 +54,9 @@ pub(super) async fn serve<S>(
     let ended = match alone {
         Ok(()) => {
             let ended = through_hyper((hall, connection), io, &grip, &draining, limits).await;
+            if ended.as_ref().is_err_and(hyper::Error::is_parse) {
+                tally.refused.hit(UNREAD);
+            }
             ended.map_err(|error| chain(&error))
         }
         Err(error) => Err(chain(&error)),
