@@ -146,7 +146,7 @@ pub struct LimitSettings {
     /// Connections at once from one address (for IPv6 from one /64).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_address_max: u32,
-    /// Time for a whole request head to arrive once its first byte has.
+    /// Time for a whole request head to arrive: the first one's counts from the accept, a later one's from its first byte.
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "10m"))]
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
