@@ -250,8 +250,8 @@ fn admit(
         Expects::Header => edge.admit_balancer(worker, peer),
     };
     let Some(slot) = slot else { return };
-    let (edge, guard) = (edge.clone(), draining.guard());
-    tokio::spawn(serve(edge, worker, accepted, expects, (slot, guard)));
+    let held = (slot, draining.guard(), draining.clone());
+    tokio::spawn(serve(edge.clone(), worker, accepted, expects, held));
 }
 
 async fn serve(
@@ -259,14 +259,14 @@ async fn serve(
     worker: usize,
     (mut stream, peer): (TcpStream, SocketAddr),
     expects: Expects,
-    (mut slot, guard): (Slot, Guard),
+    (mut slot, guard, draining): (Slot, Guard, Draining),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let client = match expects {
         Expects::Request => Some(peer),
-        Expects::Header => introduced(&edge, &mut stream, peer, &mut slot).await,
+        Expects::Header => introduced(&edge, &mut stream, peer, (&mut slot, &draining)).await,
     };
     if let Some(client) = client {
         edge.serve_connection(worker, stream, client).await;
@@ -279,18 +279,17 @@ async fn introduced(
     edge: &Edge,
     stream: &mut TcpStream,
     peer: SocketAddr,
-    slot: &mut Slot,
+    (slot, draining): (&mut Slot, &Draining),
 ) -> Option<SocketAddr> {
-    let (limit, per_address) = edge.introduction();
-    let read = timeout(limit, proxied::client(stream, peer)).await;
-    let reason = match read {
-        Ok(Ok(client)) => return slot.passes_to(client.ip(), per_address).then_some(client),
-        Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => "it did not come in time".to_owned(),
-    };
-    tracing::debug!(%peer, %reason, "a balancer's header was not taken");
-    slot.connections.refused_header.fetch_add(1, Ordering::Relaxed);
-    None
+    let (times, per_address) = edge.introduction();
+    match proxied::in_time(stream, peer, times, draining).await {
+        Ok(client) => client.filter(|client| slot.passes_to(client.ip(), per_address)),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a balancer's header was not taken");
+            slot.connections.refused_header.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
 }
 
 /// Connections there are: of the node, of each address, of each worker.
