@@ -7,6 +7,7 @@
 //! counted; when the process drains, listeners close first, but not on those who wait in them.
 //! It knows nothing of HTTP.
 
+mod backlog;
 mod proxied;
 
 use std::{
@@ -223,17 +224,18 @@ async fn accept(
             }
         }
     }
-    // For their clients those in the backlog are connected, and may have asked: closing the listener
-    // would reset them. The system itself says when there are no more.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, client)) = listener.accept() {
-        if stream.set_nonblocking(true).is_err() {
-            continue;
-        }
-        if let Ok(stream) = TcpStream::from_std(stream) {
+    let ((_, grace), _) = edge.introduction();
+    let open = edge.connections_of(worker);
+    let accept = || listener.accept();
+    let admit = |(stream, client): (std::net::TcpStream, SocketAddr)| {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
             admit(&edge, worker, (stream, client), expects, &draining);
         }
-    }
+    };
+    backlog::empty(accept, admit, || open.one_less(), grace).await;
 }
 
 /// Serves a connection, if the limits allow one more.
