@@ -270,11 +270,12 @@ impl Edge {
         self.0.connections.admit(worker, peer, snapshot.edge.limits.connections_max, u32::MAX)
     }
 
-    /// How long a balancer has to say whose its connection is, and how many that client may have.
-    fn introduction(&self) -> (Duration, u32) {
+    /// How long a balancer has to say whose its connection is, and in a drain, and how many that client
+    /// may have.
+    fn introduction(&self) -> ((Duration, Duration), u32) {
         let snapshot = self.0.hall.snapshot.load();
-        let limits = &snapshot.edge.limits;
-        (limits.header_timeout, limits.connections_per_address_max)
+        let (limits, wire) = (&snapshot.edge.limits, &snapshot.edge.wire);
+        ((limits.header_timeout, wire.linger_timeout), limits.connections_per_address_max)
     }
 
     fn connections_of(&self, worker: usize) -> Arc<Open> {

@@ -7,6 +7,7 @@
 //! counted; when the process drains, listeners close first, but not on those who wait in them.
 //! It knows nothing of HTTP.
 
+mod backlog;
 mod proxied;
 
 use std::{
@@ -223,17 +224,18 @@ async fn accept(
             }
         }
     }
-    // For their clients those in the backlog are connected, and may have asked: closing the listener
-    // would reset them. The system itself says when there are no more.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, client)) = listener.accept() {
-        if stream.set_nonblocking(true).is_err() {
-            continue;
-        }
-        if let Ok(stream) = TcpStream::from_std(stream) {
+    let ((_, grace), _) = edge.introduction();
+    let open = edge.connections_of(worker);
+    let accept = || listener.accept();
+    let admit = |(stream, client): (std::net::TcpStream, SocketAddr)| {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
             admit(&edge, worker, (stream, client), expects, &draining);
         }
-    }
+    };
+    backlog::empty(accept, admit, || open.one_less(), grace).await;
 }
 
 /// Serves a connection, if the limits allow one more.
@@ -250,8 +252,8 @@ fn admit(
         Expects::Header => edge.admit_balancer(worker, peer),
     };
     let Some(slot) = slot else { return };
-    let (edge, guard) = (edge.clone(), draining.guard());
-    tokio::spawn(serve(edge, worker, accepted, expects, (slot, guard)));
+    let held = (slot, draining.guard(), draining.clone());
+    tokio::spawn(serve(edge.clone(), worker, accepted, expects, held));
 }
 
 async fn serve(
@@ -259,14 +261,14 @@ async fn serve(
     worker: usize,
     (mut stream, peer): (TcpStream, SocketAddr),
     expects: Expects,
-    (mut slot, guard): (Slot, Guard),
+    (mut slot, guard, draining): (Slot, Guard, Draining),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let client = match expects {
         Expects::Request => Some(peer),
-        Expects::Header => introduced(&edge, &mut stream, peer, &mut slot).await,
+        Expects::Header => introduced(&edge, &mut stream, peer, (&mut slot, &draining)).await,
     };
     if let Some(client) = client {
         edge.serve_connection(worker, stream, client).await;
@@ -279,18 +281,17 @@ async fn introduced(
     edge: &Edge,
     stream: &mut TcpStream,
     peer: SocketAddr,
-    slot: &mut Slot,
+    (slot, draining): (&mut Slot, &Draining),
 ) -> Option<SocketAddr> {
-    let (limit, per_address) = edge.introduction();
-    let read = timeout(limit, proxied::client(stream, peer)).await;
-    let reason = match read {
-        Ok(Ok(client)) => return slot.passes_to(client.ip(), per_address).then_some(client),
-        Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => "it did not come in time".to_owned(),
-    };
-    tracing::debug!(%peer, %reason, "a balancer's header was not taken");
-    slot.connections.refused_header.fetch_add(1, Ordering::Relaxed);
-    None
+    let (times, per_address) = edge.introduction();
+    match proxied::in_time(stream, peer, times, draining).await {
+        Ok(client) => client.filter(|client| slot.passes_to(client.ip(), per_address)),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a balancer's header was not taken");
+            slot.connections.refused_header.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
 }
 
 /// Connections there are: of the node, of each address, of each worker.

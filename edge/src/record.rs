@@ -114,8 +114,8 @@ pub struct Record {
     pub now: Timestamp,
     /// What was asked.
     pub asked: Asked,
-    /// The status of the answer.
-    pub status: StatusCode,
+    /// The status of the answer, if it came to have one before its client went away.
+    pub status: Option<StatusCode>,
     /// What was done.
     pub outcome: Outcome,
     /// The id given out with an error.
@@ -129,6 +129,9 @@ pub struct Record {
 /// What was refused, by its reasons; none of it on the way of a request that is served.
 #[derive(Debug)]
 pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+/// What hyper refuses although we let it pass: no such message is known.
+pub const UNREAD: &str = "unread";
 
 /// The limits, those among them that no setting names; they stand on the page before they are hit,
 /// because a counter that appears with its first hit shows no increase.
@@ -163,7 +166,8 @@ impl Tally {
     /// Malformed requests, by what is wrong with them.
     #[must_use]
     pub fn refusals() -> Self {
-        Self::of(Refusal::ALL.into_iter().filter(|why| !why.is_limit()).map(Refusal::as_str))
+        let ours = Refusal::ALL.into_iter().filter(|why| !why.is_limit()).map(Refusal::as_str);
+        Self::of(ours.chain([UNREAD]))
     }
 
     fn of(reasons: impl Iterator<Item = &'static str>) -> Self {
@@ -276,8 +280,10 @@ impl Drop for Record {
         let worker = self.connection.worker.index;
         let label = self.outcome.label();
         self.site.requests.record(worker, label.index());
-        let class = usize::from(self.status.as_u16() / 100).saturating_sub(1);
-        self.site.statuses.record(worker, class.min(STATUS_CLASSES - 1));
+        if let Some(status) = self.status {
+            let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+            self.site.statuses.record(worker, class.min(STATUS_CLASSES - 1));
+        }
         self.site.bytes.add(worker, 0, self.bytes);
         let forwarded = usize::from(self.outcome.forward.is_some());
         self.site.latency.record(worker, forwarded, duration);
@@ -315,7 +321,8 @@ impl Record {
             text(line, b",\"query\":", cut(query));
         }
         plain(line, b",\"version\":\"", version(self.asked.version).as_bytes());
-        number(line, b",\"status\":", u64::from(self.status.as_u16()));
+        // 0 is no status, and a number like the others.
+        number(line, b",\"status\":", self.status.map_or(0, |status| status.as_u16().into()));
         number(line, b",\"bytes\":", self.bytes);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         number(line, b",\"micros\":", micros);
@@ -422,7 +429,7 @@ mod tests {
             started: Instant::now(),
             now: Timestamp::default(),
             asked: Asked::of(&worker, asked, (Some(&long), &target), &fields),
-            status: StatusCode::OK,
+            status: Some(StatusCode::OK),
             outcome: Outcome::default(),
             request_id: None,
             bytes: 0,

@@ -42,7 +42,7 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
     header, request,
     uri::{Authority, PathAndQuery},
 };
@@ -423,7 +423,7 @@ fn record<F: Fields>(
         started,
         now,
         asked: Asked::of(&connection.worker, how, to, head.fields),
-        status: StatusCode::OK,
+        status: None,
         outcome: Outcome::default(),
         request_id: None,
         bytes: 0,

@@ -29,6 +29,7 @@ mod io;
 mod limits;
 mod octets;
 mod outgoing;
+mod presence;
 mod quick;
 mod refusal;
 mod response;

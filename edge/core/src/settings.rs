@@ -135,7 +135,7 @@ pub struct LimitSettings {
     #[schemars(range(min = 8, max = 1000))]
     pub header_count_max: u32,
     /// Bytes of a request target; more is answered 414.
-    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "256 B", "x-max" = "64 KiB"))]
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "256 B", "x-max" = "63 KiB"))]
     pub uri_bytes_max: ByteSize,
     /// Bytes of request content; more is answered 413.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "0 B", "x-max" = "1 TiB"))]
@@ -146,7 +146,7 @@ pub struct LimitSettings {
     /// Connections at once from one address (for IPv6 from one /64).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_address_max: u32,
-    /// Time for a whole request head to arrive once its first byte has.
+    /// Time for a whole request head to arrive: the first one's counts from the accept, a later one's from its first byte.
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "10m"))]
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,

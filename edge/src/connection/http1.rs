@@ -19,6 +19,7 @@ use super::content::RequestContent;
 use crate::{
     body::ServeBody,
     fetch::chain,
+    record::UNREAD,
     serve::{Answered, Connection, Desk, Hall},
     wire,
 };
@@ -53,6 +54,9 @@ pub(super) async fn serve<S>(
     let ended = match alone {
         Ok(()) => {
             let ended = through_hyper((hall, connection), io, &grip, &draining, limits).await;
+            if ended.as_ref().is_err_and(hyper::Error::is_parse) {
+                tally.refused.hit(UNREAD);
+            }
             ended.map_err(|error| chain(&error))
         }
         Err(error) => Err(chain(&error)),
@@ -133,7 +137,7 @@ impl Future for Pending {
             },
             None => return Poll::Pending,
         };
-        if self.grip.is_draining() {
+        if self.grip.is_ending() {
             // RFC 9112 §9.6: the client learns that this was the last.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -12,10 +12,15 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
+use nearcast_daemon::drain::Draining;
 use ppp::{v1, v2};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time::{Instant, sleep_until},
+};
 
 /// The longest header that is read, addresses and all that a balancer may add to them.
 const HEADER_BYTES_MAX: usize = 2048;
@@ -41,6 +46,32 @@ where
         line(stream, header, peer).await
     } else {
         Err(wrong("no header of the PROXY protocol"))
+    }
+}
+
+/// The same within `limit`, and within `grace` once the process drains; nothing where that ended it.
+///
+/// # Errors
+/// When it is none, did not come in time, or the connection ends.
+pub(crate) async fn in_time<S>(
+    stream: &mut S,
+    peer: SocketAddr,
+    (limit, grace): (Duration, Duration),
+    draining: &Draining,
+) -> io::Result<Option<SocketAddr>>
+where
+    S: AsyncRead + Unpin,
+{
+    let limit = Instant::now() + limit;
+    let drained = async {
+        draining.started().await;
+        sleep_until(Instant::now() + grace).await;
+    };
+    tokio::select! {
+        biased;
+        read = client(stream, peer) => read.map(Some),
+        () = sleep_until(limit) => Err(wrong("it did not come in time")),
+        () = drained => Ok(None),
     }
 }
 
@@ -187,5 +218,26 @@ mod tests {
         let long = vec![0; 65_535];
         assert_eq!(read(&v2(0x21, 0x11, 65_535, &long)).await.0, None);
         assert_eq!(read(&v2(0x21, 0x11, 12, &v4[..5])).await.0, None, "it ends in the middle");
+    }
+
+    /// Who says nothing holds a drain no longer than a client does.
+    #[tokio::test(start_paused = true)]
+    async fn a_header_has_its_time_and_a_grace_in_a_drain() {
+        let (limit, grace) = (Duration::from_secs(10), Duration::from_secs(2));
+        for sent in ["", "PROXY TCP4 1.2."] {
+            for drains in [false, true] {
+                let (mut balancer, mut stream) = tokio::io::duplex(64);
+                tokio::io::AsyncWriteExt::write_all(&mut balancer, sent.as_bytes()).await.unwrap();
+                let (drain, draining) = nearcast_daemon::drain::drain();
+                if drains {
+                    drain.start();
+                }
+                let began = Instant::now();
+                let peer = PEER.parse().unwrap();
+                let read = in_time(&mut stream, peer, (limit, grace), &draining).await;
+                assert_eq!(read.ok(), drains.then_some(None), "{sent:?}, draining: {drains}");
+                assert_eq!(began.elapsed(), if drains { grace } else { limit });
+            }
+        }
     }
 }

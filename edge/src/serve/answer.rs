@@ -220,7 +220,7 @@ impl Hall {
         let times = (started, self.room.clock.at(started));
         // Dropping the record records it.
         let mut record = record(connection, &Head::of(head, false), times, &self.nowhere);
-        record.status = status;
+        record.status = Some(status);
         record.complete = true;
     }
 }
@@ -342,7 +342,7 @@ fn assemble(
     content: Content,
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
-    record.status = status;
+    record.status = Some(status);
     let mut response = Response::new(ServeBody::new(content, record));
     *response.status_mut() = status;
     *response.headers_mut() = fields;

@@ -64,16 +64,17 @@ pub(super) async fn get(
         presumed: None,
     };
     let mut record = Some(record);
-    if let Some(record) = &mut record {
-        record.outcome = Outcome { hit: true, ..Outcome::default() };
+    if ask.entry.pool.is_down() {
+        note(&mut record, Outcome { hit: true, ..Outcome::default() });
+        let failure = Failure::Unreachable;
+        if let Some(response) = step::stale(hall, &ask, &judged, failure, &mut record) {
+            // Every server has just failed: nobody waits for the next failure, one look is enough.
+            refresh(hall, &ask, &judged);
+            return response;
+        }
     }
-    if ask.entry.pool.is_down()
-        && let Some(response) = step::stale(hall, &ask, &judged, Failure::Unreachable, &mut record)
-    {
-        // Every server has just failed: nobody waits for the next failure, one look is enough.
-        refresh(hall, &ask, &judged);
-        return response;
-    }
+    // What is recorded of a client that leaves while it waits.
+    note(&mut record, Outcome { forward: Some(reason), ..Outcome::default() });
     for left in (0..ROUNDS_MAX).rev() {
         round.alone |= left == 0;
         // The last round takes what comes: a 304 that nothing stored answers to would be nothing.
@@ -116,6 +117,12 @@ pub(super) async fn get(
         }
     }
     give_up(hall, record)
+}
+
+fn note(record: &mut Option<Box<Record>>, outcome: Outcome) {
+    if let Some(record) = record {
+        record.outcome = outcome;
+    }
 }
 
 /// What one request may do in its next round.

@@ -104,7 +104,7 @@ impl wire::Quick for Desk {
         if let Some(head) = head {
             // Dropping the record records it.
             let mut record = self.nobodys(head, (started, now));
-            record.status = StatusCode::from_u16(refusal.status()).unwrap_or_default();
+            record.status = StatusCode::from_u16(refusal.status()).ok();
             record.request_id = Some(request_id);
             record.complete = true;
         }
@@ -187,7 +187,7 @@ impl Desk {
                 (status, Some(&made))
             }
         };
-        record.status = status;
+        record.status = Some(status);
         head.extend_from_slice(b"cache-status: ");
         answer::write_cache_status(&self.hall, fields, &record, key, &mut head);
         head.extend_from_slice(b"\r\n\r\n");

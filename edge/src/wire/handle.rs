@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     interim::Interim,
-    shared::{ABORT, DRAIN, Shared},
+    shared::{ABORT, CLOSE, DRAIN, Shared},
     stats::ConnectionStats,
 };
 
@@ -38,15 +38,15 @@ impl Handle {
     /// Take no request that comes from now on: an idle connection ends now, a busy one after its current exchange.
     /// One that has had no request yet, or has begun to send another, is given `linger_timeout` for it: its client
     /// could not know better (RFC 9112 §9.5 excuses only the close of a connection that was idle). Whoever serves a
-    /// request has to say `Connection: close` while [`Handle::is_draining`].
+    /// request has to say `Connection: close` while [`Handle::is_ending`].
     pub fn drain(&self) {
         self.shared.wish(DRAIN);
     }
 
     /// Whether no other request is taken.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.shared.attention() & DRAIN != 0
+    pub fn is_ending(&self) -> bool {
+        self.shared.attention() & (CLOSE | DRAIN) != 0
     }
 
     /// End the connection now, whatever it is doing.

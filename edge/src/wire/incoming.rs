@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::ReadBufCursor;
@@ -19,7 +19,7 @@ use super::{
     io::Io,
     quick::Quick,
     refusal::{Content, Refusal, Timeout},
-    shared::{CLOSE, DRAIN, NEVER},
+    shared::{CLOSE, NEVER},
     stream::Stream,
 };
 
@@ -28,13 +28,10 @@ use super::{
 pub(super) const BODY_STEP_BYTES: u64 = 16 * 1024;
 
 /// One read from the socket takes at most this much; it is per thread, not per connection.
-const SCRATCH_BYTES: usize = 32 * 1024;
+pub(super) const SCRATCH_BYTES: usize = 32 * 1024;
 
 /// hyper reads a first piece of content before anybody has asked for it; who asks is known by the second.
 const UNWATCHED_READS: u8 = 2;
-
-/// The time between two looks after a client of which nothing is read.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Bytes between socket and hyper need a place that is initialised, but only while one poll lasts: so idle
@@ -52,6 +49,9 @@ pub(super) struct Incoming {
     pub(super) charged: usize,
     /// How many of them hyper may have as they are.
     pub(super) cleared: usize,
+    /// How many bytes of the current head hyper has not had, and how many there are.
+    pub(super) unseen: usize,
+    pub(super) head_bytes: usize,
     pub(super) end: Option<End>,
     /// An empty line was dropped before this head.
     pub(super) skipped: bool,
@@ -60,8 +60,8 @@ pub(super) struct Incoming {
     /// Reads after which somebody is known to want what the client sends. Until then nobody may read while a response
     /// is awaited, and only a look tells whether the client is still there.
     pub(super) unwatched_reads: u8,
-    /// The connection drains, and its last request has a grace to come.
-    pub(super) is_graced: bool,
+    /// Until when the last request of a connection that drains may come, [`NEVER`] where it does not drain.
+    pub(super) grace: u64,
     /// What is left of `body_timeout` for the current step of the content, in milliseconds.
     pub(super) patience: u64,
     /// How many bytes the step has still to bring.
@@ -89,11 +89,13 @@ impl Incoming {
             held: Held::new(received),
             charged: 0,
             cleared: 0,
+            unseen: 0,
+            head_bytes: 0,
             end: None,
             skipped: false,
             is_starved: false,
             unwatched_reads: 0,
-            is_graced: false,
+            grace: NEVER,
             patience: 0,
             step_left: 0,
             timeout: None,
@@ -111,31 +113,19 @@ impl<S, Q: Quick> Io<S, Q> {
             Timeout::Linger => self.limits.linger_timeout,
             Timeout::Write => Duration::MAX,
         };
+        let mut deadline = self.deadlines.after(after);
+        if matches!(timeout, Timeout::Header | Timeout::Idle) {
+            deadline = deadline.min(self.incoming.grace);
+        }
         self.incoming.timeout = Some(timeout);
         self.incoming.is_overdue = false;
-        self.shared.set_read_deadline(self.deadlines.after(after));
+        self.shared.set_read_deadline(deadline);
     }
 
     pub(super) fn disarm(&mut self) {
         self.incoming.timeout = None;
         self.incoming.is_overdue = false;
         self.shared.set_read_deadline(NEVER);
-    }
-
-    /// Whether a connection that is to end may do so between two requests. A client that was accepted and has not had
-    /// its first answer, or whose next request is half here, is given a grace instead.
-    #[cold]
-    pub(super) fn closes_now(&mut self) -> bool {
-        let is_hard = self.shared.attention() & DRAIN == 0;
-        if is_hard || (self.shared.stats.requests() > 0 && self.incoming.held.is_empty()) {
-            return true;
-        }
-        if !self.incoming.is_graced {
-            self.incoming.is_graced = true;
-            let grace = self.deadlines.after(self.limits.linger_timeout);
-            self.shared.set_read_deadline(grace.min(self.shared.read_deadline()));
-        }
-        false
     }
 
     /// Hands hyper what it may have of `input`; says how much of it is used up.
@@ -150,6 +140,7 @@ impl<S, Q: Quick> Io<S, Q> {
                 let taken = self.incoming.cleared.min(rest.len()).min(cursor.remaining());
                 cursor.put_slice(rest.get(..taken).unwrap_or_default());
                 self.incoming.cleared -= taken;
+                self.incoming.unseen = self.incoming.unseen.saturating_sub(taken);
                 at += taken;
                 continue;
             }
@@ -189,7 +180,14 @@ impl<S, Q: Quick> Io<S, Q> {
     }
 
     fn admit(&mut self, input: &[u8]) -> Result<Admitted, Refusal> {
-        if matches!(self.incoming.stage, Stage::Head(_)) && !self.incoming.skipped {
+        if !matches!(self.incoming.stage, Stage::Head(_)) {
+            return self.incoming.stage.admit(input, &self.limits);
+        }
+        if self.shared.attention() & CLOSE != 0 {
+            // RFC 9112 §9.6: nothing is taken behind the last response.
+            return Ok(Admitted::Wait);
+        }
+        if !self.incoming.skipped {
             match empty_line(input) {
                 Some(0) => {}
                 None => return Ok(Admitted::Partial),
@@ -205,6 +203,7 @@ impl<S, Q: Quick> Io<S, Q> {
     /// A request's head goes to hyper.
     fn begin(&mut self, head: Head) {
         self.incoming.cleared = head.bytes;
+        (self.incoming.unseen, self.incoming.head_bytes) = (head.bytes, head.bytes);
         self.exchange += 1;
         self.shared.current.begin(self.exchange, head.version);
         self.shared.stats.request_begins();
@@ -212,6 +211,7 @@ impl<S, Q: Quick> Io<S, Q> {
         let has_content = head.framing != Framing::Length(0);
         self.incoming.unwatched_reads = if has_content { UNWATCHED_READS } else { 0 };
         self.outgoing.response.expect(head.method == Method::Head);
+        self.outgoing.is_untold = false;
         if head.method == Method::Connect {
             self.shared.wish_quietly(CLOSE);
         }
@@ -262,7 +262,8 @@ impl<S, Q: Quick> Io<S, Q> {
     fn refuse(&mut self, refusal: Refusal, head: &[u8]) {
         self.shared.stats.refused(refusal);
         self.disarm();
-        let is_inside = self.incoming.stage.is_content();
+        // A head that hyper has not had is nobody's yet, though its content has begun to come.
+        let is_inside = self.incoming.stage.is_content() && self.incoming.unseen == 0;
         self.incoming.end = Some(if is_inside {
             End::Error(match refusal {
                 Refusal::BodyTimeout => io::ErrorKind::TimedOut,
@@ -288,7 +289,7 @@ impl<S, Q: Quick> Io<S, Q> {
         let timeout = self.incoming.timeout;
         self.disarm();
         let Some(timeout) = timeout else { return };
-        if self.incoming.is_graced && !self.incoming.stage.is_content() {
+        if self.incoming.grace != NEVER && !self.incoming.stage.is_content() {
             // No limit of the client's: it is we who leave.
             self.incoming.end = Some(End::Close);
             return;
@@ -340,7 +341,9 @@ impl<S, Q: Quick> Io<S, Q> {
             }
         } else if self.incoming.end.is_none() {
             let held = std::mem::take(&mut self.incoming.held);
-            self.refuse(Refusal::Memory, &held);
+            let is_begun =
+                self.incoming.unseen > 0 && self.incoming.unseen < self.incoming.head_bytes;
+            self.refuse(Refusal::Memory, if is_begun { &[] } else { &held });
         }
     }
 
@@ -418,73 +421,6 @@ impl<S: Stream, Q: Quick> Io<S, Q> {
                 Poll::Pending
             }
         }
-    }
-
-    /// The next request's bytes wait; hyper is woken when their turn comes. While it awaits a response it asks only
-    /// whether the client is still there, which a byte that nobody reads would hide.
-    pub(super) fn poll_starved(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.incoming.is_starved = true;
-        while self.outgoing.response.is_between() {
-            let room = held::FREE_BYTES.saturating_sub(self.incoming.held.len());
-            if room == 0 {
-                self.incoming.unwatched_reads = 1;
-                break;
-            }
-            let read = ready!(self.poll_scratch(cx, room, |io, bytes| {
-                io.incoming.held.push(bytes);
-                bytes.len()
-            }))?;
-            if read == 0 {
-                self.incoming.end = Some(End::Client);
-                return self.ended(End::Client);
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Looks now and then whether the client is still there, while nobody reads what it has sent.
-    pub(super) fn watch_client(&mut self) -> io::Result<()> {
-        if self.incoming.timeout.is_some() {
-            return Ok(());
-        }
-        let is_due = self.incoming.is_overdue;
-        let response = &self.outgoing.response;
-        let is_awaited = !response.is_complete() && response.is_between();
-        if !(is_awaited && self.incoming.unwatched_reads > 0) {
-            if is_due {
-                self.disarm();
-            }
-            return Ok(());
-        }
-        if is_due && self.stream.has_ended() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        if is_due || self.shared.read_deadline() == NEVER {
-            self.incoming.is_overdue = false;
-            self.shared.set_read_deadline(self.deadlines.after(LOOK_PAUSE));
-        }
-        Ok(())
-    }
-
-    /// Reads and discards until the client has seen our last response, that is until it closes (RFC 9112 §9.6).
-    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(lingered) = self.outgoing.lingered {
-            if lingered > self.limits.linger_bytes_max || self.incoming.end == Some(End::Client) {
-                break;
-            }
-            let polled = self.poll_scratch(cx, SCRATCH_BYTES, |_, bytes| bytes.len());
-            match polled {
-                Poll::Ready(Ok(0) | Err(_)) => break,
-                Poll::Ready(Ok(bytes)) => self.outgoing.lingered = Some(lingered + bytes),
-                Poll::Pending if self.incoming.is_overdue => {
-                    self.shared.stats.timed_out(Timeout::Linger);
-                    break;
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.disarm();
-        Poll::Ready(Ok(()))
     }
 }
 

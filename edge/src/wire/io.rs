@@ -144,7 +144,7 @@ impl<S: Stream, Q: Quick> Read for Io<S, Q> {
             if matches!(io.incoming.stage, Stage::Head(_))
                 && io.incoming.cleared == 0
                 && io.shared.attention() & (CLOSE | DRAIN) != 0
-                && io.closes_now()
+                && io.closes_now(cx)?
             {
                 io.incoming.end = Some(End::Close);
                 continue;
@@ -240,7 +240,8 @@ impl<S: Stream, Q: Quick> Write for Io<S, Q> {
         ready!(io.poll_own(cx))?;
         if io.outgoing.lingered.is_none() {
             ready!(Pin::new(&mut io.stream).poll_shutdown(cx))?;
-            let owes_nothing = io.incoming.held.is_empty()
+            let owes_nothing = !io.has_more(cx)?
+                && !io.outgoing.is_untold
                 && !io.incoming.stage.is_content()
                 && io.shared.stats.refusal().is_none();
             if owes_nothing {

@@ -15,7 +15,7 @@ use super::{
     quick::Quick,
     refusal::Timeout,
     response::Response,
-    shared::{DRAIN, NEVER},
+    shared::{CLOSE, DRAIN, NEVER},
 };
 
 /// From hyper to the client.
@@ -28,6 +28,8 @@ pub(super) struct Outgoing {
     pub(super) is_sealed: bool,
     pub(super) is_stalled: bool,
     pub(super) is_overdue: bool,
+    /// The last response left under a drain and did not say so: its client may be sending another request.
+    pub(super) is_untold: bool,
     /// The write side is shut; how many bytes were discarded since.
     pub(super) lingered: Option<usize>,
 }
@@ -40,6 +42,7 @@ impl Outgoing {
             is_sealed: false,
             is_stalled: false,
             is_overdue: false,
+            is_untold: false,
             lingered: None,
         }
     }
@@ -65,10 +68,13 @@ impl<S, Q: Quick> Io<S, Q> {
         }
         if self.outgoing.response.is_complete() {
             self.shared.stats.response_ends();
+            if self.outgoing.response.is_last() {
+                self.shared.wish_quietly(CLOSE);
+            }
             let is_over = self.end_exchange();
             let is_starved = std::mem::take(&mut self.incoming.is_starved);
             // hyper has asked for the next request before these bytes left; only now there is an answer.
-            if is_over && (is_starved || self.shared.attention() & DRAIN != 0) {
+            if is_over && (is_starved || self.shared.attention() & (CLOSE | DRAIN) != 0) {
                 cx.waker().wake_by_ref();
             }
         }

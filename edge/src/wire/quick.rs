@@ -315,6 +315,7 @@ impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
             sending.fill();
             if sending.is_sent() {
                 self.sending = None;
+                self.outgoing.is_untold = self.shared.attention() & DRAIN != 0;
                 self.shared.stats.response_ends();
                 self.incoming.stage = Stage::new();
                 self.incoming.skipped = false;

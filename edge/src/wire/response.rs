@@ -15,6 +15,7 @@ pub(super) struct Response {
     partial: Vec<u8>,
     answers_head: bool,
     has_begun: bool,
+    is_last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +47,25 @@ enum Walk {
 struct Parsed {
     bytes: usize,
     is_interim: bool,
+    is_last: bool,
     state: State,
 }
 
 impl Response {
     pub(super) const fn new() -> Self {
-        Self { state: State::Complete, partial: Vec::new(), answers_head: false, has_begun: false }
+        Self {
+            state: State::Complete,
+            partial: Vec::new(),
+            answers_head: false,
+            has_begun: false,
+            is_last: false,
+        }
     }
 
     /// A request has been given to hyper; a response to it must follow.
     pub(super) fn expect(&mut self, answers_head: bool) {
         debug_assert!(self.is_complete(), "one response at a time");
-        *self = Self { state: State::Head, partial: Vec::new(), answers_head, has_begun: false };
+        *self = Self { state: State::Head, answers_head, ..Self::new() };
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -67,6 +75,11 @@ impl Response {
     /// The final response's first octets have left.
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    /// Whether it says that the connection ends with it (RFC 9112 §9.3, §9.6).
+    pub(super) const fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// Whether something else may be written now without tearing a response apart.
@@ -123,6 +136,7 @@ impl Response {
         };
         self.partial.clear();
         self.has_begun |= !parsed.is_interim;
+        self.is_last = parsed.is_last;
         self.state = parsed.state;
         parsed.bytes - before
     }
@@ -169,6 +183,7 @@ fn parse(bytes: &[u8], answers_head: bool) -> Option<Parsed> {
     let mut at = line(bytes)?;
     let status = bytes.get(9..12).unwrap_or_default();
     let mut state = State::UntilClose;
+    let mut is_last = bytes.starts_with(b"HTTP/1.0");
     loop {
         let rest = bytes.get(at..)?;
         let next = line(rest)?;
@@ -182,6 +197,8 @@ fn parse(bytes: &[u8], answers_head: bool) -> Option<Parsed> {
                     && state == State::UntilClose
                 {
                     state = length(number(value));
+                } else if let Some(value) = value(rest, next, b"connection:") {
+                    is_last = names(value, b"close") || is_last && !names(value, b"keep-alive");
                 }
             }
             [b't' | b'T', ..] if value(rest, next, b"transfer-encoding:").is_some() => {
@@ -196,7 +213,7 @@ fn parse(bytes: &[u8], answers_head: bool) -> Option<Parsed> {
     } else if answers_head || status == b"204" || status == b"304" {
         state = State::Complete;
     }
-    Some(Parsed { bytes: at, is_interim, state })
+    Some(Parsed { bytes: at, is_interim, is_last: is_last && !is_interim, state })
 }
 
 /// How long the line at the front is, its CRLF included.
@@ -208,6 +225,11 @@ fn line(bytes: &[u8]) -> Option<usize> {
 fn value<'a>(rest: &'a [u8], line: usize, name: &[u8]) -> Option<&'a [u8]> {
     let (start, value) = rest.get(..line)?.split_at_checked(name.len())?;
     start.eq_ignore_ascii_case(name).then_some(value)
+}
+
+/// Whether a list has this member.
+fn names(list: &[u8], member: &[u8]) -> bool {
+    list.split(|octet| *octet == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(member))
 }
 
 fn number(value: &[u8]) -> u64 {
@@ -275,6 +297,29 @@ mod tests {
                     sent += part.len();
                 }
                 assert_eq!(response.is_complete(), *completes, "{name} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn rfc9112_9_3_a_response_says_whether_it_is_the_last() {
+        for (head, is_last) in [
+            ("HTTP/1.1 204 No Content\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nconnection: keep-alive\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nconnection: x, Close \r\n", true),
+            ("HTTP/1.1 204 No Content\r\nconnection: closed\r\n", false),
+            ("HTTP/1.0 204 No Content\r\n", true),
+            ("HTTP/1.0 204 No Content\r\nconnection: keep-alive\r\n", false),
+            ("HTTP/1.1 103 Early Hints\r\nconnection: close\r\n", false),
+        ] {
+            for piece in [1, 1000] {
+                let mut response = Response::new();
+                response.expect(false);
+                format!("{head}\r\n").as_bytes().chunks(piece).for_each(|part| {
+                    response.accepted(part);
+                });
+                assert_eq!(response.is_last(), is_last, "{head} by {piece}");
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Authority<'a> {
 pub(super) fn form(method: &[u8], target: &[u8]) -> Result<Form, Refusal> {
     if method == b"CONNECT" {
         // §3.2.3: the authority-form, with its port; the hallway refuses the method itself.
-        let authority = Authority::parse(target).ok_or(Refusal::Target)?;
+        let authority = in_target(target).ok_or(Refusal::Target)?;
         return authority.port.map(|_| Form::Other).ok_or(Refusal::Target);
     }
     match target {
@@ -67,10 +67,16 @@ fn absolute(target: &[u8]) -> Result<Form, Refusal> {
     let rest = target.get(from..).unwrap_or_default();
     let length = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
     // RFC 9110 §4.2.4: userinfo is an error; `Authority::parse` knows no `@`.
-    if Authority::parse(rest.get(..length).unwrap_or_default()).is_none() {
+    if in_target(rest.get(..length).unwrap_or_default()).is_none() {
         return Err(Refusal::Target);
     }
     Ok(Form::Absolute { from, to: from + length, default_port })
+}
+
+/// An authority that a target may have: no name in DNS needs its octets encoded (RFC 3986 §3.2.2), and hyper, which
+/// does not decode them, would refuse the whole message without a word to us.
+fn in_target(bytes: &[u8]) -> Option<Authority<'_>> {
+    Authority::parse(bytes).filter(|_| !bytes.contains(&b'%'))
 }
 
 impl<'a> Authority<'a> {

@@ -78,6 +78,25 @@ async fn a_head_that_finds_no_memory_is_refused_and_one_that_ends_gives_it_back(
     }
 }
 
+/// Nobody else would record it: the hallway has not had its head.
+#[tokio::test(start_paused = true)]
+async fn a_head_whose_content_finds_no_memory_is_refused_and_recorded() {
+    let stage = Stage::new();
+    let _all = leave(&stage, LONG / 2);
+    let mut client = stage.h1();
+    let content = "z".repeat(LONG);
+    client
+        .send(&format!("POST /4 HTTP/1.1\r\nHost: a\r\nContent-Length: {LONG}\r\n\r\n{content}"))
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Connection: close"), "{head}");
+    client.rest().await;
+    drop(client.io);
+    client.served.await.unwrap();
+    assert_eq!(stage.hits("memory"), 1);
+    assert_eq!(stage.edge.hall().nowhere.statuses.sum(4), 1);
+}
+
 /// What is behind a request is no reason to leave the request unanswered.
 #[tokio::test(start_paused = true)]
 async fn an_answer_comes_although_what_follows_its_request_finds_no_memory() {
@@ -90,8 +109,12 @@ async fn an_answer_comes_although_what_follows_its_request_finds_no_memory() {
     let mut client = stage.h1();
     let request = "GET /2500 HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n";
     client.send(&format!("{request}{}", request.repeat(LONG / request.len()))).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
     assert_eq!(client.rest().await, "x".repeat(2500), "and nothing behind it");
+    assert_eq!(client.began.elapsed(), Duration::ZERO, "no deadline had to end it");
+    drop(client.io);
     client.served.await.unwrap();
     assert_eq!(stage.hits("memory"), 1);
 }

@@ -95,3 +95,27 @@ async fn a_request_whose_content_is_refused_is_recorded_once() {
     }
     assert_eq!(recorded(), 1);
 }
+
+/// A client that leaves while it waits was neither answered nor served from the store.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_it_waits_is_no_hit() {
+    use edge_core::outcome::{ForwardReason, Outcome};
+    let stage = Stage::new();
+    let mut client = stage.h1();
+    client.send("GET /deaf HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    rest(&stage).await;
+    drop(client.io);
+    client.served.await.unwrap();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    client.get(1, "/deaf").await;
+    rest(&stage).await;
+    client.send(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()).await;
+    rest(&stage).await;
+    let snapshot = stage.edge.hall().snapshot.load();
+    let site = &snapshot.sites.values().next().unwrap().metrics;
+    let miss = Outcome { forward: Some(ForwardReason::UriMiss), ..Outcome::default() };
+    assert_eq!(site.requests.sum(miss.label().index()), 2);
+    assert_eq!(site.requests.sum(Outcome { hit: true, ..Outcome::default() }.label().index()), 0);
+    assert_eq!((0..5).map(|class| site.statuses.sum(class)).sum::<u64>(), 0, "no status");
+    assert_eq!(site.aborted.load(std::sync::atomic::Ordering::Relaxed), 2);
+}

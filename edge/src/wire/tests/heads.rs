@@ -28,6 +28,8 @@ const REFUSED: &[(&str, &str, Refusal)] = &[
     ("9112 3.2.3: CONNECT without a port", "CONNECT a.example HTTP/1.1\r\n{H}\r\n", Target),
     ("9112 3.2.3: CONNECT of a path", "CONNECT / HTTP/1.1\r\n{H}\r\n", Target),
     ("9112 3.2.2: other scheme", "GET ftp://a.example/ HTTP/1.1\r\n{H}\r\n", Target),
+    ("3986 3.2.2: encoded host", "GET http://%61/ HTTP/1.1\r\nHost: %61\r\n\r\n", Target),
+    ("3986 3.2.2: CONNECT, encoded", "CONNECT %61:80 HTTP/1.1\r\nHost: %61:80\r\n\r\n", Target),
     ("9110 4.2.4: userinfo", "GET http://u@a.example/ HTTP/1.1\r\n{H}\r\n", Target),
     ("9110 4.2.1: empty host in the target", "GET http:///a HTTP/1.1\r\n{H}\r\n", Target),
     ("9112 2.3: HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Version),

@@ -17,6 +17,7 @@ const SOON: Duration = Duration::from_secs(3);
 struct Leaving {
     io: DuplexStream,
     has_left: Arc<AtomicBool>,
+    has_unread: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Leaving {
@@ -51,13 +52,17 @@ impl Stream for Leaving {
     fn has_ended(&self) -> bool {
         self.has_left.load(Ordering::Relaxed)
     }
+
+    fn has_unread(&self) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
+    }
 }
 
 /// A server whose pipe is told when its client has gone.
 fn start() -> (Server, Arc<AtomicBool>) {
     let (client, io) = tokio::io::duplex(256 * 1024);
-    let has_left: Arc<AtomicBool> = Arc::default();
-    let stream = Leaving { io, has_left: Arc::clone(&has_left) };
+    let (has_left, has_unread): (Arc<AtomicBool>, _) = Default::default();
+    let stream = Leaving { io, has_left: Arc::clone(&has_left), has_unread };
     (Server::over(stream, client, Never, limits()), has_left)
 }
 
@@ -129,4 +134,65 @@ async fn a_client_that_waited_is_served_as_ever() {
     server.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.receive_until("GET /b 0").await;
     assert_eq!(server.handle.stats().timeout(), None);
+}
+
+/// RFC 9112 §9.5: a request that is here already could not know better, seen by the runtime or not.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_came_before_the_drain_is_served() {
+    let get = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    for (request, is_known) in [(get, true), (post, true), (get, false), (post, false)] {
+        let (client, io) = tokio::io::duplex(256 * 1024);
+        let (has_left, has_unread): (_, Arc<AtomicBool>) = Default::default();
+        let stream = Leaving { io, has_left, has_unread: Arc::clone(&has_unread) };
+        let mut server = Server::over(stream, client, Never, limits());
+        server.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        server.receive_until("GET /a 0").await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let start = Instant::now();
+        if is_known {
+            server.send(request).await;
+            server.handle.drain();
+        } else {
+            has_unread.store(true, Ordering::Relaxed);
+            server.handle.drain();
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            has_unread.store(false, Ordering::Relaxed);
+            server.send(request).await;
+        }
+        let received = server.receive_all().await;
+        assert!(received.contains(" /b "), "{request}, known: {is_known}: {received:?}");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(server.targets(), ["/a", "/b"]);
+    }
+}
+
+/// RFC 9112 §9.6: bytes that nobody has read make a close a reset, which takes the end of the response along.
+#[tokio::test(start_paused = true)]
+async fn a_last_response_is_lingered_over_if_more_is_here() {
+    for is_known in [true, false] {
+        let (client, io) = tokio::io::duplex(256 * 1024);
+        let (has_left, has_unread): (_, Arc<AtomicBool>) = Default::default();
+        let stream = Leaving { io, has_left, has_unread: Arc::clone(&has_unread) };
+        let mut server = Server::over(stream, client, Never, limits());
+        server.send("GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        until_seen(&server).await;
+        // Nothing is read any more once the response has begun.
+        if !is_known {
+            has_unread.store(true, Ordering::Relaxed);
+        }
+        server.release.notify_one();
+        if is_known {
+            server.send("GET /b HTTP/1.1\r\n").await;
+        }
+        server.receive_until("GET /held 0").await;
+        assert!(server.receive_all().await.is_empty());
+        assert!(timeout(SOON / 2, &mut server.outcome).await.is_err(), "it closes: {is_known}");
+        drop(server.client);
+        server.outcome.await.unwrap().unwrap();
+    }
 }

@@ -192,6 +192,46 @@ async fn a_drain_lets_the_answer_under_way_end() {
     }
 }
 
+/// RFC 9112 §9.6: nothing told the client that this answer is the last, so what it sends meanwhile must not end it.
+#[tokio::test(start_paused = true)]
+async fn a_request_behind_an_answer_under_a_drain_does_no_harm() {
+    let (mut server, _sent) = start(64);
+    server.send(get("/q5000")).await;
+    let first = server.receive(30).await;
+    server.handle.drain();
+    server.send(get("/q3")).await;
+    let received = first + &server.receive_all().await;
+    let second = received.strip_prefix(quick(5000).as_str()).expect("the whole answer");
+    assert!(second.ends_with("GET /q3 0"), "and the next by the other way: {second}");
+
+    let (mut server, _sent) = start(64);
+    server.send(get("/q5000")).await;
+    let first = server.receive(30).await;
+    server.handle.drain();
+    assert_eq!(first + &server.receive_all().await, quick(5000));
+    let start = tokio::time::Instant::now();
+    let late = Duration::from_secs(1);
+    assert!(tokio::time::timeout(late, &mut server.outcome).await.is_err(), "it is closed");
+    server.send(get("/q3")).await;
+    (&mut server.outcome).await.unwrap().unwrap();
+    let (lived, deadline) = (start.elapsed(), limits().linger_timeout);
+    assert!(lived >= deadline && lived <= deadline + Duration::from_secs(2), "{lived:?}");
+    assert_eq!(server.handle.stats().timeout(), None, "it met no limit");
+}
+
+/// The grace of a drain is one, whatever comes in it.
+#[tokio::test(start_paused = true)]
+async fn a_half_head_behind_an_answer_holds_a_drain_for_a_grace() {
+    let (mut server, _sent) = start(64);
+    server.send(format!("{}GET /q", get("/q5000"))).await;
+    let first = server.receive(30).await;
+    server.handle.drain();
+    let start = tokio::time::Instant::now();
+    assert_eq!(first + &server.receive_all().await, quick(5000));
+    let (lived, grace) = (start.elapsed(), limits().linger_timeout);
+    assert!(lived >= grace && lived <= grace + Duration::from_secs(2), "{lived:?}");
+}
+
 /// Nothing tells a client of a quick answer that it was the last, so hyper gives that.
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_behind_a_drain_is_not_answered_quickly() {
@@ -199,6 +239,24 @@ async fn what_is_asked_behind_a_drain_is_not_answered_quickly() {
     server.handle.drain();
     server.send(get("/q5")).await;
     assert!(server.receive_all().await.ends_with("GET /q5 0"));
+    assert_eq!(sent.lock().len(), 0);
+}
+
+/// RFC 9112 §9.6: an early last response is the last, though the rest of its request comes and more behind it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_answered_behind_a_last_response() {
+    let (mut server, sent) = start(64 * 1024);
+    let head = "POST /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    server.send(head).await;
+    while server.handle.stats().responses() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(server.client.write_all(format!("abc{}", get("/q1")).as_bytes()).await);
+    assert!(server.receive_all().await.ends_with("\r\n\r\nearly"));
+    assert_eq!(sent.lock().len(), 0);
+    let (mut server, sent) = start(64 * 1024);
+    server.send(format!("{head}abc{}", get("/q1"))).await;
+    assert!(server.receive_all().await.ends_with("\r\n\r\nearly"));
     assert_eq!(sent.lock().len(), 0);
 }
 
