@@ -15,6 +15,7 @@ pub mod freshness;
 pub mod invalidation;
 pub mod key;
 pub mod outcome;
+pub mod purge;
 pub mod range;
 pub mod respond;
 pub mod reuse;
