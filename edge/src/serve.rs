@@ -53,6 +53,7 @@ use crate::{
     body::ServeBody,
     connection::{RequestContent, StreamInterim},
     fetch::room::FillRoom,
+    purge::PurgeCounts,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
     store::budget::Charge,
@@ -77,6 +78,8 @@ pub struct Hall {
     pub limits: Tally,
     /// Requests that were malformed, by what was wrong.
     pub refused: Tally,
+    /// Selectors of purges that were applied.
+    pub purges: PurgeCounts,
 }
 
 /// What the requests of one connection share.

@@ -7,12 +7,20 @@
 //! [`fmt::Display`] gives back reads as the same selector again.
 //! It deliberately does not know what is stored, nor when a purge was ordered.
 
+mod name;
+mod tags;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::tags::invalidated_groups;
+pub use self::{
+    name::Name,
+    tags::{FOR_CACHES, TagLimits, Tags},
+};
+
 use std::fmt;
 
-use crate::{key::Scheme, site::Host};
+use crate::{key::Scheme, site::Host, stamps::Cause};
 
 /// What a purge speaks of, within its site.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +134,10 @@ impl Selector {
             None => (None, text),
         };
         let (authority, path) = split_authority(rest);
+        // Another scheme would read as a host with an empty port.
+        if authority.ends_with(':') && path.starts_with("//") {
+            return Err(problem());
+        }
         let host = host(authority).ok_or_else(problem)?;
         let path = path.strip_suffix('*').unwrap_or(path);
         let is_beginning = path.starts_with('/') && !path.contains(['*', '#']);
@@ -158,12 +170,18 @@ impl Selector {
     /// The word for this kind of selector, in the API, on the command line and in metrics.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
+        self.cause().as_str()
+    }
+
+    /// What stamps call this kind of selector.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
         match self {
-            Self::Url { .. } => "url",
-            Self::Prefix { .. } => "prefix",
-            Self::Host(_) => "host",
-            Self::Tag(_) => "tag",
-            Self::Everything => "all",
+            Self::Url { .. } => Cause::Url,
+            Self::Prefix { .. } => Cause::Prefix,
+            Self::Host(_) => Cause::Host,
+            Self::Tag(_) => Cause::Tag,
+            Self::Everything => Cause::Everything,
         }
     }
 }
