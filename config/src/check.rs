@@ -20,7 +20,7 @@ use crate::{
 
 /// What the design knows and this version does not.
 const LATER: [&str; 5] =
-    ["control", "edge.disk", "edge.tls", "site.origin.balance", "site.origin.check"];
+    ["control.nats", "edge.disk", "edge.tls", "site.origin.balance", "site.origin.check"];
 
 /// A fault and where it stands.
 #[derive(Clone, Debug)]

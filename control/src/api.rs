@@ -5,7 +5,7 @@
 //! Always: every route asks for a token; what is refused writes nothing to the ledger; requests of
 //! a token are limited, and so is the size of what is sent; an order that was acknowledged is on
 //! disk. It deliberately does not know an edge: who mounts the routes says what it holds.
-//! Clause: docs/operate.md *Purge*, *Tokens*; RFC 6750; RFC 9457.
+//! Clause: docs/operate.md *Ordering purges*, *Tokens*; RFC 6750; RFC 9457.
 
 mod audit;
 mod caller;

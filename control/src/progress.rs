@@ -5,7 +5,7 @@
 //! is complete only when every registered node has reported its position. A delay is this
 //! process's own monotonic time from append to report, so no two clocks are compared.
 //! It deliberately does not know what was purged.
-//! Clause: docs/operate.md *Purge*.
+//! Clause: docs/operate.md *Ordering purges*.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -3,7 +3,7 @@
 //! In: an operator's order, or an entry. Out: an entry, or what an edge does about it.
 //! Always: what cannot be read is taken for the largest purge there is, since it may be one; who
 //! ordered it and when stands in it. It deliberately does not know what is stored anywhere.
-//! Clause: docs/operate.md *Purge*.
+//! Clause: docs/operate.md *Ordering purges*.
 
 use std::net::IpAddr;
 

@@ -154,8 +154,9 @@ async fn read(response: Response<Body>) -> (StatusCode, Value) {
     (status, json.unwrap_or_else(|error| panic!("{error}: {bytes:?}")))
 }
 
+/// An order for the shop; the selectors are moved into it.
 fn shop(selectors: Value) -> Value {
-    json!({ "site": "shop", "selectors": selectors })
+    Value::from_iter([("site", json!("shop")), ("selectors", selectors)])
 }
 
 #[tokio::test]

@@ -2,11 +2,7 @@
 //!
 //! The power is cut by storage that discards what was not synced, or keeps any part of it; the kill
 //! is a real one, of a process that runs [`a_child_writes_until_it_is_killed`] of this same binary.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on panics, and a child tells its parent what was acknowledged"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::{
     fs, io,
