@@ -98,7 +98,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 52] = [
+    const OTHER: [(&str, &str, bool); 56] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -115,6 +115,7 @@ mod tests {
         ("edge.ranges_max", "3", true),
         ("edge.uncacheable_remembered", "\"3s\"", true),
         ("edge.targeted_fields", "[]", true),
+        ("edge.tags_to_clients", "true", true),
         ("edge.cache_status_key", "true", true),
         ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
@@ -135,6 +136,9 @@ mod tests {
         ("edge.limits.h2_controls_max", "333", true),
         ("edge.limits.h2_resets_max", "33", true),
         ("edge.limits.invalidations_max", "33", true),
+        ("edge.limits.purges_max", "33", true),
+        ("edge.limits.tags_max", "33", true),
+        ("edge.limits.tag_bytes_max", "\"33 B\"", true),
         ("admin.listen", "\"127.0.0.1:9091\"", false),
         ("admin.connections_max", "3", false),
         ("admin.header_bytes_max", "\"17 KiB\"", false),

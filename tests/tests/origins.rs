@@ -15,6 +15,7 @@ mod origins {
     mod invalidation;
     mod memory;
     mod pool;
+    mod purges;
     mod sessions;
     mod sharing;
     mod short_way;

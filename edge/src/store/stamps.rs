@@ -216,3 +216,119 @@ impl Stamps {
         self.sites.read().get(&site).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use edge_core::{site::Policy, storable, time::Timestamp};
+    use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+    use super::*;
+    use crate::store::{StoredBody, budget::Budget};
+
+    const SITE: SiteId = SiteId(1);
+    const KEY: &[u8] = b"http/1/h/a";
+
+    fn stamps() -> Stamps {
+        Stamps::new(Room { invalidations_max: 4, purges_max: 4 })
+    }
+
+    /// A response whose fetch begins now.
+    fn response(stamps: &Stamps) -> StoredResponse {
+        let mut fields = HeaderMap::new();
+        fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        let now = Timestamp::from_secs(1_700_000_000);
+        let mut head = storable::judge(&storable::Exchange {
+            method: &Method::GET,
+            target: "http://h/a",
+            request_fields: &HeaderMap::new(),
+            status: StatusCode::OK,
+            response_fields: &fields,
+            request_time: now,
+            response_time: now,
+            policy: &Policy::default(),
+        })
+        .unwrap();
+        (head.stamp, head.validated) = (stamps.now(), stamps.now());
+        let body = StoredBody::new(vec![Bytes::from_static(b"x")]);
+        StoredResponse::new(head, body, Budget::new(1).reserve(0).unwrap())
+    }
+
+    fn url() -> [Name; 1] {
+        [Name::Url(KEY.into())]
+    }
+
+    #[test]
+    fn a_strike_takes_what_began_before_it_and_nothing_later() {
+        let stamps = stamps();
+        let (old, before) = (response(&stamps), stamps.now());
+        let none = Tags::default();
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert!(!stamps.is_overtaken(KEY, &none, before));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        let (new, after) = (response(&stamps), stamps.now());
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        assert_eq!(stamps.death(KEY, &new), None);
+        assert!(stamps.is_overtaken(KEY, &none, before));
+        assert!(!stamps.is_overtaken(KEY, &none, after));
+        assert!(!stamps.is_overtaken(b"http/1/h/b", &none, before));
+        assert!(!stamps.is_overtaken(b"http/2/h/a", &none, before), "another site");
+        assert_eq!(stamps.found(Cause::Url), (1, 0), "once, however often it is asked");
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        assert_eq!(stamps.found(Cause::Url), (1, 0));
+    }
+
+    #[test]
+    fn what_was_found_is_remembered_until_the_next_strike() {
+        let stamps = stamps();
+        let old = response(&stamps);
+        stamps.strike(SITE, &[Name::Host("g".into())], Strike::Dead);
+        let newest = stamps.newest();
+        assert_eq!(old.checked.at(newest), None);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert_eq!(old.checked.at(newest), Some(None));
+        stamps.strike(SITE, &[Name::Host("h".into())], Strike::Stale(Timestamp::from_secs(7)));
+        assert_eq!(old.checked.at(stamps.newest()), None);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert_eq!(old.freshness().lifetime, std::time::Duration::ZERO, "stale from the start");
+        assert_eq!(stamps.found(Cause::Host), (0, 1));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        // Who looked before, and is late to say so, revives nothing.
+        assert_eq!(old.checked.note(newest, None), None);
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+    }
+
+    #[test]
+    fn an_answer_is_newer_than_what_it_strikes_itself() {
+        let stamps = stamps();
+        let look = |stamp| move |stamps: &Stamps| stamps.is_overtaken(KEY, &Tags::default(), stamp);
+        let target = [Name::Target(KEY.into())];
+        let began = stamps.now();
+        let (overtaken, after) = stamps.strike_after(SITE, &target, Strike::Dead, look(began));
+        assert!(!overtaken && !stamps.is_overtaken(KEY, &Tags::default(), after));
+        let (overtaken, _) = stamps.strike_after(SITE, &target, Strike::Dead, look(began));
+        assert!(overtaken, "by somebody else");
+    }
+
+    #[test]
+    fn only_what_stays_in_the_store_has_to_be_swept() {
+        let stamps = stamps();
+        stamps.strike(SITE, &[Name::Target(KEY.into())], Strike::Dead);
+        stamps.strike(SITE, &url(), Strike::Stale(Timestamp::from_secs(1)));
+        assert!(!stamps.has_left_since(0));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        assert!(stamps.has_left_since(0) && !stamps.has_left_since(stamps.newest()));
+    }
+
+    #[test]
+    fn sites_that_are_gone_are_forgotten() {
+        let stamps = stamps();
+        let old = response(&stamps);
+        stamps.strike(SITE, &url(), Strike::Dead);
+        let room = Room { invalidations_max: 8, purges_max: 8 };
+        stamps.resize(room, |id| id != SITE);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert!(stamps.sites.read().is_empty());
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     task::yield_now,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use crate::fetch::room::FillRoom;
@@ -39,7 +39,7 @@ pub(crate) async fn run(room: Weak<FillRoom>) {
         let began = Instant::now();
         swept = sweep(&room).await;
         drop(room);
-        sleep(began.elapsed().saturating_mul(REST)).await;
+        sleep_until(Instant::now() + began.elapsed().saturating_mul(REST)).await;
     }
 }
 
