@@ -11,6 +11,7 @@ COPY edge edge
 COPY geodns geodns
 COPY origin-mock origin-mock
 COPY config config
+COPY control control
 COPY daemon daemon
 COPY cli cli
 COPY tests tests

@@ -2,40 +2,124 @@
 //!
 //! In: where it is, a path, what is wanted. Out: what it answers, or why there is no answer.
 //! Always holds: connecting and answering have a deadline; a problem detail (RFC 9457) is told in its
-//! own words; nothing larger than [`ANSWER_BYTES_MAX`] is read.
+//! own words; nothing larger than [`ANSWER_BYTES_MAX`] is read; a token is sent nowhere but there.
 //! It knows no verb.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::{
-    Request, StatusCode,
-    header::{ACCEPT, HOST},
+    Method, Request, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
 };
-use http_body_util::{BodyExt as _, Empty, Limited};
+use clap::Args;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
 
-use crate::failure::{Failure, chain};
+use crate::{
+    failure::{Failure, chain},
+    ledger::token_file,
+    up::{default_data, ledger_in},
+};
 
 /// The largest answer.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The longest wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A token in the environment.
+const TOKEN: &str = "NEARCAST_TOKEN";
+
+/// Where the node's admin API is, and what opens it.
+#[derive(Debug, Args)]
+pub(crate) struct Api {
+    /// Where the node's admin listener is.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    admin: SocketAddr,
+    /// The file of the token; without it NEARCAST_TOKEN is the token, or `token` in the folder that
+    /// `nearcast up` uses unless told otherwise.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Says it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Api {
+    /// Asks, and waits `longer` than for other answers.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        content: Option<&Value>,
+        longer: Duration,
+    ) -> Result<Value, Failure> {
+        let content = content.map(|content| Bytes::from(content.to_string()));
+        let wanted = Wanted {
+            method,
+            path,
+            accept: "application/json",
+            token: Some(self.token()?),
+            content,
+        };
+        let text = answered(self.admin, wanted, PATIENCE + longer)?;
+        serde_json::from_str(&text).map_err(|error| {
+            Failure::new(format!("the admin listener at {} answered no JSON: {error}", self.admin))
+        })
+    }
+
+    fn token(&self) -> Result<String, Failure> {
+        if let Some(file) = &self.token_file {
+            return token_in(file);
+        }
+        match env::var(TOKEN) {
+            Ok(token) => Ok(token.trim().to_owned()),
+            Err(_) => token_in(&token_file(&ledger_in(&default_data()))),
+        }
+    }
+}
+
+fn token_in(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Failure::new(format!("cannot read the token in {}: {error}", file.display()))
+            .advise("the first token lies beside the ledger; name its file with --token-file")
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+/// A request.
+struct Wanted<'w> {
+    method: Method,
+    path: &'w str,
+    accept: &'w str,
+    token: Option<String>,
+    content: Option<Bytes>,
+}
 
 /// Gets `path` of the admin API at `admin`, in the form `accept`.
 pub(crate) fn get(admin: SocketAddr, path: &str, accept: &str) -> Result<String, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::of(&error))?;
-    let asked = runtime.block_on(async { timeout(PATIENCE, ask(admin, path, accept)).await });
-    let (status, text) = asked.unwrap_or_else(|_elapsed| {
-        let seconds = PATIENCE.as_secs();
-        Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))
-    })?;
-    if status == StatusCode::OK { Ok(text) } else { Err(problem(status, &text)) }
+    let wanted = Wanted { method: Method::GET, path, accept, token: None, content: None };
+    answered(admin, wanted, PATIENCE)
 }
 
-async fn ask(admin: SocketAddr, path: &str, accept: &str) -> Result<(StatusCode, String), Failure> {
+fn answered(admin: SocketAddr, wanted: Wanted<'_>, patience: Duration) -> Result<String, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::of(&error))?;
+    let asked = runtime.block_on(async { timeout(patience, ask(admin, wanted)).await });
+    let (status, text) = asked.unwrap_or_else(|_elapsed| {
+        let seconds = patience.as_secs();
+        Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))
+    })?;
+    if status.is_success() { Ok(text) } else { Err(problem(status, &text)) }
+}
+
+async fn ask(admin: SocketAddr, wanted: Wanted<'_>) -> Result<(StatusCode, String), Failure> {
     let away = |error: &dyn std::fmt::Display| {
         Failure::new(format!("the admin listener at {admin} cannot be asked: {error}"))
             .advise("is the node running, and is this its [admin] listen? --admin says where it is")
@@ -43,10 +127,20 @@ async fn ask(admin: SocketAddr, path: &str, accept: &str) -> Result<(StatusCode,
     let stream = TcpStream::connect(admin).await.map_err(|error| away(&error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&chain(&error)))?;
-    let request = Request::get(path)
+    let path = wanted.path;
+    let mut request = Request::builder()
+        .method(wanted.method)
+        .uri(path)
         .header(HOST, admin.to_string())
-        .header(ACCEPT, accept)
-        .body(Empty::<Bytes>::new())
+        .header(ACCEPT, wanted.accept);
+    if let Some(token) = wanted.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if wanted.content.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let request = request
+        .body(Full::new(wanted.content.unwrap_or_default()))
         .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| away(&chain(&error)))?;
@@ -64,7 +158,7 @@ async fn ask(admin: SocketAddr, path: &str, accept: &str) -> Result<(StatusCode,
 
 /// What a problem detail says, or the status alone.
 fn problem(status: StatusCode, text: &str) -> Failure {
-    let detail = serde_json::from_str::<serde_json::Value>(text).ok();
+    let detail = serde_json::from_str::<Value>(text).ok();
     let detail = detail.as_ref().and_then(|problem| problem.get("detail")?.as_str());
     match detail {
         Some(detail) => Failure::new(format!("{detail} ({status})")),

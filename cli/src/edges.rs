@@ -15,6 +15,7 @@ use edge::{
     listener::{self, Bound, Workers},
 };
 use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_control::node::Member;
 use nearcast_daemon::{
     access_log::AccessLog,
     drain::{Drain, Drained, drain},
@@ -22,7 +23,7 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, ledger::Opened};
 
 /// One edge, as its process is to run it.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub(crate) struct Ground {
     pub(crate) access_log: AccessLog,
     /// Where the process itself listens.
     pub(crate) own: Vec<SocketAddr>,
+    /// The ledger, if the process has one.
+    pub(crate) ledger: Option<Opened>,
 }
 
 /// See the module; clones are the same edges.
@@ -78,6 +81,8 @@ struct Running {
     edge: Edge,
     workers: Workers,
     drain: Drain,
+    /// What has it apply purges.
+    member: Option<Member>,
 }
 
 /// An edge as others see it.
@@ -121,8 +126,16 @@ impl Edges {
 
     /// Those that answer now.
     pub(crate) fn running(&self) -> Vec<Edge> {
-        let slots = self.0.slots.lock();
-        slots.iter().filter_map(Slot::running).map(|running| running.edge.clone()).collect()
+        self.running_by_name().into_iter().map(|(_, edge)| edge).collect()
+    }
+
+    /// The same, with their nodes' names.
+    pub(crate) fn running_by_name(&self) -> Vec<(String, Edge)> {
+        let named = |slot: &Slot| {
+            let edge = slot.running()?.edge.clone();
+            Some((slot.plan.name.clone(), edge))
+        };
+        self.0.slots.lock().iter().filter_map(named).collect()
     }
 
     /// All of them.
@@ -155,9 +168,16 @@ impl Edges {
         running.drain.start();
         running.drain.stop();
         // Its threads end by themselves now; waiting for them would hold the control runtime up.
-        let ended = tokio::task::spawn_blocking(move || running.workers.join()).await;
+        let Running { workers, member, .. } = running;
+        let ended = tokio::task::spawn_blocking(move || workers.join()).await;
         if let Err(error) = ended {
             tracing::error!(%error, edge = name, "its workers ended badly");
+        }
+        // It holds nothing any more, so nobody need wait for it.
+        if let Some(member) = member
+            && let Err(error) = member.leave().await
+        {
+            tracing::warn!(%error, edge = name, "the ledger still has it as a node");
         }
         self.put(name, State::Down);
         tracing::warn!(edge = name, "stopped");
@@ -165,11 +185,11 @@ impl Edges {
     }
 
     /// Starts an edge that was stopped.
-    pub(crate) fn start(&self, name: &str) -> Result<Change, Failure> {
+    pub(crate) async fn start(&self, name: &str) -> Result<Change, Failure> {
         if let Err(change) = self.take_down(name) {
             return Ok(change);
         }
-        match self.start_again(name) {
+        match self.start_again(name).await {
             Ok(running) => {
                 self.put(name, State::Up(running));
                 tracing::warn!(edge = name, "started");
@@ -182,7 +202,7 @@ impl Edges {
         }
     }
 
-    fn start_again(&self, name: &str) -> Result<Running, Failure> {
+    async fn start_again(&self, name: &str) -> Result<Running, Failure> {
         let (plan, addresses) = {
             let slots = self.0.slots.lock();
             let slot = slots.iter().find(|slot| slot.plan.name == name);
@@ -195,8 +215,12 @@ impl Edges {
         let bound = listener::bind(listen, proxied, ground.workers.get());
         let bound = bound.map_err(|error| Failure::of(&error))?;
         let (edge, drain) = build(&plan, ground)?;
+        let member = match &ground.ledger {
+            Some(ledger) => Some(ledger.join(name, &addresses, &edge).await?),
+            None => None,
+        };
         let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
-        Ok(Running { edge, workers, drain })
+        Ok(Running { edge, workers, drain, member })
     }
 
     /// Takes an edge that answers out of its slot, to change it.
@@ -297,12 +321,13 @@ impl Prepared {
         let mut slots = Vec::new();
         for ((edge, drain), plan, bound) in self.built {
             let addresses = bound.addresses.clone();
+            let ledger = self.ground.ledger.as_ref();
+            // Every purge so far is applied before the first answer.
+            let member = ledger.map(|ledger| ledger.join_now(&plan.name, &addresses, &edge));
+            let member = member.transpose()?;
             let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
-            slots.push(Slot {
-                plan,
-                addresses,
-                state: State::Up(Running { edge, workers, drain }),
-            });
+            let state = State::Up(Running { edge, workers, drain, member });
+            slots.push(Slot { plan, addresses, state });
         }
         Ok(Edges(Arc::new(Inner { ground: self.ground, slots: Mutex::new(slots) })))
     }

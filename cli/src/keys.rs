@@ -168,7 +168,7 @@ fn next(typed: &mut [u8]) -> Option<usize> {
 fn turn(edge: &Seen, edges: &Edges, control: &Handle) {
     if edge.up {
         control.block_on(edges.stop(&edge.name));
-    } else if let Err(error) = edges.start(&edge.name) {
+    } else if let Err(error) = control.block_on(edges.start(&edge.name)) {
         tracing::error!(%error, edge = edge.name, "it could not be started again");
     }
 }

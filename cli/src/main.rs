@@ -11,14 +11,18 @@ mod dns;
 mod edges;
 mod failure;
 mod keys;
+mod ledger;
 mod origin_mock;
 mod process;
+mod purge;
 mod reloads;
 mod restart;
 mod route;
 mod run;
 mod say;
+mod status;
 mod theatre;
+mod token;
 mod up;
 
 use std::{num::NonZeroUsize, process::ExitCode};
@@ -33,7 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What the help says of the environment.
 const ENVIRONMENT: &str = "Environment:\n  \
-    NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file";
+    NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
+    NEARCAST_TOKEN    Token that purge, token and status show";
 
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
@@ -49,6 +54,12 @@ enum Verb {
     Up(up::Arguments),
     /// Runs the roles that a node file has.
     Run(run::Arguments),
+    /// Purges what edges have stored of a site.
+    Purge(purge::Arguments),
+    /// Makes, lists and revokes tokens of the admin API.
+    Token(token::Arguments),
+    /// Shows the nodes, and how far each has come with purges.
+    Status(status::Arguments),
     /// Explains what GeoDNS answers a client, step by step.
     Route(route::Arguments),
     /// Checks a node file and reports every problem in it.
@@ -74,6 +85,9 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
     match verb {
         Verb::Up(arguments) => up::up(arguments, workers),
         Verb::Run(arguments) => run::run(&arguments, workers),
+        Verb::Purge(arguments) => purge::purge(&arguments),
+        Verb::Token(arguments) => token::token(&arguments),
+        Verb::Status(arguments) => status::status(&arguments),
         Verb::Route(arguments) => route::route(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),

@@ -20,6 +20,7 @@ use axum::Router;
 use edge::listener::{self, Bound, ListenError};
 use futures_util::FutureExt as _;
 use geodns::server::all;
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::{
     access_log::AccessLog,
     admin::{self, Admin},
@@ -43,6 +44,7 @@ use crate::{
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
     keys::Keys,
+    ledger::Opened,
     reloads::{Reloaded, Reloads, Roles},
     theatre,
 };
@@ -59,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) node: NodeSettings,
     /// `[admin]`
     pub(crate) admin: AdminSettings,
+    /// `[control]`
+    pub(crate) control: ControlSettings,
     /// `[log]`
     pub(crate) log: LogSettings,
     /// The edges.
@@ -122,20 +126,22 @@ impl Process {
         };
         own.extend(admin.as_ref().map(Admin::address));
         own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
+        let ledger = Opened::open(&plan, control.handle())?;
         let ground = Ground {
             fills: fills.handle().clone(),
             control: control.handle().clone(),
             workers: plan.workers,
             access_log: access_log.clone(),
             own,
+            ledger: ledger.clone(),
         };
         let edges = Edges::build(plan.edges, bound, ground)?;
         log.register(&metrics);
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
         let edges = edges.start()?;
-        let mut more = tell(&edges, &metrics);
-        more = if plan.theatre { more.merge(theatre::routes(&edges)) } else { more };
+        let routes = tell(&edges, &metrics);
+        let theatre = plan.theatre.then(|| theatre::routes(&edges));
         let dns = match plan.dns.zip(dns_bound) {
             Some((plan, bound)) => {
                 let bound = (bound, edge_port);
@@ -143,9 +149,10 @@ impl Process {
             }
             None => None,
         };
-        if let Some(dns) = &dns {
-            more = more.merge(geodns::admin::router(dns.server().clone()));
-        }
+        let of_dns = dns.as_ref().map(|dns| geodns::admin::router(dns.server().clone()));
+        let of_ledger = ledger.map(|ledger| ledger.routes(&edges));
+        let more = [Some(routes), theatre, of_dns, of_ledger].into_iter().flatten();
+        let more = more.fold(Router::new(), Router::merge);
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
         listening.iter().for_each(Condition::holds);
         let deadline = plan.node.drain_deadline;

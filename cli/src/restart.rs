@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 30] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -45,6 +45,12 @@ const ROWS: [Row; 26] = [
     ("admin.request_deadline", |a, b| a.admin.request_deadline == b.admin.request_deadline),
     ("admin.connection_deadline", |a, b| {
         a.admin.connection_deadline == b.admin.connection_deadline
+    }),
+    ("control.embedded", |a, b| a.control.embedded == b.control.embedded),
+    ("control.purges_kept", |a, b| a.control.purges_kept == b.control.purges_kept),
+    ("control.audit_kept", |a, b| a.control.audit_kept == b.control.audit_kept),
+    ("control.requests_per_second", |a, b| {
+        a.control.requests_per_second == b.control.requests_per_second
     }),
     ("log.format", |a, b| a.log.format == b.log.format),
     ("log.access", |a, b| a.log.access == b.log.access),
@@ -92,7 +98,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 48] = [
+    const OTHER: [(&str, &str, bool); 56] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -109,6 +115,7 @@ mod tests {
         ("edge.ranges_max", "3", true),
         ("edge.uncacheable_remembered", "\"3s\"", true),
         ("edge.targeted_fields", "[]", true),
+        ("edge.tags_to_clients", "true", true),
         ("edge.cache_status_key", "true", true),
         ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
@@ -129,12 +136,19 @@ mod tests {
         ("edge.limits.h2_controls_max", "333", true),
         ("edge.limits.h2_resets_max", "33", true),
         ("edge.limits.invalidations_max", "33", true),
+        ("edge.limits.purges_max", "33", true),
+        ("edge.limits.tags_max", "33", true),
+        ("edge.limits.tag_bytes_max", "\"33 B\"", true),
         ("admin.listen", "\"127.0.0.1:9091\"", false),
         ("admin.connections_max", "3", false),
         ("admin.header_bytes_max", "\"17 KiB\"", false),
         ("admin.header_deadline", "\"3s\"", false),
         ("admin.request_deadline", "\"3s\"", false),
         ("admin.connection_deadline", "\"3s\"", false),
+        ("control.embedded", "\"ledger.redb\"", false),
+        ("control.purges_kept", "2000", false),
+        ("control.audit_kept", "2000", false),
+        ("control.requests_per_second", "3", false),
         ("log.level", "\"debug\"", true),
         ("log.format", "\"json\"", false),
         ("log.access", "\"stdout\"", false),
@@ -290,7 +304,7 @@ mod tests {
     fn no_key_of_the_schema_is_forgotten() {
         let schema: Value = serde_json::from_str(&reference::schema_page()).unwrap();
         let mut found = Vec::new();
-        for section in ["node", "edge", "geodns", "admin", "log"] {
+        for section in ["node", "edge", "geodns", "admin", "control", "log"] {
             keys(&schema, &schema["properties"][section], section, &mut found);
         }
         let of_geodns = OF_GEODNS.iter().map(|(key, ..)| *key);

@@ -84,6 +84,7 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
     Plan {
         node: config.node,
         admin: config.admin,
+        control: config.control,
         log: config.log,
         edges: edges.into_iter().collect(),
         dns,

@@ -36,7 +36,7 @@ async fn stop(_local: Local, State(edges): State<Edges>, Path(name): Path<String
 }
 
 async fn start(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
-    match edges.start(&name) {
+    match edges.start(&name).await {
         Ok(change) => answer(change, &edges, &name),
         Err(failure) => Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail(failure.to_string())

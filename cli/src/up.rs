@@ -1,8 +1,8 @@
 //! `nearcast up`: the whole CDN on this machine, in one process.
 //!
 //! Three edges on 127.0.0.2 to .4, an origin (built in, a folder's files, or a given URL), GeoDNS
-//! that answers with the edges, the admin listener; what was chosen is printed and stands in
-//! DATA/up.json. On a terminal, keys stop and start the edges.
+//! that answers with the edges, the admin listener, a ledger in DATA; what was chosen is printed and
+//! stands in DATA/up.json. On a terminal, keys stop and start the edges.
 
 use std::{
     env, fs,
@@ -16,6 +16,7 @@ use clap::Args;
 use edge_core::settings::EdgeSettings;
 use geodns_core::settings::{CheckKind, CheckSettings};
 use nearcast_config::{NodeConfig, problem::Report};
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::{
     files::Watcher,
     settings::{AccessTarget, AdminSettings, LogLevel, LogSettings, NodeSettings},
@@ -33,6 +34,7 @@ use crate::{
     edges::EdgePlan,
     failure::Failure,
     keys::Keys,
+    ledger::token_file,
     origin_mock::{files, wall_clock},
     process::{Plan, Process, unique},
     reloads::{Reloaded, Roles},
@@ -84,6 +86,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const PROBES_FAILED: u32 = 2;
 
+/// The port of the admin listener, which clients know.
+const ADMIN_PORT: u16 = 9090;
+
 /// The command line of `up`.
 #[derive(Debug, Args)]
 #[command(after_help = crate::ENVIRONMENT)]
@@ -94,7 +99,7 @@ pub(crate) struct Arguments {
     /// A folder whose files are the site.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Where up.json and the access log go [default: $XDG_STATE_HOME/nearcast, else
+    /// Where up.json, the access log, the ledger and its first token go [default: $XDG_STATE_HOME/nearcast, else
     /// ~/.local/state/nearcast, else nearcast in the folder for temporary files].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -105,7 +110,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PORT", default_value_t = 5353)]
     dns_port: u16,
     /// The port of the admin listener; 0 takes any free one.
-    #[arg(long, value_name = "PORT", default_value_t = 9090)]
+    #[arg(long, value_name = "PORT", default_value_t = ADMIN_PORT)]
     admin_port: u16,
     /// Says what runs where as one line of JSON, which is what DATA/up.json holds.
     #[arg(long)]
@@ -128,8 +133,10 @@ pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<
     let access_log = data.join("access.log");
     let ports =
         Ports { http: arguments.http_port, dns: arguments.dns_port, admin: arguments.admin_port };
-    let process = start(&url, ports, &access_log, workers.unwrap_or(NonZeroUsize::MIN))?;
-    let facts = Facts::of(&process, url, arguments.root, access_log);
+    let ledger = ledger_in(&data);
+    let files = Files { access_log, ledger };
+    let process = start(&url, ports, &files, workers.unwrap_or(NonZeroUsize::MIN))?;
+    let facts = Facts::of(&process, url, arguments.root, files);
     let written = facts.write(&data);
     // They work until this function ends, whatever it ends with.
     let keys = process.keys();
@@ -169,10 +176,16 @@ struct Ports {
     admin: u16,
 }
 
+/// What it keeps in DATA.
+struct Files {
+    access_log: PathBuf,
+    ledger: PathBuf,
+}
+
 fn start(
     origin: &str,
     ports: Ports,
-    access_log: &Path,
+    files: &Files,
     workers: NonZeroUsize,
 ) -> Result<Process, Failure> {
     let config = config(origin)?;
@@ -193,8 +206,12 @@ fn start(
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin))),
             ..AdminSettings::default()
         },
+        control: ControlSettings {
+            embedded: Some(files.ledger.clone()),
+            ..ControlSettings::default()
+        },
         log: LogSettings {
-            access: AccessTarget::Path(access_log.to_path_buf()),
+            access: AccessTarget::Path(files.access_log.clone()),
             level: LogLevel::Warn,
             ..LogSettings::default()
         },
@@ -256,8 +273,13 @@ fn local_networks() -> Vec<edge_core::settings::IpNet> {
     ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|net| net.parse().ok()).collect()
 }
 
+/// The ledger in DATA.
+pub(crate) fn ledger_in(data: &Path) -> PathBuf {
+    data.join("ledger.redb")
+}
+
 /// DATA when none is named: the user's state folder.
-fn default_data() -> PathBuf {
+pub(crate) fn default_data() -> PathBuf {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     state.or_else(home).unwrap_or_else(env::temp_dir).join("nearcast")
@@ -272,6 +294,8 @@ struct Facts {
     origin: String,
     root: Option<PathBuf>,
     access_log: PathBuf,
+    ledger: PathBuf,
+    token_file: PathBuf,
     process: u32,
 }
 
@@ -282,11 +306,14 @@ struct EdgeFacts {
 }
 
 impl Facts {
-    fn of(process: &Process, origin: String, root: Option<PathBuf>, access_log: PathBuf) -> Self {
+    fn of(process: &Process, origin: String, root: Option<PathBuf>, files: Files) -> Self {
         let edges = process.edges().seen().into_iter();
         let edges = edges.map(|edge| EdgeFacts { name: edge.name, http: edge.addresses }).collect();
         let (dns, admin) = (process.dns().and_then(Dns::first), process.admin());
-        Self { edges, dns, admin, origin, root, access_log, process: std::process::id() }
+        let Files { access_log, ledger } = files;
+        let token_file = token_file(&ledger);
+        let process = std::process::id();
+        Self { edges, dns, admin, origin, root, access_log, ledger, token_file, process }
     }
 
     fn json(&self) -> Result<String, Failure> {
@@ -313,6 +340,18 @@ impl Facts {
         }
     }
 
+    /// What a client must be told to find this process, if it does not by itself.
+    fn client_options(&self, admin: SocketAddr) -> String {
+        let mut options = String::new();
+        if admin.port() != ADMIN_PORT {
+            options.push_str(&format!(" --admin {admin}"));
+        }
+        if self.token_file != token_file(&ledger_in(&default_data())) {
+            options.push_str(&format!(" --token-file {}", self.token_file.display()));
+        }
+        options
+    }
+
     fn text(&self, keys: Option<&Keys>) -> String {
         let mut lines =
             vec!["Nearcast is up. One site, www, answers for every host name.".to_owned()];
@@ -328,11 +367,13 @@ impl Facts {
         }
         if let Some(admin) = self.admin {
             lines.push(format!(
-                "  admin       http://{admin} (/healthz, /readyz, /metrics, /v1/route, /v1/pops)"
+                "  admin       http://{admin} (/healthz, /readyz, /metrics, /v1/route, /v1/pops, /v1/purges)"
             ));
         }
         let access_log = self.access_log.display();
         lines.push(format!("  access log  {access_log}"));
+        lines.push(format!("  ledger      {}", self.ledger.display()));
+        lines.push(format!("  token       in {}, for its owner alone", self.token_file.display()));
         if let Some(address) = self.edges.first().and_then(|edge| edge.http.first()) {
             lines.extend([
                 "Try:".to_owned(),
@@ -341,6 +382,10 @@ impl Facts {
                 format!("  tail -f {access_log}"),
             ]);
         }
+        lines.extend(self.admin.map(|admin| {
+            let purge = "  nearcast purge --site www --all --wait";
+            format!("{purge}{}    # and curl again: a miss", self.client_options(admin))
+        }));
         if let Some(dns) = self.dns {
             let at = format!("@{} -p {} www.cdn.test", dns.ip(), dns.port());
             lines.extend([

@@ -14,6 +14,7 @@ use std::{
 
 use edge_core::settings::{EdgeSettings, SiteSettings};
 use geodns_core::settings::{GeodnsSettings, PopSettings};
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogSettings, NodeSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -56,9 +57,12 @@ struct NodeFile {
     edge: Option<EdgeSettings>,
     /// The DNS side of the node; the node is a GeoDNS server if this section is there.
     geodns: Option<GeodnsSettings>,
-    /// The listener for operators: health and metrics.
+    /// The listener for operators: health, metrics and the admin API.
     #[serde(default)]
     admin: AdminSettings,
+    /// The ledger, and what operators ask of it over the admin listener.
+    #[serde(default)]
+    control: ControlSettings,
     /// The operator's log and the access log.
     #[serde(default)]
     log: LogSettings,
@@ -113,6 +117,7 @@ fn compose(
 ) -> Option<NodeConfig> {
     let node: Option<NodeSettings> = section(root, "node", findings);
     let admin = section(root, "admin", findings);
+    let control: Option<ControlSettings> = section(root, "control", findings);
     let log: Option<LogSettings> = section(root, "log", findings);
     let mut edge: Option<EdgeSettings> = sound_part(root, "edge", findings);
     if let Some(edge) = &mut edge
@@ -138,6 +143,9 @@ fn compose(
         if let Some(log) = &log {
             named::log(root, &base, log, findings);
         }
+        if let Some(control) = &control {
+            named::ledger(root, &base, control, findings);
+        }
     }
     let given = geodns::Given { root, base: &base, files, node: node.as_ref() };
     let geodns = geodns::check(&given, findings);
@@ -150,11 +158,15 @@ fn compose(
     if let AccessTarget::Path(path) = &mut log.access {
         *path = base.join(&*path);
     }
+    let mut control = control?;
+    if let Some(path) = &mut control.embedded {
+        *path = base.join(&*path);
+    }
     // A section that is there must not be missing from what is handed out.
     if geodns.is_none() && tree::find(root, "geodns").is_some() {
         return None;
     }
-    Some(NodeConfig { node: node?, edge, geodns, admin: admin?, log, sites, base })
+    Some(NodeConfig { node: node?, edge, geodns, admin: admin?, control, log, sites, base })
 }
 
 fn resolve(sites: &mut [SiteSettings], base: &Path) {

@@ -28,6 +28,7 @@ use std::{
 };
 
 use edge_core::settings::{EdgeSettings, SiteSettings};
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::{
     files::Print,
     settings::{AdminSettings, LogSettings, NodeSettings},
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub geodns: Option<GeodnsConfig>,
     /// `[admin]`
     pub admin: AdminSettings,
+    /// `[control]`
+    pub control: ControlSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[[site]]`, in file order; with `[geodns]`, each has `<site>.<first zone>` among its hosts.

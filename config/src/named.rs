@@ -13,6 +13,7 @@ use std::{
 };
 
 use edge_core::{settings::SiteSettings, site::BucketKey};
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::settings::{AccessTarget, LogSettings};
 use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
@@ -145,7 +146,19 @@ pub(crate) fn log(root: &Node<'_>, base: &Path, log: &LogSettings, findings: &mu
     }
 }
 
-/// A log file that `key` names.
+/// The ledger is made where it is not there; its folder is not.
+pub(crate) fn ledger(
+    root: &Node<'_>,
+    base: &Path,
+    control: &ControlSettings,
+    findings: &mut Findings,
+) {
+    if let Some(path) = &control.embedded {
+        log_file(root, base, "control.embedded", path, findings);
+    }
+}
+
+/// A file that `key` names, and that is made where it is not there.
 pub(crate) fn log_file(
     root: &Node<'_>,
     base: &Path,

@@ -5,7 +5,7 @@
 //! Always: the number of connections, the size and time of a request head, the time of an answer and
 //! the life of a connection are bounded; it goes on answering while the process drains; nothing here
 //! runs on a serving thread.
-//! Does not know: tokens (this version has none: keep the listener private), sites, caching.
+//! Does not know: tokens (routes that ask for one are mounted by who knows them), sites, caching.
 //! Clause: docs/operate.md *What is going on*, RFC 9457.
 
 use std::future::Future;

@@ -2,7 +2,7 @@
 //!
 //! In: the operator's words (`settings`), signals, scrapes. Out: events, readiness, numbers, lines.
 //! Always: nothing here makes a serving thread wait; every queue, buffer and wait has a named limit.
-//! Does not know: HTTP caching, DNS, the ledger, or who may do what (this version has no tokens).
+//! Does not know: HTTP caching, DNS, the ledger, or who may do what.
 //! Clause: ARCHITECTURE.md *Floors*, *Threads*; docs/operate.md *What is going on*.
 
 pub mod access_log;

@@ -5,7 +5,7 @@
 //! (Fetch) and `Sec-Fetch-Site` (Fetch Metadata) tell pages of other sites, and `Host` one whose own
 //! name was pointed at this machine (DNS rebinding); a name that is no address and not `localhost` is
 //! in nobody's hands but its owner's.
-//! Does not know: tokens, which this version has none of, nor what a route does.
+//! Does not know: tokens, which these routes do not ask for, nor what a route does.
 //! Clause: docs/operate.md *Drain and force*, RFC 9110 §7.2.
 
 use std::net::IpAddr;

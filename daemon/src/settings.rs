@@ -64,11 +64,11 @@ impl NodeSettings {
     }
 }
 
-/// The listener for operators: health and metrics.
+/// The listener for operators: health, metrics and the admin API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminSettings {
-    /// Address and port of the admin listener; none when absent. It asks for no token: keep it on loopback or a private network.
+    /// Address and port of the admin listener; none when absent. Only the routes of [control] ask for a token: keep it on loopback or a private network.
     #[schemars(extend("x-kind" = "socket-address"))]
     pub listen: Option<SocketAddr>,
     /// Connections served at once; further ones wait in the kernel's backlog.

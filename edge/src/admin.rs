@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use edge_core::outcome::OutcomeLabel;
+use edge_core::{outcome::OutcomeLabel, purge::Mode, stamps::Cause};
 use nearcast_daemon::metrics::{Metrics, Scrape};
 
 use crate::{
@@ -64,6 +64,7 @@ pub fn register(edges: impl Fn() -> Vec<Edge> + Send + Sync + 'static, metrics: 
         latency(&seen, scrape)?;
         store(&seen, scrape)?;
         fillings(&seen, scrape)?;
+        purges(&seen, scrape)?;
         origins(&seen, scrape)?;
         names_of_origins(&seen, scrape)?;
         limits(&seen, scrape)?;
@@ -173,6 +174,34 @@ fn fillings(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         scrape.counter("edge_memory_refused", "Reservations that the memory budget refused")?;
     for edge in edges {
         family.sample(&[("node", edge.node())], edge.hall.room.budget.refused())?;
+    }
+    Ok(())
+}
+
+fn purges(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let purges = || Cause::ALL.into_iter().filter(|cause| cause.is_purge());
+    let mut family = scrape.counter("edge_purges", "Selectors of purges that were applied")?;
+    for edge in edges {
+        for cause in purges() {
+            for mode in [Mode::Hard, Mode::Soft] {
+                let labels =
+                    [("node", edge.node()), ("selector", cause.as_str()), ("mode", mode.as_str())];
+                family.sample(&labels, edge.hall.purges.count(cause, mode))?;
+            }
+        }
+    }
+    let mut family = scrape.counter(
+        "edge_stored_struck",
+        "Stored responses that were found purged or invalidated, by what became of them",
+    )?;
+    for edge in edges {
+        for cause in Cause::ALL {
+            let (dead, stale) = edge.hall.room.stamps.found(cause);
+            for (became, count) in [("dead", dead), ("stale", stale)] {
+                let labels = [("node", edge.node()), ("cause", cause.as_str()), ("became", became)];
+                family.sample(&labels, count)?;
+            }
+        }
     }
     Ok(())
 }
@@ -363,7 +392,8 @@ fn limits(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         let room = &edge.hall.room;
         for (limit, count) in [
             ("variants_max", room.tier.usage().variants_displaced),
-            ("invalidations_max", room.stamps.overflows()),
+            ("invalidations_max", room.stamps.overflows().0),
+            ("purges_max", room.stamps.overflows().1),
         ] {
             family.sample(&[("node", edge.node()), ("limit", limit)], count)?;
         }

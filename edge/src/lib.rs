@@ -15,6 +15,7 @@ pub mod clock;
 pub mod connection;
 pub mod fetch;
 pub mod listener;
+pub mod purge;
 pub mod record;
 pub mod serve;
 pub mod snapshot;
@@ -31,6 +32,7 @@ use arc_swap::ArcSwap;
 use edge_core::{
     settings::{EdgeSettings, SiteSettings},
     site::{Problem, ServerAddress},
+    stamps::Room,
 };
 use nearcast_daemon::{access_log::AccessLog, drain::Draining};
 use parking_lot::Mutex;
@@ -50,10 +52,11 @@ use self::{
         table::FillingTable,
     },
     listener::{Bound, Connections, ListenError, Open, Slot, Workers},
+    purge::PurgeCounts,
     record::{SiteMetrics, Tally, Worker},
     serve::Hall,
     snapshot::{SiteIds, Snapshot},
-    store::{Memory, budget::Budget, memory::MemoryTier, stamps::Stamps},
+    store::{Memory, budget::Budget, memory::MemoryTier, stamps::Stamps, sweep},
     wire::Deadlines,
 };
 
@@ -154,6 +157,7 @@ impl Edge {
             nowhere: Arc::new(SiteMetrics::new(Arc::from("-"), count)),
             limits: Tally::limits(),
             refused: Tally::refusals(),
+            purges: PurgeCounts::default(),
         });
         let workers = (0..count)
             .map(|index| WorkerState {
@@ -171,7 +175,7 @@ impl Edge {
             connections: Connections::new(count),
             draining: world.draining,
         }));
-        edge.spawn_sweeper();
+        edge.spawn_sweepers();
         edge.0.adopt(settings);
         Ok(edge)
     }
@@ -207,7 +211,8 @@ impl Edge {
             }
         }
         inner.hall.snapshot.store(Arc::new(new));
-        inner.hall.room.stamps.resize(invalidations_max(settings));
+        let is_there = |id| inner.hall.snapshot.load().sites.contains_key(&id);
+        inner.hall.room.stamps.resize(stamps_room(settings), is_there);
         inner.adopt(settings);
         Ok(())
     }
@@ -288,8 +293,9 @@ impl Edge {
         }
     }
 
-    /// Closes idle origin connections in time; ends with the edge.
-    fn spawn_sweeper(&self) {
+    /// Frees what was purged, and closes idle origin connections in time; both end with the edge.
+    fn spawn_sweepers(&self) {
+        self.0.hall.fills.spawn(sweep::run(Arc::downgrade(&self.0.hall.room)));
         let hall = Arc::downgrade(&self.0.hall);
         self.0.hall.fills.spawn(async move {
             let mut ticks = interval(SWEEP);
@@ -340,8 +346,9 @@ fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
     Arc::new(AddressPolicy::new(&settings.origin_networks_allowed, own))
 }
 
-fn invalidations_max(settings: &EdgeSettings) -> usize {
-    usize::try_from(settings.limits.invalidations_max).unwrap_or(usize::MAX)
+fn stamps_room(settings: &EdgeSettings) -> Room {
+    let (limits, size) = (&settings.limits, |max| usize::try_from(max).unwrap_or(usize::MAX));
+    Room { invalidations_max: size(limits.invalidations_max), purges_max: size(limits.purges_max) }
 }
 
 fn memory(room: &FillRoom) -> Memory {
@@ -363,7 +370,7 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
         clock: world.clock,
         tier: Arc::new(MemoryTier::new(size(stored), variants_max, Arc::clone(&budget))),
         budget,
-        stamps: Stamps::new(invalidations_max(settings)),
+        stamps: Stamps::new(stamps_room(settings)),
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(remembered),
         asked: moka::sync::Cache::new(remembered),

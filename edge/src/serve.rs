@@ -42,8 +42,7 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
-    header, request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header, request,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
@@ -53,6 +52,7 @@ use crate::{
     body::ServeBody,
     connection::{RequestContent, StreamInterim},
     fetch::room::FillRoom,
+    purge::PurgeCounts,
     record::{Asked, Record, SiteMetrics, Tally, Worker},
     snapshot::{SiteEntry, Snapshot},
     store::budget::Charge,
@@ -77,6 +77,8 @@ pub struct Hall {
     pub limits: Tally,
     /// Requests that were malformed, by what was wrong.
     pub refused: Tally,
+    /// Selectors of purges that were applied.
+    pub purges: PurgeCounts,
 }
 
 /// What the requests of one connection share.

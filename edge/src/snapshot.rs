@@ -9,6 +9,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use edge_core::{
+    purge::TagLimits,
     settings::{EdgeSettings, LimitSettings, SiteSettings},
     site::{Problem, Site, SiteId, SiteTable},
 };
@@ -186,6 +187,10 @@ impl EdgeView {
                 orphan_bytes_max: edge.orphan_bytes_max.as_u64(),
                 window_bytes: size(edge.window_bytes),
                 uncacheable_remembered: edge.uncacheable_remembered,
+                tags: TagLimits {
+                    tags_max: usize::try_from(limits.tags_max).unwrap_or(usize::MAX),
+                    tag_bytes_max: size(limits.tag_bytes_max),
+                },
             },
             ranges_max: edge.ranges_max,
             cache_status_key: edge.cache_status_key,

@@ -8,19 +8,24 @@
 //! before it gets here.
 
 pub mod budget;
+mod checked;
 pub mod memory;
 pub mod shared;
 pub mod stamps;
+pub(crate) mod sweep;
 mod tenure;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use edge_core::{key::CacheKey, range::Span, storable::StoredHead, time::Timestamp};
+use edge_core::{
+    freshness::Freshness, key::CacheKey, range::Span, storable::StoredHead, time::Timestamp,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use self::{
     budget::{Budget, COPY_OVERHEAD_BYTES, Charge},
+    checked::Checked,
     tenure::Tenure,
 };
 
@@ -42,6 +47,8 @@ pub struct StoredResponse {
     passes_cache_status: bool,
     /// Its claim to a place among the variants of its key.
     tenure: Tenure,
+    /// What it knows of purges.
+    checked: Checked,
 }
 
 impl StoredResponse {
@@ -55,7 +62,18 @@ impl StoredResponse {
         let (fields, lines) = own(&head.fields);
         head.fields = fields;
         let passes_cache_status = head.fields.contains_key(CACHE_STATUS);
-        Self { head, body, charge, lines, passes_cache_status, tenure: Tenure::default() }
+        let (tenure, checked) = (Tenure::default(), Checked::default());
+        Self { head, body, charge, lines, passes_cache_status, tenure, checked }
+    }
+
+    /// How long it is fresh: as its head says, or no longer if it was found to be declared stale
+    /// ([`stamps::Stamps::death`]).
+    #[must_use]
+    pub fn freshness(&self) -> Cow<'_, Freshness> {
+        match self.checked.stale_since() {
+            None => Cow::Borrowed(&self.head.freshness),
+            Some(since) => Cow::Owned(self.head.freshness.stale_since(since)),
+        }
     }
 
     /// Whether the fields hold members of Cache-Status.
@@ -261,9 +279,14 @@ pub trait Tier: Send + Sync {
     /// Evicts some `bytes` of what was asked for longest ago; false, and nothing, once no more is
     /// kept than the half that never gives way.
     fn give_way(&self, bytes: usize) -> bool;
+    /// Everything that is kept; what comes meanwhile may be there or not. Looking changes nothing.
+    fn entries(&self) -> Entries<'_>;
     /// Entries and bytes kept.
     fn usage(&self) -> Usage;
 }
+
+/// Keys, with what is stored under each.
+pub type Entries<'a> = Box<dyn Iterator<Item = (Arc<CacheKey>, Arc<Variants>)> + Send + 'a>;
 
 /// The node's memory: the byte budget, and the tier that gives bytes back to it when it must.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //! is answered as it is.
 //!
 //! In: a server. Out: axum routes; every error is a problem detail (RFC 9457).
-//! Always holds: there are no tokens yet, so all of it is for this machine alone ([`Local`]); content
+//! Always holds: a node without a ledger has no tokens, so all of it is for this machine alone ([`Local`]); content
 //! is JSON or there is none; reading sources for an explanation happens on a thread that may wait,
 //! for one at a time.
 //! It deliberately does not know what an order comes to.

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use edge::Edge;
 use origin_mock::origin::Origin;
 
 use crate::client::{BoxedStream, Changes, Client};
@@ -40,6 +41,8 @@ pub trait Stage {
     fn pass(&self, time: Duration) -> impl Future<Output = ()>;
     /// What wakes the waits of this stage.
     fn changes(&self) -> &Arc<Changes>;
+    /// The edge itself, where it is at hand.
+    fn edge(&self) -> Option<&Edge>;
 }
 
 /// How long a wait has lasted.
@@ -132,6 +135,15 @@ impl<S: Stage> Play<'_, S> {
                 }
                 self.rested().await
             }
+            Step::Purge(purge) => {
+                self.stage.rest().await;
+                self.edge()?.purge(purge);
+                Ok(())
+            }
+            Step::Counted(wanted, purge) => {
+                self.stage.rest().await;
+                same(wanted, &self.edge()?.count(purge), "stored responses that are meant")
+            }
             Step::Down(server) => self.set_down(server.as_deref(), true).await,
             Step::Up(server) => self.set_down(server.as_deref(), false).await,
             other => self.origin_step(other).await,
@@ -174,6 +186,10 @@ impl<S: Stage> Play<'_, S> {
             }
             other => Err(format!("no step of the origin: {other:?}")),
         }
+    }
+
+    fn edge(&self) -> Result<&Edge, String> {
+        self.stage.edge().ok_or_else(|| "there is no edge at hand".to_owned())
     }
 
     fn client(&self, name: &str) -> Result<&Client, String> {

@@ -9,6 +9,7 @@
 //! Clause: CONTRIBUTING.md *Tests*.
 
 pub mod caller;
+pub mod dice;
 pub mod model;
 pub mod origin;
 

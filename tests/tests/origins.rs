@@ -18,6 +18,7 @@ mod origins {
     mod memory;
     mod pool;
     mod protection;
+    mod purges;
     mod sessions;
     mod sharing;
     mod short_way;

@@ -1,7 +1,7 @@
 //! Every scenario as a test of its own, in both theatres.
 //!
 //! In: the pages under `tests/scenarios`. Out: `paused/NAME` for each of them, and `sockets/NAME`
-//! for each in which no clock moves, when there is a binary to play against.
+//! for each in which no clock moves and nothing is purged, when there is a binary to play against.
 //! Always holds: a page that does not parse, or that names a scenario that is not there, is red. A
 //! scenario whose `after` fails is reported as ignored: its failure says nothing new. That is believed
 //! of the paused theatre alone, where a page that fails here fails in its own trial as well; over
@@ -64,9 +64,9 @@ fn binary() -> Option<PathBuf> {
     beside.is_file().then_some(beside)
 }
 
-/// The scenarios in which no clock moves, against the binary.
+/// The scenarios that need no more than sockets, against the binary.
 fn over_sockets(pages: &Arc<Pages>, binary: &Arc<PathBuf>) -> Vec<Trial> {
-    let still = |page: &Page| page.scenario.as_ref().is_ok_and(|own| !own.moves_clock());
+    let still = |page: &Page| page.scenario.as_ref().is_ok_and(|own| !own.is_for_paused());
     let names = pages.iter().filter(|(_, page)| still(page)).map(|(name, _)| name);
     let trial = |name: &String| {
         let (pages, name, binary) = (Arc::clone(pages), name.clone(), Arc::clone(binary));

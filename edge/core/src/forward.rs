@@ -22,7 +22,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
-use crate::{fields::Fields, key::Scheme, outcome::Refusal};
+use crate::{fields::Fields, key::Scheme, outcome::Refusal, site::Policy};
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]
@@ -150,24 +150,29 @@ pub fn for_range_filling(mut fields: HeaderMap) -> HeaderMap {
 
 /// The fields of a response that is passed on or stored. What restricts its reuse is never one
 /// connection's, whatever Connection nominates (RFC 9110 §7.6.1 names Cache-Control): a private
-/// response would lose its restriction before anybody read it. `targeted` are the fields that
-/// carry directives beside Cache-Control.
+/// response would lose its restriction before anybody read it; the policy's targeted fields carry
+/// directives beside Cache-Control. What the policy says is for caches alone ends here.
 #[must_use]
 pub fn response_fields(
     origin: &HeaderMap,
     version: Version,
     node: &str,
-    targeted: &[HeaderName],
+    policy: &Policy,
 ) -> HeaderMap {
     const RESTRICTING: [HeaderName; 5] =
         [header::AGE, header::CACHE_CONTROL, header::DATE, header::EXPIRES, header::VARY];
     let mut fields = end_to_end(origin);
-    for name in RESTRICTING.iter().chain(targeted).filter(|name| !HOP_BY_HOP.contains(name)) {
+    for name in
+        RESTRICTING.iter().chain(&*policy.targeted_fields).filter(|name| !HOP_BY_HOP.contains(name))
+    {
         if !fields.contains_key(name) {
             for value in origin.get_all(name) {
                 fields.append(name.clone(), value.clone());
             }
         }
+    }
+    for name in &*policy.withheld_fields {
+        fields.remove(name);
     }
     append_via(&mut fields, version, node);
     fields

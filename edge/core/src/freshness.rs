@@ -137,6 +137,12 @@ impl Freshness {
         left.div_euclid(1000)
     }
 
+    /// The same for a response that was declared stale at `since`, whatever is left of its lifetime.
+    #[must_use]
+    pub fn stale_since(&self, since: Timestamp) -> Self {
+        Self { lifetime: self.lifetime.min(self.current_age(since)), ..self.clone() }
+    }
+
     /// The first moment at which the response is stale; never before it was received.
     #[must_use]
     pub fn fresh_until(&self) -> Timestamp {

@@ -132,12 +132,47 @@ pub fn uri_part(key: &[u8]) -> &[u8] {
     key.split(|byte| *byte == FIELD_SEPARATOR).next().unwrap_or_default()
 }
 
-/// The part of a key's bytes that names the scheme and the site.
+/// The site that a key's bytes name.
 #[must_use]
-pub fn site_part(key: &[u8]) -> &[u8] {
-    let slashes = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-    let end = slashes.map(|(at, _)| at).nth(1).unwrap_or(key.len());
+pub fn site_of(key: &[u8]) -> Option<SiteId> {
+    let digits = key.split(|byte| *byte == b'/').nth(1)?;
+    let digit = |id: u64, byte: &u8| {
+        let value = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
+        id.checked_mul(10)?.checked_add(value)
+    };
+    digits.iter().try_fold(0, digit).map(SiteId)
+}
+
+/// The part of a key's bytes that names the URI's origin, within the site.
+#[must_use]
+pub fn origin_part(key: &[u8]) -> &[u8] {
+    let (_, end) = host_bounds(key);
     key.get(..end).unwrap_or(key)
+}
+
+/// The part of a key's bytes that names the host.
+#[must_use]
+pub fn host_part(key: &[u8]) -> &[u8] {
+    let (start, end) = host_bounds(key);
+    key.get(start..end).unwrap_or_default()
+}
+
+/// All but the scheme and the site, whose number is another on every node.
+#[must_use]
+pub fn behind_site(key: &[u8]) -> &[u8] {
+    let (start, _) = host_bounds(key);
+    key.get(start..).unwrap_or_default()
+}
+
+/// Where the host begins, behind scheme and site, and where it ends: before the target's slash, or
+/// what sets another form of target apart.
+fn host_bounds(key: &[u8]) -> (usize, usize) {
+    let slashes = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let start = slashes.map(|(at, _)| at.saturating_add(1)).nth(1).unwrap_or(key.len());
+    let host = key.get(start..).unwrap_or_default();
+    let ends = |byte: &u8| matches!(*byte, b'/' | b' ' | FIELD_SEPARATOR);
+    let length = host.iter().position(ends).unwrap_or(host.len());
+    (start, start.saturating_add(length))
 }
 
 impl CacheKey {

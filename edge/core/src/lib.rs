@@ -6,7 +6,7 @@
 //! It deliberately knows no clock, socket, disk, environment, randomness, log or async: those
 //! live in the `edge` crate, whose hallway (`serve`) calls these rooms in order.
 //!
-//! RFC 9110 (semantics), RFC 9111 (caching), RFC 5861, 8246, 8586, 9211 and 9213.
+//! RFC 9110 (semantics), RFC 9111 (caching), RFC 5861, 8246, 8586, 9211, 9213 and 9875.
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 pub mod balance;
@@ -19,11 +19,13 @@ pub mod freshness;
 pub mod invalidation;
 pub mod key;
 pub mod outcome;
+pub mod purge;
 pub mod range;
 pub mod respond;
 pub mod reuse;
 pub mod settings;
 pub mod site;
+pub mod stamps;
 pub mod storable;
 pub mod time;
 pub mod validation;

@@ -166,6 +166,8 @@ pub enum Detail {
     Memory,
     /// The stored response had been invalidated (RFC 9111 §4.4).
     Invalidated,
+    /// The stored response had been purged.
+    Purged,
     /// The origin could not be reached, and the stored response says must-revalidate
     /// (RFC 9111 §5.2.2.2).
     MustRevalidate,
@@ -189,6 +191,7 @@ impl Detail {
             Self::Window => "window",
             Self::Memory => "memory",
             Self::Invalidated => "invalidated",
+            Self::Purged => "purged",
             Self::MustRevalidate => "must-revalidate",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",

@@ -27,6 +27,7 @@ use http::{HeaderMap, Method};
 use crate::{
     directives::{MaxStale, RequestDirectives},
     fields::Fields,
+    freshness::Freshness,
     outcome::{ForwardReason, Refusal, Verdict},
     site::Policy,
     storable::StoredHead,
@@ -55,19 +56,30 @@ pub fn judge<F: Fields>(
     policy: &Policy,
     now: Timestamp,
 ) -> Verdict {
+    judge_as(stored, &stored.freshness, request, policy, now)
+}
+
+/// The same as if `freshness` were that of `stored`: for what was declared stale since.
+#[must_use]
+pub fn judge_as<F: Fields>(
+    stored: &StoredHead,
+    freshness: &Freshness,
+    request: &RequestView<'_, F>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Verdict {
     if let Some(reason) = not_for_cache(request, policy) {
         return forward(request, reason);
     }
     if !select::holds(stored, request) {
         return forward(request, ForwardReason::Partial);
     }
-    let freshness = &stored.freshness;
     if freshness.no_cache {
         return forward(request, ForwardReason::Stale);
     }
-    let wishes = Wishes::of(stored, request, policy, now);
+    let wishes = Wishes::of(freshness, request, policy, now);
     if freshness.is_fresh(now) {
-        return if wishes.fresh_is_enough(stored, now) {
+        return if wishes.fresh_is_enough(freshness, now) {
             Verdict::Hit
         } else {
             forward(request, ForwardReason::Request)
@@ -133,7 +145,7 @@ struct Wishes {
 
 impl Wishes {
     fn of<F>(
-        stored: &StoredHead,
+        freshness: &Freshness,
         request: &RequestView<'_, F>,
         policy: &Policy,
         now: Timestamp,
@@ -142,7 +154,7 @@ impl Wishes {
         // All of it is advice (RFC 9111 §5.2.1): a rule may honour reloads, min-fresh is honoured
         // anyway, and even then what was just fetched or validated is not asked for again, so that
         // a storm of such requests costs the origin one a second.
-        let settled = now.since(stored.freshness.response_time) >= RELOAD_INTERVAL;
+        let settled = now.since(freshness.response_time) >= RELOAD_INTERVAL;
         let reload = policy.honour_client_reload && settled;
         Self {
             no_cache: reload && directives.no_cache,
@@ -153,15 +165,15 @@ impl Wishes {
         }
     }
 
-    fn fresh_is_enough(&self, stored: &StoredHead, now: Timestamp) -> bool {
-        let age = stored.freshness.current_age(now);
+    fn fresh_is_enough(&self, freshness: &Freshness, now: Timestamp) -> bool {
+        let age = freshness.current_age(now);
         let too_old = self.max_age.is_some_and(|max_age| age > max_age);
         let too_short = self
             .min_fresh
-            .is_some_and(|min_fresh| stored.freshness.lifetime < age.saturating_add(min_fresh));
+            .is_some_and(|min_fresh| freshness.lifetime < age.saturating_add(min_fresh));
         // An immutable response is not validated for a mere reload while it is fresh, only for a
         // forced one (RFC 8246 §2).
-        !self.no_cache && !too_short && (!too_old || stored.freshness.immutable)
+        !self.no_cache && !too_short && (!too_old || freshness.immutable)
     }
 
     /// Whether the client takes a stale response at all: with max-age only if it says max-stale

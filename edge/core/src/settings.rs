@@ -71,6 +71,9 @@ pub struct EdgeSettings {
     /// (RFC 9213), in order of precedence.
     #[schemars(length(max = 16), extend("x-kind" = "field-name"))]
     pub targeted_fields: Vec<String>,
+    /// Whether Surrogate-Key and Cache-Tag, the tags that responses are purged by, reach clients;
+    /// Cache-Groups does, for caches of theirs (RFC 9875).
+    pub tags_to_clients: bool,
     /// Whether Cache-Status says the cache key.
     pub cache_status_key: bool,
     /// Networks whose Forwarded and X-Forwarded-* fields are believed and extended; the scheme that
@@ -113,6 +116,7 @@ impl Default for EdgeSettings {
             ranges_max: 16,
             uncacheable_remembered: Duration::from_secs(120),
             targeted_fields: vec!["CDN-Cache-Control".to_owned()],
+            tags_to_clients: false,
             cache_status_key: false,
             trusted_peers: Vec::new(),
             origin_networks_allowed: Vec::new(),
@@ -172,10 +176,21 @@ pub struct LimitSettings {
     /// client may send, per connection and minute, beside one for every 16 KiB that it takes.
     #[schemars(range(min = 10, max = 1_000_000))]
     pub h2_controls_max: u32,
-    /// Invalidated URLs of one site that are remembered one by one; past it what was on its way
-    /// from the origin before the older half of them is not stored.
+    /// Invalidated URLs of one site that are remembered one by one, and as many groups (RFC 9875);
+    /// past it what was on its way from the origin before the older half of them is not stored.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub invalidations_max: u32,
+    /// Purged selectors of each kind of one site that are remembered one by one; past it the older
+    /// half of them counts for the whole site: as stale if they were soft, as gone if they were hard
+    /// and the store has not been swept since.
+    #[schemars(range(min = 16, max = 10_000_000))]
+    pub purges_max: u32,
+    /// Tags that are kept of one field of a response; with more, a purge of any tag takes it.
+    #[schemars(range(min = 32, max = 10_000))]
+    pub tags_max: u32,
+    /// Bytes of a tag that is kept; with a longer one, a purge of any tag takes the response.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "32 B", "x-max" = "8 KiB"))]
+    pub tag_bytes_max: ByteSize,
 }
 
 impl Default for LimitSettings {
@@ -195,6 +210,9 @@ impl Default for LimitSettings {
             h2_resets_max: 200,
             h2_controls_max: 1_000,
             invalidations_max: 10_000,
+            purges_max: 200_000,
+            tags_max: 256,
+            tag_bytes_max: ByteSize::kib(1),
         }
     }
 }

@@ -17,7 +17,7 @@ mod path;
 mod pattern;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     bucket::{BucketKey, BucketPlan, Withheld},
@@ -210,6 +210,8 @@ pub struct Policy {
     pub key_fields: Vec<HeaderName>,
     /// Response fields that carry directives for this cache, in order of precedence.
     pub targeted_fields: Arc<[HeaderName]>,
+    /// Response fields that are for caches like this one and go no further.
+    pub withheld_fields: Arc<[HeaderName]>,
 }
 
 /// A fault in the settings.

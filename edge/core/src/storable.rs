@@ -17,8 +17,8 @@ pub use self::verdict::{NotStored, is_of_resource, judge};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::{
-    freshness::Freshness, key::VaryKey, range::ContentRange, site::Policy, time::Timestamp,
-    validation::Validators,
+    freshness::Freshness, key::VaryKey, purge::Tags, range::ContentRange, site::Policy,
+    time::Timestamp, validation::Validators,
 };
 
 /// A request as it was forwarded, and the head of its response.
@@ -61,6 +61,10 @@ pub struct StoredHead {
     pub range: Option<ContentRange>,
     /// The content's length as the origin announced it.
     pub content_length: Option<u64>,
-    /// The node's invalidation counter when its fetch began; set by the edge.
+    /// The node's stamp when its fetch began; set by the edge.
     pub stamp: u64,
+    /// The same when its last validation began, else that of its fetch; set by the edge.
+    pub validated: u64,
+    /// Its tags; set by the edge.
+    pub tags: Tags,
 }

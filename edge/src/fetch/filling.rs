@@ -4,7 +4,7 @@
 //! waits; content and storing are [`super::sharing`]'s.
 //! Always holds: it runs detached from the client that led it; it learns of that client only
 //! through the number of requests that still have a stake, and with none it is not sent any more;
-//! a 304 never revives what was invalidated after the validation began.
+//! a 304 never revives what was purged or invalidated after the validation began.
 //! It deliberately knows no verdict: whether a client may have what came is the hallway's business.
 
 use std::{
@@ -14,6 +14,7 @@ use std::{
 
 use edge_core::{
     forward,
+    purge::Tags,
     site::{Policy, Site},
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
@@ -85,14 +86,13 @@ pub async fn run(
     let (head, body) = response.into_parts();
     // A failed attempt before is no delay of this response (RFC 9111 §4.2.3).
     let times = (room.clock.at(body.sent()), room.clock.now());
-    let targeted = &plan.policy().targeted_fields;
-    let fields = forward::response_fields(&head.headers, head.version, &room.node, targeted);
+    let fields = forward::response_fields(&head.headers, head.version, &room.node, plan.policy());
     if filling.head {
         end_of_head(&room, &filling, &plan, (head, fields), body, times);
         return;
     }
     if head.status == StatusCode::NOT_MODIFIED && !plan.validating.is_empty() {
-        let stage = match freshen(&room, &filling, &plan, &fields, times) {
+        let stage = match freshen(&room, &filling, &plan, (&fields, &head.headers), times) {
             Ok(fresh) => {
                 plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
                 Stage::Fresh(fresh, head.status)
@@ -138,7 +138,7 @@ fn end_of_head(
     let status = head.status;
     // What a GET's answer would say of what is stored, a HEAD's says as well (RFC 9111 §4.3.3).
     let judged = judge(room, filling, plan, &head, &fields, times);
-    let answer = (status, &fields);
+    let answer = (status, &fields, &head.headers);
     if let Some(fresh) = freshen_by_head(room, filling, plan, answer, times, judged.is_ok()) {
         plan.private.withhold_of_validation(&fields, &fresh.head.fields, plan.policy());
         room.table.announce(filling, Stage::Fresh(fresh, status), false);
@@ -198,8 +198,10 @@ fn judge(
     if head.status.is_server_error() && plan.stale_on_error {
         return Err(Unshared::FailedValidation);
     }
-    if room.is_dead(filling.key.as_bytes(), filling.stamp) {
-        return Err(Unshared::Invalidated);
+    let tags = Tags::of(&head.headers, plan.limits.tags);
+    // Stale already would be as bad: whoever asks now wants what the origin has now.
+    if room.stamps.is_overtaken(filling.key.as_bytes(), &tags, filling.stamp) {
+        return Err(Unshared::Overtaken);
     }
     let mut stored = storable::judge(&Exchange {
         method: &Method::GET,
@@ -219,7 +221,7 @@ fn judge(
     {
         return Err(Unshared::BadPart);
     }
-    stored.stamp = filling.stamp;
+    (stored.stamp, stored.validated, stored.tags) = (filling.stamp, filling.stamp, tags);
     Ok(stored)
 }
 
@@ -238,7 +240,7 @@ fn keep_private(
     if why.of_resource(status) {
         let now = room.clock.now();
         retire_stale(room, filling, plan, now);
-        if filling.range.is_none() && !still_serves(plan, now) {
+        if filling.range.is_none() && !still_serves(room, filling, plan, now) {
             let until = now.plus(plan.limits.uncacheable_remembered);
             room.uncacheable.insert(room.fingerprint(filling.key.as_bytes()), until);
         }

@@ -1,8 +1,9 @@
 //! What the answer to a validation does to what is stored: a 304 updates the stored responses that
 //! it selects (RFC 9111 §4.3.4), a full one shows that none of them is suitable (§4.3.3).
 //!
-//! Always holds: a 304 never revives what was invalidated, and never displaces what has been stored
-//! since the validation began.
+//! Always holds: a 304 never revives what was purged or invalidated, and never displaces what has been
+//! stored since the validation began. What a soft purge has made stale it makes fresh again, if the
+//! validation began after that.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub(super) fn freshen(
     room: &FillRoom,
     filling: &Filling,
     plan: &FillPlan,
-    fields: &HeaderMap,
+    (fields, said): (&HeaderMap, &HeaderMap),
     (request_time, response_time): (Timestamp, Timestamp),
 ) -> Result<Arc<StoredResponse>, Unshared> {
     let heads: Vec<&StoredHead> = plan.validating.iter().map(|stored| &stored.head).collect();
@@ -35,8 +36,8 @@ pub(super) fn freshen(
     let (mut newest, mut unshared) = (None, Unshared::NothingToFreshen);
     for index in selected {
         let Some(stored) = plan.validating.get(index) else { continue };
-        // A 304 never revives what was invalidated meanwhile, and its stamp stays the one of the
-        // content's own fetch, so that nothing later revives it either.
+        // A 304 never revives what died meanwhile, and its stamp stays the one of the content's own
+        // fetch, so that nothing later revives it either.
         if room.is_withdrawn(filling.key.as_bytes(), stored) {
             continue;
         }
@@ -47,13 +48,14 @@ pub(super) fn freshen(
             Ok(head) => (head, None),
             Err(withdrawn) => (*withdrawn.head, Some(withdrawn.why)),
         };
+        let head = validated(filling, plan, said, head);
         let Some(fresh) = with_head(room, stored, head) else { continue };
         match withdrawn {
             None => keep_fresh(room, filling, stored, &fresh),
             Some(why) => {
                 // The origin has withdrawn its leave to store it, or this request does not give
                 // its own: then what is stored stays as it was. Either way it is for the leader.
-                if why.of_response() && !serves(stored, response_time) {
+                if why.of_response() && !serves(room, filling, stored, response_time) {
                     room.tier.remove(&filling.key, stored);
                 }
                 let mut validated = plan.private.validated.lock();
@@ -74,7 +76,7 @@ pub(super) fn freshen_by_head(
     room: &FillRoom,
     filling: &Filling,
     plan: &FillPlan,
-    answer: (StatusCode, &HeaderMap),
+    (status, fields, said): (StatusCode, &HeaderMap, &HeaderMap),
     times: (Timestamp, Timestamp),
     for_all: bool,
 ) -> Option<Arc<StoredResponse>> {
@@ -85,14 +87,15 @@ pub(super) fn freshen_by_head(
         {
             continue;
         }
-        let (head, fields) = (&stored.head, &plan.client_fields);
-        match validation::freshen_by_head(head, answer, times, fields, plan.policy()) {
+        let (head, answer, asked) = (&stored.head, (status, fields), &plan.client_fields);
+        match validation::freshen_by_head(head, answer, times, asked, plan.policy()) {
             HeadFreshen::Update(head) => {
-                let Some(fresh) = with_head(room, stored, *head) else { continue };
+                let head = validated(filling, plan, said, *head);
+                let Some(fresh) = with_head(room, stored, head) else { continue };
                 keep_fresh(room, filling, stored, &fresh);
                 newest.get_or_insert(fresh);
             }
-            HeadFreshen::Invalidate if for_all || !serves(stored, times.1) => {
+            HeadFreshen::Invalidate if for_all || !serves(room, filling, stored, times.1) => {
                 room.tier.remove(&filling.key, stored);
             }
             HeadFreshen::Invalidate | HeadFreshen::Ignore => {}
@@ -115,21 +118,33 @@ pub(super) fn retire(room: &FillRoom, filling: &Filling, plan: &FillPlan) {
 /// fields bring such an answer (a session's cookie) could take it from all others.
 pub(super) fn retire_stale(room: &FillRoom, filling: &Filling, plan: &FillPlan, now: Timestamp) {
     for stored in &plan.validating {
-        if !serves(stored, now) && stored.head.vary.matches(&plan.client_fields) {
+        if !serves(room, filling, stored, now) && stored.head.vary.matches(&plan.client_fields) {
             room.tier.remove(&filling.key, stored);
         }
     }
 }
 
 /// Whether something that was validated goes on to answer requests like this one without the origin.
-pub(super) fn still_serves(plan: &FillPlan, now: Timestamp) -> bool {
+pub(super) fn still_serves(
+    room: &FillRoom,
+    filling: &Filling,
+    plan: &FillPlan,
+    now: Timestamp,
+) -> bool {
     let mut alike = plan.validating.iter().filter(|of| of.head.vary.matches(&plan.client_fields));
-    alike.any(|stored| serves(stored, now))
+    alike.any(|stored| serves(room, filling, stored, now))
 }
 
-fn serves(stored: &StoredResponse, now: Timestamp) -> bool {
-    let freshness = &stored.head.freshness;
-    freshness.is_fresh(now) && !freshness.no_cache
+fn serves(room: &FillRoom, filling: &Filling, stored: &StoredResponse, now: Timestamp) -> bool {
+    let is_dead = room.stamps.death(filling.key.as_bytes(), stored).is_some();
+    let freshness = stored.freshness();
+    !is_dead && freshness.is_fresh(now) && !freshness.no_cache
+}
+
+/// A head that the origin has just vouched for, with the tags that it has `said`.
+fn validated(filling: &Filling, plan: &FillPlan, said: &HeaderMap, head: StoredHead) -> StoredHead {
+    let tags = head.tags.updated(said, plan.limits.tags);
+    StoredHead { validated: filling.stamp, tags, ..head }
 }
 
 /// The same for the answer to a HEAD: what it repeats is not out of date (RFC 9111 §4.3.5).

@@ -9,7 +9,13 @@ use std::{
     time::Duration,
 };
 
-use edge_core::{key::CacheKey, time::Timestamp};
+use edge_core::{
+    key::{self, CacheKey},
+    purge::{Mode, Name, TagLimits, Tags},
+    site::SiteId,
+    stamps::{Standing, Strike},
+    time::Timestamp,
+};
 
 use super::table::FillingTable;
 use crate::{
@@ -38,7 +44,7 @@ pub struct FillRoom {
     pub tier: Arc<dyn Tier>,
     /// The byte budget.
     pub budget: Arc<Budget>,
-    /// Invalidations.
+    /// Purges and invalidations.
     pub stamps: Stamps,
     /// Fillings that may be joined.
     pub table: FillingTable,
@@ -81,40 +87,84 @@ pub struct FillLimits {
     pub window_bytes: usize,
     /// See the settings.
     pub uncacheable_remembered: Duration,
+    /// See the settings.
+    pub tags: TagLimits,
 }
 
 impl FillRoom {
-    /// Whether a fetch for `key` that began at `stamp` may have been invalidated since.
+    /// Whether a response to a fetch for `key` that began at `stamp` may have died since.
     #[must_use]
-    pub fn is_dead(&self, key: &[u8], stamp: u64) -> bool {
-        self.stamps.is_dead(key, stamp)
+    pub fn is_dead(&self, key: &[u8], tags: &Tags, stamp: u64) -> bool {
+        matches!(self.stamps.on_its_way(key, tags, stamp), Standing::Dead(_))
     }
 
-    /// Whether a stored response that somebody has held for a while has been invalidated since.
+    /// Whether a stored response that somebody has held for a while has died since.
     #[must_use]
     pub fn is_withdrawn(&self, key: &[u8], stored: &Arc<StoredResponse>) -> bool {
         let is_here = || {
             let variants = self.tier.lookup(key);
             variants.is_some_and(|all| all.responses.iter().any(|one| Arc::ptr_eq(one, stored)))
         };
-        self.stamps.is_dead_in_store(key, stored.head.stamp)
-            || self.stamps.is_dead(key, stored.head.stamp) && !is_here()
+        self.stamps.death(key, stored).is_some()
+            || self.is_dead(key, &stored.head.tags, stored.head.stamp) && !is_here()
     }
 
-    /// Declares everything under `key` dead that is stored, or that began before now.
-    pub fn invalidate(&self, key: &[u8]) {
-        self.stamps.invalidate(key);
+    /// Declares everything dead that `names` mean and that is stored, or whose fetch began before
+    /// now. `own` is something that such a fetch has just brought, which is newer than that: out
+    /// comes its stamp, unless somebody else's strike has overtaken it.
+    pub fn invalidate(
+        &self,
+        site: SiteId,
+        names: &[Name],
+        own: (&[u8], &Tags, u64),
+    ) -> Option<u64> {
+        let (key, tags, stamp) = own;
+        let look = |stamps: &Stamps| stamps.is_overtaken(key, tags, stamp);
+        if names.is_empty() {
+            return (!look(&self.stamps)).then_some(stamp);
+        }
+        let (overtaken, after) = self.stamps.strike_after(site, names, Strike::Dead, look);
         // Whoever stores meanwhile sees the stamp, or we see what was stored.
         fence(Ordering::SeqCst);
-        self.tier.withdraw(key);
+        for name in names {
+            if let Name::Target(uri) = name {
+                self.tier.withdraw(uri);
+            }
+        }
+        (!overtaken).then_some(after)
     }
 
-    /// Stores a response, unless it was invalidated on its way.
+    /// Purges what `names` mean in `site`: when this returns, nothing of it is served that was
+    /// fetched before, or as fresh. The sweeper frees it.
+    pub fn purge(&self, site: SiteId, names: &[Name], mode: Mode) {
+        let strike = match mode {
+            Mode::Hard => Strike::Dead,
+            Mode::Soft => Strike::Stale(self.clock.now()),
+        };
+        self.stamps.strike(site, names, strike);
+    }
+
+    /// Stored responses that `names` mean in `site`.
+    #[must_use]
+    pub fn count(&self, site: SiteId, names: &[Name]) -> u64 {
+        let ours =
+            self.tier.entries().filter(|(key, _)| key::site_of(key.as_bytes()) == Some(site));
+        let meant = ours.map(|(key, variants)| {
+            let is_meant = |stored: &&Arc<StoredResponse>| {
+                names.iter().any(|name| name.means(key.as_bytes(), &stored.head.tags))
+                    && self.stamps.death(key.as_bytes(), stored).is_none()
+            };
+            variants.responses.iter().filter(is_meant).count() as u64
+        });
+        meant.sum()
+    }
+
+    /// Stores a response, unless it died on its way.
     pub fn insert(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> Insertion {
         let done = self.tier.insert(key, Arc::clone(response));
         fence(Ordering::SeqCst);
         // Only after it: an invalidation in between would have found nothing to remove.
-        if self.is_dead(key.as_bytes(), response.head.stamp) {
+        if self.is_dead(key.as_bytes(), &response.head.tags, response.head.stamp) {
             self.tier.remove(key, response);
             return Insertion::Outdated;
         }

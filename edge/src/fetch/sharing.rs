@@ -219,7 +219,7 @@ async fn give_up_storing(
     Ok(())
 }
 
-/// Stores what has come, if all of it was kept and its key was not invalidated meanwhile.
+/// Stores what has come, if all of it was kept and it did not die meanwhile.
 fn keep(
     room: &FillRoom,
     filling: &Filling,
@@ -227,7 +227,7 @@ fn keep(
     shared: &SharedBody,
     charge: Option<Charge>,
 ) {
-    if room.is_dead(filling.key.as_bytes(), head.stamp) {
+    if room.is_dead(filling.key.as_bytes(), &head.tags, head.stamp) {
         return;
     }
     let (Some(charge), Some(chunks)) = (charge, shared.chunks_so_far()) else { return };
@@ -282,6 +282,7 @@ pub(super) fn head_bytes(head: &StoredHead) -> usize {
         .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
         .fold(HEAD_OVERHEAD_BYTES, usize::saturating_add)
         .saturating_add(head.vary.bytes())
+        .saturating_add(head.tags.bytes())
         .saturating_add(nominated)
 }
 

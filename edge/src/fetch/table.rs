@@ -2,7 +2,8 @@
 //!
 //! In: a cache key, the request's fields, what it wants. Out: a place: to lead or to follow.
 //! Always holds: at most one joinable filling per key, variant and range; nobody joins a filling
-//! older than an invalidation of its key (ARCHITECTURE.md *Words*). It knows nothing of origins or bodies.
+//! older than a purge or an invalidation that means it (ARCHITECTURE.md *Words*). It knows nothing of
+//! origins or bodies.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,8 @@ use std::{
 };
 
 use edge_core::{
-    key::{self, CacheKey, VaryKey},
+    key::{CacheKey, VaryKey},
+    purge::Tags,
     range::{self, Ranges},
     storable::{self, NotStored, StoredHead},
     validation,
@@ -76,8 +78,8 @@ pub enum Unshared {
     Law(NotStored),
     /// It is an error in answer to a validation, and what is stored may be served instead.
     FailedValidation,
-    /// Its key was invalidated after its fetch began.
-    Invalidated,
+    /// It was purged or invalidated after its fetch began.
+    Overtaken,
     /// It is a part whose length contradicts its Content-Range.
     BadPart,
     /// It is a 304 that takes back the leave to store, or answers a request that gives none.
@@ -103,7 +105,7 @@ impl Unshared {
         match self {
             Self::Law(why) | Self::Withdrawn(why) => why.of_response(),
             Self::FailedValidation
-            | Self::Invalidated
+            | Self::Overtaken
             | Self::BadPart
             | Self::NothingToFreshen
             | Self::Head => false,
@@ -247,10 +249,7 @@ impl FillingTable {
     #[must_use]
     pub fn join_or_lead(&self, want: Want<'_>, stamps: &Stamps) -> Place {
         let mut shard = self.shard(want.key).lock();
-        let suits = |filling: &&Arc<Filling>| {
-            filling.suits(&want)
-                && !stamps.is_dead(key::uri_part(want.key.as_bytes()), filling.stamp)
-        };
+        let suits = |filling: &&Arc<Filling>| filling.suits(&want) && !filling.is_overtaken(stamps);
         if let Some(filling) = shard.get(want.key).and_then(|all| all.iter().find(suits)) {
             return Place::Join(Ticket::take(filling));
         }
@@ -392,6 +391,19 @@ pub fn is_near(
 }
 
 impl Filling {
+    /// Whether it was struck since it began, as far as can be told: tags are known with the head.
+    fn is_overtaken(&self, stamps: &Stamps) -> bool {
+        let overtaken = |tags| stamps.is_overtaken(self.key.as_bytes(), tags, self.stamp);
+        match &*self.stage.borrow() {
+            Stage::Shared { head, .. } => overtaken(&head.tags),
+            Stage::Waiting
+            | Stage::Stored(_)
+            | Stage::Fresh(..)
+            | Stage::Private { .. }
+            | Stage::Failed(_) => overtaken(&Tags::default()),
+        }
+    }
+
     fn suits(&self, want: &Want<'_>) -> bool {
         // A whole on its way serves any range that it comes to soon, whatever its condition; a part
         // only the same range, without one.

@@ -54,7 +54,7 @@ pub(super) fn stored(
     from: Stored<'_>,
     mut record: Box<Record>,
 ) -> Response<ServeBody> {
-    let ttl = from.response.head.freshness.ttl(record.now);
+    let ttl = from.response.freshness().ttl(record.now);
     record.outcome = Outcome { hit: true, ttl: Some(ttl), ..record.outcome };
     from_stored(hall, snapshot, head, from, record)
 }

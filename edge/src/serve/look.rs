@@ -2,8 +2,8 @@
 //!
 //! In: a request whose site is known. Out: its key, in the caller's buffer, and what is stored for
 //! it with the verdict.
-//! Always holds: what was invalidated is as good as not stored; a part answers only a range that it
-//! covers.
+//! Always holds: what was purged or invalidated is as good as not stored; a part answers only a
+//! range that it covers.
 //! It changes nothing and sends nothing.
 //!
 //! Hot path: see [`super`].
@@ -14,11 +14,10 @@ use edge_core::{
     directives::RequestDirectives,
     fields::Fields,
     key::{self, KeyParts},
-    outcome::{ForwardReason, Verdict},
+    outcome::{Detail, ForwardReason, Verdict},
     range::{self, Span},
     reuse::{self, RequestView, Selection},
     site::Policy,
-    storable::StoredHead,
     time::Timestamp,
     validation,
 };
@@ -44,8 +43,8 @@ pub(super) struct Judged {
     pub(super) part: Option<Span>,
     /// Every whole response under the key, for a validation to select from.
     pub(super) all: Vec<Arc<StoredResponse>>,
-    /// Whether one would have been selected, had it not been invalidated.
-    pub(super) invalidated: bool,
+    /// Why one is not selected that would have been before.
+    pub(super) gone: Option<Detail>,
 }
 
 impl Judged {
@@ -60,7 +59,7 @@ impl Judged {
     }
 
     fn nothing(verdict: Verdict) -> Self {
-        Self { verdict, selected: None, part: None, all: Vec::new(), invalidated: false }
+        Self { verdict, selected: None, part: None, all: Vec::new(), gone: None }
     }
 }
 
@@ -110,26 +109,29 @@ impl Hall {
             return Judged::nothing(without);
         }
         let Some(variants) = self.room.tier.lookup(key) else { return Judged::nothing(without) };
-        let alive = |stored: &&Arc<StoredResponse>| {
-            !self.room.stamps.is_dead_in_store(key, stored.head.stamp)
-        };
+        let death = |stored: &StoredResponse| self.room.stamps.death(key, stored);
+        let alive = |stored: &&Arc<StoredResponse>| death(stored).is_none();
         let wholes = || variants.responses.iter().filter(alive).filter(|s| s.head.range.is_none());
         let selection = reuse::select(wholes().map(|stored| &stored.head), request.fields);
         if let Selection::Found(head) = selection {
-            let selected =
-                wholes().find(|stored| std::ptr::eq(&raw const stored.head, head)).cloned();
-            let verdict = self.verdict(head, request, policy, (key, now));
+            let is_it = |stored: &&Arc<StoredResponse>| std::ptr::eq(&raw const stored.head, head);
+            let selected = wholes().find(is_it);
+            let verdict = match selected {
+                Some(stored) => self.verdict(stored, request, policy, (key, now)),
+                None => without,
+            };
             let forwards =
                 matches!(verdict, Verdict::Forward(_) | Verdict::HitStale { refresh: true });
             let all = if forwards { wholes().cloned().collect() } else { Vec::new() };
-            return Judged { verdict, selected, part: None, all, invalidated: false };
+            return Judged { verdict, selected: selected.cloned(), part: None, all, gone: None };
         }
         let mut judged = Judged::nothing(without);
-        judged.invalidated = variants.invalidated
-            || variants.responses.iter().any(|stored| {
-                self.room.stamps.is_dead_in_store(key, stored.head.stamp)
-                    && stored.head.vary.matches(request.fields)
-            });
+        let dead = variants.responses.iter().filter(|one| one.head.vary.matches(request.fields));
+        judged.gone = match dead.filter_map(|stored| death(stored)).next() {
+            Some(cause) if cause.is_purge() => Some(Detail::Purged),
+            Some(_) => Some(Detail::Invalidated),
+            None => variants.invalidated.then_some(Detail::Invalidated),
+        };
         let vary_miss = matches!(selection, Selection::VaryMiss);
         if vary_miss && without == Verdict::Forward(ForwardReason::UriMiss) {
             judged.verdict = Verdict::Forward(ForwardReason::VaryMiss);
@@ -143,12 +145,13 @@ impl Hall {
     /// one on behalf of a request that gives no leave to store, does not change.
     fn verdict<F: Fields>(
         &self,
-        stored: &StoredHead,
+        stored: &StoredResponse,
         request: &RequestView<'_, F>,
         policy: &Policy,
         (key, now): (&[u8], Timestamp),
     ) -> Verdict {
-        let verdict = reuse::judge(stored, request, policy, now);
+        let freshness = stored.freshness();
+        let verdict = reuse::judge_as(&stored.head, &freshness, request, policy, now);
         let asks = request.directives;
         let reload = policy.honour_client_reload && (asks.no_cache || asks.max_age.is_some());
         let wishes = reload || asks.min_fresh.is_some();
@@ -157,7 +160,8 @@ impl Hall {
         }
         let calm =
             RequestDirectives { no_cache: false, max_age: None, min_fresh: None, ..asks.clone() };
-        reuse::judge(stored, &RequestView { directives: &calm, ..*request }, policy, now)
+        let calm = RequestView { directives: &calm, ..*request };
+        reuse::judge_as(&stored.head, &freshness, &calm, policy, now)
     }
 
     /// A stored part answers a range that it covers (RFC 9111 §3.3, RFC 9110 §14.2).
@@ -172,7 +176,7 @@ impl Hall {
         let parts = variants.responses.iter().filter(|stored| {
             stored.head.range.is_some()
                 && stored.head.vary.matches(request.fields)
-                && !self.room.stamps.is_dead_in_store(key, stored.head.stamp)
+                && self.room.stamps.death(key, stored).is_none()
         });
         for stored in parts {
             let covered = match (&stored.head.range, range::of(request.fields)) {
@@ -182,7 +186,7 @@ impl Hall {
                 _ => None,
             };
             let applies = validation::range_applies(request.fields, &stored.head.validators);
-            let verdict = self.verdict(&stored.head, request, policy, (key, now));
+            let verdict = self.verdict(stored, request, policy, (key, now));
             if let (Some(span), true, Verdict::Hit) = (covered, applies, verdict) {
                 let selected = Some(Arc::clone(stored));
                 return Judged { selected, part: Some(span), ..Judged::nothing(verdict) };

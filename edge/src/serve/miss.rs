@@ -14,7 +14,7 @@ use edge_core::{
     directives::{RequestDirectives, ResponseDirectives},
     forward,
     key::VaryKey,
-    outcome::{Detail, ForwardReason, Outcome, Verdict},
+    outcome::{ForwardReason, Outcome, Verdict},
     range,
     reuse::{self, Failure},
     storable::StoredHead,
@@ -87,7 +87,7 @@ pub(super) async fn get(
         held.outcome = Outcome {
             forward: Some(reason),
             collapsed: !round.led,
-            detail: judged.invalidated.then_some(Detail::Invalidated),
+            detail: judged.gone,
             ..Outcome::default()
         };
         let step = match stage {
@@ -362,7 +362,8 @@ fn start(
     }
     let stale_on_error = judged.selected.as_ref().is_some_and(|stored| {
         let failure = Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
-        reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), ask.now)
+        let (head, freshness) = (&stored.head, stored.freshness());
+        reuse::stale_after_failure(head, &freshness, &ask.view(), failure, ask.policy(), ask.now)
     });
     let plan = FillPlan {
         site: Arc::clone(&ask.entry.site),

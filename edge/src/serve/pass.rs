@@ -13,6 +13,7 @@ use edge_core::{
     forward, invalidation,
     key::{self, KeyParts},
     outcome::{ForwardReason, Outcome},
+    purge::{Name, Tags},
     storable::{self, Exchange, StoredHead},
     time::Timestamp,
 };
@@ -46,14 +47,14 @@ pub(super) async fn pass(
 ) -> Response<ServeBody> {
     record.outcome = Outcome { forward: Some(reason), ..Outcome::default() };
     let request_time = hall.room.clock.now();
-    // What began before this fetch was invalidated is not made good by its own answer.
+    // What was struck while this was fetched is not made good by its own answer.
     let stamp = hall.room.stamps.now();
     let ask = Arc::new(ask);
     let sent = send(hall, &ask, content, stamp).await;
     record.now = hall.room.clock.now();
     let times = (request_time, record.now);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
-    let Sent { head, body, overtaken } = match sent {
+    let Sent { head, body, tags, stamp } = match sent {
         Ok(sent) => sent,
         Err(error) => {
             record.outcome.detail = Some(answer::detail_of(&error));
@@ -61,7 +62,8 @@ pub(super) async fn pass(
         }
     };
     record.outcome.forward_status = Some(head.status);
-    match storable_post(hall, &ask, &head, times).filter(|_| !overtaken) {
+    let stamped = |stamp| storable_post(&ask, &head, times, (stamp, tags));
+    match stamp.and_then(stamped) {
         Some(stored) => store_post(hall, &ask, (stored, &head.headers), body, record).await,
         None => answer::passed_on(hall, Response::from_parts(head, body), (key, record)),
     }
@@ -71,8 +73,9 @@ pub(super) async fn pass(
 struct Sent {
     head: response::Parts,
     body: OriginBody,
-    /// The key was invalidated by somebody else since the request was sent.
-    overtaken: bool,
+    tags: Tags,
+    /// The stamp of its content; none if somebody else has struck it since the request was sent.
+    stamp: Option<u64>,
 }
 
 /// Sends on the fills runtime; a client that goes away before the answer ends a safe request. An
@@ -111,12 +114,13 @@ async fn send(
         };
         let sent = sent.map(|response| {
             let (mut head, body) = response.into_parts();
-            let targeted = &asked.policy().targeted_fields;
+            let tags = Tags::of(&head.headers, asked.snapshot.edge.fill.tags);
             head.headers =
-                forward::response_fields(&head.headers, head.version, &hall.node, targeted);
-            let overtaken = hall.room.is_dead(asked.key.as_bytes(), stamp);
-            invalidate(&hall, &asked, &head);
-            Sent { head, body, overtaken }
+                forward::response_fields(&head.headers, head.version, &hall.node, asked.policy());
+            let names = invalidated(&asked, &head);
+            let own = (asked.key.as_bytes(), &tags, stamp);
+            let stamp = hall.room.invalidate(asked.entry.site.id, &names, own);
+            Sent { head, body, tags, stamp }
         });
         // The client may have gone away meanwhile; then nobody wants the answer.
         drop(answer.send(sent));
@@ -129,9 +133,10 @@ async fn send(
     })
 }
 
-/// RFC 9111 §4.4: what a non-error answer to an unsafe or unknown method makes unusable.
-fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
+/// RFC 9111 §4.4, RFC 9875 §3: what an answer to an unsafe or unknown method makes unusable.
+fn invalidated(ask: &Ask, head: &response::Parts) -> Vec<Name> {
     let target = (ask.scheme, outward::authority(ask), ask.target.as_str());
+    let mut names = Vec::new();
     for uri in invalidation::targets(&ask.head.method, head.status, target, &head.headers) {
         let policy = ask.entry.site.policy(uri.split('?').next().unwrap_or(&uri));
         let target = key::forward_target(&uri, &policy.query);
@@ -147,23 +152,27 @@ fn invalidate(hall: &Hall, ask: &Ask, head: &response::Parts) {
                 fields: &ask.head.headers,
             },
         );
-        hall.room.invalidate(&bytes);
+        names.push(Name::Target(bytes.into()));
     }
+    let origin = || key::origin_part(ask.key.as_bytes()).into();
+    let groups = invalidation::groups(&ask.head.method, &head.headers).into_iter();
+    names.extend(groups.map(|group| Name::Group { origin: origin(), group }));
+    names
 }
 
 /// RFC 9110 §9.3.3: a POST response with explicit freshness and a Content-Location equal to the
 /// target serves later GETs.
 fn storable_post(
-    hall: &Hall,
     ask: &Ask,
     head: &response::Parts,
     (request_time, response_time): (Timestamp, Timestamp),
+    (stamp, tags): (u64, Tags),
 ) -> Option<StoredHead> {
     if ask.head.method != Method::POST || !ask.policy().cache {
         return None;
     }
     let target = outward::target_uri(ask);
-    let mut stored = storable::judge(&Exchange {
+    let stored = storable::judge(&Exchange {
         method: &ask.head.method,
         target: &target,
         request_fields: &ask.head.headers,
@@ -174,9 +183,8 @@ fn storable_post(
         policy: ask.policy(),
     })
     .ok()?;
-    // The invalidation by this very answer has just taken its stamp; the content is newer.
-    stored.stamp = hall.room.stamps.now();
-    Some(stored)
+    // Newer than what this very answer has invalidated.
+    Some(StoredHead { stamp, validated: stamp, tags, ..stored })
 }
 
 /// Streams a POST response to its client while it is stored for later GETs.

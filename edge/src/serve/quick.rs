@@ -90,7 +90,7 @@ impl wire::Quick for Desk {
         }
         let answer = self.decide(&snapshot, &head, stored)?;
         let mut record = record(&self.connection, &head, (started, now), &arrival.entry.metrics);
-        let ttl = stored.head.freshness.ttl(now);
+        let ttl = stored.freshness().ttl(now);
         stored.mark_used(now);
         record.outcome = Outcome { hit: true, ttl: Some(ttl), ..Outcome::default() };
         Some(self.reply(stored, &answer, (&method, shown.as_ref()), record))

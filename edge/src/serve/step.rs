@@ -9,9 +9,11 @@
 use std::sync::Arc;
 
 use edge_core::{
+    freshness::Freshness,
     outcome::{Detail, Outcome, Verdict},
     reuse::{self, Failure},
     storable::StoredHead,
+    time::Timestamp,
 };
 use http::{Response, StatusCode};
 
@@ -50,7 +52,12 @@ pub(super) fn share(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !may_have(ask, head, round, record) {
+    // Whoever waited is served nothing that was purged meanwhile, fresh or not; the next is newer.
+    let key = ask.key.as_bytes();
+    if !round.led && hall.room.stamps.is_overtaken(key, &head.tags, head.stamp) {
+        return Step::Again;
+    }
+    if !may_have(ask, (head, &head.freshness), round, record) {
         return Step::Again;
     }
     // A window passes a range on with everything before it, and a whole may take its time: who has
@@ -98,7 +105,12 @@ pub(super) fn unstored(keeping: Keeping) -> Option<Detail> {
 /// collapse only where the response may be reused for them, which no-cache and a response that is
 /// stale when it arrives forbid (§4.2.4, §5.2.2.4). The next one would be no better, so it goes
 /// alone.
-fn may_have(ask: &Ask, head: &StoredHead, round: &mut Round, record: &Option<Box<Record>>) -> bool {
+fn may_have(
+    ask: &Ask,
+    (head, freshness): (&StoredHead, &Freshness),
+    round: &mut Round,
+    record: &Option<Box<Record>>,
+) -> bool {
     if round.led {
         return true;
     }
@@ -109,10 +121,25 @@ fn may_have(ask: &Ask, head: &StoredHead, round: &mut Round, record: &Option<Box
         return false;
     }
     let now = record.as_ref().map_or(ask.now, |record| record.now);
-    let verdict = reuse::judge(head, &ask.view(), ask.policy(), now);
+    let verdict = reuse::judge_as(head, freshness, &ask.view(), ask.policy(), now);
     let reusable = matches!(verdict, Verdict::Hit | Verdict::HitStale { .. });
     round.alone |= !reusable;
     reusable
+}
+
+/// The same for something that is stored: what was purged since is not there any more.
+fn may_have_stored(
+    hall: &Hall,
+    ask: &Ask,
+    stored: &StoredResponse,
+    round: &mut Round,
+    record: &Option<Box<Record>>,
+) -> bool {
+    let is_dead = || hall.room.stamps.death(ask.key.as_bytes(), stored).is_some();
+    if !round.led && is_dead() {
+        return false;
+    }
+    may_have(ask, (&stored.head, &stored.freshness()), round, record)
 }
 
 /// What was stored between this request's look into the store and its place in the table.
@@ -123,7 +150,7 @@ pub(super) fn stored(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !may_have(ask, &response.head, round, record) {
+    if !may_have_stored(hall, ask, response, round, record) {
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };
@@ -135,7 +162,7 @@ pub(super) fn stored(
         record.outcome.forward = None;
         record.outcome.detail = None;
     }
-    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    record.outcome.ttl = Some(response.freshness().ttl(record.now));
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response, part: None, key };
     Step::done(answer::from_stored(hall, &ask.snapshot, &ask.head, from, record))
@@ -149,12 +176,12 @@ pub(super) fn fresh(
     round: &mut Round,
     record: &mut Option<Box<Record>>,
 ) -> Step {
-    if !may_have(ask, &response.head, round, record) {
+    if !may_have_stored(hall, ask, response, round, record) {
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };
     record.outcome.forward_status = Some(status);
-    record.outcome.ttl = Some(response.head.freshness.ttl(record.now));
+    record.outcome.ttl = Some(response.freshness().ttl(record.now));
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response, part: None, key };
     let mut answered = answer::from_stored(hall, &ask.snapshot, &ask.head, from, record);
@@ -259,6 +286,11 @@ pub(super) fn stale(
     stand_in(hall, ask, judged, (failure, Detail::StaleOnFailure), record)
 }
 
+fn stands_in(ask: &Ask, stored: &StoredResponse, failure: Failure, now: Timestamp) -> bool {
+    let (head, freshness) = (&stored.head, stored.freshness());
+    reuse::stale_after_failure(head, &freshness, &ask.view(), failure, ask.policy(), now)
+}
+
 fn stand_in(
     hall: &Hall,
     ask: &Ask,
@@ -268,9 +300,7 @@ fn stand_in(
 ) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
-    if hall.room.is_withdrawn(ask.key.as_bytes(), stored)
-        || !reuse::stale_after_failure(&stored.head, &ask.view(), failure, ask.policy(), now)
-    {
+    if hall.room.is_withdrawn(ask.key.as_bytes(), stored) || !stands_in(ask, stored, failure, now) {
         return None;
     }
     let mut record = record.take()?;
@@ -278,7 +308,7 @@ fn stand_in(
         Failure::Status(status) => Some(status),
         Failure::Unreachable => None,
     };
-    record.outcome.ttl = Some(stored.head.freshness.ttl(now));
+    record.outcome.ttl = Some(stored.freshness().ttl(now));
     record.outcome.detail = Some(detail);
     let key = ask.snapshot.edge.cache_status_key.then_some(&ask.key);
     let from = answer::Stored { response: stored, part: judged.part, key };

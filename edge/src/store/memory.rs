@@ -22,7 +22,7 @@ use moka::{
 use parking_lot::Mutex;
 
 use super::{
-    Insertion, StoredResponse, Tier, Usage, Variants,
+    Entries, Insertion, StoredResponse, Tier, Usage, Variants,
     budget::{Budget, Charge},
     reserve,
     tenure::displace,
@@ -206,6 +206,10 @@ impl Tier for MemoryTier {
         self.cache.invalidate(BALLAST);
         self.settle();
         true
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Box::new(self.cache.iter().filter(|(key, _)| key.as_bytes() != BALLAST))
     }
 
     fn usage(&self) -> Usage {

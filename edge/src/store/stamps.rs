@@ -1,60 +1,95 @@
-//! The node's stamps: which stored responses an invalidation has made unusable.
+//! The node's stamps: which responses were struck, by purges and by invalidations.
 //!
-//! In: invalidated cache keys. Out: whether a response whose fetch began at a stamp is dead.
-//! Always holds: while nothing newer was invalidated than a response's stamp, the check is one
-//! atomic comparison; the map is bounded and, when full, raises its floor, which can only declare
-//! too much dead, never too little. What it forgets was removed from the store when it was
-//! invalidated, so that the floor is for what was on its way then and for keys with a rule's fields,
-//! of which an invalidation knows no number: it never empties the store of a site.
-//! A response carries the counter's value from when its fetch *began*: an invalidation that comes
-//! while it is on its way kills it as well (ARCHITECTURE.md *Words*).
+//! In: names that are struck, by site. Out: whether a response whose fetch began at a stamp is dead
+//! or stale; what that means is the law's business ([`edge_core::stamps`]).
+//! A response carries the counter's value from when its fetch *began*: a purge that comes while it
+//! is on its way strikes it as well (ARCHITECTURE.md *Words*).
+//! Always holds: when [`Stamps::strike`] returns, every later look sees it. A look at what is newer
+//! than everything that was struck is one atomic comparison; one at anything else is a second, once
+//! it was looked up after the newest strike: each stored response remembers what was found.
+//!
+//! Hot path: [`Stamps::death`]; it locks for what has to be looked up only, and allocates nothing.
 
 use std::{
     collections::HashMap,
-    hash::BuildHasher,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use edge_core::{invalidation::StampMap, key};
+use edge_core::{
+    key,
+    purge::{Name, Tags},
+    site::SiteId,
+    stamps::{Cause, Place, Room, SiteStamps, Standing, Strike, Subject},
+};
 use foldhash::quality::RandomState;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-/// The counter and the maps; one per node.
+use super::StoredResponse;
+
+/// The counter and what was struck; one per node.
 #[derive(Debug)]
 pub struct Stamps {
     counter: AtomicU64,
-    newest_invalidation: AtomicU64,
-    /// One map per site: a site that invalidates much raises its own floor, nobody else's.
-    sites: RwLock<HashMap<Box<[u8]>, StampMap>>,
-    keys_max: AtomicUsize,
-    /// Times that a floor was raised.
-    overflows: AtomicU64,
+    /// The newest strike of all.
+    newest: AtomicU64,
+    /// The newest that left something dead in the store.
+    newest_left: AtomicU64,
+    /// Of each site by itself: one in which much is struck raises its own floors, nobody else's.
+    sites: RwLock<HashMap<SiteId, Arc<RwLock<SiteStamps<RandomState>>>>>,
+    /// Held over a strike, so that what is newer is there later as well.
+    striking: Mutex<Room>,
     hashers: [RandomState; 2],
+    /// Stored responses that were found dead, and stale, by [`Cause::index`].
+    found: [[AtomicU64; 2]; Cause::ALL.len()],
 }
 
 impl Stamps {
-    /// Nothing invalidated, and room for `keys_max` keys of each site.
+    /// Nothing struck.
     #[must_use]
-    pub fn new(keys_max: usize) -> Self {
+    pub fn new(room: Room) -> Self {
         Self {
             counter: AtomicU64::new(1),
-            newest_invalidation: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
+            newest_left: AtomicU64::new(0),
             sites: RwLock::new(HashMap::new()),
-            keys_max: AtomicUsize::new(keys_max),
-            overflows: AtomicU64::new(0),
+            striking: Mutex::new(room),
             hashers: [RandomState::default(), RandomState::default()],
+            found: Default::default(),
         }
     }
 
-    /// From now on there is room for `keys_max` keys of each site.
-    pub fn resize(&self, keys_max: usize) {
-        self.keys_max.store(keys_max, Ordering::Relaxed);
+    /// From now on there is that much room for each site, and the sites that `is_there` denies are
+    /// forgotten: their ids never come back.
+    pub fn resize(&self, room: Room, is_there: impl Fn(SiteId) -> bool) {
+        let mut order = self.striking.lock();
+        *order = room;
+        self.sites.write().retain(|id, _| is_there(*id));
+        for stamps in self.sites.read().values() {
+            stamps.write().resize(room);
+        }
     }
 
-    /// How often a site invalidated more keys than are remembered.
+    /// How often a site forgot some of what was struck, by the protocol and by operators.
     #[must_use]
-    pub fn overflows(&self) -> u64 {
-        self.overflows.load(Ordering::Relaxed)
+    pub fn overflows(&self) -> (u64, u64) {
+        let sites = self.sites.read();
+        let all = sites.values().map(|stamps| stamps.read().overflows());
+        all.fold((0, 0), |(one, other), (protocol, operators)| (one + protocol, other + operators))
+    }
+
+    /// Stored responses that were found struck by `cause` since the start: dead, and stale.
+    #[must_use]
+    pub fn found(&self, cause: Cause) -> (u64, u64) {
+        let [dead, stale] = self.counters(cause);
+        (dead.load(Ordering::Relaxed), stale.load(Ordering::Relaxed))
+    }
+
+    fn counters(&self, cause: Cause) -> &[AtomicU64; 2] {
+        #[expect(clippy::indexing_slicing, reason = "an index in ALL, the array's length")]
+        &self.found[cause.index()]
     }
 
     /// The stamp for a fetch that begins now.
@@ -63,103 +98,237 @@ impl Stamps {
         self.counter.load(Ordering::Acquire)
     }
 
-    /// Declares everything under `key` dead whose fetch began before now.
-    ///
-    /// What is invalidated is a URI; a rule's key fields do not save a response from it.
-    pub fn invalidate(&self, key: &[u8]) {
-        let selector = self.selector(key);
-        let mut sites = self.sites.write();
-        // Under the lock, so that stamps enter the maps in order.
+    /// The newest strike: all up to it are seen by whoever looks after this.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Acquire)
+    }
+
+    /// Strikes all that `names` mean in `site` and whose fetch began before now.
+    pub fn strike(&self, site: SiteId, names: &[Name], strike: Strike) {
+        self.strike_after(site, names, strike, |_| ());
+    }
+
+    /// The same, with a last look before: nothing else is struck between the two. Out comes what was
+    /// seen, and the stamp of a fetch that begins right after.
+    pub fn strike_after<T>(
+        &self,
+        site: SiteId,
+        names: &[Name],
+        strike: Strike,
+        look: impl FnOnce(&Self) -> T,
+    ) -> (T, u64) {
+        let room = self.striking.lock();
+        let seen = look(self);
+        let stamps = self.of(site).unwrap_or_else(|| {
+            let new = || Arc::new(RwLock::new(SiteStamps::new(*room, self.hashers.clone())));
+            Arc::clone(self.sites.write().entry(site).or_insert_with(new))
+        });
+        let mut stamps = stamps.write();
         let stamp = self.counter.fetch_add(1, Ordering::AcqRel);
-        let site = key::site_part(key);
-        let keys_max = self.keys_max.load(Ordering::Relaxed);
-        match sites.get_mut(site) {
-            Some(map) => {
-                let floor = map.floor();
-                map.resize(keys_max);
-                map.insert(&selector, stamp);
-                self.overflows.fetch_add(u64::from(map.floor() > floor), Ordering::Relaxed);
-            }
-            None => {
-                let mut map = StampMap::new(keys_max);
-                map.insert(&selector, stamp);
-                sites.insert(site.into(), map);
-            }
+        for name in names {
+            stamps.strike(name, strike, stamp);
         }
-        self.newest_invalidation.store(stamp, Ordering::Release);
+        // An invalidated URI is taken out of the store by who invalidates it.
+        let is_left = |name: &Name| !matches!(name, Name::Target(_));
+        if strike == Strike::Dead && names.iter().any(is_left) {
+            self.newest_left.store(stamp, Ordering::Release);
+        }
+        self.newest.store(stamp, Ordering::Release);
+        (seen, stamp.saturating_add(1))
     }
 
-    /// Whether a fetch for `key` that began at `stamp` is dead.
+    /// Whether something may be dead in the store that was not at `stamp`.
     #[must_use]
-    pub fn is_dead(&self, key: &[u8], stamp: u64) -> bool {
-        self.ask(key, stamp, StampMap::is_dead)
+    pub fn has_left_since(&self, stamp: u64) -> bool {
+        self.newest_left.load(Ordering::Acquire) > stamp
     }
 
-    /// Whether what is stored under `key`, and whose fetch began at `stamp`, is dead.
+    /// Everything that was dead at `stamp` has left the store.
+    pub fn swept(&self, stamp: u64) {
+        for stamps in self.sites.read().values() {
+            stamps.write().swept(stamp);
+        }
+    }
+
+    /// By what a response is dead that is stored under `key`; nothing while it is not. One that is
+    /// stale knows it from now on ([`StoredResponse::freshness`]).
     #[must_use]
-    pub fn is_dead_in_store(&self, key: &[u8], stamp: u64) -> bool {
-        if key::uri_part(key).len() < key.len() {
-            return self.is_dead(key, stamp);
+    pub fn death(&self, key: &[u8], stored: &StoredResponse) -> Option<Cause> {
+        let newest = self.newest();
+        if stored.head.stamp > newest {
+            return None;
         }
-        self.ask(key, stamp, StampMap::names_dead)
+        match stored.checked.at(newest) {
+            Some(known) => known,
+            None => self.look_up(key, stored, newest),
+        }
     }
 
-    fn ask(&self, key: &[u8], stamp: u64, ask: fn(&StampMap, &[u8], u64) -> bool) -> bool {
-        if stamp > self.newest_invalidation.load(Ordering::Acquire) {
-            return false;
+    /// Everything up to `newest` is there: it was struck before that was told.
+    #[cold]
+    fn look_up(&self, key: &[u8], stored: &StoredResponse, newest: u64) -> Option<Cause> {
+        let head = &stored.head;
+        let standing = self.standing(&Subject {
+            key,
+            tags: &head.tags,
+            content: head.stamp,
+            validated: head.validated,
+            place: Place::Stored,
+        });
+        let [dead, stale] = match standing {
+            Standing::Alive => [None, None],
+            Standing::Stale { since, cause } => [None, stored.checked.outdate(since, cause)],
+            Standing::Dead(cause) => [Some(cause), None],
+        };
+        let died = stored.checked.note(newest, dead);
+        for (place, cause) in [died, stale].into_iter().enumerate() {
+            if let Some(counter) = cause.and_then(|cause| self.counters(cause).get(place)) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        let sites = self.sites.read();
-        let map = sites.get(key::site_part(key));
-        map.is_some_and(|map| ask(map, &self.selector(key), stamp))
+        dead
     }
 
-    /// A key may be kilobytes long; 128 bits of keyed hashes stand for it. Two keys that shared
-    /// them would be declared dead together, which is never wrong.
-    fn selector(&self, key: &[u8]) -> [u8; 16] {
-        let uri = key::uri_part(key);
-        let [first, second] = &self.hashers;
-        let mut selector = [0; 16];
-        let (low, high) = selector.split_at_mut(8);
-        low.copy_from_slice(&first.hash_one(uri).to_be_bytes());
-        high.copy_from_slice(&second.hash_one(uri).to_be_bytes());
-        selector
+    /// What has become of something on its way into the store under `key`, or held by somebody,
+    /// whose fetch began at `stamp`; `tags` as far as they are known.
+    #[must_use]
+    pub fn on_its_way(&self, key: &[u8], tags: &Tags, stamp: u64) -> Standing {
+        if stamp > self.newest() {
+            return Standing::Alive;
+        }
+        let (content, validated, place) = (stamp, stamp, Place::OnItsWay);
+        self.standing(&Subject { key, tags, content, validated, place })
+    }
+
+    /// Whether any of it was struck, whether dead or stale.
+    #[must_use]
+    pub fn is_overtaken(&self, key: &[u8], tags: &Tags, stamp: u64) -> bool {
+        self.on_its_way(key, tags, stamp) != Standing::Alive
+    }
+
+    fn standing(&self, of: &Subject<'_>) -> Standing {
+        let stamps = key::site_of(of.key).and_then(|site| self.of(site));
+        stamps.map_or(Standing::Alive, |stamps| stamps.read().standing(of))
+    }
+
+    fn of(&self, site: SiteId) -> Option<Arc<RwLock<SiteStamps<RandomState>>>> {
+        self.sites.read().get(&site).cloned()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
+    use edge_core::{site::Policy, storable, time::Timestamp};
+    use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-    #[test]
-    fn an_invalidation_kills_what_began_before_it_and_nothing_later() {
-        let stamps = Stamps::new(8);
-        let before = stamps.now();
-        assert!(!stamps.is_dead(b"http/1/h/a", before));
-        stamps.invalidate(b"http/1/h/a");
-        let after = stamps.now();
-        assert!(stamps.is_dead(b"http/1/h/a", before));
-        assert!(!stamps.is_dead(b"http/1/h/b", before));
-        assert!(!stamps.is_dead(b"http/1/h/a", after));
+    use super::*;
+    use crate::store::{StoredBody, budget::Budget};
+
+    const SITE: SiteId = SiteId(1);
+    const KEY: &[u8] = b"http/1/h/a";
+
+    fn stamps() -> Stamps {
+        Stamps::new(Room { invalidations_max: 4, purges_max: 4 })
+    }
+
+    /// A response whose fetch begins now.
+    fn response(stamps: &Stamps) -> StoredResponse {
+        let mut fields = HeaderMap::new();
+        fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        let now = Timestamp::from_secs(1_700_000_000);
+        let mut head = storable::judge(&storable::Exchange {
+            method: &Method::GET,
+            target: "http://h/a",
+            request_fields: &HeaderMap::new(),
+            status: StatusCode::OK,
+            response_fields: &fields,
+            request_time: now,
+            response_time: now,
+            policy: &Policy::default(),
+        })
+        .unwrap();
+        (head.stamp, head.validated) = (stamps.now(), stamps.now());
+        let body = StoredBody::new(vec![Bytes::from_static(b"x")]);
+        StoredResponse::new(head, body, Budget::new(1).reserve(0).unwrap())
+    }
+
+    fn url() -> [Name; 1] {
+        [Name::Url(KEY.into())]
     }
 
     #[test]
-    fn a_full_map_declares_too_much_dead_never_too_little() {
-        let stamps = Stamps::new(4);
-        let before = stamps.now();
-        for key in 0..100_u32 {
-            stamps.invalidate(format!("http/1/h/{key}").as_bytes());
-        }
-        for key in 0..100_u32 {
-            assert!(stamps.is_dead(format!("http/1/h/{key}").as_bytes(), before));
-        }
-        assert!(!stamps.is_dead(b"http/1/h/new", stamps.now()));
-        // What is still stored was not invalidated, unless a rule's fields may have hidden it.
-        assert!(stamps.overflows() > 0);
-        assert!(!stamps.is_dead_in_store(b"http/1/h/new", before));
-        assert!(stamps.is_dead_in_store(b"http/1/h/99", before));
-        let with_field = [&b"http/1/h/0"[..], b"\n", b"k"].concat();
-        assert!(stamps.is_dead_in_store(&with_field, before));
-        // Another site's floor stays where it is.
-        assert!(!stamps.is_dead(b"http/2/h/0", before));
+    fn a_strike_takes_what_began_before_it_and_nothing_later() {
+        let stamps = stamps();
+        let (old, before) = (response(&stamps), stamps.now());
+        let none = Tags::default();
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert!(!stamps.is_overtaken(KEY, &none, before));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        let (new, after) = (response(&stamps), stamps.now());
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        assert_eq!(stamps.death(KEY, &new), None);
+        assert!(stamps.is_overtaken(KEY, &none, before));
+        assert!(!stamps.is_overtaken(KEY, &none, after));
+        assert!(!stamps.is_overtaken(b"http/1/h/b", &none, before));
+        assert!(!stamps.is_overtaken(b"http/2/h/a", &none, before), "another site");
+        assert_eq!(stamps.found(Cause::Url), (1, 0), "once, however often it is asked");
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        assert_eq!(stamps.found(Cause::Url), (1, 0));
+    }
+
+    #[test]
+    fn what_was_found_is_remembered_until_the_next_strike() {
+        let stamps = stamps();
+        let old = response(&stamps);
+        stamps.strike(SITE, &[Name::Host("g".into())], Strike::Dead);
+        let newest = stamps.newest();
+        assert_eq!(old.checked.at(newest), None);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert_eq!(old.checked.at(newest), Some(None));
+        stamps.strike(SITE, &[Name::Host("h".into())], Strike::Stale(Timestamp::from_secs(7)));
+        assert_eq!(old.checked.at(stamps.newest()), None);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert_eq!(old.freshness().lifetime, std::time::Duration::ZERO, "stale from the start");
+        assert_eq!(stamps.found(Cause::Host), (0, 1));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+        // Who looked before, and is late to say so, revives nothing.
+        assert_eq!(old.checked.note(newest, None), None);
+        assert_eq!(stamps.death(KEY, &old), Some(Cause::Url));
+    }
+
+    #[test]
+    fn an_answer_is_newer_than_what_it_strikes_itself() {
+        let stamps = stamps();
+        let look = |stamp| move |stamps: &Stamps| stamps.is_overtaken(KEY, &Tags::default(), stamp);
+        let target = [Name::Target(KEY.into())];
+        let began = stamps.now();
+        let (overtaken, after) = stamps.strike_after(SITE, &target, Strike::Dead, look(began));
+        assert!(!overtaken && !stamps.is_overtaken(KEY, &Tags::default(), after));
+        let (overtaken, _) = stamps.strike_after(SITE, &target, Strike::Dead, look(began));
+        assert!(overtaken, "by somebody else");
+    }
+
+    #[test]
+    fn only_what_stays_in_the_store_has_to_be_swept() {
+        let stamps = stamps();
+        stamps.strike(SITE, &[Name::Target(KEY.into())], Strike::Dead);
+        stamps.strike(SITE, &url(), Strike::Stale(Timestamp::from_secs(1)));
+        assert!(!stamps.has_left_since(0));
+        stamps.strike(SITE, &url(), Strike::Dead);
+        assert!(stamps.has_left_since(0) && !stamps.has_left_since(stamps.newest()));
+    }
+
+    #[test]
+    fn sites_that_are_gone_are_forgotten() {
+        let stamps = stamps();
+        let old = response(&stamps);
+        stamps.strike(SITE, &url(), Strike::Dead);
+        let room = Room { invalidations_max: 8, purges_max: 8 };
+        stamps.resize(room, |id| id != SITE);
+        assert_eq!(stamps.death(KEY, &old), None);
+        assert!(stamps.sites.read().is_empty());
     }
 }

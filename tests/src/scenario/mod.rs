@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use edge_core::purge::Purge;
 use origin_mock::script::Script;
 
 pub mod parse;
@@ -41,10 +42,12 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Whether time passes in it: then only the paused clock can play it.
+    /// Whether time passes in it, or something is ordered of the edge itself: then only the theatre
+    /// that has both at hand can play it.
     #[must_use]
-    pub fn moves_clock(&self) -> bool {
-        self.steps.iter().any(|(_, step)| matches!(step, Step::Clock(_)))
+    pub fn is_for_paused(&self) -> bool {
+        let own = |step: &Step| matches!(step, Step::Clock(_) | Step::Purge(_) | Step::Counted(..));
+        self.steps.iter().any(|(_, step)| own(step))
     }
 }
 
@@ -82,6 +85,10 @@ pub enum Step {
     More(String, Vec<u8>),
     /// Time passes.
     Clock(Duration),
+    /// An operator purges.
+    Purge(Purge),
+    /// A purge would speak of so many stored responses.
+    Counted(u64, Purge),
     /// The origin has received this many requests so far.
     OriginCount(std::ops::RangeInclusive<usize>),
     /// The origin's nth request, counted from 1, was this.

@@ -4,6 +4,8 @@
 //! Always holds: a scenario that asserts nothing about the origin, about what a client got or about
 //! Cache-Status is refused, so that none slips in half-blind.
 
+use edge_core::purge::{Mode, Purge, Selector};
+
 use super::block::{self, Block};
 use super::{
     BodyRule, Expectation, FieldRule, Request, Requires, Scenario, Settings, Step, answer,
@@ -149,10 +151,33 @@ fn plain_step(word: &str, rest: &str) -> Result<Step, String> {
             Ok(Step::Clock(text::duration(time)?))
         }
         ("release", [path]) => Ok(Step::Release((*path).to_owned())),
+        ("purge", words) => purge(words),
         ("aborts" | "reads", words) => reading("", word, words),
         (client, [verb, words @ ..]) => reading(client, verb, words),
         _ => Err(format!("no such step: {word} {rest}")),
     }
+}
+
+/// Reads `purge [soft] KIND [TEXT]` and `purge counts N KIND [TEXT]`.
+fn purge(words: &[&str]) -> Result<Step, String> {
+    let (mode, rest) = match words {
+        ["soft", rest @ ..] => (Mode::Soft, rest),
+        ["counts", _, rest @ ..] | rest => (Mode::Hard, rest),
+    };
+    let selector = match rest {
+        ["url", text] => Selector::parse_url(text),
+        ["prefix", text] => Selector::parse_prefix(text),
+        ["host", text] => Selector::parse_host(text),
+        ["tag", text] => Selector::parse_tag(text),
+        ["all"] => Ok(Selector::Everything),
+        _ => return Err("purge [soft|counts N] url|prefix|host|tag TEXT, or all".to_owned()),
+    };
+    let selectors = vec![selector.map_err(|problem| problem.to_string())?];
+    let purge = Purge { site: "www".into(), selectors, mode };
+    Ok(match words {
+        ["counts", count, ..] => Step::Counted(text::number(count)?, purge),
+        _ => Step::Purge(purge),
+    })
 }
 
 /// Reads `aborts`, `reads` and `reads N`.
@@ -301,7 +326,7 @@ a aborts
         assert_eq!(scenario.requires, Requires::Must);
         assert_eq!(scenario.after.as_deref(), Some("a/b"));
         assert_eq!(scenario.steps.len(), 8);
-        assert!(scenario.moves_clock());
+        assert!(scenario.is_for_paused());
         assert_eq!(scenario.script.routes.len(), 2);
         assert_eq!(scenario.settings.sites[0]["rule"][0]["default_ttl"].as_str(), Some("1s"));
         let Step::Send(_, request) = &scenario.steps[0].1 else { panic!("no request") };

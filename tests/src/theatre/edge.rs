@@ -16,7 +16,7 @@ use edge_core::site::ServerAddress;
 use nearcast_daemon::access_log::AccessLog;
 use nearcast_daemon::drain::drain;
 
-use super::paused::{self, PausedStage, Serve};
+use super::paused::{self, Cast, PausedStage, Serve};
 use super::pipes::Pipes;
 use crate::play::{NODE, play};
 use crate::scenario::{Scenario, Settings};
@@ -33,7 +33,7 @@ pub fn perform(scenario: &Scenario) -> Result<(), String> {
     })
 }
 
-fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Serve, String> {
+fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Cast, String> {
     let own: EdgeSettings =
         settings.edge.clone().try_into().map_err(|error| format!("edge: {error}"))?;
     let sites = settings
@@ -57,12 +57,14 @@ fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Serve, String> {
     };
     let edge = Edge::new(&own, &sites, world).map_err(|problems| format!("{problems:?}"))?;
     let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-    Ok(Box::new(move |io| {
+    let serving = edge.clone();
+    let serve: Serve = Box::new(move |io| {
         // Nothing is ever drained, but a drain without its owner counts as started.
         let _running = &drain;
-        let edge = edge.clone();
+        let edge = serving.clone();
         tokio::spawn(async move { edge.serve_connection(0, io, client).await });
-    }))
+    });
+    Ok(Cast { serve, edge: Some(edge) })
 }
 
 struct ThroughPipes(Arc<Pipes>);

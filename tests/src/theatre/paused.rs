@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use edge::Edge;
 use origin_mock::clock;
 use origin_mock::origin::{Origin, Settings};
 use origin_mock::script::Script;
@@ -28,11 +29,19 @@ const TURNS_MAX: usize = 20_000;
 /// Lets an edge serve a client's connection.
 pub type Serve = Box<dyn Fn(DuplexStream)>;
 
+/// What stands on a stage.
+pub struct Cast {
+    /// How it serves a client's connection.
+    pub serve: Serve,
+    /// The edge itself, if it is one.
+    pub edge: Option<Edge>,
+}
+
 /// A stage of this theatre.
 pub struct PausedStage {
     origin: Origin,
     pipes: Arc<Pipes>,
-    serve: Serve,
+    cast: Cast,
     start: SystemTime,
     began: tokio::time::Instant,
     changes: Arc<Changes>,
@@ -52,14 +61,14 @@ impl PausedStage {
     /// When the origin refuses the script, or the edge its settings.
     pub fn new(
         script: Script,
-        edge: impl FnOnce(Arc<Pipes>) -> Result<Serve, String>,
+        edge: impl FnOnce(Arc<Pipes>) -> Result<Cast, String>,
     ) -> Result<Self, String> {
         let settings = Settings { control: false, ..Settings::default() };
         let origin = Origin::scripted(script, clock::anchored(opening()), settings)
             .map_err(|error| error.to_string())?;
         let pipes = Arc::new(Pipes::to(origin.clone()));
         Ok(Self {
-            serve: edge(Arc::clone(&pipes))?,
+            cast: edge(Arc::clone(&pipes))?,
             origin,
             pipes,
             start: opening(),
@@ -82,7 +91,7 @@ pub fn run<T>(play: impl Future<Output = Result<T, String>>) -> Result<T, String
 impl Stage for PausedStage {
     async fn connect(&self) -> io::Result<BoxedStream> {
         let (near, far) = duplex(PIPE_OCTETS);
-        (self.serve)(far);
+        (self.cast.serve)(far);
         Ok(Box::new(near))
     }
 
@@ -120,6 +129,10 @@ impl Stage for PausedStage {
     fn changes(&self) -> &Arc<Changes> {
         &self.changes
     }
+
+    fn edge(&self) -> Option<&Edge> {
+        self.cast.edge.as_ref()
+    }
 }
 
 #[cfg(test)]
@@ -129,13 +142,14 @@ mod tests {
     use crate::scenario::parse::parse;
 
     /// An edge that passes octets on and caches nothing.
-    fn wire(pipes: Arc<Pipes>) -> Result<Serve, String> {
-        Ok(Box::new(move |mut near| {
+    fn wire(pipes: Arc<Pipes>) -> Result<Cast, String> {
+        let serve: Serve = Box::new(move |mut near| {
             let Some(mut far) = pipes.open("origin.example") else { return };
             tokio::spawn(async move {
                 let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             });
-        }))
+        });
+        Ok(Cast { serve, edge: None })
     }
 
     fn perform(steps: &str) -> Result<(), String> {
@@ -166,6 +180,7 @@ mod tests {
             ("origin got 1\n> GET /a", "in the end the origin had got 2"),
             ("origin got 1\norigin got #1 GET /b", "expected GET /b"),
             ("origin got 1\n< closed", "stays open"),
+            ("origin got 1\npurge all", "no edge at hand"),
         ];
         for (steps, expected) in rows {
             let error = perform(steps).unwrap_err();

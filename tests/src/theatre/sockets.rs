@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use edge::Edge;
 use origin_mock::clock;
 use origin_mock::origin::{Origin, Settings as OriginSettings};
 use parking_lot::Mutex;
@@ -292,6 +293,10 @@ impl Stage for SocketStage {
 
     fn changes(&self) -> &Arc<Changes> {
         &self.changes
+    }
+
+    fn edge(&self) -> Option<&Edge> {
+        None
     }
 }
 

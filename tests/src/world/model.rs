@@ -22,48 +22,11 @@ use edge_core::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::origin::{Asked, Done, Reply};
+use super::{
+    dice::{Dice, mix},
+    origin::{Asked, Done, Reply},
+};
 use crate::theatre::paused::opening;
-
-/// Random numbers that a seed decides, today and with every later version of every crate.
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// The dice of a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number (splitmix64).
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end.max(1)
-    }
-
-    /// True this often.
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// One of them.
-    pub fn one_of<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        let count = u64::try_from(of.len()).unwrap_or(1);
-        usize::try_from(self.below(count)).ok().and_then(|at| of.get(at)).copied().unwrap_or("")
-    }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 /// What a path promises; its first letter says which.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +67,18 @@ pub fn class(target: &str) -> Class {
         b's' => class("max-age=100, s-maxage=4", 4, 0, 0, true),
         _ => class("max-age=10", 10, 0, STALE_ON_FAILURE, true),
     }
+}
+
+/// The tags of a target, separated by spaces: its class, and that of its number.
+#[must_use]
+pub fn tags(target: &str) -> String {
+    format!("{} {}", target.get(1..2).unwrap_or_default(), group(target))
+}
+
+/// The group of a target: by its number.
+#[must_use]
+pub fn group(target: &str) -> String {
+    format!("g{}", target.get(2..3).unwrap_or_default())
 }
 
 /// What a representation is.
@@ -245,6 +220,32 @@ impl Library {
         pages.entry((host.to_owned(), target.to_owned())).or_default().since.push(Instant::now());
     }
 
+    /// A purge of what `meant` says, of pages by host and target, was applied: what was under way
+    /// before may not be joined any more. Out come the pages.
+    pub fn purged(&self, meant: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+        let mut pages = self.pages.lock();
+        let pages = pages.iter_mut().filter(|((host, target), _)| meant(host, target));
+        let mut found = Vec::new();
+        for (key, page) in pages {
+            page.changed = Some(Instant::now());
+            found.push(key.clone());
+        }
+        found
+    }
+
+    /// Pages that `meant` says, by host and target.
+    pub fn pages(&self, meant: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+        let pages = self.pages.lock();
+        pages.keys().filter(|(host, target)| meant(host, target)).cloned().collect()
+    }
+
+    /// The version that was current at a moment.
+    pub fn version_at(&self, host: &str, target: &str, moment: Instant) -> usize {
+        let pages = self.pages.lock();
+        let page = pages.get(&(host.to_owned(), target.to_owned()));
+        page.map_or(0, |page| page.since.iter().filter(|since| **since <= moment).count())
+    }
+
     /// The version that is current.
     pub fn version(&self, host: &str, target: &str) -> usize {
         let pages = self.pages.lock();
@@ -300,12 +301,20 @@ impl Library {
                 page.changed = Some(Instant::now());
                 page.since.len()
             });
-            let library = Arc::clone(self);
-            reply.done = Some(Done::new(move || {
-                library.note(&key, |page| page.changed = Some(Instant::now()));
-            }));
-            let version = version.to_string();
-            reply.head = head("200 OK", &[("X-Version", &version), ("Content-Length", "0")], began);
+            let (library, own) = (Arc::clone(self), group(&asked.target));
+            let invalidate = move |library: &Self| {
+                let is_own = |of: &str, target: &str| of == key.0 && group(target) == own;
+                library.purged(is_own);
+            };
+            invalidate(self);
+            reply.done = Some(Done::new(move || invalidate(&library)));
+            let (version, own) = (version.to_string(), format!("\"{}\"", group(&asked.target)));
+            let fields = [
+                ("X-Version", version.as_str()),
+                ("Cache-Group-Invalidation", own.as_str()),
+                ("Content-Length", "0"),
+            ];
+            reply.head = head("200 OK", &fields, began);
             return reply;
         }
         if dice.percent(weather.slow_contents) {
@@ -338,7 +347,9 @@ impl Library {
     fn represent(&self, asked: &Asked, identity: &Identity, reply: &mut Reply, began: Instant) {
         let class = class(&asked.target);
         let etag = identity.etag();
+        let (key, group) = (tags(&asked.target), format!("\"{}\"", group(&asked.target)));
         let mut fields = vec![("ETag", etag.as_str()), ("Cache-Control", class.control)];
+        fields.extend([("Surrogate-Key", key.as_str()), ("Cache-Groups", group.as_str())]);
         if asked.target.starts_with("/v") {
             fields.push(("Vary", "X-Lang"));
         }

@@ -7,11 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use nearcast_tests::{
     message::Answer,
-    world::{
-        World,
-        caller::Caller,
-        model::{Dice, Library},
-    },
+    world::{World, caller::Caller, dice::Dice, model::Library},
 };
 use parking_lot::Mutex;
 use tokio::{

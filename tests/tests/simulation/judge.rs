@@ -5,33 +5,61 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use edge_core::purge::Mode;
+
 use super::clients::Visit;
 use nearcast_tests::world::model::{self, Class, Identity, Library, STALE_ON_FAILURE};
 
 /// Dates are whole seconds, and so are lifetimes.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// What must not be served any more: the version that an unsafe request has left behind.
+/// What must not be served any more: the version that an unsafe request, or a purge, has left behind.
 #[derive(Default)]
 pub(crate) struct Floors {
-    /// By host and target: when the client knew (sequence), and the version.
-    known: HashMap<(String, String), Vec<(u64, usize)>>,
+    /// By host and target: when somebody knew (sequence), and the version.
+    known: Known,
+    /// The same for what must not be served as fresh.
+    stale: Known,
 }
+
+type Known = HashMap<(String, String), Vec<(u64, usize)>>;
 
 impl Floors {
     /// Notes what a visit has changed.
-    pub(crate) fn note(&mut self, visit: &Visit) {
+    pub(crate) fn note(&mut self, visit: &Visit, library: &Library) {
         let unsafe_method = matches!(visit.wish.method, "POST" | "DELETE");
         if unsafe_method && visit.answer.status() == 200 {
             let version = visit.answer.field("x-version").and_then(|v| v.parse().ok());
             let key = (visit.wish.host.to_owned(), visit.wish.target.clone());
             self.known.entry(key).or_default().push((visit.last, version.unwrap_or(0)));
+            // Its answer invalidates its group; what was current when it was asked is known to be older.
+            let group = model::group(&visit.wish.target);
+            let is_of_group =
+                |host: &str, target: &str| host == visit.wish.host && model::group(target) == group;
+            for (host, target) in library.pages(is_of_group) {
+                let version = library.version_at(&host, &target, visit.began);
+                self.known.entry((host, target)).or_default().push((visit.last, version));
+            }
         }
     }
 
-    fn at(&self, visit: &Visit) -> usize {
+    /// Notes a purge that was applied by `now`.
+    pub(crate) fn purged(
+        &mut self,
+        page: (String, String),
+        mode: Mode,
+        (now, version): (u64, usize),
+    ) {
+        let known = match mode {
+            Mode::Hard => &mut self.known,
+            Mode::Soft => &mut self.stale,
+        };
+        known.entry(page).or_default().push((now, version));
+    }
+
+    fn at(known: &Known, visit: &Visit) -> usize {
         let key = (visit.wish.host.to_owned(), visit.wish.target.clone());
-        let known = self.known.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let known = known.get(&key).map(Vec::as_slice).unwrap_or_default();
         known.iter().filter(|(when, _)| *when < visit.first).map(|(_, v)| *v).max().unwrap_or(0)
     }
 }
@@ -98,9 +126,15 @@ pub(crate) fn judge(visit: &Visit, library: &Library, floors: &Floors) -> Result
     let identity = Identity::of(&etag).ok_or("a foreign ETag")?;
     belongs(visit, &identity)?;
     content(visit, &identity)?;
-    let floor = floors.at(visit);
+    let floor = Floors::at(&floors.known, visit);
     if identity.version < floor {
         return Err(format!("version {} after version {floor} was announced", identity.version));
+    }
+    // What a soft purge has left may stand in as stale, and nobody else's forward brings it.
+    let floor = Floors::at(&floors.stale, visit);
+    let as_fresh = said.hit && said.ttl.is_none_or(|ttl| ttl > 0) || said.collapsed;
+    if identity.version < floor && as_fresh && said.detail.is_none() {
+        return Err(format!("version {} as fresh after a purge at {floor}", identity.version));
     }
     age(visit, &identity, &said, library)
 }
@@ -115,7 +149,8 @@ fn consistent(visit: &Visit, said: &Said, library: &Library) -> Result<(), Strin
     if said.hit && saw > 0 && !refreshes {
         return Err(format!("a hit that asked the origin {saw} times"));
     }
-    let plain = said.detail.as_deref().is_none_or(|detail| detail == "invalidated");
+    let plain =
+        said.detail.as_deref().is_none_or(|detail| matches!(detail, "invalidated" | "purged"));
     let answered = matches!(visit.answer.status(), 200 | 206 | 304) && plain;
     if said.forward && !said.collapsed && answered && saw == 0 {
         return Err("a forward that the origin never saw".to_owned());

@@ -7,11 +7,15 @@
 use std::{sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
-use edge_core::settings::{EdgeSettings, SiteSettings};
+use edge_core::{
+    purge::{Mode, Purge, Selector},
+    settings::{EdgeSettings, SiteSettings},
+};
 use nearcast_daemon::access_log::AccessLog;
 use nearcast_tests::world::{
     Reach, Wires, World,
-    model::{Dice, Library, STALE_ON_FAILURE, Weather},
+    dice::Dice,
+    model::{self, Library, STALE_ON_FAILURE, Weather},
     origin, rest_for, site,
 };
 use parking_lot::Mutex;
@@ -40,10 +44,12 @@ pub(crate) struct Story {
     refused_for_memory: u64,
     partial: u64,
     not_modified: u64,
+    purged: u64,
+    missed_for_purges: u64,
 }
 
 impl Story {
-    pub(crate) fn rows(&self) -> [(&'static str, u64); 11] {
+    pub(crate) fn rows(&self) -> [(&'static str, u64); 13] {
         [
             ("visits", self.visits),
             ("hits", self.hits),
@@ -56,6 +62,8 @@ impl Story {
             ("refusals of memory", self.refused_for_memory),
             ("parts", self.partial),
             ("304", self.not_modified),
+            ("purged responses", self.purged),
+            ("forwards for what was purged", self.missed_for_purges),
         ]
     }
 
@@ -71,6 +79,8 @@ impl Story {
         self.refused_for_memory += other.refused_for_memory;
         self.partial += other.partial;
         self.not_modified += other.not_modified;
+        self.purged += other.purged;
+        self.missed_for_purges += other.missed_for_purges;
     }
 
     fn count(&mut self, visit: &Visit) {
@@ -86,6 +96,7 @@ impl Story {
         self.stale_on_failure += u64::from(detail == "stale-on-failure");
         self.partial += u64::from(visit.answer.status() == 206);
         self.not_modified += u64::from(visit.answer.status() == 304);
+        self.missed_for_purges += u64::from(detail == "purged");
     }
 }
 
@@ -121,6 +132,11 @@ struct Play {
     roomy: bool,
     story: Story,
     tasks: usize,
+}
+
+/// Whether a host is one of a site's.
+fn is_of(site: &str, host: &str) -> bool {
+    host.ends_with(&format!("{site}.test"))
 }
 
 fn sites() -> Result<Vec<SiteSettings>, String> {
@@ -202,6 +218,7 @@ impl Play {
             }
             15 | 16 => self.change_weather(),
             17 => self.reload(),
+            18 => self.purge(),
             _ => {}
         }
         rest_for(usize::try_from(self.dice.below(200)).unwrap()).await;
@@ -257,6 +274,53 @@ impl Play {
         }
     }
 
+    /// Something new is published and what it takes the place of is purged; by the time that this
+    /// returns nobody who asks gets the old.
+    fn purge(&mut self) {
+        let wish = self.favourite.clone();
+        let (host, target) = (wish.host, wish.target.as_str());
+        let site = if host.ends_with("one.test") { "one" } else { "two" };
+        let letter = target.get(..2).unwrap_or_default();
+        let url = format!("http://{}:80{target}#x", host.to_uppercase());
+        let tag = model::tags(target);
+        let tag = tag.split(' ').nth(usize::try_from(self.dice.below(2)).unwrap()).unwrap();
+        let (selector, meant): (_, Box<dyn Fn(&str, &str) -> bool>) = match self.dice.below(8) {
+            0 | 1 => {
+                let is_it = move |of: &str, at: &str| of == host && at == target;
+                (Selector::parse_url(&url), Box::new(is_it))
+            }
+            2 | 3 => {
+                let begins = move |of: &str, at: &str| of == host && at.starts_with(letter);
+                (Selector::parse_prefix(&format!("{host}{letter}*")), Box::new(begins))
+            }
+            4 => (Selector::parse_host(host), Box::new(move |of: &str, _: &str| of == host)),
+            5 | 6 => {
+                let has = move |of: &str, at: &str| {
+                    is_of(site, of) && model::tags(at).split(' ').any(|own| own == tag)
+                };
+                (Selector::parse_tag(tag), Box::new(has))
+            }
+            _ => (Ok(Selector::Everything), Box::new(move |of: &str, _: &str| is_of(site, of))),
+        };
+        let mode = if self.dice.percent(50) { Mode::Hard } else { Mode::Soft };
+        for (host, target) in self.library.pages(&meant) {
+            self.library.publish(&host, &target);
+        }
+        let selectors = vec![selector.unwrap()];
+        let purge = Purge { site: site.into(), selectors, mode };
+        let counted = self.world.edge.count(&purge);
+        self.world.edge.purge(&purge);
+        let left = self.world.edge.count(&purge);
+        let (expected, purged) = if mode == Mode::Hard { (0, 1) } else { (counted, 0) };
+        assert_eq!(left, expected, "what a purge has counted is gone, or stale");
+        self.story.purged += purged * counted;
+        let now = self.library.tick();
+        for page in self.library.purged(&meant) {
+            let version = self.library.version(&page.0, &page.1);
+            self.floors.purged(page, mode, (now, version));
+        }
+    }
+
     /// Good settings are taken; bad ones are refused and change nothing.
     fn reload(&mut self) {
         let mut bad = self.sites.clone();
@@ -290,7 +354,7 @@ impl Play {
         let mut visits = std::mem::take(&mut *self.visits.lock());
         visits.sort_by_key(|visit| visit.last);
         for visit in &visits {
-            self.floors.note(visit);
+            self.floors.note(visit, &self.library);
         }
         for visit in &visits {
             self.judged += 1;

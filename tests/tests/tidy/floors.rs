@@ -22,11 +22,16 @@ const FLOORS: &[Floor] = &[
     Floor { package: "edge-core", folder: "edge/core", may_use: &["ground"] },
     Floor { package: "geodns-core", folder: "geodns/core", may_use: &["ground"] },
     Floor { package: "nearcast-daemon", folder: "daemon", may_use: &[] },
+    Floor {
+        package: "nearcast-control",
+        folder: "control",
+        may_use: &["edge-core", "nearcast-daemon"],
+    },
     Floor { package: "origin-mock", folder: "origin-mock", may_use: &[] },
     Floor {
         package: "nearcast-config",
         folder: "config",
-        may_use: &["ground", "edge-core", "geodns-core", "nearcast-daemon"],
+        may_use: &["ground", "edge-core", "geodns-core", "nearcast-control", "nearcast-daemon"],
     },
     Floor {
         package: "edge",
@@ -49,6 +54,7 @@ const FLOORS: &[Floor] = &[
             "geodns-core",
             "origin-mock",
             "nearcast-config",
+            "nearcast-control",
             "nearcast-daemon",
         ],
     },
@@ -64,6 +70,7 @@ const EVERYTHING_BELOW: &[&str] = &[
     "ground",
     "edge-core",
     "geodns-core",
+    "nearcast-control",
     "nearcast-daemon",
     "origin-mock",
     "nearcast-config",

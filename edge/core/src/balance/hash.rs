@@ -8,7 +8,7 @@
 use ground::rendezvous::{mix, name_key, score};
 
 use super::ServerView;
-use crate::key::site_part;
+use crate::key::behind_site;
 
 /// With so few requests a server is not crowded, and moving keys about would cost more.
 const FEW: u32 = 8;
@@ -16,10 +16,9 @@ const FEW: u32 = 8;
 /// The hash of a cache key's bytes, without the part of the site, which is another on every node.
 #[must_use]
 pub fn key_of(key: &[u8]) -> u64 {
-    let bytes = key.get(site_part(key).len()..).unwrap_or(key);
     // A step for each byte as FNV-1a has it: `name_key` would not tell letters' cases apart.
     let step = |key: u64, byte: &u8| (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step), 0)
+    mix(behind_site(key).iter().fold(0xcbf2_9ce4_8422_2325, step), 0)
 }
 
 /// What hashing knows a server by.

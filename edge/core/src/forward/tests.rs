@@ -112,17 +112,22 @@ fn fields_of_one_connection_stop_here_both_ways() {
         let mut request = sent(received);
         ours.iter().for_each(|name| drop(request.remove(name)));
         assert_eq!(lines(&request), *expected, "{name}: request");
-        let mut response = response_fields(&map(received), Version::HTTP_11, "edge", &[]);
+        let mut response =
+            response_fields(&map(received), Version::HTTP_11, "edge", &Policy::default());
         assert_eq!(response.remove(VIA).unwrap(), "1.1 edge", "{name}");
         assert_eq!(lines(&response), *expected, "{name}: response");
         assert_eq!(lines(&end_to_end(&map(received))), *expected, "{name}");
     }
-    let kept: Vec<_> =
-        response_fields(&map(&[("a", "2"), ("a", "1")]), Version::HTTP_11, "edge", &[])
-            .get_all("a")
-            .iter()
-            .cloned()
-            .collect();
+    let kept: Vec<_> = response_fields(
+        &map(&[("a", "2"), ("a", "1")]),
+        Version::HTTP_11,
+        "edge",
+        &Policy::default(),
+    )
+    .get_all("a")
+    .iter()
+    .cloned()
+    .collect();
     assert_eq!(kept, ["2", "1"], "RFC 9110 §5.3");
 }
 
@@ -130,6 +135,7 @@ fn fields_of_one_connection_stop_here_both_ways() {
 fn rfc9110_7_6_1_what_restricts_reuse_cannot_be_nominated() {
     let targeted =
         [HeaderName::from_static("surrogate-control"), header::CACHE_CONTROL, CONNECTION];
+    let policy = Policy { targeted_fields: targeted.into(), ..Policy::default() };
     let said = [
         ("age", "1"),
         ("cache-control", "private"),
@@ -141,9 +147,24 @@ fn rfc9110_7_6_1_what_restricts_reuse_cannot_be_nominated() {
     ];
     let nominated = ("connection", "age, cache-control, date, expires, surrogate-control, vary, x");
     let origin = map(&[&said[..], &[nominated, ("x", "1")]].concat());
-    let mut fields = response_fields(&origin, Version::HTTP_11, "edge", &targeted);
+    let mut fields = response_fields(&origin, Version::HTTP_11, "edge", &policy);
     fields.remove(VIA);
     assert_eq!(lines(&fields), lines(&map(&said)));
+}
+
+#[test]
+fn what_is_for_caches_alone_goes_no_further() {
+    let withheld = crate::purge::FOR_CACHES.into();
+    let policy = Policy { withheld_fields: withheld, ..Policy::default() };
+    let said =
+        [("surrogate-key", "a b"), ("cache-tag", "a"), ("cache-groups", "\"a\""), ("x", "1")];
+    let sent = |policy| {
+        let mut fields = response_fields(&map(&said), Version::HTTP_11, "edge", policy);
+        fields.remove(VIA);
+        lines(&fields)
+    };
+    assert_eq!(sent(&policy), ["cache-groups: \"a\"", "x: 1"], "RFC 9875 §2 is for all caches");
+    assert_eq!(sent(&Policy::default()), lines(&map(&said)));
 }
 
 #[test]
@@ -200,18 +221,25 @@ fn via_names_the_version_received_and_us_last() {
             via,
             "RFC 9110 §7.6.3"
         );
-        assert_eq!(response_fields(&HeaderMap::new(), version, "edge", &[])[VIA], via);
+        assert_eq!(
+            response_fields(&HeaderMap::new(), version, "edge", &Policy::default())[VIA],
+            via
+        );
     }
     let fields = response_fields(
         &map(&[("via", "1.0 fred"), ("via", ""), ("via", "1.1 p.example (x)")]),
         Version::HTTP_11,
         "edge",
-        &[],
+        &Policy::default(),
     );
     assert_eq!(lines(&fields), ["via: 1.0 fred, 1.1 p.example (x), 1.1 edge"]);
-    let odd = response_fields(&HeaderMap::new(), Version::HTTP_11, "n\u{f6}de 1\"", &[]);
+    let odd =
+        response_fields(&HeaderMap::new(), Version::HTTP_11, "n\u{f6}de 1\"", &Policy::default());
     assert_eq!(odd[VIA], "1.1 n-de-1-", "RFC 9110 §5.6.2 token");
-    assert_eq!(response_fields(&HeaderMap::new(), Version::HTTP_11, "", &[])[VIA], "1.1 -");
+    assert_eq!(
+        response_fields(&HeaderMap::new(), Version::HTTP_11, "", &Policy::default())[VIA],
+        "1.1 -"
+    );
 }
 
 #[test]

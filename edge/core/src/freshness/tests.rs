@@ -559,6 +559,30 @@ fn rfc9111_4_2_a_response_may_be_stale_when_it_arrives() {
 }
 
 #[test]
+fn what_is_declared_stale_is_stale_from_then_on() {
+    // Name, max-age, Age on arrival, declared stale at, asked at: fresh, staleness, ttl.
+    type Row = (&'static str, u64, &'static str, u64, u64, bool, u64, i64);
+    let rows: &[Row] = &[
+        ("rfc9111_4_2_4_at_once", 60, "0", 10, 10, false, 0, 0),
+        ("rfc9111_4_2_4_later", 60, "0", 10, 15, false, 5, -5),
+        ("rfc9111_4_2_before_that", 60, "0", 10, 9, true, 0, 1),
+        ("rfc9111_4_2_3_age_on_arrival", 60, "20", 10, 15, false, 5, -5),
+        ("rfc9111_4_2_4_on_arrival", 60, "0", 0, 1, false, 1, -1),
+        ("rfc9111_4_2_stale_already", 5, "0", 10, 15, false, 10, -10),
+    ];
+    for (name, max_age, age, since, asked, fresh, staleness, ttl) in rows {
+        let said = [DATE, ("age", *age), ("cache-control", &format!("max-age={max_age}"))];
+        let received = freshness(200, &said, &Policy::default(), at(NOW), at(NOW));
+        let declared = received.stale_since(at(NOW + since));
+        let now = at(NOW + asked);
+        assert_eq!(declared.is_fresh(now), *fresh, "{name}");
+        assert_eq!(declared.staleness(now), s(*staleness), "{name}");
+        assert_eq!(declared.ttl(now), *ttl, "{name}");
+        assert_eq!(declared.current_age(now), received.current_age(now), "{name}");
+    }
+}
+
+#[test]
 fn facts_that_reuse_asks_for_are_kept() {
     let of = |cache_control| {
         freshness(200, &[("cache-control", cache_control)], &Policy::default(), at(NOW), at(NOW))

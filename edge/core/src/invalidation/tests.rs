@@ -145,73 +145,30 @@ fn location_and_content_location_of_the_same_origin_are_invalidated() {
 }
 
 #[test]
-fn stamp_kills_what_is_as_old_and_nothing_later() {
-    let mut map = StampMap::new(8);
-    assert_eq!(map.latest(), 0);
-    assert!(!map.is_dead(b"a", 1));
-    map.insert(b"a", 5);
-    assert_eq!(map.latest(), 5);
-    assert!(map.is_dead(b"a", 4));
-    assert!(map.is_dead(b"a", 5));
-    assert!(!map.is_dead(b"a", 6));
-    assert!(!map.is_dead(b"b", 1));
-    map.insert(b"a", 7);
-    assert!(map.is_dead(b"a", 7));
-    map.insert(b"a", 6);
-    assert!(map.is_dead(b"a", 7), "a stamp never recedes");
-    assert_eq!(map.latest(), 7);
-    map.insert(b"b", 3);
-    assert_eq!(map.latest(), 7);
-    assert!(map.is_dead(b"b", 3));
-}
-
-#[test]
-fn full_stamp_map_forgets_the_older_half_and_raises_its_floor() {
-    let mut map = StampMap::new(4);
-    for stamp in 1..=4_u8 {
-        map.insert(&[stamp], stamp.into());
+fn groups_are_invalidated_by_unsafe_methods_alone() {
+    let name = http::HeaderName::from_static("cache-group-invalidation");
+    let rows: &[(&str, &str, &[&str], &[&str])] = &[
+        ("RFC 9875 §3 unsafe", "POST", &["\"a\", \"b\""], &["a", "b"]),
+        ("RFC 9110 §5.3 several lines", "PUT", &["\"a\"", "\"b\""], &["a", "b"]),
+        ("RFC 9875 §2 parameters", "POST", &["\"a\";x=1"], &["a"]),
+        ("RFC 9111 §4.4 unknown", "M-SEARCH", &["\"a\""], &["a"]),
+        ("RFC 9875 §3 safe", "GET", &["\"a\""], &[]),
+        ("RFC 9875 §3 safe", "HEAD", &["\"a\""], &[]),
+        ("RFC 9875 §3 safe by registry", "QUERY", &["\"a\""], &[]),
+        ("RFC 9651 §4.2 malformed", "POST", &["\"a\", \"b"], &[]),
+        ("RFC 9875 §3 no String", "POST", &["\"a\", b"], &[]),
+        ("RFC 9875 §3 inner list", "POST", &["(\"a\")"], &[]),
+        ("nothing", "POST", &[], &[]),
+    ];
+    for (row, method, lines, expected) in rows {
+        let pairs: Vec<_> = lines.iter().map(|line| (name.clone(), *line)).collect();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let got = groups(&method, &fields(&pairs));
+        assert_eq!(got.iter().map(|group| &**group).collect::<Vec<_>>(), *expected, "{row}");
     }
-    assert!(!map.is_dead(b"x", 1), "full is not yet too full");
-    map.insert(&[1], 9);
-    assert!(!map.is_dead(b"x", 2), "a known selector takes no room");
-    map.insert(&[5], 10);
-    // Stamps were 2, 3, 4 and 9; the upper median went, and all below it.
-    assert!(map.is_dead(b"x", 4));
-    assert!(!map.is_dead(b"x", 5));
-    assert!(map.is_dead(&[1], 9));
-    assert!(map.is_dead(&[5], 10));
-    assert_eq!(map.stamps.len(), 2);
-    assert_eq!(map.latest(), 10);
-
-    // Room for none is room for one.
-    let mut least = StampMap::new(0);
-    least.insert(b"a", 1);
-    assert!(least.is_dead(b"a", 1));
-    assert!(!least.is_dead(b"b", 1));
-    least.insert(b"b", 2);
-    assert!(least.is_dead(b"a", 1));
-    assert!(least.is_dead(b"b", 2));
-    assert!(!least.is_dead(b"a", 2));
 }
 
 proptest! {
-    #[test]
-    fn stamp_map_never_forgets_a_death_nor_grows(
-        cap in 1..6_usize, keys in prop::collection::vec(0..10_u8, 1..60),
-    ) {
-        let mut map = StampMap::new(cap);
-        let mut model: HashMap<u8, u64> = HashMap::new();
-        for (stamp, key) in (1_u64..).zip(keys) {
-            map.insert(&[key], stamp);
-            model.insert(key, stamp);
-            prop_assert!(map.stamps.len() <= cap);
-            prop_assert!(!map.is_dead(&[key], stamp + 1));
-            for (key, stamp) in &model {
-                prop_assert!(map.is_dead(&[*key], *stamp));
-            }
-        }
-    }
-
     #[test]
     fn any_reference_resolves_to_a_normal_path_or_nothing(
         reference in "[a-c/.:?#@\\[\\]% ]{0,16}", base in "/[a-c/.]{0,8}(\\?[a-c/]{0,3})?",

@@ -482,14 +482,22 @@ proptest! {
 }
 
 #[test]
-fn a_key_begins_with_its_scheme_and_site() {
-    for (key, site) in [
-        (&b"http/12/a.example/x/y?z"[..], &b"http/12"[..]),
-        (b"https/1/a.example/", b"https/1"),
-        (b"http/12", b"http/12"),
-        (b"", b""),
-    ] {
-        assert_eq!(super::site_part(key), site);
+fn a_key_names_its_site_origin_and_host() {
+    let rows: &[(&[u8], Option<u64>, &[u8], &[u8])] = &[
+        (b"http/12/a.example/x/y?z", Some(12), b"http/12/a.example", b"a.example"),
+        (b"https/1/a.example/", Some(1), b"https/1/a.example", b"a.example"),
+        (b"https/1/[2001:db8::1]/x\nk=/", Some(1), b"https/1/[2001:db8::1]", b"[2001:db8::1]"),
+        (b"http/1/a *", Some(1), b"http/1/a", b"a"),
+        (b"http/1/a", Some(1), b"http/1/a", b"a"),
+        (b"http/12", Some(12), b"http/12", b""),
+        (b"http/x/a", None, b"http/x/a", b"a"),
+        (b"http/99999999999999999999/a", None, b"http/99999999999999999999/a", b"a"),
+        (b"", None, b"", b""),
+    ];
+    for (key, site, origin, host) in rows {
+        assert_eq!(super::site_of(key), site.map(SiteId), "{key:?}");
+        assert_eq!(super::origin_part(key), *origin);
+        assert_eq!(super::host_part(key), *host);
     }
 }
 

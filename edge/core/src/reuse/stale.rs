@@ -43,7 +43,7 @@ impl Failure {
     }
 }
 
-/// Whether `stored` answers the request after the forward failed.
+/// Whether `stored`, of this freshness, answers the request after the forward failed.
 ///
 /// The origin's stale-if-error, else the rule's or the client's, allow it for their errors; the
 /// rule's `stale_on_failure` allows it for every 5xx, but no longer than the origin's
@@ -51,12 +51,12 @@ impl Failure {
 #[must_use]
 pub fn stale_after_failure(
     stored: &StoredHead,
+    freshness: &Freshness,
     request: &RequestView<'_>,
     failure: Failure,
     policy: &Policy,
     now: Timestamp,
 ) -> bool {
-    let freshness = &stored.freshness;
     if !failure.is_server_failure() || !super::select::holds(stored, request) {
         return false;
     }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::{
-    Failure, RequestView, Selection, judge, may_be_stale, select, stale_after_failure,
+    Failure, RequestView, Selection, judge, judge_as, may_be_stale, select, stale_after_failure,
     with_content, without_stored,
 };
 use crate::{

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     forward::is_of_peer,
     key::{NamePattern, Parameters, QueryPlan},
+    purge::FOR_CACHES,
     settings::{
         EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
     },
@@ -31,9 +32,7 @@ impl Site {
         id: SiteId,
     ) -> Result<Self, Vec<Problem>> {
         let mut faults = Faults::default();
-        // A fault of [edge] is reported there, by its own check.
-        let targeted: Arc<[HeaderName]> =
-            edge.targeted_fields.iter().filter_map(|name| name.parse().ok()).collect();
+        let shared = Shared::of(edge);
         if !is_label(&settings.name) {
             faults.add("name".to_owned(), &settings.name, "a DNS label: a-z, 0-9 and inner -");
         }
@@ -42,7 +41,7 @@ impl Site {
         let mut rules = Vec::new();
         for (index, rule) in settings.rules.iter().enumerate() {
             let at = format!("rule[{index}]");
-            let policy = policy(rule, &targeted, &at, &mut faults);
+            let policy = policy(rule, &shared, &at, &mut faults);
             let path = path::normal(&rule.path);
             match (PathPattern::parse(&path), PathPattern::parse(&path::resolved(&path))) {
                 (Some(pattern), Some(resolved)) => rules.push(Rule { pattern, resolved, policy }),
@@ -58,12 +57,8 @@ impl Site {
             hosts,
             origin: Arc::new(origin),
             rules,
-            ambiguous: Policy {
-                cache: false,
-                targeted_fields: Arc::clone(&targeted),
-                ..Policy::default()
-            },
-            fallback: Policy { targeted_fields: targeted, ..Policy::default() },
+            ambiguous: Policy { cache: false, ..shared.fallback() },
+            fallback: shared.fallback(),
         };
         if site.origin.bucket.is_some() {
             site.leave_out_queries();
@@ -114,9 +109,30 @@ impl Site {
 }
 
 impl Default for Policy {
-    /// The policy of a rule that says nothing, without targeted fields.
+    /// The policy of a rule that says nothing, without targeted and withheld fields.
     fn default() -> Self {
-        policy(&RuleSettings::default(), &Arc::default(), "", &mut Faults::default())
+        Shared::default().fallback()
+    }
+}
+
+/// What the policies of all rules and sites share.
+#[derive(Default)]
+struct Shared {
+    targeted_fields: Arc<[HeaderName]>,
+    withheld_fields: Arc<[HeaderName]>,
+}
+
+impl Shared {
+    fn of(edge: &EdgeSettings) -> Self {
+        // A fault of [edge] is reported there, by its own check.
+        let targeted = edge.targeted_fields.iter().filter_map(|name| name.parse().ok());
+        let withheld_fields = if edge.tags_to_clients { Arc::default() } else { FOR_CACHES.into() };
+        Self { targeted_fields: targeted.collect(), withheld_fields }
+    }
+
+    /// The policy of a rule that says nothing.
+    fn fallback(&self) -> Policy {
+        policy(&RuleSettings::default(), self, "", &mut Faults::default())
     }
 }
 
@@ -287,12 +303,7 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-fn policy(
-    rule: &RuleSettings,
-    targeted_fields: &Arc<[HeaderName]>,
-    at: &str,
-    faults: &mut Faults,
-) -> Policy {
+fn policy(rule: &RuleSettings, shared: &Shared, at: &str, faults: &mut Faults) -> Policy {
     if let (Some(min_ttl), Some(max_ttl)) = (rule.min_ttl, rule.max_ttl)
         && min_ttl > max_ttl
     {
@@ -313,7 +324,8 @@ fn policy(
         honour_client_reload: rule.honour_client_reload,
         query: query(&rule.query),
         key_fields: key_fields(&rule.key_fields, at, faults),
-        targeted_fields: Arc::clone(targeted_fields),
+        targeted_fields: Arc::clone(&shared.targeted_fields),
+        withheld_fields: Arc::clone(&shared.withheld_fields),
     }
 }
 

@@ -147,7 +147,7 @@ fn path_patterns_match_whole_paths() {
     }
 }
 
-fn settings(toml: &[(&str, &str)]) -> SiteSettings {
+pub(crate) fn settings(toml: &[(&str, &str)]) -> SiteSettings {
     let text = |name: &str| {
         toml.iter()
             .find(|(of, _)| *of == name)
@@ -197,7 +197,7 @@ fn settings(toml: &[(&str, &str)]) -> SiteSettings {
     }
 }
 
-const GOOD: &[(&str, &str)] = &[
+pub(crate) const GOOD: &[(&str, &str)] = &[
     ("name", "shop"),
     ("hosts", "shop.example *.shop.example"),
     ("servers", "http://a.example https://b.example:8443/"),
@@ -250,7 +250,11 @@ fn a_site_is_built_from_its_settings() {
     assert_eq!(times.map(|time| time.as_secs()), [3, 4, 5, 6, 7, 9]);
     assert!(site.rules.is_empty());
     let targeted = [HeaderName::from_static("cdn-cache-control")];
-    let fallback = Policy { targeted_fields: targeted.into(), ..Policy::default() };
+    let fallback = Policy {
+        targeted_fields: targeted.into(),
+        withheld_fields: crate::purge::FOR_CACHES.into(),
+        ..Policy::default()
+    };
     assert_eq!(site.fallback, fallback);
 }
 
@@ -271,6 +275,7 @@ fn the_default_policy_is_that_of_an_empty_rule() {
         query: QueryPlan { keep: Parameters::All, sort: false },
         key_fields: Vec::new(),
         targeted_fields: Arc::default(),
+        withheld_fields: Arc::default(),
     };
     assert_eq!(Policy::default(), expected);
 }
@@ -413,6 +418,7 @@ fn rules_become_policies() {
         query: QueryPlan { keep: Parameters::Except(patterns), sort: true },
         key_fields: vec![HeaderName::from_static("x-device")],
         targeted_fields: [HeaderName::from_static("cdn-cache-control")].into(),
+        withheld_fields: crate::purge::FOR_CACHES.into(),
     };
     assert_eq!(site.policy("/img/a"), &expected);
     // The first rule that matches applies, and none but the fallback elsewhere.

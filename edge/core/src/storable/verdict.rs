@@ -8,6 +8,7 @@ use crate::{
     freshness::{self, Freshness, is_heuristically_cacheable},
     invalidation::reference::resolve,
     key::{NoVariant, Scheme, VaryKey},
+    purge::Tags,
     range::ContentRange,
     reuse,
     validation::Validators,
@@ -153,6 +154,8 @@ pub fn judge(exchange: &Exchange<'_>) -> Result<StoredHead, NotStored> {
         range,
         content_length,
         stamp: 0,
+        validated: 0,
+        tags: Tags::default(),
     })
 }
 

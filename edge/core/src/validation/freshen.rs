@@ -65,9 +65,13 @@ pub fn freshen(
         policy,
     });
     match judged {
-        Ok(head) => {
-            Ok(StoredHead { content_length: stored.content_length, stamp: stored.stamp, ..head })
-        }
+        Ok(head) => Ok(StoredHead {
+            content_length: stored.content_length,
+            stamp: stored.stamp,
+            validated: stored.validated,
+            tags: stored.tags.clone(),
+            ..head
+        }),
         Err(why) => {
             let directives = ResponseDirectives::parse(&fields, &policy.targeted_fields);
             let freshness = freshness::compute(

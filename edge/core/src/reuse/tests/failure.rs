@@ -115,7 +115,7 @@ fn after_failure(row: &FailureRow, policy: &Policy) -> bool {
     let stored = stored_with(*status, &response, &Policy::default());
     let now = Timestamp::from_secs(NOW + since);
     view(&Method::GET, &[("cache-control", *request)], |view| {
-        stale_after_failure(&stored, view, *failure, policy, now)
+        stale_after_failure(&stored, &stored.freshness, view, *failure, policy, now)
     })
 }
 
@@ -167,7 +167,7 @@ fn rfc9110_15_3_7_a_part_answers_after_a_failure_only_what_it_holds() {
     let now = Timestamp::from_secs(NOW + 11);
     for (range, expected) in [("bytes=10-19", true), ("bytes=0-19", false)] {
         let answered = view(&Method::GET, &[("range", range)], |view| {
-            stale_after_failure(&part(), view, GONE, &Policy::default(), now)
+            stale_after_failure(&part(), &part().freshness, view, GONE, &Policy::default(), now)
         });
         assert_eq!(answered, expected, "{range}");
     }
@@ -205,5 +205,34 @@ fn what_may_ever_be_stale_is_worth_storing() {
     ];
     for (response, policy, expected) in rows {
         assert_eq!(may_be_stale(&stored(response).freshness, policy), *expected, "{response}");
+    }
+}
+
+/// A soft purge after one second: name, Cache-Control, seconds since receipt, verdict, and whether a
+/// failure is met with what is stored.
+const DECLARED_STALE: &[(&str, &str, u64, Verdict, bool)] = &[
+    ("rfc9111_4_2_4_validated_first", "max-age=60", 1, STALE, true),
+    ("rfc9111_4_2_4_stale_on_failure_goes_by_it", "max-age=60", 3_600, STALE, true),
+    ("rfc9111_4_2_4_and_no_longer", "max-age=60", 3_601, STALE, false),
+    ("rfc9111_5_2_2_2_must_revalidate", "max-age=60, must-revalidate", 1, STALE, false),
+    ("rfc5861_3_while_revalidate", "max-age=60, stale-while-revalidate=5", 5, REFRESH, true),
+    ("rfc5861_3_goes_by_it", "max-age=60, stale-while-revalidate=5", 6, STALE, true),
+    ("rfc5861_4_if_error", "max-age=60, stale-if-error=5", 5, STALE, true),
+    ("rfc5861_4_goes_by_it", "max-age=60, stale-if-error=5", 6, STALE, false),
+    ("rfc8246_2_immutable_is_no_excuse", "max-age=60, immutable", 1, STALE, true),
+];
+
+#[test]
+fn what_is_declared_stale_is_reused_as_stale() {
+    let policy = Policy::default();
+    for (name, cache_control, since, expected, stands_in) in DECLARED_STALE {
+        let stored = stored(cache_control);
+        let freshness = stored.freshness.stale_since(Timestamp::from_secs(NOW + 1));
+        let now = Timestamp::from_secs(NOW + since);
+        let got = view(&Method::GET, &[], |view| {
+            let verdict = judge_as(&stored, &freshness, view, &policy, now);
+            (verdict, stale_after_failure(&stored, &freshness, view, GONE, &policy, now))
+        });
+        assert_eq!(got, (*expected, *stands_in), "{name}");
     }
 }

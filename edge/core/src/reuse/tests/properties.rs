@@ -25,7 +25,7 @@ proptest! {
         prop_assert!(![REFRESH, STALE_HIT].contains(&judged));
         prop_assert!(judged != HIT || (stored.freshness.is_fresh(now) && family != "no-cache"));
         let answered = view(&Method::GET, &request, |view| {
-            stale_after_failure(&stored, view, GONE, &policy, now)
+            stale_after_failure(&stored, &stored.freshness, view, GONE, &policy, now)
         });
         prop_assert!(!answered || stored.freshness.is_fresh(now));
     }

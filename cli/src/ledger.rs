@@ -1,0 +1,159 @@
+//! The ledger of a process, and its edges as nodes of it.
+//!
+//! In: `[control]`, edges. Out: routes for the admin listener; edges that have applied every purge
+//! before they answer, and apply each further one.
+//! Always holds: an edge that stops leaves, so that nobody waits for it; one that cannot join does
+//! not start. It knows no route and no selector.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::Router;
+use edge::Edge;
+use edge_core::purge::{Mode, Purge, Selector};
+use nearcast_control::{
+    api::{self, Api, Counted, Holdings, WallClock},
+    applied::AppliedFile,
+    embedded::{Embedded, Kept},
+    ledger::Ledger,
+    node::{self, Applies, Joining, Member},
+    token,
+};
+use tokio::runtime::Handle;
+
+use crate::{edges::Edges, failure::Failure, process::Plan};
+
+/// The longest wait for nodes ends so much before the admin listener's answer must be there.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+/// The file of the first token, beside the ledger.
+const TOKEN_FILE: &str = "token";
+
+/// A ledger that is open; clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    ledger: Arc<dyn Ledger>,
+    path: PathBuf,
+    control: Handle,
+    /// The longest wait for nodes.
+    wait_max: Duration,
+    requests_per_second: u32,
+}
+
+impl Opened {
+    /// Opens the ledger of a process, if it is to have one.
+    pub(crate) fn open(plan: &Plan, control: &Handle) -> Result<Option<Self>, Failure> {
+        let settings = &plan.control;
+        let Some(path) = settings.embedded.clone() else { return Ok(None) };
+        let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
+        let kept = Kept { purges: settings.purges_kept, audit: settings.audit_kept };
+        let ledger = Embedded::open(&path, kept).map_err(|error| Failure::of(&error))?;
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let at = api::at(wall_clock()());
+        control.block_on(async {
+            let file = path.with_file_name(TOKEN_FILE);
+            token::leave_first(&*ledger, &file, &at).await.map_err(|error| Failure::of(&error))?;
+            node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
+        })?;
+        let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
+        let (control, requests_per_second) = (control.clone(), settings.requests_per_second);
+        Ok(Some(Self { ledger, path, control, wait_max, requests_per_second }))
+    }
+
+    /// Lets an edge join that does not answer yet, from a thread that may wait.
+    pub(crate) fn join_now(
+        &self,
+        name: &str,
+        addresses: &[SocketAddr],
+        edge: &Edge,
+    ) -> Result<Member, Failure> {
+        self.control.block_on(self.join(name, addresses, edge))
+    }
+
+    /// The same, inside the control runtime.
+    pub(crate) async fn join(
+        &self,
+        name: &str,
+        addresses: &[SocketAddr],
+        edge: &Edge,
+    ) -> Result<Member, Failure> {
+        let key = node::key_of(name);
+        let key = key.ok_or_else(|| Failure::new(format!("{name:?} cannot be a node's name")))?;
+        let joining = Joining {
+            key,
+            addresses: addresses.to_vec(),
+            edge: Arc::new(Purged(edge.clone())),
+            file: AppliedFile::beside(&self.path, name),
+        };
+        let joined = node::join(Arc::clone(&self.ledger), joining).await;
+        joined.map_err(|error| Failure::of(&error))
+    }
+
+    /// The routes for the admin listener.
+    pub(crate) fn routes(&self, edges: &Edges) -> Router {
+        api::router(Api {
+            ledger: Arc::clone(&self.ledger),
+            holdings: Arc::new(Held(edges.clone())),
+            clock: wall_clock(),
+            wait_max: self.wait_max,
+            requests_per_second: self.requests_per_second,
+        })
+    }
+}
+
+/// The first token's file, of the ledger at `path`.
+pub(crate) fn token_file(path: &Path) -> PathBuf {
+    path.with_file_name(TOKEN_FILE)
+}
+
+/// Says when something was, to people.
+fn wall_clock() -> WallClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time stands in the audit log for people, and nothing is decided by it"
+    )]
+    Arc::new(SystemTime::now)
+}
+
+/// An edge that purges.
+struct Purged(Edge);
+
+impl Applies for Purged {
+    fn apply(&self, purge: &Purge) {
+        self.0.purge(purge);
+    }
+
+    fn apply_everything(&self) {
+        for site in sites(&self.0) {
+            let everything = vec![Selector::Everything];
+            self.0.purge(&Purge { site: site.into(), selectors: everything, mode: Mode::Hard });
+        }
+    }
+}
+
+/// The names of the sites that an edge serves.
+fn sites(edge: &Edge) -> Vec<String> {
+    let snapshot = edge.hall().snapshot.load();
+    snapshot.sites.values().map(|entry| entry.site.name.to_string()).collect()
+}
+
+/// What the edges of this process hold.
+struct Held(Edges);
+
+impl Holdings for Held {
+    fn sites(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.0.running_by_name().iter().flat_map(|(_, edge)| sites(edge)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn count(&self, purge: &Purge) -> Vec<Counted> {
+        let counted = |(node, edge): (String, Edge)| Counted { node, responses: edge.count(purge) };
+        self.0.running_by_name().into_iter().map(counted).collect()
+    }
+}

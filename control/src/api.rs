@@ -1,0 +1,147 @@
+//! The routes of the ledger on the operators' listener: purges, tokens, nodes, and who did what.
+//!
+//! In: a ledger, what this process holds, a wall clock. Out: axum routes; every error is a problem
+//! detail (RFC 9457).
+//! Always: every route asks for a token; what is refused writes nothing to the ledger; requests of
+//! a token are limited, and so is the size of what is sent; an order that was acknowledged is on
+//! disk. It deliberately does not know an edge: who mounts the routes says what it holds.
+//! Clause: docs/operate.md *Ordering purges*, *Tokens*; RFC 6750; RFC 9457.
+
+mod audit;
+mod caller;
+mod nodes;
+mod purges;
+mod rate;
+mod reading;
+mod tokens;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{delete, get, post},
+};
+use edge_core::purge::Purge;
+use http::StatusCode;
+use nearcast_daemon::http_problem::Problem;
+use serde::Serialize;
+
+use self::rate::Rates;
+use crate::ledger::{Ledger, LedgerError};
+
+/// The largest content of a request.
+const CONTENT_BYTES_MAX: usize = 192 * 1024;
+
+/// What this process holds.
+pub trait Holdings: Send + Sync {
+    /// The names of the sites that it knows.
+    fn sites(&self) -> Vec<String>;
+    /// How many stored responses each of its nodes has that a purge speaks of. May take a while.
+    fn count(&self, purge: &Purge) -> Vec<Counted>;
+}
+
+/// What a node has of what a purge speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// The node's name.
+    pub node: String,
+    /// Its stored responses.
+    pub responses: u64,
+}
+
+/// Tells people when something was; nothing is decided by it.
+pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// What the routes need.
+pub struct Api {
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// What this process holds.
+    pub holdings: Arc<dyn Holdings>,
+    /// The wall clock.
+    pub clock: WallClock,
+    /// The longest wait for nodes.
+    pub wait_max: Duration,
+    /// Requests of a token a second.
+    pub requests_per_second: u32,
+}
+
+/// What every route is given.
+struct Shared {
+    ledger: Arc<dyn Ledger>,
+    holdings: Arc<dyn Holdings>,
+    clock: WallClock,
+    wait_max: Duration,
+    rates: Rates,
+}
+
+impl Shared {
+    /// Now, for people (RFC 3339).
+    fn at(&self) -> String {
+        at((self.clock)())
+    }
+}
+
+/// A time, for people (RFC 3339).
+#[must_use]
+pub fn at(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// The routes.
+pub fn router(api: Api) -> Router {
+    let shared = Shared {
+        ledger: api.ledger,
+        holdings: api.holdings,
+        clock: api.clock,
+        wait_max: api.wait_max,
+        rates: Rates::new(api.requests_per_second),
+    };
+    Router::new()
+        .route("/v1/purges", post(purges::order))
+        .route("/v1/purges/{id}", get(purges::progress))
+        .route("/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/audit", get(audit::list))
+        .layer(middleware::from_fn(to_its_end))
+        .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))
+        .with_state(Arc::new(shared))
+}
+
+/// What was begun is ended, with its line in the audit log, even if the caller goes away meanwhile.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => internal(&error).into_response(),
+    }
+}
+
+/// What the ledger's refusal is to a caller.
+fn refused(error: &LedgerError) -> Problem {
+    let status = match error {
+        LedgerError::Conflict { .. } => StatusCode::CONFLICT,
+        LedgerError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        LedgerError::Unavailable(_) | LedgerError::Lost(_) => {
+            tracing::error!(%error, "the ledger refused");
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+                .detail("the ledger is not available, and nothing was acknowledged; try again");
+        }
+    };
+    Problem::new(status).detail(error.to_string())
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%error, "the admin API failed");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST).detail(detail)
+}

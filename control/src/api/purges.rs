@@ -1,0 +1,243 @@
+//! Purges: ordered, waited for, looked at.
+//!
+//! In: callers that may, for the site. Out: a position in the log, and what nodes report of it.
+//! Always: everything is checked before anything is written; a dry run writes nothing; an order
+//! that is repeated under its Idempotency-Key is the same order. It does not know an edge.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+};
+use edge_core::purge::{Purge, Selector};
+use http::{HeaderMap, StatusCode};
+use nearcast_daemon::http_problem::Problem;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    Shared, audit, bad,
+    caller::Caller,
+    internal,
+    reading::{Asked, Given},
+    refused,
+};
+use crate::{
+    documents,
+    ledger::{Appended, Log, Position},
+    progress::{Progress, Reports, State as Done},
+    purge::{ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
+    token::{Action, fingerprint},
+};
+
+/// The field under whose value an order is carried out once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The longest such value.
+const IDEMPOTENCY_KEY_MAX: usize = 128;
+
+/// An order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    site: String,
+    selectors: Vec<SelectorText>,
+    #[serde(default)]
+    mode: ModeWord,
+    /// Counts, and changes nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `?wait=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+/// `POST /v1/purges`
+pub(super) async fn order(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    fields: HeaderMap,
+    Asked(query): Asked<Query>,
+    Given(wanted): Given<Wanted>,
+) -> Result<Response, Problem> {
+    caller.may(Action::Purge)?;
+    caller.speaks_for(&wanted.site)?;
+    let selectors = check(&wanted, &shared)?;
+    let wait = query.wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
+    let once = idempotency_key(&fields)?;
+    let entry = PurgeEntry {
+        site: wanted.site,
+        selectors: selectors.iter().map(SelectorText::from).collect(),
+        mode: wanted.mode,
+        by: caller.id.clone(),
+        from: caller.from,
+        at: shared.at(),
+    };
+    if wanted.dry_run {
+        let purge = Purge { site: entry.site.as_str().into(), selectors, mode: entry.mode.into() };
+        return count(&shared, purge, &entry).await;
+    }
+    let once = once.map(|key| format!("{}.{}", caller.id, fingerprint(key)));
+    append(&shared, &caller, &entry, once.as_deref(), wait).await
+}
+
+/// The selectors, if all is well.
+fn check(wanted: &Wanted, shared: &Shared) -> Result<Vec<Selector>, Problem> {
+    let sites = shared.holdings.sites();
+    if !sites.contains(&wanted.site) {
+        let known = sites.join(", ");
+        let detail = format!("there is no site {:?} (there are: {known})", wanted.site);
+        return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
+    }
+    if !(1..=SELECTORS_MAX).contains(&wanted.selectors.len()) {
+        return Err(bad(format!("selectors: allowed: 1 to {SELECTORS_MAX}")));
+    }
+    let numbered = wanted.selectors.iter().enumerate();
+    let parse = |(at, text): (usize, &SelectorText)| {
+        text.parse().map_err(|problem| bad(format!("selectors[{at}]: {problem}")))
+    };
+    numbered.map(parse).collect()
+}
+
+fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
+    let parsed = humantime::parse_duration(text).ok().filter(|wait| *wait <= max);
+    parsed.ok_or_else(|| {
+        let most = humantime::format_duration(max);
+        bad(format!("wait: {text:?} is not a duration such as \"5s\"; allowed: up to {most}"))
+    })
+}
+
+fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut given = fields.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    let text = key.to_str().ok().filter(|text| (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()));
+    match (text, given.next()) {
+        (Some(text), None) => Ok(Some(text)),
+        _ => Err(bad(format!(
+            "Idempotency-Key: allowed: once, 1 to {IDEMPOTENCY_KEY_MAX} characters of ASCII"
+        ))),
+    }
+}
+
+/// How many stored responses it would be.
+async fn count(shared: &Shared, purge: Purge, entry: &PurgeEntry) -> Result<Response, Problem> {
+    let holdings = Arc::clone(&shared.holdings);
+    let counted = tokio::task::spawn_blocking(move || holdings.count(&purge)).await;
+    let nodes = counted.map_err(|error| internal(&error))?;
+    let told = json!({
+        "site": entry.site,
+        "selectors": entry.selectors,
+        "mode": entry.mode,
+        "dry_run": true,
+        "nodes": nodes,
+    });
+    Ok(Json(told).into_response())
+}
+
+/// Puts it into the log, and waits for the nodes if that is asked.
+async fn append(
+    shared: &Shared,
+    caller: &Caller,
+    entry: &PurgeEntry,
+    once: Option<&str>,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    let refuse = |error| refused(&error);
+    let bytes = documents::encode(entry).map_err(|error| internal(&error))?;
+    // From before it is appended: no report that follows from it is missed.
+    let mut reports = match wait {
+        Some(_) => Some(Reports::watch(&*shared.ledger).await.map_err(refuse)?),
+        None => None,
+    };
+    let appended = shared.ledger.append(Log::Purges, bytes, once).await.map_err(refuse)?;
+    let (Appended { position, repeated }, at) = (appended, Instant::now());
+    let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
+    let note = async {
+        if !repeated {
+            let on = json!({ "purge": position, "site": entry.site, "selectors": entry.selectors });
+            audit::note(shared, caller, "purge", on).await;
+        }
+    };
+    let waited = async {
+        let (reports, wait) = (reports.as_mut()?, wait?);
+        match reports.wait(position, at, at + wait).await {
+            Ok(progress) => Some(progress),
+            Err(error) => {
+                // It is in the log nevertheless, so this is no failure of the order.
+                tracing::warn!(%error, "nodes could not be waited for");
+                None
+            }
+        }
+    };
+    let ((), progress) = tokio::join!(note, waited);
+    let is_complete = progress.as_ref().is_some_and(|told| told.state == Done::Complete);
+    let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(told(position, entry, progress.as_ref()))).into_response())
+}
+
+/// The order that was carried out under the same key; it must be the same one.
+async fn repeats(
+    shared: &Shared,
+    position: Position,
+    entry: &PurgeEntry,
+) -> Result<PurgeEntry, Problem> {
+    let former = find(shared, position).await?;
+    match former {
+        Some(former)
+            if (&former.site, &former.selectors, former.mode)
+                == (&entry.site, &entry.selectors, entry.mode) =>
+        {
+            Ok(former)
+        }
+        _ => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY)
+            .detail("this Idempotency-Key was used for another purge")
+            .extension("purge", json!(position))),
+    }
+}
+
+async fn find(shared: &Shared, position: Position) -> Result<Option<PurgeEntry>, Problem> {
+    let found = shared.ledger.entry(Log::Purges, position).await;
+    let Some(bytes) = found.map_err(|error| refused(&error))? else { return Ok(None) };
+    documents::decode(&bytes).map(Some).map_err(|error| internal(&error))
+}
+
+/// `GET /v1/purges/{id}`
+pub(super) async fn progress(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    if !caller.token.may(Action::Purge) {
+        caller.may(Action::Read)?;
+    }
+    let none = || {
+        Problem::new(StatusCode::NOT_FOUND)
+            .detail(format!("there is no purge {id:?} here, or it is no longer kept"))
+    };
+    let position: Position = id.parse().map_err(|_no| none())?;
+    let entry = find(&shared, position).await?.ok_or_else(none)?;
+    caller.speaks_for(&entry.site)?;
+    let reports = Reports::watch(&*shared.ledger).await.map_err(|error| refused(&error))?;
+    Ok(Json(told(position, &entry, Some(&reports.now(position)))))
+}
+
+/// What callers see of a purge.
+fn told(position: Position, entry: &PurgeEntry, progress: Option<&Progress>) -> Value {
+    json!({
+        "id": position,
+        "site": entry.site,
+        "selectors": entry.selectors,
+        "mode": entry.mode,
+        "by": entry.by,
+        "at": entry.at,
+        "state": progress.map_or_else(|| json!("accepted"), |progress| json!(progress.state)),
+        "nodes": progress.map(|progress| &progress.nodes),
+    })
+}

@@ -1,0 +1,66 @@
+//! How far a node has come in the purge log, on its own disk.
+//!
+//! In: a path, positions. Out: the position that was last kept. Always: what is kept was applied; a
+//! file that is broken counts as none, which only makes the node purge more. It stands beside the
+//! ledger and not in it, because it is what tells a ledger that was replaced.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::ledger::Position;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct AppliedFile(PathBuf);
+
+impl AppliedFile {
+    /// The file of `node` beside the ledger at `ledger`.
+    #[must_use]
+    pub fn beside(ledger: &Path, node: &str) -> Self {
+        let mut name = ledger.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{node}.applied"));
+        Self(ledger.with_file_name(name))
+    }
+
+    /// The position that was kept, if any.
+    #[must_use]
+    pub fn read(&self) -> Option<Position> {
+        fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    }
+
+    /// Keeps a position. It is not synced: an older one only makes the node apply purges again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, position: Position) -> io::Result<()> {
+        let mut new = self.0.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        fs::write(&new, format!("{position}\n"))?;
+        fs::rename(&new, &self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Epoch;
+
+    #[test]
+    fn a_position_is_kept_and_a_broken_file_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.redb");
+        let file = AppliedFile::beside(&ledger, "fra-1");
+        assert_eq!(file.read(), None);
+        for seq in [1, 300] {
+            let position = Position { epoch: Epoch(7), seq };
+            file.keep(position).unwrap();
+            assert_eq!(AppliedFile::beside(&ledger, "fra-1").read(), Some(position));
+        }
+        assert_eq!(AppliedFile::beside(&ledger, "fra-2").read(), None);
+        fs::write(folder.path().join("ledger.redb.fra-1.applied"), "0000").unwrap();
+        assert_eq!(file.read(), None);
+    }
+}

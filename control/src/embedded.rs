@@ -1,0 +1,264 @@
+//! The ledger of one process: a file, and watchers in memory.
+//!
+//! In: a path. Out: a [`Ledger`].
+//! Always: a write is acknowledged once its transaction is on disk; writers that wait at the same
+//! time share one; one process at a time has the file; a file of a newer format is left alone.
+//! It deliberately does not know other machines.
+//!
+//! redb keeps two versions of the file's root and switches between them with the last sync of a
+//! commit, so a commit that a power cut breaks is as if it had never begun.
+
+mod reading;
+mod tables;
+mod writer;
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
+use tokio::sync::watch;
+
+use self::{
+    reading::{Entries, Watching},
+    tables::Heads,
+    writer::{Action, Done, Writer},
+};
+use crate::ledger::{
+    Answer, Appended, Change, DOCUMENT_BYTES_MAX, Document, ENTRY_BYTES_MAX, Ends, Epoch, Expect,
+    Follow, Key, Ledger, LedgerError, Listing, Log, ONCE_BYTES_MAX, Position, Revision, Watch,
+    fits, may_continue,
+};
+
+/// What of the file is kept in memory; the whole of a common ledger.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// How a ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Entries of the purge log.
+    pub purges: u64,
+    /// Entries of the audit log.
+    pub audit: u64,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { purges: 100_000, audit: 100_000 }
+    }
+}
+
+impl Kept {
+    fn of(self, log: Log) -> u64 {
+        let kept = match log {
+            Log::Purges => self.purges,
+            Log::Audit => self.audit,
+        };
+        // The newest entry stays, so that the log's end can be told from the file.
+        kept.max(1)
+    }
+}
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be made or opened.
+    #[error("the ledger {} cannot be opened", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("the ledger {} is in use by another process; name another with [control] embedded, or end that one", .path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program wrote it.
+    #[error("the ledger {} has format {found}, and this version reads up to {}; run the newer version, or name another file", .path.display(), tables::FORMAT)]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// It is something else, or broken.
+    #[error("{} is no ledger that can be read: {reason}; restore it from a copy, or name another file", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// See the module; clones are the same ledger.
+#[derive(Clone, Debug)]
+pub struct Embedded(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    // First, so that the thread has ended when the file is closed.
+    writer: Writer,
+    database: Arc<Database>,
+    heads: watch::Receiver<Heads>,
+    epoch: Epoch,
+}
+
+impl Embedded {
+    /// Opens the ledger at `path`, or makes it, for its owner alone. Waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(path: &Path, kept: Kept) -> Result<Self, OpenError> {
+        let file = file(path).map_err(|source| OpenError::File { path: path.into(), source })?;
+        let storage = FileBackend::new(file).map_err(|error| refused(path, error))?;
+        let database = builder().create_with_backend(storage);
+        Self::of(database.map_err(|error| refused(path, error))?, path, kept)
+    }
+
+    /// A ledger on storage of another kind, such as a test's.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn on(storage: impl StorageBackend, kept: Kept) -> Result<Self, OpenError> {
+        let path = Path::new("(memory)");
+        let database = builder().create_with_backend(storage);
+        Self::of(database.map_err(|error| refused(path, error))?, path, kept)
+    }
+
+    fn of(database: Database, path: &Path, kept: Kept) -> Result<Self, OpenError> {
+        let unreadable = |reason: &dyn std::fmt::Display| OpenError::Unreadable {
+            path: path.into(),
+            reason: reason.to_string(),
+        };
+        let (heads, epoch) = match tables::begin(&database) {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(found)) => return Err(OpenError::Newer { path: path.into(), found }),
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let database = Arc::new(database);
+        let (publish, heads) = watch::channel(heads);
+        let writer = Writer::start(Arc::clone(&database), publish, kept);
+        let writer = writer.map_err(|error| unreadable(&error))?;
+        Ok(Self(Arc::new(Inner { writer, database, heads, epoch })))
+    }
+
+    fn position(&self, seq: u64) -> Position {
+        Position { epoch: self.0.epoch, seq }
+    }
+
+    /// Reads on a thread that may wait.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        reading::reading(&self.0.database, read).await
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// The file, made for its owner alone where there is none, and its name on disk.
+fn file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    Ok(file)
+}
+
+fn refused(path: &Path, error: DatabaseError) -> OpenError {
+    let path = path.to_path_buf();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
+        DatabaseError::Storage(StorageError::Io(source))
+            if source.kind() != io::ErrorKind::InvalidData =>
+        {
+            OpenError::File { path, source }
+        }
+        error => OpenError::Unreadable { path, reason: error.to_string() },
+    }
+}
+
+impl Ledger for Embedded {
+    fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>> {
+        let key = key.clone();
+        Box::pin(self.reading(move |database| reading::document(database, &key)))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        let prefix = prefix.to_owned();
+        Box::pin(self.reading(move |database| reading::listing(database, &prefix)))
+    }
+
+    fn history<'a>(&'a self, key: &'a Key) -> Answer<'a, Vec<Change>> {
+        let key = key.clone();
+        Box::pin(self.reading(move |database| reading::history(database, &key)))
+    }
+
+    fn write<'a>(&'a self, key: &'a Key, value: Bytes, expect: Expect) -> Answer<'a, Revision> {
+        Box::pin(async move {
+            fits("a document", value.len(), DOCUMENT_BYTES_MAX)?;
+            let action = Action::Write { key: key.clone(), value: Some(value), expect };
+            self.0.writer.perform(action).await.map(Done::revision)
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key, at: Revision) -> Answer<'a, Revision> {
+        Box::pin(async move {
+            let action = Action::Write { key: key.clone(), value: None, expect: Expect::At(at) };
+            self.0.writer.perform(action).await.map(Done::revision)
+        })
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str, after: Revision) -> Answer<'a, Box<dyn Watch>> {
+        let watching = Watching::new(self.clone(), prefix, after);
+        Box::pin(std::future::ready(Ok(Box::new(watching) as Box<dyn Watch>)))
+    }
+
+    fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
+        Box::pin(async move {
+            fits("an entry", entry.len(), ENTRY_BYTES_MAX)?;
+            fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
+            let action = Action::Append { log, entry, once: once.map(Box::from) };
+            let done = self.0.writer.perform(action).await?;
+            Ok(Appended { position: self.position(done.number), repeated: done.repeated })
+        })
+    }
+
+    fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>> {
+        Box::pin(async move {
+            if position.epoch != self.0.epoch {
+                return Ok(None);
+            }
+            self.reading(move |database| reading::entry(database, log, position.seq)).await
+        })
+    }
+
+    fn ends(&self, log: Log) -> Answer<'_, Ends> {
+        Box::pin(async move {
+            let (before, last) = self.reading(move |database| reading::ends(database, log)).await?;
+            Ok(Ends { before_first: self.position(before), last: self.position(last) })
+        })
+    }
+
+    fn follow(&self, log: Log, after: Position) -> Answer<'_, Box<dyn Follow>> {
+        Box::pin(async move {
+            may_continue(after, self.ends(log).await?)?;
+            Ok(Box::new(Entries::new(self.clone(), log, after)) as Box<dyn Follow>)
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! The ledger of a fleet: what its nodes know together, and in which order it became so.
+//!
+//! In: documents and log entries that operators and nodes write. Out: the same to every node, in one
+//! order; the routes of the admin listener that order them ([`api`]).
+//! Always: what was acknowledged is on disk; a reader that was away learns whether it missed
+//! something that is no longer there; every queue and value has a named limit.
+//! It deliberately does not know what a purge does to an edge, nor any settings file.
+//! Clause: docs/operate.md *The ledger*.
+
+pub mod api;
+pub mod applied;
+pub mod documents;
+pub mod embedded;
+pub mod ledger;
+pub mod node;
+pub mod progress;
+pub mod purge;
+pub mod settings;
+pub mod token;

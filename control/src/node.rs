@@ -1,0 +1,261 @@
+//! A node and the ledger: it applies every purge in order, and says how far it has come.
+//!
+//! In: a ledger, an edge, the position that it had applied. Out: an edge without what was purged;
+//! the document `nodes/NAME`.
+//! Always: what was in the log when a node joins is applied before [`join`] returns; if it cannot
+//! go on from where it was, everything that it holds is purged first; it reports only what it has
+//! applied. Reports are written beside applying, the newest only, so that they never hold it up.
+//! It deliberately does not know who waits for a report, nor what an edge does with a purge.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use edge_core::purge::Purge;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    applied::AppliedFile,
+    documents,
+    ledger::{Entry, Expect, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
+    purge::{Act, act},
+};
+
+/// The keys of nodes begin so.
+pub const NODES: &str = "nodes/";
+/// After a failure a node tries again so much later, and after each further one twice that.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// See [`RETRY_FIRST`].
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// What purges are applied to.
+pub trait Applies: Send + Sync {
+    /// Purges it: when this returns, nothing older is served.
+    fn apply(&self, purge: &Purge);
+    /// Purges everything of every site.
+    fn apply_everything(&self);
+}
+
+/// The document of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDocument {
+    /// Where it serves.
+    pub addresses: Vec<SocketAddr>,
+    /// Up to where it has applied the purge log.
+    pub applied: Position,
+}
+
+/// The key of a node's document; nothing for a name that no node can have.
+#[must_use]
+pub fn key_of(name: &str) -> Option<Key> {
+    Key::parse(&format!("{NODES}{name}")).filter(|key| key.name() == name)
+}
+
+/// A node that joins.
+pub struct Joining {
+    /// Its document.
+    pub key: Key,
+    /// Where it serves.
+    pub addresses: Vec<SocketAddr>,
+    /// What it applies purges to.
+    pub edge: Arc<dyn Applies>,
+    /// Where it keeps its position.
+    pub file: AppliedFile,
+}
+
+/// A node that has joined; dropped, it follows no longer, and its document stays.
+#[derive(Debug)]
+pub struct Member {
+    tasks: JoinSet<()>,
+    key: Key,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Member {
+    /// Ends it and takes its document away: it serves no more, and nobody waits for it.
+    ///
+    /// # Errors
+    /// When the ledger does not take that; the node has ended nevertheless.
+    pub async fn leave(mut self) -> Result<(), LedgerError> {
+        self.tasks.shutdown().await;
+        forget(&*self.ledger, &self.key).await
+    }
+}
+
+/// Takes the documents away of nodes that are none of `names`: of a ledger that is one process's,
+/// they are former ones.
+///
+/// # Errors
+/// When the ledger does not take that.
+pub async fn forget_others(ledger: &dyn Ledger, names: &[&str]) -> Result<(), LedgerError> {
+    for document in ledger.list(NODES).await?.documents {
+        if !names.contains(&document.key.name()) {
+            ledger.delete(&document.key, document.revision).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
+    if let Some(document) = ledger.read(key).await? {
+        ledger.delete(key, document.revision).await?;
+    }
+    Ok(())
+}
+
+/// Lets a node join, inside the runtime that it will follow in.
+///
+/// # Errors
+/// When the ledger cannot be read or written; the node has not joined then.
+pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
+    let Joining { key, addresses, edge, file } = joining;
+    let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, file };
+    let (mut follow, mut applied) = node.begin(node.file.read()).await?;
+    let last = ledger.ends(Log::Purges).await?.last;
+    while !applied.has_reached(last) {
+        applied = node.apply(&follow.next().await?, applied);
+    }
+    let (report, reports) = watch::channel(applied);
+    let reporter = Reporter { ledger: Arc::clone(&ledger), key: key.clone(), addresses };
+    reporter.write(applied).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(node.run(follow, report));
+    tasks.spawn(reporter.run(reports));
+    Ok(Member { tasks, key, ledger })
+}
+
+struct Node {
+    ledger: Arc<dyn Ledger>,
+    name: Box<str>,
+    edge: Arc<dyn Applies>,
+    file: AppliedFile,
+}
+
+impl Node {
+    /// Goes on after `kept`; where that cannot be, from the log's end with nothing that is held
+    /// left to be served.
+    async fn begin(
+        &self,
+        kept: Option<Position>,
+    ) -> Result<(Box<dyn Follow>, Position), LedgerError> {
+        let ends = self.ledger.ends(Log::Purges).await?;
+        let may = kept.map(|kept| may_continue(kept, ends).map(|()| kept));
+        match may {
+            Some(Ok(kept)) => Ok((self.ledger.follow(Log::Purges, kept).await?, kept)),
+            other => {
+                if let Some(Err(lost)) = other {
+                    tracing::warn!(
+                        node = &*self.name,
+                        "{lost}; purges may have been missed, so everything stored is purged"
+                    );
+                }
+                // What comes after the end is followed; all before it is in this.
+                self.edge.apply_everything();
+                self.keep(ends.last);
+                Ok((self.ledger.follow(Log::Purges, ends.last).await?, ends.last))
+            }
+        }
+    }
+
+    /// Applies entries; says how far that is.
+    fn apply(&self, entries: &[Entry], before: Position) -> Position {
+        for entry in entries {
+            match act(&entry.value) {
+                Act::Purge(purge) => self.edge.apply(&purge),
+                Act::Everything { reason } => {
+                    tracing::warn!(
+                        node = &*self.name,
+                        position = %entry.position,
+                        "a purge cannot be read: {reason}; everything stored is purged"
+                    );
+                    self.edge.apply_everything();
+                }
+            }
+        }
+        let applied = entries.last().map_or(before, |entry| entry.position);
+        self.keep(applied);
+        applied
+    }
+
+    fn keep(&self, position: Position) {
+        if let Err(error) = self.file.keep(position) {
+            tracing::warn!(
+                node = &*self.name,
+                %error,
+                "the applied position could not be kept; the next start purges more than it must"
+            );
+        }
+    }
+
+    async fn run(self, mut follow: Box<dyn Follow>, report: watch::Sender<Position>) {
+        let mut applied = *report.borrow();
+        let mut retry = Retry::default();
+        loop {
+            match follow.next().await {
+                Ok(entries) => {
+                    applied = self.apply(&entries, applied);
+                    report.send_replace(applied);
+                    retry = Retry::default();
+                }
+                Err(error) => {
+                    tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
+                    retry.wait().await;
+                    if let Ok((again, from)) = self.begin(Some(applied)).await {
+                        (follow, applied) = (again, from);
+                        report.send_replace(applied);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Reporter {
+    ledger: Arc<dyn Ledger>,
+    key: Key,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Reporter {
+    async fn write(&self, applied: Position) -> Result<(), LedgerError> {
+        let document = NodeDocument { addresses: self.addresses.clone(), applied };
+        let bytes = documents::encode(&document);
+        let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        self.ledger.write(&self.key, bytes, Expect::Anything).await.map(drop)
+    }
+
+    async fn run(self, mut reports: watch::Receiver<Position>) {
+        let mut retry = Retry::default();
+        // An error means that the node has ended.
+        while reports.changed().await.is_ok() {
+            let applied = *reports.borrow_and_update();
+            match self.write(applied).await {
+                Ok(()) => retry = Retry::default(),
+                Err(error) => {
+                    tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    reports.mark_changed();
+                    retry.wait().await;
+                }
+            }
+        }
+    }
+}
+
+/// Longer waits after each failure.
+struct Retry(Duration);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(RETRY_FIRST)
+    }
+}
+
+impl Retry {
+    async fn wait(&mut self) {
+        sleep_until(Instant::now() + self.0).await;
+        self.0 = (self.0 * 2).min(RETRY_MAX);
+    }
+}

@@ -1,0 +1,85 @@
+//! What the ledger knows of a token.
+//!
+//! In: what its maker says. Out: whether it may do something. Always: what is not named is not
+//! allowed. It does not know the secret.
+
+use serde::{Deserialize, Serialize};
+
+/// What a token may be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// To purge, and to see what became of purges.
+    Purge,
+    /// To see nodes and purges.
+    Read,
+    /// To make, list and revoke tokens, and to see who did what.
+    Tokens,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Purge, Self::Read, Self::Tokens];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Purge => "purge",
+            Self::Read => "read",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// That a token is no longer good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The id of the token that revoked it.
+    pub by: String,
+    /// When, for people.
+    pub at: String,
+}
+
+/// The document of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDocument {
+    /// Whose it is, for people.
+    pub note: String,
+    /// SHA-256 of the secret; empty once it is revoked.
+    pub hash: String,
+    /// What it may do.
+    pub actions: Vec<Action>,
+    /// The sites for which it may; all of them, those to come included, when absent.
+    pub sites: Option<Vec<String>>,
+    /// The id of the token that made it.
+    pub made_by: String,
+    /// When, for people.
+    pub made_at: String,
+    /// Whether it is revoked.
+    pub revoked: Option<Revoked>,
+}
+
+impl TokenDocument {
+    /// Whether it may do `action`.
+    #[must_use]
+    pub fn may(&self, action: Action) -> bool {
+        self.actions.contains(&action)
+    }
+
+    /// Whether it speaks for `site`.
+    #[must_use]
+    pub fn covers(&self, site: &str) -> bool {
+        self.sites.as_ref().is_none_or(|sites| sites.iter().any(|own| own == site))
+    }
+
+    /// Whether it has all that is to be given: nobody gives more than that.
+    #[must_use]
+    pub fn may_give(&self, actions: &[Action], sites: Option<&[String]>) -> bool {
+        let all_sites = match sites {
+            None => self.sites.is_none(),
+            Some(sites) => sites.iter().all(|site| self.covers(site)),
+        };
+        all_sites && actions.iter().all(|action| self.may(*action))
+    }
+}

@@ -1,0 +1,163 @@
+//! Tokens over a ledger in memory.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use redb::backends::InMemoryBackend;
+
+use super::*;
+use crate::embedded::{Embedded, Kept};
+
+fn ledger() -> Embedded {
+    Embedded::on(InMemoryBackend::new(), Kept::default()).unwrap()
+}
+
+fn revoked() -> Revoked {
+    Revoked { by: "first".to_owned(), at: "now".to_owned() }
+}
+
+fn purger(hash: String) -> TokenDocument {
+    TokenDocument {
+        note: "a robot".to_owned(),
+        hash,
+        actions: vec![Action::Purge],
+        sites: Some(vec!["shop".to_owned()]),
+        made_by: "first".to_owned(),
+        made_at: "now".to_owned(),
+        revoked: None,
+    }
+}
+
+#[tokio::test]
+async fn only_the_secret_is_its_owner_and_only_until_it_is_revoked() {
+    let ledger = ledger();
+    let (secret, made) = make(&ledger, purger).await.unwrap();
+    let shown = Secret::parse(secret.reveal()).unwrap();
+    let (id, found) = whose(&ledger, &shown).await.unwrap();
+    assert_eq!((id.as_str(), &found), (secret.id(), &made));
+    let mut forged = secret.reveal().to_owned();
+    let last = forged.pop().unwrap();
+    forged.push(if last == '0' { '1' } else { '0' });
+    for wrong in [&forged, &format!("nct_{}_00", secret.id()), "nct_none_00"] {
+        let wrong = Secret::parse(wrong).unwrap();
+        assert!(matches!(whose(&ledger, &wrong).await, Err(Unknown::Token)), "{wrong:?}");
+    }
+    revoke(&ledger, secret.id(), revoked()).await.unwrap();
+    assert!(matches!(whose(&ledger, &shown).await, Err(Unknown::Token)));
+    let again = Revoked { by: "other".to_owned(), ..revoked() };
+    let kept = revoke(&ledger, secret.id(), again).await.unwrap();
+    assert_eq!(kept.revoked, Some(revoked()), "who revoked it first did");
+    let none = revoke(&ledger, "none", revoked()).await;
+    assert!(matches!(none, Err(TokenError::NoSuchToken(_))));
+    // What is kept of a revoked token is no secret's hash: no caller may show an empty one.
+    assert!(!shown.matches(""));
+}
+
+#[tokio::test]
+async fn the_ledger_never_holds_a_secret() {
+    let ledger = ledger();
+    let (secret, _) = make(&ledger, purger).await.unwrap();
+    let random = secret.reveal().rsplit('_').next().unwrap();
+    assert_eq!(random.len(), 64);
+    for document in ledger.list("").await.unwrap().documents {
+        assert!(!String::from_utf8_lossy(&document.value).contains(random));
+    }
+    assert!(!format!("{secret:?}").contains(random));
+    let (other, _) = make(&ledger, purger).await.unwrap();
+    assert_ne!((other.id(), other.reveal()), (secret.id(), secret.reveal()));
+    assert_eq!(list(&ledger).await.unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_no_secret_is_not_looked_up() {
+    let long = format!("nct_a_{}", "0".repeat(300));
+    for text in
+        ["", "nct_", "nct_a", "nct_a_", "nct__b", "nct_a/b_c", "nct_a_b c", "tok_a_b", &long]
+    {
+        assert_eq!(Secret::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn nobody_gives_what_it_has_not() {
+    let own = TokenDocument {
+        actions: vec![Action::Purge, Action::Tokens],
+        sites: Some(vec!["shop".to_owned(), "blog".to_owned()]),
+        ..purger(String::new())
+    };
+    let shop = ["shop".to_owned()];
+    assert!(own.may_give(&[Action::Purge], Some(&shop)));
+    assert!(!own.may_give(&[Action::Read], Some(&shop)));
+    assert!(!own.may_give(&[Action::Purge], None), "all sites are more than two");
+    assert!(!own.may_give(&[Action::Purge], Some(&["shop".to_owned(), "www".to_owned()])));
+    let all = TokenDocument { sites: None, ..own };
+    assert!(all.may_give(&[Action::Tokens], None));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn the_first_token_is_left_once_for_its_owner_alone() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    leave_first(&ledger, &path, "now").await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    let text = fs::read_to_string(&path).unwrap();
+    let secret = Secret::parse(text.trim()).unwrap();
+    let (id, document) = whose(&ledger, &secret).await.unwrap();
+    assert_eq!(id, FIRST);
+    assert!(Action::ALL.iter().all(|action| document.may(*action)) && document.covers("any"));
+    leave_first(&ledger, &path, "later").await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // Revoked, it is not made again.
+    revoke(&ledger, FIRST, revoked()).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    leave_first(&ledger, &path, "later").await.unwrap();
+    assert!(!path.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn who_ended_before_the_first_token_was_in_its_place_is_caught_up_with() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    leave_first(&ledger, &path, "now").await.unwrap();
+    let new = folder.path().join("token.new");
+    fs::rename(&path, &new).unwrap();
+    leave_first(&ledger, &path, "now").await.unwrap();
+    assert!(path.exists() && !new.exists());
+    // What another process left behind is none.
+    fs::remove_file(&path).unwrap();
+    fs::write(&new, Secret::named(FIRST).unwrap().reveal()).unwrap();
+    leave_first(&ledger, &path, "now").await.unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn one_of_two_that_begin_at_once_makes_the_first_token() {
+    let ledger = ledger();
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [one.path().join("token"), other.path().join("token")];
+    let [first, second] = &paths;
+    let left =
+        tokio::join!(leave_first(&ledger, first, "now"), leave_first(&ledger, second, "now"));
+    left.0.unwrap();
+    left.1.unwrap();
+    assert_eq!(paths.iter().filter(|path| path.exists()).count(), 1);
+}
+
+#[tokio::test]
+async fn revoked_tokens_make_room_and_tokens_in_use_do_not() {
+    let ledger = ledger();
+    let (old, _) = make(&ledger, purger).await.unwrap();
+    let made = futures_util::future::join_all((1..TOKENS_MAX).map(|_| make(&ledger, purger))).await;
+    assert!(made.iter().all(Result::is_ok));
+    assert!(matches!(make(&ledger, purger).await, Err(TokenError::TooMany)));
+    revoke(&ledger, old.id(), revoked()).await.unwrap();
+    make(&ledger, purger).await.unwrap();
+    assert!(matches!(make(&ledger, purger).await, Err(TokenError::TooMany)));
+    assert!(list(&ledger).await.unwrap().iter().all(|(id, _)| id != old.id()));
+}

@@ -1,0 +1,455 @@
+//! The routes of the ledger, as their callers meet them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use axum::{Router, body::Body};
+use edge_core::purge::{Mode, Purge, Selector};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use nearcast_control::{
+    api::{self, Api, Counted, Holdings},
+    applied::AppliedFile,
+    embedded::{Embedded, Kept},
+    ledger::{Ledger, Log, Revision},
+    node::{self, Applies, Joining, Member},
+    token::{self, Secret},
+};
+use nearcast_daemon::admin::Peer;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// What a node was told to purge.
+#[derive(Default)]
+struct Told(Mutex<Vec<Purge>>, AtomicU32);
+
+impl Applies for Told {
+    fn apply(&self, purge: &Purge) {
+        self.0.lock().unwrap().push(purge.clone());
+    }
+
+    fn apply_everything(&self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct TwoSites;
+
+impl Holdings for TwoSites {
+    fn sites(&self) -> Vec<String> {
+        vec!["blog".to_owned(), "shop".to_owned()]
+    }
+
+    fn count(&self, purge: &Purge) -> Vec<Counted> {
+        let responses = u64::try_from(purge.selectors.len()).unwrap();
+        vec![Counted { node: "fra".to_owned(), responses }]
+    }
+}
+
+struct Place {
+    ledger: Arc<dyn Ledger>,
+    routes: Router,
+    first: String,
+    folder: TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        Self::with_rate(1000).await
+    }
+
+    async fn with_rate(requests_per_second: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Embedded::open(&folder.path().join("ledger.redb"), Kept::default()).unwrap();
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let file = folder.path().join("token");
+        token::leave_first(&*ledger, &file, "now").await.unwrap();
+        let first = std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let routes = api::router(Api {
+            ledger: Arc::clone(&ledger),
+            holdings: Arc::new(TwoSites),
+            clock: Arc::new(|| SystemTime::UNIX_EPOCH),
+            wait_max: Duration::from_secs(20),
+            requests_per_second,
+        });
+        Self { ledger, routes, first, folder }
+    }
+
+    async fn join(&self, name: &str) -> (Member, Arc<Told>) {
+        let told = Arc::new(Told::default());
+        let joining = Joining {
+            key: node::key_of(name).unwrap(),
+            addresses: Vec::new(),
+            edge: Arc::clone(&told) as _,
+            file: AppliedFile::beside(&self.folder.path().join("ledger.redb"), name),
+        };
+        (node::join(Arc::clone(&self.ledger), joining).await.unwrap(), told)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response<Body> {
+        let mut request = request;
+        let peer: SocketAddr = "192.0.2.7:1".parse().unwrap();
+        request.extensions_mut().insert(Peer(peer));
+        self.routes.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn ask(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        content: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = match content {
+            Some(content) => {
+                request = request.header("content-type", "application/json");
+                Body::from(content.to_string())
+            }
+            None => Body::empty(),
+        };
+        read(self.send(request.body(body).unwrap()).await).await
+    }
+
+    async fn order(&self, path: &str, order: Value) -> (StatusCode, Value) {
+        self.ask(&self.first, "POST", path, Some(order)).await
+    }
+
+    /// Everything that a write would change.
+    async fn mark(&self) -> (Revision, u64, u64) {
+        let revision = self.ledger.list("").await.unwrap().revision;
+        let purges = self.ledger.ends(Log::Purges).await.unwrap().last.seq;
+        (revision, purges, self.ledger.ends(Log::Audit).await.unwrap().last.seq)
+    }
+
+    async fn made(&self, wanted: Value) -> String {
+        let (status, made) = self.order("/v1/tokens", wanted).await;
+        assert_eq!(status, 201, "{made}");
+        made["token"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn read(response: Response<Body>) -> (StatusCode, Value) {
+    let status = response.status();
+    if !status.is_success() {
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let json = serde_json::from_slice(&bytes);
+    (status, json.unwrap_or_else(|error| panic!("{error}: {bytes:?}")))
+}
+
+/// An order for the shop; the selectors are moved into it.
+fn shop(selectors: Value) -> Value {
+    Value::from_iter([("site", json!("shop")), ("selectors", selectors)])
+}
+
+#[tokio::test]
+async fn a_waited_purge_is_complete_when_every_node_has_applied_it() {
+    let place = Place::new().await;
+    let (_one, told) = place.join("fra").await;
+    let (_two, also_told) = place.join("iad").await;
+    let order = json!({
+        "site": "shop",
+        "selectors": [{ "tag": "sale" }, { "url": "https://Shop.example:443/a?b" }, "all"],
+        "mode": "soft",
+    });
+    let (status, answer) = place.order("/v1/purges?wait=10s", order).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("complete")), "{answer}");
+    let nodes: Vec<_> = answer["nodes"].as_array().unwrap().iter().collect();
+    assert_eq!((&nodes[0]["node"], &nodes[1]["node"]), (&json!("fra"), &json!("iad")));
+    assert!(nodes.iter().all(|node| node["applied"] == true && node["delay_ms"].is_u64()));
+    // What is told is what the nodes purged, in normal form.
+    let url = json!({ "url": "https://shop.example/a?b" });
+    assert_eq!(answer["selectors"], json!([{ "tag": "sale" }, url, "all"]));
+    for told in [told, also_told] {
+        let purges = told.0.lock().unwrap();
+        assert_eq!(purges.len(), 1);
+        assert_eq!((&*purges[0].site, purges[0].mode), ("shop", Mode::Soft));
+        assert_eq!(purges[0].selectors[0], Selector::Tag("sale".into()));
+        assert_eq!(purges[0].selectors.len(), 3);
+    }
+    let id = answer["id"].as_str().unwrap();
+    let (status, later) = place.ask(&place.first, "GET", &format!("/v1/purges/{id}"), None).await;
+    assert_eq!((status, &later["state"]), (StatusCode::OK, &json!("complete")));
+    assert_eq!(later["by"], "first");
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_report_is_named() {
+    let place = Place::new().await;
+    let (_one, _told) = place.join("fra").await;
+    let (away, _) = place.join("iad").await;
+    // It follows no longer, and is registered still.
+    drop(away);
+    let (status, answer) = place.order("/v1/purges?wait=50ms", shop(json!(["all"]))).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::ACCEPTED, &json!("partial")), "{answer}");
+    assert_eq!(answer["nodes"][1], json!({ "node": "iad", "applied": false }));
+    let path = format!("/v1/purges/{}", answer["id"].as_str().unwrap());
+    let (_, later) = place.ask(&place.first, "GET", &path, None).await;
+    assert_eq!(
+        (&later["state"], &later["nodes"][1]["applied"]),
+        (&json!("partial"), &json!(false))
+    );
+    let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
+    assert_eq!(
+        (&nodes["nodes"][0]["behind"], &nodes["nodes"][1]["behind"]),
+        (&json!(0), &json!(1))
+    );
+    // It comes back where it was, and has applied it before it has joined.
+    let (back, told) = place.join("iad").await;
+    assert_eq!((told.0.lock().unwrap().len(), told.1.load(Ordering::SeqCst)), (1, 0));
+    let (_, later) = place.ask(&place.first, "GET", &path, None).await;
+    assert_eq!(later["state"], "complete");
+    // Who leaves is waited for no more.
+    back.leave().await.unwrap();
+    let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn without_wait_it_is_accepted_and_in_the_log() {
+    let place = Place::new().await;
+    let (status, answer) = place.order("/v1/purges", shop(json!([{ "host": "a.example" }]))).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::ACCEPTED, &json!("accepted")));
+    assert_eq!(answer["nodes"], Value::Null);
+    assert_eq!(place.mark().await.1, 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_writes_nothing() {
+    let place = Place::new().await;
+    let before = place.mark().await;
+    let order = json!({ "site": "shop", "selectors": ["all", { "tag": "a" }], "dry_run": true });
+    let (status, answer) = place.order("/v1/purges", order).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["nodes"], json!([{ "node": "fra", "responses": 2 }]));
+    assert_eq!(place.mark().await, before);
+}
+
+/// A refused request never writes to the ledger, whatever is wrong with it.
+#[tokio::test]
+async fn what_is_refused_writes_nothing() {
+    let place = Place::new().await;
+    let reader = place.made(json!({ "actions": ["read"] })).await;
+    let blogger = place.made(json!({ "actions": ["purge", "tokens"], "sites": ["blog"] })).await;
+    let first = place.first.clone();
+    let forged = format!("nct_first_{}", "0".repeat(64));
+    let before = place.mark().await;
+    let all = shop(json!(["all"]));
+    let many = shop(Value::Array(vec![json!("all"); 101]));
+    let long = shop(json!([{ "tag": "x".repeat(300_000) }]));
+    let rows: Vec<(&str, &str, &str, Value, u16)> = vec![
+        ("", "POST", "/v1/purges", all.clone(), 401),
+        ("nonsense", "POST", "/v1/purges", all.clone(), 401),
+        (&forged, "POST", "/v1/purges", all.clone(), 401),
+        (&reader, "POST", "/v1/purges", all.clone(), 403),
+        (&blogger, "POST", "/v1/purges", all.clone(), 403),
+        (&first, "POST", "/v1/purges?wait=1h", all.clone(), 400),
+        (&first, "POST", "/v1/purges?wait=x", all.clone(), 400),
+        (&first, "POST", "/v1/purges?waits=1s", all.clone(), 400),
+        (&first, "POST", "/v1/purges", json!({ "site": "none", "selectors": ["all"] }), 404),
+        (&first, "POST", "/v1/purges", shop(json!([])), 400),
+        (&first, "POST", "/v1/purges", many, 400),
+        (&first, "POST", "/v1/purges", long, 413),
+        (&first, "POST", "/v1/purges", shop(json!([{ "url": "no url" }])), 400),
+        (&first, "POST", "/v1/purges", shop(json!([{ "owner": "x" }])), 422),
+        (&first, "POST", "/v1/purges", json!({ "site": "shop" }), 422),
+        (
+            &first,
+            "POST",
+            "/v1/purges",
+            json!({ "site": "shop", "selectors": ["all"], "x": 1 }),
+            422,
+        ),
+        (&reader, "POST", "/v1/tokens", json!({ "actions": ["read"] }), 403),
+        (&blogger, "POST", "/v1/tokens", json!({ "actions": ["read"], "sites": ["blog"] }), 403),
+        (&blogger, "POST", "/v1/tokens", json!({ "actions": ["purge"] }), 403),
+        (&first, "POST", "/v1/tokens", json!({ "actions": [] }), 400),
+        (&first, "POST", "/v1/tokens", json!({ "actions": ["all"] }), 422),
+        (&first, "POST", "/v1/tokens", json!({ "actions": ["purge"], "sites": ["none"] }), 400),
+        (&first, "POST", "/v1/tokens", json!({ "actions": ["purge"], "sites": [] }), 400),
+        (&first, "POST", "/v1/tokens", json!({ "actions": ["purge"], "note": "a\nb" }), 400),
+        (&blogger, "DELETE", "/v1/tokens/first", Value::Null, 403),
+        (&first, "DELETE", "/v1/tokens/none", Value::Null, 404),
+        (&first, "GET", "/v1/purges/none", Value::Null, 404),
+        (&first, "GET", "/v1/purges/0000000000000000-1", Value::Null, 404),
+        (&blogger, "GET", "/v1/nodes", Value::Null, 403),
+        (&reader, "GET", "/v1/tokens", Value::Null, 403),
+        (&reader, "GET", "/v1/audit", Value::Null, 403),
+        ("", "GET", "/v1/nodes", Value::Null, 401),
+    ];
+    for (token, method, path, content, wanted) in rows {
+        let shown: String = content.to_string().chars().take(60).collect();
+        let content = (!content.is_null()).then_some(content);
+        let (status, problem) = place.ask(token, method, path, content).await;
+        assert_eq!(status, wanted, "{method} {path} {shown}: {problem}");
+        assert_eq!(problem["status"], wanted);
+        assert!(problem["detail"].is_string(), "{problem}");
+    }
+    assert_eq!(place.mark().await, before);
+}
+
+#[tokio::test]
+async fn rfc6750_3_who_shows_no_good_token_is_challenged() {
+    let place = Place::new().await;
+    let first = place.first.clone();
+    let rows = [
+        (vec![], "Bearer realm=\"nearcast\""),
+        (vec![format!("Basic {first}")], "Bearer realm=\"nearcast\""),
+        (vec![format!("Bearer {first}"), format!("Bearer {first}")], "Bearer realm=\"nearcast\""),
+        (vec![format!("Bearer {first}0")], "Bearer realm=\"nearcast\", error=\"invalid_token\""),
+    ];
+    for (fields, challenge) in rows {
+        let mut request = Request::get("/v1/nodes");
+        for field in &fields {
+            request = request.header("authorization", field);
+        }
+        let response = place.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 401, "{fields:?}");
+        assert_eq!(response.headers()["www-authenticate"], challenge);
+    }
+    let request = Request::get("/v1/nodes").header("authorization", format!("bearer  {first}"));
+    assert_eq!(place.send(request.body(Body::empty()).unwrap()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_it_is_revoked_and_for_its_site_alone() {
+    let place = Place::new().await;
+    let wanted = json!({ "actions": ["purge"], "sites": ["shop"], "note": "the shop's robot" });
+    let robot = place.made(wanted).await;
+    let all = shop(json!(["all"]));
+    let (status, answer) = place.ask(&robot, "POST", "/v1/purges", Some(all.clone())).await;
+    assert_eq!(status, 202);
+    let path = format!("/v1/purges/{}", answer["id"].as_str().unwrap());
+    assert_eq!(place.ask(&robot, "GET", &path, None).await.0, 200);
+    let blogger = place.made(json!({ "actions": ["purge"], "sites": ["blog"] })).await;
+    assert_eq!(place.ask(&blogger, "GET", &path, None).await.0, 403);
+    let id = Secret::parse(&robot).unwrap().id().to_owned();
+    let (status, revoked) =
+        place.ask(&place.first, "DELETE", &format!("/v1/tokens/{id}"), None).await;
+    assert_eq!((status, &revoked["revoked"]["by"]), (StatusCode::OK, &json!("first")));
+    assert_eq!(place.ask(&robot, "POST", "/v1/purges", Some(all)).await.0, 401);
+    let (_, tokens) = place.ask(&place.first, "GET", "/v1/tokens", None).await;
+    assert_eq!(tokens["tokens"].as_array().unwrap().len(), 3);
+    assert!(!tokens.to_string().contains("hash"), "{tokens}");
+}
+
+#[tokio::test]
+async fn an_order_under_one_idempotency_key_is_one_order() {
+    let place = Place::new().await;
+    let other = place.made(json!({ "actions": ["purge"] })).await;
+    let order = async |token: &str, key: &str, content: Value| {
+        let request = Request::post("/v1/purges")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(Body::from(content.to_string()));
+        read(place.send(request.unwrap()).await).await
+    };
+    let (status, first) = order(&place.first, "\"a\"", shop(json!(["all"]))).await;
+    assert_eq!(status, 202);
+    let again = order(&place.first, "\"a\"", shop(json!(["all"]))).await;
+    assert_eq!(again, (StatusCode::ACCEPTED, first.clone()));
+    let (status, problem) = order(&place.first, "\"a\"", shop(json!([{ "tag": "b" }]))).await;
+    assert_eq!((status, &problem["purge"]), (StatusCode::UNPROCESSABLE_ENTITY, &first["id"]));
+    // Another token's key is another key.
+    let (_, others) = order(&other, "\"a\"", shop(json!(["all"]))).await;
+    assert_ne!(others["id"], first["id"]);
+    assert_eq!(order(&place.first, "", shop(json!(["all"]))).await.0, 400);
+    assert_eq!(place.mark().await.1, 2);
+    // One line for each purge, and one for the token.
+    assert_eq!(place.mark().await.2, 3);
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_did_what_from_where() {
+    let place = Place::new().await;
+    let robot = place.made(json!({ "actions": ["purge"] })).await;
+    let (_, purge) = place.ask(&robot, "POST", "/v1/purges", Some(shop(json!(["all"])))).await;
+    let (status, audit) = place.ask(&place.first, "GET", "/v1/audit", None).await;
+    assert_eq!(status, 200);
+    let entries = audit["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 2);
+    let newest = &entries[0]["entry"];
+    assert_eq!((&newest["what"], &newest["from"]), (&json!("purge"), &json!("192.0.2.7")));
+    assert_eq!(newest["who"], Secret::parse(&robot).unwrap().id());
+    assert_eq!(
+        (&newest["on"]["purge"], &newest["at"]),
+        (&purge["id"], &json!("1970-01-01T00:00:00.000Z"))
+    );
+    assert_eq!(entries[1]["entry"]["what"], "token.make");
+    assert!(!audit.to_string().contains(&robot));
+    let (_, one) = place.ask(&place.first, "GET", "/v1/audit?limit=1", None).await;
+    assert_eq!(one["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(one["entries"][0], entries[0]);
+}
+
+#[tokio::test]
+async fn a_token_that_asks_too_often_is_told_when_to_come_again() {
+    let place = Place::with_rate(2).await;
+    let ask = async || {
+        let request = Request::get("/v1/nodes")
+            .header("authorization", format!("Bearer {}", place.first))
+            .body(Body::empty());
+        place.send(request.unwrap()).await
+    };
+    assert_eq!(ask().await.status(), 200);
+    assert_eq!(ask().await.status(), 200);
+    let response = ask().await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn a_node_of_a_foreign_or_trimmed_log_purges_everything_and_goes_on() {
+    let place = Place::new().await;
+    let (one, told) = place.join("fra").await;
+    // It has never been here: what it holds, if anything, is of no known position.
+    assert_eq!(told.1.load(Ordering::SeqCst), 1);
+    place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    drop(one);
+    let (two, told) = place.join("fra").await;
+    assert_eq!((told.0.lock().unwrap().len(), told.1.load(Ordering::SeqCst)), (0, 0));
+    drop(two);
+    // Another ledger with more purges than this node has applied of the former one.
+    let another = Place::new().await;
+    for _ in 0..3 {
+        another.order("/v1/purges", shop(json!(["all"]))).await;
+    }
+    let kept = AppliedFile::beside(&place.folder.path().join("ledger.redb"), "fra").read();
+    AppliedFile::beside(&another.folder.path().join("ledger.redb"), "fra")
+        .keep(kept.unwrap())
+        .unwrap();
+    let (_three, told) = another.join("fra").await;
+    assert_eq!((told.0.lock().unwrap().len(), told.1.load(Ordering::SeqCst)), (0, 1));
+    let (status, _) = another.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    assert_eq!(status, 200);
+    assert_eq!(told.0.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn former_nodes_of_this_process_are_forgotten() {
+    let place = Place::new().await;
+    let (_one, _) = place.join("fra").await;
+    let (former, _) = place.join("old").await;
+    drop(former);
+    node::forget_others(&*place.ledger, &["fra"]).await.unwrap();
+    let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
+}

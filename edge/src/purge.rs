@@ -1,0 +1,71 @@
+//! An operator's purge, as one edge applies it.
+//!
+//! In: a [`Purge`]. Out: what it speaks of is dead, or stale; or how much that would be.
+//! Always holds: a site's rules say what a URL comes to; of a site that is not here nothing is
+//! stored, and one that comes back begins anew, so its purge is no error and does nothing.
+//! It deliberately does not know who ordered it, nor when.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use edge_core::{
+    purge::{Mode, Name, Purge},
+    site::SiteId,
+    stamps::Cause,
+};
+
+use crate::Edge;
+
+impl Edge {
+    /// Purges at once: when this returns, nothing that `purge` speaks of is served any more as it was
+    /// before, whether it is stored or on its way.
+    pub fn purge(&self, purge: &Purge) {
+        let hall = self.hall();
+        if let Some((site, names)) = self.meant(purge) {
+            hall.room.purge(site, &names, purge.mode);
+        }
+        for selector in &purge.selectors {
+            hall.purges.note(selector.cause(), purge.mode);
+        }
+    }
+
+    /// How many stored responses `purge` speaks of now. It looks at every one that is stored.
+    #[must_use]
+    pub fn count(&self, purge: &Purge) -> u64 {
+        let meant = self.meant(purge);
+        meant.map_or(0, |(site, names)| self.hall().room.count(site, &names))
+    }
+
+    /// The site, and what the selectors come to in it.
+    fn meant(&self, purge: &Purge) -> Option<(SiteId, Vec<Name>)> {
+        let snapshot = self.hall().snapshot.load();
+        let site = snapshot.table.sites().iter().find(|site| *site.name == *purge.site)?;
+        let names = purge.selectors.iter().flat_map(|selector| selector.names(site));
+        Some((site.id, names.collect()))
+    }
+}
+
+/// Selectors of purges that were applied, by kind and mode.
+#[derive(Debug, Default)]
+pub struct PurgeCounts([[AtomicU64; 2]; Cause::ALL.len()]);
+
+impl PurgeCounts {
+    /// Applied so far.
+    #[must_use]
+    pub fn count(&self, cause: Cause, mode: Mode) -> u64 {
+        self.counter(cause, mode).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, cause: Cause, mode: Mode) {
+        if let Some(counter) = self.counter(cause, mode) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counter(&self, cause: Cause, mode: Mode) -> Option<&AtomicU64> {
+        let [hard, soft] = self.0.get(cause.index())?;
+        Some(match mode {
+            Mode::Hard => hard,
+            Mode::Soft => soft,
+        })
+    }
+}

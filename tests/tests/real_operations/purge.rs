@@ -1,0 +1,269 @@
+//! Purges as an operator orders them: `up` and `run` with a ledger, and the verbs over it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use nearcast_tests::real::{
+    Tested,
+    http::Connection,
+    process::{Process, Signal},
+    program, wait_for,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// `nearcast up`, whose folder outlives it.
+struct Up {
+    process: Process,
+    facts: Value,
+}
+
+impl Up {
+    fn start(data: &Path) -> Tested<Self> {
+        let mut command = Command::new(program::nearcast()?);
+        command.args(["up", "--json", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
+        let process = Process::start(command.arg("--data").arg(data))?;
+        process.stdout_line(|line| line.starts_with('{').then_some(()))?;
+        let facts = serde_json::from_slice(&fs::read(data.join("up.json"))?)?;
+        Ok(Self { process, facts })
+    }
+
+    fn edges(&self) -> Vec<SocketAddr> {
+        let edges = self.facts["edges"].as_array().into_iter().flatten();
+        edges.filter_map(|edge| edge["http"][0].as_str()?.parse().ok()).collect()
+    }
+
+    fn fact(&self, name: &str) -> &str {
+        self.facts[name].as_str().unwrap_or_default()
+    }
+
+    /// Whether each edge answers from its cache; what was not stored is then.
+    fn hits(&self, target: &str) -> Tested<Vec<bool>> {
+        let get = |edge: SocketAddr| -> Tested<bool> {
+            let response = Connection::open(edge)?.host("www.cdn.test").get(target)?;
+            if response.status != 200 {
+                return Err(format!("{target}: {}", response.status).into());
+            }
+            Ok(response.is_hit())
+        };
+        self.edges().into_iter().map(get).collect()
+    }
+
+    /// What a client verb does, told where this process is.
+    fn client(&self, arguments: &[&str]) -> Tested<Output> {
+        let mut command = Command::new(program::nearcast()?);
+        command.args(arguments).args(["--admin", self.fact("admin")]);
+        Ok(command.args(["--token-file", self.fact("token_file")]).output()?)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Tested<Value> {
+        let output = self.client(&[arguments, &["--json"]].concat())?;
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout)?)
+        } else {
+            Err(format!("{arguments:?}: {output:?}").into())
+        }
+    }
+
+    fn act(&self, edge: &str, what: &str) -> Tested<()> {
+        let admin = self.fact("admin").parse()?;
+        let path = format!("/up/edges/{edge}/{what}");
+        let response = Connection::open(admin)?.ask("POST", &path, &[])?;
+        if response.status == 200 { Ok(()) } else { Err(format!("{path}: {response:?}").into()) }
+    }
+
+    fn interrupted(mut self) -> Tested<()> {
+        self.process.signal(Signal::Interrupt)?;
+        match self.process.ended()?.code() {
+            Some(0) => Ok(()),
+            code => Err(format!("ended with {code:?}: {:?}", self.process.stderr()).into()),
+        }
+    }
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+const ALL: [bool; 3] = [true; 3];
+const NONE: [bool; 3] = [false; 3];
+
+#[test]
+fn what_is_purged_is_a_miss_on_every_edge() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    for target in ["/", "/style.css"] {
+        assert_eq!(up.hits(target).unwrap(), NONE);
+        assert_eq!(up.hits(target).unwrap(), ALL);
+    }
+    let counted = up.json(&["purge", "--site", "www", "--all", "--dry-run"]).unwrap();
+    let counts: Vec<&Value> =
+        counted["nodes"].as_array().unwrap().iter().map(|node| &node["responses"]).collect();
+    assert_eq!(counts, [2, 2, 2]);
+    assert_eq!(up.hits("/").unwrap(), ALL, "a dry run purges nothing");
+
+    let url = "http://WWW.cdn.test/style.css";
+    let purged = up.client(&["purge", "--site", "www", "--url", url, "--wait=10s"]).unwrap();
+    let told = text(&purged.stdout);
+    assert_eq!(purged.status.code(), Some(0), "{purged:?}");
+    for name in ["iad", "fra", "sin"] {
+        assert!(
+            told.lines().any(|line| line.contains(name) && line.contains("applied in")),
+            "{told}"
+        );
+    }
+    assert!(told.contains("complete"), "{told}");
+    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    assert_eq!(up.hits("/").unwrap(), ALL, "another URL stays");
+
+    let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
+    assert_eq!(purged["state"], "complete");
+    assert_eq!(up.hits("/").unwrap(), NONE);
+    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    let status = up.client(&["status"]).unwrap();
+    assert_eq!(status.status.code(), Some(0), "{status:?}");
+    assert_eq!(text(&status.stdout).matches("all applied").count(), 3);
+    up.interrupted().unwrap();
+}
+
+#[test]
+fn an_edge_that_was_stopped_is_not_waited_for_and_joins_again() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    up.act("fra", "stop").unwrap();
+    let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
+    let nodes: Vec<&Value> =
+        purged["nodes"].as_array().unwrap().iter().map(|node| &node["node"]).collect();
+    assert_eq!(nodes, ["iad", "sin"]);
+    up.act("fra", "start").unwrap();
+    let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
+    assert_eq!(purged["nodes"].as_array().map(Vec::len), Some(3), "{purged}");
+    up.interrupted().unwrap();
+}
+
+#[test]
+fn the_ledger_and_its_tokens_outlive_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let mut up = Up::start(data.path()).unwrap();
+    let token = PathBuf::from(up.fact("token_file"));
+    assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+    let made = up.client(&["token", "make", "--may", "purge", "--site", "www"]).unwrap();
+    let secret = text(&made.stdout).trim().to_owned();
+    assert!(made.status.success() && secret.starts_with("nct_"), "{made:?}");
+    let purged = up.json(&["purge", "--site", "www", "--tag", "sale", "--wait"]).unwrap();
+    let id = purged["id"].as_str().unwrap().to_owned();
+    up.process.signal(Signal::Kill).unwrap();
+    up.process.ended().unwrap();
+
+    let up = Up::start(data.path()).unwrap();
+    let mut purge = Command::new(program::nearcast().unwrap());
+    purge.args([
+        "purge",
+        "--site",
+        "www",
+        "--all",
+        "--wait",
+        "--json",
+        "--admin",
+        up.fact("admin"),
+    ]);
+    let output = purge.env("NEARCAST_TOKEN", &secret).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let purged: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (epoch, seq) = id.split_once('-').unwrap();
+    let next = seq.parse::<u64>().unwrap() + 1;
+    assert_eq!(purged["id"], format!("{epoch}-{next}"), "the log goes on where it was");
+    let own = secret.split('_').nth(1).unwrap();
+    assert_eq!(purged["by"], own);
+    // Revoked, it opens nothing.
+    assert!(up.client(&["token", "revoke", own]).unwrap().status.success());
+    let output = purge.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("revoked"), "{output:?}");
+    let listed = text(&up.client(&["token", "list"]).unwrap().stdout);
+    assert!(listed.lines().any(|line| line.contains(own) && line.contains("revoked")), "{listed}");
+    assert!(!listed.contains(&secret));
+    up.interrupted().unwrap();
+}
+
+#[test]
+fn what_is_refused_is_said_and_ends_with_its_code() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    let rows: [(&[&str], i32, &str); 6] = [
+        (&["purge", "--site", "none", "--all"], 1, "no site \"none\""),
+        (&["purge", "--site", "www", "--url", "nonsense"], 1, "is not a URL"),
+        (&["purge", "--site", "www"], 2, "required"),
+        (&["purge", "--site", "www", "--all", "--wait=soon"], 2, "--wait"),
+        (&["purge", "--site", "www", "--all", "--wait=1h"], 1, "up to"),
+        (&["token", "revoke", "none"], 1, "no token"),
+    ];
+    for (arguments, code, said) in rows {
+        let output = up.client(arguments).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains(said), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "");
+    }
+    let mut without = Command::new(program::nearcast().unwrap());
+    without.args(["status", "--token-file", "not-there", "--admin", up.fact("admin")]);
+    let output = without.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("not-there"), "{output:?}");
+    up.interrupted().unwrap();
+}
+
+/// A node file with a ledger, whose admin listener is found in its log.
+fn node(folder: &TempDir) -> Tested<(Process, String)> {
+    let file = folder.path().join("node.toml");
+    fs::write(
+        &file,
+        "[node]\nname = \"fra-1\"\n[edge]\nlisten = [\"127.0.0.1:0\"]\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[control]\nembedded = \"ledger.redb\"\n\
+         [[site]]\nname = \"shop\"\nhosts = [\"*\"]\norigin = { servers = [\"https://origin.test\"] }\n",
+    )?;
+    let mut command = Command::new(program::nearcast()?);
+    let process = Process::start(command.args(["run", "--config"]).arg(file))?;
+    let admin = process.stderr_line(|line| {
+        let rest = line.split_once("the admin listener answers")?.1;
+        let address = rest.split_once("listen=")?.1;
+        Some(address.split_whitespace().next()?.to_owned())
+    })?;
+    Ok((process, admin))
+}
+
+#[test]
+fn a_node_file_names_its_ledger_and_one_process_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut process, admin) = node(&folder).unwrap();
+    let purge = || {
+        let mut command = Command::new(program::nearcast().unwrap());
+        command.args(["purge", "--site", "shop", "--all", "--wait", "--admin", &admin]);
+        command.arg("--token-file").arg(folder.path().join("token")).output().unwrap()
+    };
+    let output = purge();
+    assert!(text(&output.stdout).contains("fra-1"), "{output:?}");
+    let mut second = Command::new(program::nearcast().unwrap());
+    second.args(["run", "--config"]).arg(folder.path().join("node.toml"));
+    let output = second.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("in use by another process"), "{output:?}");
+    process.signal(Signal::Terminate).unwrap();
+    assert_eq!(process.ended().unwrap().code(), Some(0));
+
+    // Another ledger in its place: the node says so, and goes on.
+    fs::remove_file(folder.path().join("ledger.redb")).unwrap();
+    let (mut process, admin) = node(&folder).unwrap();
+    process.stderr_line(|line| line.contains("everything stored is purged").then_some(())).unwrap();
+    wait_for("readiness", || {
+        let ready = Connection::open(admin.parse()?)?.get("/readyz")?;
+        Ok((ready.status == 200).then_some(()))
+    })
+    .unwrap();
+    process.signal(Signal::Terminate).unwrap();
+    assert_eq!(process.ended().unwrap().code(), Some(0));
+}
