@@ -56,7 +56,7 @@ use self::{
     record::{SiteMetrics, Tally, Worker},
     serve::Hall,
     snapshot::{SiteIds, Snapshot},
-    store::{Memory, budget::Budget, memory::MemoryTier, stamps::Stamps, sweep},
+    store::{Memory, budget::Budget, memory::MemoryTier, stamps::Stamps},
     wire::Deadlines,
 };
 
@@ -295,7 +295,7 @@ impl Edge {
 
     /// Frees what was purged, and closes idle origin connections in time; both end with the edge.
     fn spawn_sweepers(&self) {
-        self.0.hall.fills.spawn(sweep::run(Arc::downgrade(&self.0.hall.room)));
+        self.0.hall.fills.spawn(purge::free(Arc::downgrade(&self.0.hall.room)));
         let hall = Arc::downgrade(&self.0.hall);
         self.0.hall.fills.spawn(async move {
             let mut ticks = interval(SWEEP);

@@ -5,15 +5,27 @@
 //! stored, and one that comes back begins anew, so its purge is no error and does nothing.
 //! It deliberately does not know who ordered it, nor when.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::{
+        Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use edge_core::{
     purge::{Mode, Name, Purge},
     site::SiteId,
     stamps::Cause,
 };
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::Edge;
+use crate::{Edge, fetch::room::FillRoom, store::sweep::sweep};
+
+/// How often the sweeper looks whether there is something to do.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Times its own work that it rests.
+const REST: u32 = 9;
 
 impl Edge {
     /// Purges at once: when this returns, nothing that `purge` speaks of is served any more as it was
@@ -41,6 +53,25 @@ impl Edge {
         let site = snapshot.table.sites().iter().find(|site| *site.name == *purge.site)?;
         let names = purge.selectors.iter().flat_map(|selector| selector.names(site));
         Some((site.id, names.collect()))
+    }
+}
+
+/// Frees what was purged, after each purge that has left something dead in the store, until the room
+/// is gone.
+pub(crate) async fn free(room: Weak<FillRoom>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept = 0;
+    loop {
+        ticks.tick().await;
+        let Some(room) = room.upgrade() else { return };
+        if !room.stamps.has_left_since(swept) {
+            continue;
+        }
+        let began = Instant::now();
+        swept = sweep(&*room.tier, &room.stamps).await;
+        drop(room);
+        sleep_until(Instant::now() + began.elapsed().saturating_mul(REST)).await;
     }
 }
 

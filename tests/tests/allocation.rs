@@ -12,7 +12,10 @@ mod tests {
     use std::time::Duration;
 
     use allocation_counter::measure;
-    use edge_core::settings::EdgeSettings;
+    use edge_core::{
+        purge::{Mode, Purge, Selector},
+        settings::EdgeSettings,
+    };
     use nearcast_daemon::{
         access_log::AccessLog,
         settings::{AccessTarget, LogSettings},
@@ -86,12 +89,21 @@ mod tests {
     }
 
     fn hit_slope(log: AccessLog) -> f64 {
+        hit_slope_after(log, 0)
+    }
+
+    /// The same for a response that is older than so many purges.
+    fn hit_slope_after(log: AccessLog, purges: u32) -> f64 {
         let runtime = runtime();
         let (_world, mut io, mut answer) = runtime.block_on(async {
             let world = a_world(log);
             let mut io = world.connect();
             length_of_one(&mut io).await;
             rest_for(100).await;
+            for number in 0..purges {
+                let selectors = vec![Selector::parse_tag(&number.to_string()).unwrap()];
+                world.edge.purge(&Purge { site: "www".into(), selectors, mode: Mode::Soft });
+            }
             let length = length_of_one(&mut io).await;
             (world, io, vec![0; length])
         });
@@ -125,6 +137,13 @@ mod tests {
         let hit = hit_slope(AccessLog::off());
         println!("allocations per 1 KiB hit: {hit:.3} (the pipe alone: {pipe:.3})");
         assert!(hit <= ALLOCATIONS_PER_HIT_MAX, "{hit} > {ALLOCATIONS_PER_HIT_MAX}");
+    }
+
+    #[test]
+    fn live_purges_add_no_allocation() {
+        let (without, with) = (hit_slope(AccessLog::off()), hit_slope_after(AccessLog::off(), 999));
+        println!("allocations per hit: {without:.3} without purges, {with:.3} with 999");
+        assert!(with <= without, "{with} with, {without} without");
     }
 
     #[test]

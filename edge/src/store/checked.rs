@@ -23,7 +23,7 @@ const BITS: u32 = 3;
 const MASK: u64 = (1 << BITS) - 1;
 const NEVER: u64 = u64::MAX;
 
-const _: () = assert!(Cause::ALL.len() <= MASK as usize, "every cause has a place");
+const _: () = assert!(Cause::ALL.len() < 1 << BITS, "every cause has a place beside none");
 
 impl Default for Checked {
     fn default() -> Self {

@@ -134,6 +134,9 @@ struct Play {
     tasks: usize,
 }
 
+/// Whether a page is meant, by its host and target.
+type Meant<'a> = Box<dyn Fn(&str, &str) -> bool + 'a>;
+
 /// Whether a host is one of a site's.
 fn is_of(site: &str, host: &str) -> bool {
     host.ends_with(&format!("{site}.test"))
@@ -284,7 +287,7 @@ impl Play {
         let url = format!("http://{}:80{target}#x", host.to_uppercase());
         let tag = model::tags(target);
         let tag = tag.split(' ').nth(usize::try_from(self.dice.below(2)).unwrap()).unwrap();
-        let (selector, meant): (_, Box<dyn Fn(&str, &str) -> bool>) = match self.dice.below(8) {
+        let (selector, meant): (_, Meant<'_>) = match self.dice.below(8) {
             0 | 1 => {
                 let is_it = move |of: &str, at: &str| of == host && at == target;
                 (Selector::parse_url(&url), Box::new(is_it))

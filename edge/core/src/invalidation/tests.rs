@@ -1,9 +1,5 @@
 //! Invalidation tables; each row names its clause.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::too_many_lines,
-    reason = "long tables, and sums that a test may get wrong"
-)]
+#![expect(clippy::too_many_lines, reason = "long tables")]
 
 use http::HeaderValue;
 use proptest::prelude::*;

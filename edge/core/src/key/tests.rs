@@ -483,7 +483,8 @@ proptest! {
 
 #[test]
 fn a_key_names_its_site_origin_and_host() {
-    let rows: &[(&[u8], Option<u64>, &[u8], &[u8])] = &[
+    type Row<'a> = (&'a [u8], Option<u64>, &'a [u8], &'a [u8]);
+    let rows: &[Row<'_>] = &[
         (b"http/12/a.example/x/y?z", Some(12), b"http/12/a.example", b"a.example"),
         (b"https/1/a.example/", Some(1), b"https/1/a.example", b"a.example"),
         (b"https/1/[2001:db8::1]/x\nk=/", Some(1), b"https/1/[2001:db8::1]", b"[2001:db8::1]"),

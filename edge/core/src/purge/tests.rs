@@ -139,11 +139,14 @@ fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
     fields
 }
 
+/// Fields of a response.
+type Said<'a> = &'a [(&'static str, &'a str)];
+
 const LIMITS: TagLimits = TagLimits { tags_max: 3, tag_bytes_max: 5 };
 
 #[test]
 fn tags_are_read_from_three_fields() {
-    type Row<'a> = (&'a str, &'a [(&'static str, &'a str)], &'a [&'a str], &'a [&'a str]);
+    type Row<'a> = (&'a str, Said<'a>, &'a [&'a str], &'a [&'a str]);
     const KEY: &str = "surrogate-key";
     const TAG: &str = "cache-tag";
     const GROUPS: &str = "cache-groups";
@@ -179,7 +182,8 @@ fn tags_are_read_from_three_fields() {
 
 #[test]
 fn more_tags_than_are_kept_count_as_every_tag() {
-    let rows: &[(&str, &[(&'static str, &str)], bool, bool)] = &[
+    type Row<'a> = (&'a str, Said<'a>, bool, bool);
+    let rows: &[Row<'_>] = &[
         ("as many as are kept", &[("surrogate-key", "a b c c")], false, false),
         ("one more", &[("surrogate-key", "a b c d")], true, false),
         ("as long as is kept", &[("cache-tag", "abcde")], false, false),
@@ -204,7 +208,8 @@ fn more_tags_than_are_kept_count_as_every_tag() {
 #[test]
 fn rfc9111_3_2_a_newer_answer_replaces_the_tags_of_its_fields() {
     let old = Tags::of(&fields(&[("surrogate-key", "a b"), ("cache-tag", "c")]), LIMITS);
-    let rows: &[(&str, &[(&'static str, &str)], &[&str])] = &[
+    type Row<'a> = (&'a str, Said<'a>, &'a [&'a str]);
+    let rows: &[Row<'_>] = &[
         ("says nothing", &[], &["a", "b", "c"]),
         ("one field", &[("surrogate-key", "x")], &["x", "c"]),
         ("one field, empty", &[("cache-tag", "")], &["a", "b"]),

@@ -163,12 +163,14 @@ impl Index for Prefixes {
     fn strike(&mut self, name: &[u8], strike: Strike, stamp: u64) {
         let from = (Bound::Excluded(name), Bound::Unbounded);
         let longer = self.0.range::<[u8], _>(from).take_while(|(other, _)| other.starts_with(name));
-        let overtaken = |(other, struck): (&Box<[u8]>, &Struck)| {
-            let is_gone = strike == Strike::Dead || struck.dead == 0;
-            is_gone.then(|| other.clone())
-        };
-        for other in longer.filter_map(overtaken).collect::<Vec<_>>() {
-            self.0.remove(&other);
+        let mut overtaken: Vec<Box<[u8]>> = Vec::new();
+        for (other, struck) in longer {
+            if strike == Strike::Dead || struck.dead == 0 {
+                overtaken.push(other.clone());
+            }
+        }
+        for other in &overtaken {
+            self.0.remove(other);
         }
         self.0.entry(name.into()).or_default().take(strike, stamp);
     }
