@@ -42,8 +42,7 @@ use edge_core::{
 };
 use futures_util::future::BoxFuture;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
-    header, request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header, request,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
