@@ -73,8 +73,8 @@ impl Ledger {
     }
 
     /// The connection is.
-    pub(super) fn close(&self, sent: Sent) {
-        self.turn(State::Closed(sent.clone()), &sent);
+    pub(super) fn close(&self, sent: &Sent) {
+        self.turn(State::Closed(sent.clone()), sent);
     }
 
     fn turn(&self, to: State, sent: &Sent) {
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(*told.lock(), [2]);
         ledger.enter(page(), Some(sent(4)));
         ledger.enter(page(), None);
-        ledger.close(sent(5));
+        ledger.close(&sent(5));
         ledger.enter(page(), None);
         assert_eq!(*told.lock(), [2, 4, 5, 5]);
     }

@@ -56,7 +56,7 @@ impl Handle {
         // What hyper gave in pieces may have left before hyper saw its end.
         let is_over = stats.responses() == stats.requests();
         let content_bytes = stats.content_bytes();
-        let over = is_over.then(|| Sent { content_bytes, is_complete: true, refused: None });
+        let over = is_over.then_some(Sent { content_bytes, is_complete: true, refused: None });
         self.shared.ledger.enter(account, over);
     }
 

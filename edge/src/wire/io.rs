@@ -262,6 +262,6 @@ impl<S, Q: Quick> Drop for Io<S, Q> {
     fn drop(&mut self) {
         self.deadlines.leave(self.place);
         self.shared.current.end();
-        self.shared.ledger.close(self.sent());
+        self.shared.ledger.close(&self.sent());
     }
 }
