@@ -161,6 +161,17 @@ impl ServeBody {
     }
 }
 
+impl Drop for ServeBody {
+    fn drop(&mut self) {
+        // hyper lets go of the last bytes before the socket has them; over HTTP/2 nobody does.
+        if let Some(record) = self.record.take()
+            && let Some(handle) = record.connection.handle.clone()
+        {
+            handle.account(record);
+        }
+    }
+}
+
 impl Content {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Poll::Ready(match self {

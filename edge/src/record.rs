@@ -1,8 +1,8 @@
 //! What is kept of a request: one access-log line, and the metrics of its site.
 //!
 //! In: facts gathered by the hallway; the end of the response. Out: a line of JSON and counts.
-//! Always holds: everything about a request is recorded once, when the last byte of its response
-//! was handed over or its client went away; nothing here waits or locks more than this worker's
+//! Always holds: everything about a request is recorded once, when the socket has accepted the last
+//! byte of its response or its client went away; nothing here waits or locks more than this worker's
 //! own buffer. The words are the outcome's own (RFC 9211), as in Cache-Status.
 //!
 //! Hot path: no allocation; one line is formatted into the worker's buffer.
@@ -30,7 +30,10 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{serve::Connection, wire::Refusal};
+use crate::{
+    serve::Connection,
+    wire::{Account, Refusal, Sent},
+};
 
 /// The classes of status codes, 1xx to 5xx.
 pub const STATUS_CLASSES: usize = 5;
@@ -293,6 +296,17 @@ impl Drop for Record {
         let worker = &self.connection.worker;
         if worker.logs {
             worker.log.lock().line(|line| self.write(line, duration));
+        }
+    }
+}
+
+impl Account for Record {
+    fn settle(mut self: Box<Self>, sent: &Sent) {
+        self.bytes = sent.content_bytes;
+        self.complete &= sent.is_complete;
+        if let Some((refusal, id)) = sent.refused {
+            self.status = StatusCode::from_u16(refusal.status()).ok();
+            (self.request_id, self.complete) = (id, sent.is_complete);
         }
     }
 }

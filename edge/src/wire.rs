@@ -17,6 +17,7 @@
 //! Hot path: a request head that arrives whole costs two scans, one clock read and no allocation; where hyper serves it,
 //! one copy into its buffer and one walk over the response's head more.
 
+mod account;
 mod chunk;
 mod deadlines;
 mod handle;
@@ -40,6 +41,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Sent};
 pub use deadlines::Deadlines;
 pub use handle::Handle;
 pub use interim::{Interim, InterimError};

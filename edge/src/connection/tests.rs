@@ -35,6 +35,7 @@ mod draining;
 mod floods;
 mod holding;
 mod reading;
+mod recording;
 mod refusals;
 mod sending;
 

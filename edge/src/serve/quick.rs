@@ -97,18 +97,13 @@ impl wire::Quick for Desk {
     }
 
     /// A request that never got here is recorded all the same, as one of no site.
-    fn refused(&mut self, refusal: wire::Refusal, head: Option<&[u8]>) -> Told {
+    fn refused(&mut self, _refusal: wire::Refusal, head: Option<&[u8]>) -> Told {
         let started = Instant::now();
         let now = self.hall.room.clock.at(started);
         let request_id = rand::random();
-        if let Some(head) = head {
-            // Dropping the record records it.
-            let mut record = self.nobodys(head, (started, now));
-            record.status = StatusCode::from_u16(refusal.status()).ok();
-            record.request_id = Some(request_id);
-            record.complete = true;
-        }
-        Told { date: Some(now.to_http_date()), request_id: Some(request_id) }
+        // One that the hallway has is its own to record.
+        let account = head.map(|head| self.nobodys(head, (started, now)) as Box<dyn wire::Account>);
+        Told { date: Some(now.to_http_date()), request_id: Some(request_id), account }
     }
 
     fn holds(&mut self, bytes: usize) -> bool {
@@ -202,12 +197,7 @@ impl Desk {
             | Answer::PreconditionFailed
             | Answer::NotSatisfiable => None,
         };
-        let left = match (front, &reader) {
-            (Some(front), _) => front.len() as u64,
-            (None, reader) => reader.as_ref().map_or(0, BodyReader::left),
-        };
-        record.complete = left == 0;
-        Reply { front: head, head_bytes, content: Hit { reader, left, record } }
+        Reply { front: head, head_bytes, content: Hit { reader, record } }
     }
 }
 
@@ -237,8 +227,6 @@ fn write_lines(head: &mut Vec<u8>, fields: &HeaderMap) {
 /// Stored content on its way out, and the record that drops behind its last byte.
 pub struct Hit {
     reader: Option<BodyReader>,
-    /// Bytes that the socket has not accepted yet.
-    left: u64,
     record: Box<Record>,
 }
 
@@ -248,8 +236,10 @@ impl wire::Content for Hit {
     }
 
     fn accepted(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes as u64);
         self.record.bytes += bytes as u64;
-        self.record.complete = self.left == 0;
+    }
+
+    fn ended(&mut self) {
+        self.record.complete = true;
     }
 }

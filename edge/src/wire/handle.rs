@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{
+    account::{Account, Sent},
     interim::Interim,
     shared::{ABORT, CLOSE, DRAIN, Shared},
     stats::ConnectionStats,
@@ -47,6 +48,16 @@ impl Handle {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.shared.attention() & (CLOSE | DRAIN) != 0
+    }
+
+    /// Keeps an account of the current response, of which nothing more will be given, until it is over.
+    pub fn account(&self, account: Box<dyn Account>) {
+        let stats = &self.shared.stats;
+        // What hyper gave in pieces may have left before hyper saw its end.
+        let is_over = stats.responses() == stats.requests();
+        let content_bytes = stats.content_bytes();
+        let over = is_over.then_some(Sent { content_bytes, is_complete: true, refused: None });
+        self.shared.ledger.enter(account, over);
     }
 
     /// End the connection now, whatever it is doing.

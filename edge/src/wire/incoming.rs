@@ -17,6 +17,7 @@ use super::{
     held::{self, Held},
     intake::{Admitted, Stage, empty_line},
     io::Io,
+    outgoing::Refused,
     quick::Quick,
     refusal::{Content, Refusal, Timeout},
     shared::{CLOSE, NEVER},
@@ -280,7 +281,16 @@ impl<S, Q: Quick> Io<S, Q> {
         let content =
             if !is_inside && head.starts_with(b"HEAD ") { Content::Omitted } else { Content::Sent };
         let told = self.quick.refused(refusal, (!is_inside).then_some(head));
-        self.outgoing.own.extend_from_slice(&refusal.response(content, &told));
+        let (page, head_bytes) = refusal.response(content, &told);
+        // An interim response that waits goes before it.
+        let bytes = self.outgoing.own.len().saturating_add(page.len());
+        let head_bytes = self.outgoing.own.len().saturating_add(head_bytes);
+        let request_id = told.request_id;
+        self.outgoing.refused = Some(Refused { refusal, request_id, bytes, head_bytes });
+        self.outgoing.own.extend_from_slice(&page);
+        if let Some(account) = told.account {
+            self.shared.ledger.enter(account, None);
+        }
     }
 
     /// The socket has nothing and a deadline has passed.

@@ -240,6 +240,10 @@ impl<S: Stream, Q: Quick> Write for Io<S, Q> {
         ready!(io.poll_own(cx))?;
         if io.outgoing.lingered.is_none() {
             ready!(Pin::new(&mut io.stream).poll_shutdown(cx))?;
+            io.outgoing.is_shut = true;
+            if io.outgoing.response.is_until_close() {
+                io.shared.ledger.settle(|| io.sent());
+            }
             let owes_nothing = !io.has_more(cx)?
                 && !io.outgoing.is_untold
                 && !io.incoming.stage.is_content()
@@ -258,5 +262,6 @@ impl<S, Q: Quick> Drop for Io<S, Q> {
     fn drop(&mut self) {
         self.deadlines.leave(self.place);
         self.shared.current.end();
+        self.shared.ledger.close(&self.sent());
     }
 }

@@ -11,9 +11,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
 use super::{
+    account::Sent,
     io::Io,
     quick::Quick,
-    refusal::Timeout,
+    refusal::{Refusal, Timeout},
     response::Response,
     shared::{CLOSE, DRAIN, NEVER},
 };
@@ -26,12 +27,25 @@ pub(super) struct Outgoing {
     pub(super) own: BytesMut,
     /// A refusal is the last response; what hyper still writes is dropped.
     pub(super) is_sealed: bool,
+    /// Which one, and what it is.
+    pub(super) refused: Option<Refused>,
     pub(super) is_stalled: bool,
     pub(super) is_overdue: bool,
     /// The last response left under a drain and did not say so: its client may be sending another request.
     pub(super) is_untold: bool,
+    /// The write side was shut behind the last byte.
+    pub(super) is_shut: bool,
     /// The write side is shut; how many bytes were discarded since.
     pub(super) lingered: Option<usize>,
+}
+
+/// A refusal on its way.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) request_id: Option<u64>,
+    pub(super) bytes: usize,
+    pub(super) head_bytes: usize,
 }
 
 impl Outgoing {
@@ -40,9 +54,11 @@ impl Outgoing {
             response: Response::new(),
             own: BytesMut::new(),
             is_sealed: false,
+            refused: None,
             is_stalled: false,
             is_overdue: false,
             is_untold: false,
+            is_shut: false,
             lingered: None,
         }
     }
@@ -63,11 +79,14 @@ impl<S, Q: Quick> Io<S, Q> {
         }
         self.shared.stats.count_out(accepted);
         self.shared.stats.count_response(final_bytes);
+        let content = self.outgoing.response.content();
+        self.shared.stats.count_content(content.saturating_sub(self.shared.stats.content_bytes()));
         if self.outgoing.response.has_begun() {
             self.shared.current.end();
         }
         if self.outgoing.response.is_complete() {
             self.shared.stats.response_ends();
+            self.shared.ledger.settle(|| self.sent());
             if self.outgoing.response.is_last() {
                 self.shared.wish_quietly(CLOSE);
             }
@@ -77,6 +96,26 @@ impl<S, Q: Quick> Io<S, Q> {
             if is_over && (is_starved || self.shared.attention() & (CLOSE | DRAIN) != 0) {
                 cx.waker().wake_by_ref();
             }
+        }
+    }
+
+    /// What the socket has accepted of the current response.
+    pub(super) fn sent(&self) -> Sent {
+        let outgoing = &self.outgoing;
+        let Some(refused) = &outgoing.refused else {
+            let response = &outgoing.response;
+            return Sent {
+                content_bytes: response.content(),
+                is_complete: response.is_complete()
+                    || response.is_until_close() && outgoing.is_shut,
+                refused: None,
+            };
+        };
+        let bytes = refused.bytes.saturating_sub(outgoing.own.len());
+        Sent {
+            content_bytes: bytes.saturating_sub(refused.head_bytes) as u64,
+            is_complete: outgoing.own.is_empty(),
+            refused: Some((refused.refusal, refused.request_id)),
         }
     }
 
@@ -119,6 +158,9 @@ impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
                     return Poll::Pending;
                 }
             }
+        }
+        if self.outgoing.refused.is_some() {
+            self.shared.ledger.settle(|| self.sent());
         }
         Poll::Ready(Ok(()))
     }

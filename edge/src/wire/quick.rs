@@ -5,7 +5,7 @@
 //! where the connection goes on after it; whatever is declined goes to hyper as if nobody had looked.
 //!
 //! What always holds: nothing else is read or written until the last byte has left; a response that breaks off is
-//! told so by its content being dropped early. It does not know what is answered, or why.
+//! told so by its content being dropped before it has ended. It does not know what is answered, or why.
 //!
 //! A connection that has brought nothing else has no hyper at all: [`Io::poll_alone`] serves it until something needs one.
 //!
@@ -22,6 +22,7 @@ use hyper::rt::ReadBuf;
 use tokio::io::AsyncWrite;
 
 use super::{
+    account::Account,
     head::{FieldLine, Framing, Head, Method, field_line},
     intake::Stage,
     io::Io,
@@ -55,12 +56,14 @@ pub trait Quick: Send + Unpin + 'static {
 }
 
 /// What a refusal tells beside its status.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct Told {
     /// The time, as Date says it (RFC 9110 §6.6.1).
     pub date: Option<String>,
     /// What its client may call it by.
     pub request_id: Option<u64>,
+    /// What is told how it went.
+    pub account: Option<Box<dyn Account>>,
 }
 
 /// A response's content on its way out.
@@ -69,6 +72,8 @@ pub trait Content: Send + Unpin + 'static {
     fn next(&mut self) -> Option<Bytes>;
     /// The socket accepted so many bytes of it.
     fn accepted(&mut self, bytes: usize);
+    /// It has accepted all, the head included.
+    fn ended(&mut self);
 }
 
 /// A response to be written.
@@ -171,6 +176,8 @@ impl Content for Nothing {
     }
 
     fn accepted(&mut self, _bytes: usize) {}
+
+    fn ended(&mut self) {}
 }
 
 /// A response that is being written.
@@ -314,6 +321,7 @@ impl<S: AsyncWrite + Unpin, Q: Quick> Io<S, Q> {
         while let Some(sending) = &mut self.sending {
             sending.fill();
             if sending.is_sent() {
+                sending.content.ended();
                 self.sending = None;
                 self.outgoing.is_untold = self.shared.attention() & DRAIN != 0;
                 self.shared.stats.response_ends();

@@ -173,8 +173,8 @@ impl Refusal {
         }
     }
 
-    /// The complete response; a HEAD request gets it without content (RFC 9110 §9.3.2).
-    pub(super) fn response(self, content: Content, told: &Told) -> Vec<u8> {
+    /// The complete response, and how long its head is; a HEAD request gets it without content (RFC 9110 §9.3.2).
+    pub(super) fn response(self, content: Content, told: &Told) -> (Vec<u8>, usize) {
         let reason = match self.status() {
             408 => "408 Request Timeout",
             414 => "414 URI Too Long",
@@ -193,10 +193,11 @@ impl Refusal {
         let mut response = format!(
             "HTTP/1.1 {reason}\r\nConnection: close\r\n{date}Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
         );
+        let head_bytes = response.len();
         if content == Content::Sent {
             response.push_str(&text);
         }
-        response.into_bytes()
+        (response.into_bytes(), head_bytes)
     }
 }
 
@@ -250,7 +251,7 @@ impl std::error::Error for Refusal {}
 mod tests {
     use super::*;
 
-    const NOTHING: Told = Told { date: None, request_id: None };
+    const NOTHING: Told = Told { date: None, request_id: None, account: None };
 
     #[test]
     fn the_table_of_reasons_is_in_index_order_and_its_labels_differ() {
@@ -266,11 +267,12 @@ mod tests {
     #[test]
     fn a_refusal_is_one_complete_closing_response() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
-        let known = Told { date, request_id: Some(0x2a) };
+        let known = Told { date, request_id: Some(0x2a), account: None };
         for (reason, told) in
             Refusal::ALL.into_iter().flat_map(|reason| [(reason, &known), (reason, &NOTHING)])
         {
-            let bytes = String::from_utf8(reason.response(Content::Sent, told)).unwrap();
+            let (bytes, head_bytes) = reason.response(Content::Sent, told);
+            let bytes = String::from_utf8(bytes).unwrap();
             let (head, content) = bytes.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with(&format!("HTTP/1.1 {} ", reason.status())), "{head}");
             assert!(head.contains("\r\nConnection: close\r\n"));
@@ -278,7 +280,8 @@ mod tests {
             let is_known = told.request_id.is_some();
             assert_eq!(head.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), is_known);
             assert_eq!(content.ends_with("\nRequest id: 000000000000002a\n"), is_known);
-            let bare = String::from_utf8(reason.response(Content::Omitted, told)).unwrap();
+            assert_eq!(head_bytes, head.len() + 4);
+            let bare = String::from_utf8(reason.response(Content::Omitted, told).0).unwrap();
             assert_eq!(bare, format!("{head}\r\n\r\n"));
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct Response {
     answers_head: bool,
     has_begun: bool,
     is_last: bool,
+    /// Octets of content that were accepted.
+    content: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Response {
             answers_head: false,
             has_begun: false,
             is_last: false,
+            content: 0,
         }
     }
 
@@ -75,6 +78,16 @@ impl Response {
     /// The final response's first octets have left.
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    /// How many octets of its content were accepted.
+    pub(super) const fn content(&self) -> u64 {
+        self.content
+    }
+
+    /// Whether its content goes on to the end of the connection.
+    pub(super) fn is_until_close(&self) -> bool {
+        self.state == State::UntilClose
     }
 
     /// Whether it says that the connection ends with it (RFC 9112 §9.3, §9.6).
@@ -107,11 +120,16 @@ impl Response {
                 State::Length(left) => {
                     let taken = left.min(rest.len() as u64);
                     self.state = length(left - taken);
+                    self.content += taken;
                     usize::try_from(taken).unwrap_or(usize::MAX)
                 }
                 State::Chunked(walk) => self.chunked(walk, rest),
+                State::UntilClose => {
+                    self.content += rest.len() as u64;
+                    rest.len()
+                }
                 // Nothing follows a complete response; what does is not ours to frame.
-                State::UntilClose | State::Complete => rest.len(),
+                State::Complete => rest.len(),
             };
             rest = rest.get(taken..).unwrap_or_default();
         }
@@ -145,6 +163,7 @@ impl Response {
         let (octet, many) = match (walk, rest) {
             (Walk::Data(left), _) => {
                 let taken = left.min(rest.len() as u64);
+                self.content += taken.min(left.saturating_sub(2));
                 let left = left - taken;
                 self.state =
                     State::Chunked(if left == 0 { Walk::Size(0) } else { Walk::Data(left) });
@@ -242,6 +261,7 @@ fn number(value: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    /// What it is, whether it answers HEAD, its octets, whether they complete it.
     const CASES: &[(&str, bool, &str, bool)] = &[
         ("9112 6.3: length", false, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", true),
         ("9112 6.3: length 0", false, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true),
@@ -297,6 +317,15 @@ mod tests {
                     sent += part.len();
                 }
                 assert_eq!(response.is_complete(), *completes, "{name} by {piece}");
+                let content = match *name {
+                    "9112 6.3: length" => 3,
+                    "9112 6.3: until close" => 7,
+                    "9110 15.2: interim and final" => 1,
+                    "9112 7.1: chunked" => 26,
+                    "9112 7.1: chunked with trailers" => 2,
+                    _ => 0,
+                };
+                assert_eq!(response.content(), content, "{name} by {piece}");
             }
         }
     }

@@ -12,6 +12,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use super::{
+    account::Ledger,
     interim::{Current, Queue},
     stats::ConnectionStats,
 };
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) stats: ConnectionStats,
     pub(super) current: Current,
     pub(super) interim: Mutex<Queue>,
+    pub(super) ledger: Ledger,
     pub(super) interim_bytes_max: usize,
     attention: AtomicU8,
     read_deadline: AtomicU64,
@@ -49,6 +51,7 @@ impl Shared {
             stats: ConnectionStats::new(),
             current: Current::new(),
             interim: Mutex::new(Queue::default()),
+            ledger: Ledger::default(),
             interim_bytes_max,
             attention: AtomicU8::new(0),
             read_deadline: AtomicU64::new(NEVER),

@@ -17,6 +17,7 @@ pub struct ConnectionStats {
     requests: AtomicU64,
     responses: AtomicU64,
     response_bytes: AtomicU64,
+    content_bytes: AtomicU64,
     refusal: AtomicU8,
     timeout: AtomicU8,
 }
@@ -29,6 +30,7 @@ impl ConnectionStats {
             requests: AtomicU64::new(0),
             responses: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
+            content_bytes: AtomicU64::new(0),
             refusal: AtomicU8::new(NONE),
             timeout: AtomicU8::new(NONE),
         }
@@ -60,6 +62,11 @@ impl ConnectionStats {
         self.response_bytes.load(Relaxed)
     }
 
+    /// The same of its content alone, of a response of hyper's.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.content_bytes.load(Relaxed)
+    }
+
     /// Why this connection's last request was refused, if it was.
     pub fn refusal(&self) -> Option<Refusal> {
         Refusal::ALL.get(usize::from(self.refusal.load(Relaxed))).copied()
@@ -89,9 +96,14 @@ impl ConnectionStats {
         add(&self.response_bytes, bytes);
     }
 
+    pub(super) fn count_content(&self, bytes: u64) {
+        add(&self.content_bytes, bytes);
+    }
+
     pub(super) fn request_begins(&self) {
         add(&self.requests, 1);
         self.response_bytes.store(0, Relaxed);
+        self.content_bytes.store(0, Relaxed);
     }
 
     pub(super) fn response_ends(&self) {

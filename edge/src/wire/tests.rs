@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::{Deadlines, Handle, Io, Limits, Never, Quick, Stream, Told};
 
+mod accounts;
 mod bodies;
 mod deadlines;
 mod heads;

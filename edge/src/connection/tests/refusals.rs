@@ -13,14 +13,18 @@ async fn what_never_reaches_the_hallway_is_recorded_and_dated() {
         ("\u{1}\u{2}\r\n\r\n".to_owned(), "400"),
     ];
     let stage = Stage::new();
+    let mut bytes = 0;
     for (count, (request, status)) in (1..).zip(rows) {
         let mut client = stage.h1();
         client.send(&request).await;
         let head = client.head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
         assert!(head.contains("\r\nDate: ") && head.contains(" GMT\r\n"), "{head}");
-        assert!(client.rest().await.contains("\nRequest id: "), "{status}");
+        let content = client.rest().await;
+        assert!(content.contains("\nRequest id: "), "{status}");
+        bytes += content.len() as u64;
         let nowhere = &stage.edge.hall().nowhere;
+        assert_eq!(nowhere.bytes.sum(0), bytes, "{status}");
         assert_eq!(nowhere.statuses.sum(3), count, "{status}");
         assert_eq!(nowhere.aborted.load(std::sync::atomic::Ordering::Relaxed), 0);
     }

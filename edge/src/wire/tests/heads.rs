@@ -144,7 +144,7 @@ async fn assert_refused(name: &str, mut server: Server, expected: Refusal) {
     let received = server.receive_all().await;
     assert_eq!(server.seen(), [], "{name}");
     assert_eq!(server.handle.stats().refusal(), Some(expected), "{name}");
-    let complete = expected.response(crate::wire::refusal::Content::Sent, &Told::default());
+    let (complete, _) = expected.response(crate::wire::refusal::Content::Sent, &Told::default());
     assert_eq!(received, String::from_utf8(complete).unwrap(), "{name}");
     assert!(server.outcome.await.unwrap().is_ok(), "{name}");
 }
