@@ -23,5 +23,6 @@ mod origins {
     mod short_way;
     mod sockets;
     mod stage;
+    mod trunks;
     mod window;
 }

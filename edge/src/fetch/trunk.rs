@@ -49,8 +49,13 @@ const STREAMS_MAX: u32 = 128;
 const SEND_BYTES: usize = 64 * 1024;
 /// The largest response head.
 const HEAD_BYTES: u32 = 64 * 1024;
-/// What a connection holds beside its streams: the library's buffers, its task and tables.
-const TRUNK_BYTES: usize = 48 * 1024;
+/// Streams that we have given up and still know, so that what was on its way on them harms nothing.
+const GIVEN_UP_MAX: usize = 192;
+/// How long we do: longer than a server needs to hear of it.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
+/// What a connection holds beside its streams: the library's buffers, its task and tables, and what
+/// it knows of streams that were given up.
+const TRUNK_BYTES: usize = 144 * 1024;
 /// What a TLS session holds beside it.
 const TLS_BYTES: usize = 8 * 1024;
 /// How often a server with open streams is asked for a sign of life.
@@ -97,6 +102,11 @@ impl Trunk {
             .initial_connection_window_size(WINDOW_BYTES.saturating_mul(STREAMS_MAX))
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(SEND_BYTES)
+            .max_concurrent_reset_streams(GIVEN_UP_MAX)
+            .reset_stream_duration(GIVEN_UP_FOR)
+            // It would count what comes late on streams that clients have left, over the life of
+            // the connection, and end it for all.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake::<_, Bytes>(stream)
             .await

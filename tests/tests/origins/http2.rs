@@ -33,9 +33,10 @@ use super::stage::{HOST, run};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What an origin does with one request.
-type Handle = Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Task + Send + Sync>;
+pub(super) type Handle =
+    Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Task + Send + Sync>;
 
-fn handle<T: Future<Output = Option<()>> + Send + 'static>(
+pub(super) fn handle<T: Future<Output = Option<()>> + Send + 'static>(
     what: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> T + Send + Sync + 'static,
 ) -> Handle {
     // A stream that the edge gives up ends its task.
@@ -46,7 +47,7 @@ fn handle<T: Future<Output = Option<()>> + Send + 'static>(
 }
 
 /// An origin that allows so many streams at once.
-fn speaking(streams_max: u32, handle: Handle) -> Server {
+pub(super) fn speaking(streams_max: u32, handle: Handle) -> Server {
     Arc::new(move |io| {
         let handle = Arc::clone(&handle);
         Box::pin(async move {
@@ -60,7 +61,7 @@ fn speaking(streams_max: u32, handle: Handle) -> Server {
     })
 }
 
-fn unstorable() -> Response<()> {
+pub(super) fn unstorable() -> Response<()> {
     Response::builder().header("cache-control", "no-store").body(()).unwrap()
 }
 
@@ -73,11 +74,11 @@ fn echo() -> Handle {
     })
 }
 
-struct Stage {
-    world: World,
+pub(super) struct Stage {
+    pub(super) world: World,
 }
 
-fn stage(server: Server, settings: &str) -> Stage {
+pub(super) fn stage(server: Server, settings: &str) -> Stage {
     let wires = Arc::new(Wires::default());
     wires.put("a:80", server);
     let text = format!(
@@ -90,11 +91,11 @@ fn stage(server: Server, settings: &str) -> Stage {
 }
 
 impl Stage {
-    fn caller(&self) -> Caller {
+    pub(super) fn caller(&self) -> Caller {
         Caller::on(self.world.connect())
     }
 
-    async fn ask(&self, method: &str, target: &str, fields: &str) -> Answer {
+    pub(super) async fn ask(&self, method: &str, target: &str, fields: &str) -> Answer {
         self.caller().ask(method, HOST, target, fields).await
     }
 
@@ -108,7 +109,7 @@ impl Stage {
         crowd
     }
 
-    fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.world.wires.tried("a:80")
     }
 
