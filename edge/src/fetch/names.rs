@@ -243,6 +243,21 @@ impl Name {
         self.state.lock().shunned.insert(address, Instant::now());
     }
 
+    fn shuns(&self, address: SocketAddr) -> bool {
+        let state = self.state.lock();
+        state.shunned.get(&address).is_some_and(|since| since.elapsed() < SHUNNED)
+    }
+
+    /// Whether it leads to another address, which has not failed of late.
+    fn has_better_than(&self, address: SocketAddr) -> bool {
+        let others: Vec<SocketAddr> = {
+            let state = self.state.lock();
+            let all = state.answer.iter().flat_map(|answer| answer.addresses(address.port()));
+            all.filter(|one| *one != address).collect()
+        };
+        others.into_iter().any(|one| !self.shuns(one))
+    }
+
     /// Whether it has not led to `address` for a while.
     fn has_left(&self, address: SocketAddr) -> bool {
         let state = self.state.lock();
@@ -372,6 +387,7 @@ async fn keep(name: Weak<Name>) {
 }
 
 /// Where a connection leads: to an address of a name.
+#[derive(Clone)]
 pub struct Residence {
     name: Arc<Name>,
     address: SocketAddr,
@@ -382,10 +398,26 @@ impl Residence {
         Self { name, address }
     }
 
-    /// Whether the name has led elsewhere for so long that the connection is not to be used again.
+    /// Whether the connection is not to be used again: the name has led elsewhere for long enough, or
+    /// leads to an address that does better.
     #[must_use]
-    pub fn is_left(&self) -> bool {
-        self.name.has_left(self.address)
+    pub fn is_out_of_use(&self) -> bool {
+        self.name.has_left(self.address) || self.is_shunned()
+    }
+
+    /// The address did not do what it is there for; whether the name leads to one that may.
+    pub(super) fn failed(&self) -> bool {
+        self.name.failed(self.address);
+        self.has_better()
+    }
+
+    /// Whether the address has failed of late, and the name leads to one that has not.
+    fn is_shunned(&self) -> bool {
+        self.name.shuns(self.address) && self.has_better()
+    }
+
+    fn has_better(&self) -> bool {
+        self.name.has_better_than(self.address)
     }
 }
 

@@ -146,12 +146,12 @@ async fn connections_to_an_address_that_a_name_has_left_end_after_a_while() {
     assert_eq!(first(&name).await, "192.0.2.2:80");
     let farewell = FAREWELL.as_secs();
     pass(farewell - 1).await;
-    assert!(!old.is_left());
+    assert!(!old.is_out_of_use());
     pass(1).await;
-    assert!(old.is_left());
+    assert!(old.is_out_of_use());
     // However long the resolver fails.
     pass(2 * farewell).await;
-    assert!(!new.is_left());
+    assert!(!new.is_out_of_use());
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +241,7 @@ async fn a_resolver_that_fails_for_one_family_takes_none_of_its_addresses_away()
     assert_eq!(all(&name).await, ["192.0.2.1", "2001:db8::2"]);
     let residence = Residence::new(Arc::clone(&name), "192.0.2.1:80".parse().unwrap());
     pass(20).await;
-    assert!(!residence.is_left());
+    assert!(!residence.is_out_of_use());
     assert_eq!(all(&name).await, ["192.0.2.1", "2001:db8::2"]);
     let [seen] = <[Seen; 1]>::try_from(names.seen()).unwrap();
     assert_eq!((seen.answered, seen.is_failing), (1, true));
@@ -285,7 +285,22 @@ async fn rfc2782_a_service_that_moves_to_another_port_is_followed() {
     let after = Residence::new(Arc::clone(&name), "192.0.2.1:8002".parse().unwrap());
     pass(2).await;
     assert_eq!(first(&name).await, "192.0.2.1:8002");
-    assert!(!before.is_left() && !after.is_left());
+    assert!(!before.is_out_of_use() && !after.is_out_of_use());
     pass(FAREWELL.as_secs()).await;
-    assert!(before.is_left() && !after.is_left());
+    assert!(before.is_out_of_use() && !after.is_out_of_use());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_did_not_do_is_left_for_one_that_may() {
+    let (names, _script) = names([both("192.0.2.1 192.0.2.2", &[])]);
+    let name = names.name(&question());
+    assert_eq!(all(&name).await.len(), 2);
+    let [one, two] = ["192.0.2.1:80", "192.0.2.2:80"]
+        .map(|address| Residence::new(Arc::clone(&name), address.parse().unwrap()));
+    assert!(one.failed() && one.is_out_of_use() && !two.is_out_of_use());
+    for _ in 0..4 {
+        assert_eq!(first(&name).await, "192.0.2.2:80");
+    }
+    // One that fails as well is no better.
+    assert!(!two.failed() && !two.is_out_of_use() && !one.is_out_of_use());
 }
