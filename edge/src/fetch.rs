@@ -5,12 +5,16 @@
 //! It deliberately knows no caching law: whether a response may be stored is asked of the core by
 //! [`filling`], never decided here.
 
+mod ahead;
 mod choose;
 pub mod connect;
 pub mod content;
+mod failed;
 pub mod filling;
+mod frames;
 mod freshen;
 mod hedge;
+mod life;
 mod link;
 mod message;
 pub mod names;
@@ -23,6 +27,7 @@ pub mod server;
 pub mod sharing;
 mod sign;
 pub mod slot;
+mod socket;
 pub mod standing;
 mod stream;
 pub mod table;

@@ -24,5 +24,6 @@ mod origins {
     mod short_way;
     mod sockets;
     mod stage;
+    mod trunks;
     mod window;
 }

@@ -31,6 +31,7 @@ use super::{
     FetchError, io_reason,
     names::{Dns, Manner, Name, Names, Question, Residence, Seen},
     server::Counted,
+    socket::{Look, Socket},
 };
 
 /// How long an address is tried alone before the next is tried beside it (RFC 8305 §5): one that
@@ -52,11 +53,13 @@ pub struct Opened {
     pub residence: Option<Residence>,
     /// Counts it for as long as it is open.
     pub counted: Option<Counted>,
+    /// Shows whether something has come, where the bytes are the server's own words.
+    pub(super) look: Option<Look>,
 }
 
 impl From<BoxedIo> for Opened {
     fn from(stream: BoxedIo) -> Self {
-        Self { stream, residence: None, counted: None }
+        Self { stream, residence: None, counted: None, look: None }
     }
 }
 
@@ -201,11 +204,12 @@ impl Connect for Tcp {
                 attempt.ended(&opened);
                 opened.map(|stream| (stream, address))
             };
-            let (stream, address) = first_of(addresses.into_iter(), attempt)
+            let ((stream, look), address) = first_of(addresses.into_iter(), attempt)
                 .await
                 .map_err(|failure| failure.unwrap_or_else(none))?;
             let residence = name.map(|name| Residence::new(name, address));
-            Ok(Opened { stream, residence, counted: None })
+            let stream = Box::new(stream);
+            Ok(Opened { stream, residence, counted: None, look: Some(look) })
         })
     }
 
@@ -283,7 +287,7 @@ async fn open(
     address: SocketAddr,
     server: &ServerAddress,
     policy: &AddressPolicy,
-) -> Result<BoxedIo, FetchError> {
+) -> Result<(Socket, Look), FetchError> {
     let refused = || FetchError::NotAllowed { host: server.host.clone(), address: address.ip() };
     if !policy.allows(address) {
         return Err(refused());
@@ -299,7 +303,7 @@ async fn open(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %address, "TCP_NODELAY could not be set");
     }
-    Ok(Box::new(stream))
+    Ok(Socket::of(stream))
 }
 
 fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {

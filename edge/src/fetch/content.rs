@@ -1,5 +1,5 @@
 //! A client's request content on its way to the origin: bounded in bytes and time, streamed with
-//! backpressure, never kept.
+//! backpressure, never kept but for its beginning, where a server may say that it has not looked at it.
 
 use std::{
     pin::Pin,
@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use edge_core::forward;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::{
@@ -27,7 +28,12 @@ use crate::connection::RequestContent;
 /// and then would hold the origin's connection for days.
 const STEP_BYTES: u64 = 16 * 1024;
 
-/// A client's request content on its way to the origin: bounded, streamed, never kept.
+/// How much is kept to be sent again: no more than is queued for a server anyway.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// The same in pieces, which cost something each.
+const KEPT_PIECES_MAX: usize = 64;
+
+/// A client's request content on its way to the origin: bounded, streamed.
 pub struct ClientContent {
     incoming: Option<RequestContent>,
     left: u64,
@@ -38,7 +44,48 @@ pub struct ClientContent {
     step_left: u64,
     /// Since when the next piece is awaited, and until when.
     awaited: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// What has gone out, where it is kept and as long as that is all of it.
+    kept: Option<Vec<Piece>>,
+    /// What goes out once more before the rest, the last first.
+    again: Vec<Piece>,
     pub(super) watch: Arc<Watch>,
+}
+
+/// A piece of content.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Piece {
+    fn of(frame: Frame<Bytes>) -> Self {
+        match frame.into_data() {
+            // An exact copy: a piece of a few bytes would keep a whole read buffer in the queue.
+            Ok(data) => Self::Data(Bytes::copy_from_slice(&data)),
+            // Behind the content nobody may say what the head was not allowed to (RFC 9110 §6.5.1).
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                Self::Trailers(forward::trailer_fields(&trailers))
+            }
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(_) => 0,
+        }
+    }
+}
+
+impl From<Piece> for Frame<Bytes> {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Data(data) => Self::data(data),
+            Piece::Trailers(trailers) => Self::trailers(trailers),
+        }
+    }
 }
 
 /// What became of a client's content.
@@ -124,6 +171,8 @@ impl ClientContent {
             waited: Duration::ZERO,
             step_left: STEP_BYTES,
             awaited: None,
+            kept: None,
+            again: Vec::new(),
             watch,
         }
     }
@@ -138,12 +187,52 @@ impl ClientContent {
             waited: Duration::ZERO,
             step_left: STEP_BYTES,
             awaited: None,
+            kept: None,
+            again: Vec::new(),
             watch: Arc::new(watch),
         }
     }
 
     pub(super) fn untouched(&self) -> bool {
         self.incoming.is_none() || self.watch.state.load(Ordering::Acquire) == 0
+    }
+
+    /// Keeps what goes out from now on, up to [`KEPT_BYTES_MAX`].
+    pub(super) fn keep(&mut self) {
+        self.kept = self.untouched().then(Vec::new);
+    }
+
+    /// Begins anew, if all that has gone out is still here.
+    pub(super) fn begin_anew(&mut self) {
+        let Some(mut kept) = self.kept.take() else { return };
+        if self.watch.failure().is_some() {
+            return;
+        }
+        kept.reverse();
+        self.again.append(&mut kept);
+        self.watch.set(0);
+    }
+
+    /// Takes note of what goes out.
+    fn note(&mut self, piece: &Piece) {
+        let Some(kept) = &mut self.kept else { return };
+        let bytes: usize = kept.iter().map(Piece::length).sum();
+        if kept.len() < KEPT_PIECES_MAX && bytes + piece.length() <= KEPT_BYTES_MAX {
+            kept.push(piece.clone());
+        } else {
+            self.kept = None;
+        }
+    }
+
+    /// What goes out once more, if there is any left.
+    fn next_again(&mut self) -> Option<Frame<Bytes>> {
+        let piece = self.again.pop()?;
+        self.watch.turn(Turn::Origin(Instant::now()));
+        if self.is_end_stream() || self.size_hint().exact() == Some(0) {
+            self.watch.set(2);
+        }
+        self.note(&piece);
+        Some(piece.into())
     }
 
     pub(super) fn into_some(self) -> Option<Self> {
@@ -160,10 +249,16 @@ impl Body for ClientContent {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        if this.incoming.is_none() {
+            return Poll::Ready(None);
+        }
         if this.watch.state.load(Ordering::Relaxed) == 0 {
             this.watch.set(1);
         }
+        if let Some(frame) = this.next_again() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             this.watch.turn(Turn::Client);
             let left = this.patience.saturating_sub(this.waited);
@@ -201,21 +296,24 @@ impl Body for ClientContent {
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             this.watch.set(2);
         }
-        // Behind the content nobody may say what the head was not allowed to (RFC 9110 §6.5.1).
-        let frame = match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(forward::trailer_fields(&trailers)),
-            // An exact copy: a piece of a few bytes would keep a whole read buffer in the queue.
-            Err(frame) => frame.map_data(|data| Bytes::copy_from_slice(&data)),
-        };
-        Poll::Ready(Some(Ok(frame)))
+        let piece = Piece::of(frame);
+        this.note(&piece);
+        Poll::Ready(Some(Ok(piece.into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.again.is_empty() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let Some(incoming) = &self.incoming else { return SizeHint::with_exact(0) };
+        let mut hint = incoming.size_hint();
+        let again = self.again.iter().map(|piece| piece.length() as u64).sum::<u64>();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(again));
+        }
+        hint.set_lower(hint.lower().saturating_add(again));
+        hint
     }
 }
 

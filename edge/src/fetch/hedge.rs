@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     choose::Wish,
     content::ClientContent,
-    pool::{Failed, OriginRequest, Pool},
+    failed::Failed,
+    pool::{OriginRequest, Pool},
     response::OriginBody,
     server::{Admission, Server},
 };

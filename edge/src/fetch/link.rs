@@ -32,6 +32,7 @@ use super::{
     content::ClientContent,
     names::Residence,
     server::Counted,
+    socket::Look,
 };
 use crate::store::budget::{Charge, PIECE_BYTES};
 
@@ -51,6 +52,7 @@ pub(super) struct Link {
     sender: SendRequest<ClientContent>,
     driver: AbortHandle,
     signs: Arc<Signs>,
+    look: Option<Look>,
     residence: Option<Residence>,
     _counted: Option<Counted>,
     _charge: Charge,
@@ -64,7 +66,7 @@ impl Link {
 
     /// Speaks HTTP/1.1 over a stream; `fills` drives the connection from then on.
     pub(super) async fn over(
-        Opened { stream, residence, counted }: Opened,
+        Opened { stream, residence, counted, look }: Opened,
         fills: &Handle,
         charge: Charge,
     ) -> hyper::Result<Self> {
@@ -82,7 +84,8 @@ impl Link {
             }
         });
         let driver = driver.abort_handle();
-        Ok(Self { sender, driver, signs, residence, _counted: counted, _charge: charge })
+        let (_counted, _charge) = (counted, charge);
+        Ok(Self { sender, driver, signs, look, residence, _counted, _charge })
     }
 
     /// What requests are sent by.
@@ -92,7 +95,18 @@ impl Link {
 
     /// Whether the server has closed it, or its name leads elsewhere.
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed() || self.residence.as_ref().is_some_and(Residence::is_left)
+        self.sender.is_closed() || self.residence.as_ref().is_some_and(Residence::is_out_of_use)
+    }
+
+    /// Whether nothing has come since the last response: what has would be taken for the next, and
+    /// is either the end or nobody's (RFC 9112 §6.3).
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.look.as_ref().is_some_and(Look::shows_something)
+    }
+
+    /// Where it leads.
+    pub(super) fn residence(&self) -> Option<&Residence> {
+        self.residence.as_ref()
     }
 
     /// What the server has shown of itself.

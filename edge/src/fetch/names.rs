@@ -3,8 +3,9 @@
 //! In: the names in the settings, a resolver. Out: addresses, and whether one has left its name.
 //! Always holds: each name has one keeper, which alone asks the resolver, so that no crowd does and
 //! no request waits for an answer that has run out: the last one is used until there is a better;
-//! a resolver that fails, or says that a name is not there, takes no address away; what an answer
-//! claims of its lifetime is held between a floor and a ceiling.
+//! a resolver that fails, for a name, one of its hosts or one family of addresses, or that says that a
+//! name is not there, takes no address away for a day; what an answer claims of its lifetime is held
+//! between a floor and a ceiling.
 //! It deliberately does not judge addresses: that is done where a connection is made.
 //!
 //! RFC 1035 §3.2.1 (TTL), RFC 8767 (an answer that has run out is better than none).
@@ -19,7 +20,7 @@ pub use self::{
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -40,6 +41,8 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 /// See [`PAUSE`].
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long what was known is used while it is not answered (RFC 8767 §5).
+const STALE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long connections to an address are kept that its name does not lead to any more: large pools
 /// name a part of their addresses at a time, and come back to each.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -185,8 +188,11 @@ struct State {
     answer: Option<Arc<Answer>>,
     /// Why the last question was not answered.
     trouble: Option<String>,
-    /// Addresses that were in an answer, and since when they are in none.
-    left: HashMap<IpAddr, Instant>,
+    /// When there was one, and when there was a whole one.
+    answered_at: Option<Instant>,
+    whole_at: Option<Instant>,
+    /// Addresses that were in an answer, and since when they are in none; port 0 stands for any.
+    left: HashMap<SocketAddr, Instant>,
     /// Addresses that could not be reached, and when.
     shunned: HashMap<SocketAddr, Instant>,
     /// The family of the last connection.
@@ -237,14 +243,29 @@ impl Name {
         self.state.lock().shunned.insert(address, Instant::now());
     }
 
+    fn shuns(&self, address: SocketAddr) -> bool {
+        let state = self.state.lock();
+        state.shunned.get(&address).is_some_and(|since| since.elapsed() < SHUNNED)
+    }
+
+    /// Whether it leads to another address, which has not failed of late.
+    fn has_better_than(&self, address: SocketAddr) -> bool {
+        let others: Vec<SocketAddr> = {
+            let state = self.state.lock();
+            let all = state.answer.iter().flat_map(|answer| answer.addresses(address.port()));
+            all.filter(|one| *one != address).collect()
+        };
+        others.into_iter().any(|one| !self.shuns(one))
+    }
+
     /// Whether it has not led to `address` for a while.
     fn has_left(&self, address: SocketAddr) -> bool {
         let state = self.state.lock();
-        let leads = |answer: &Arc<Answer>| {
-            answer.targets.iter().any(|target| target.addresses.contains(&address.ip()))
-        };
-        !state.answer.as_ref().is_some_and(leads)
-            && state.left.get(&address.ip()).is_none_or(|since| since.elapsed() >= FAREWELL)
+        let leads =
+            |answer: &Arc<Answer>| answer.addresses(address.port()).any(|one| one == address);
+        let at_any_port = SocketAddr::new(address.ip(), 0);
+        let mut left = [address, at_any_port].into_iter().filter_map(|one| state.left.get(&one));
+        !state.answer.as_ref().is_some_and(leads) && left.all(|since| since.elapsed() >= FAREWELL)
     }
 
     fn seen(&self) -> Seen {
@@ -259,20 +280,26 @@ impl Name {
         }
     }
 
-    /// Asks once; the answer's lifetime, or none if there was no answer.
+    /// Asks once; the answer's lifetime, or none if there was no answer, or not the whole of one.
     async fn ask(&self) -> Option<Duration> {
         let Manner { resolver, ttl: (min, max) } = self.manner.lock().clone();
         let answer = match timeout(QUESTION_TIMEOUT, resolver.resolve(&self.question)).await {
             Ok(Ok(answer)) if answer.addresses(0).next().is_some() => Ok(answer),
-            Ok(Ok(_)) => Err("it has no address".to_owned()),
+            Ok(Ok(answer)) => Err(answer.trouble.unwrap_or_else(|| "it has no address".to_owned())),
             Ok(Err(reason)) => Err(reason),
             Err(_elapsed) => Err(format!("no answer within {QUESTION_TIMEOUT:?}")),
         };
         let ttl = match answer {
-            Ok(answer) => {
-                let ttl = answer.ttl.clamp(min, max);
-                self.learns(answer);
-                Some(ttl)
+            Ok(mut answer) => {
+                let (ttl, trouble) = (answer.ttl.clamp(min, max), answer.trouble.take());
+                self.learns(answer, trouble.is_none());
+                match trouble {
+                    Some(reason) => {
+                        self.learns_nothing(reason);
+                        None
+                    }
+                    None => Some(ttl),
+                }
             }
             Err(reason) => {
                 self.learns_nothing(reason);
@@ -283,20 +310,29 @@ impl Name {
         ttl
     }
 
-    fn learns(&self, answer: Answer) {
+    /// Takes an answer; of what is missing where it is not `whole` the last is as good.
+    fn learns(&self, mut answer: Answer, whole: bool) {
         let name = &self.question.name;
         let mut state = self.state.lock();
-        state.answered += 1;
-        if state.trouble.take().is_some() {
-            tracing::info!(%name, "an origin's name is resolved again");
-        }
         let now = Instant::now();
+        state.answered_at = Some(now);
+        if whole {
+            state.answered += 1;
+            state.whole_at = Some(now);
+            if state.trouble.take().is_some() {
+                tracing::info!(%name, "an origin's name is resolved again");
+            }
+        } else if let Some(before) = &state.answer
+            && state.whole_at.is_some_and(|since| now.duration_since(since) < STALE_MAX)
+        {
+            answer = answer.completed(before);
+        }
         state.left.retain(|_, since| now.duration_since(*since) < FAREWELL);
         let known: HashSet<SocketAddr> =
             state.answer.iter().flat_map(|before| before.addresses(0)).collect();
         let new: HashSet<SocketAddr> = answer.addresses(0).collect();
         for gone in known.difference(&new) {
-            state.left.insert(gone.ip(), now);
+            state.left.insert(*gone, now);
         }
         if !known.is_empty() && known != new {
             tracing::info!(%name, addresses = ?new, "an origin's name leads elsewhere");
@@ -309,6 +345,11 @@ impl Name {
         let name = &self.question.name;
         let mut state = self.state.lock();
         state.failed += 1;
+        if state.answered_at.is_some_and(|since| since.elapsed() >= STALE_MAX) {
+            state.answered_at = None;
+            state.answer = None;
+            tracing::warn!(%name, "an origin's name has not been resolved for a day; its last addresses are dropped");
+        }
         if state.trouble.is_none() {
             let what_now = if state.answer.is_some() {
                 "its last addresses stay in use; look at the resolver and at the name's zone"
@@ -346,6 +387,7 @@ async fn keep(name: Weak<Name>) {
 }
 
 /// Where a connection leads: to an address of a name.
+#[derive(Clone)]
 pub struct Residence {
     name: Arc<Name>,
     address: SocketAddr,
@@ -356,10 +398,26 @@ impl Residence {
         Self { name, address }
     }
 
-    /// Whether the name has led elsewhere for so long that the connection is not to be used again.
+    /// Whether the connection is not to be used again: the name has led elsewhere for long enough, or
+    /// leads to an address that does better.
     #[must_use]
-    pub fn is_left(&self) -> bool {
-        self.name.has_left(self.address)
+    pub fn is_out_of_use(&self) -> bool {
+        self.name.has_left(self.address) || self.is_shunned()
+    }
+
+    /// The address did not do what it is there for; whether the name leads to one that may.
+    pub(super) fn failed(&self) -> bool {
+        self.name.failed(self.address);
+        self.has_better()
+    }
+
+    /// Whether the address has failed of late, and the name leads to one that has not.
+    fn is_shunned(&self) -> bool {
+        self.name.shuns(self.address) && self.has_better()
+    }
+
+    fn has_better(&self) -> bool {
+        self.name.has_better_than(self.address)
     }
 }
 

@@ -29,6 +29,7 @@ use super::{
     choose::{Wish, has_same_roles, refused},
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
+    failed::Failed,
     link::Signs,
     message::{expected, frame, is_conditional},
     probe::{Asker, Checks},
@@ -38,7 +39,7 @@ use super::{
     sign::Signer,
     stream::Interim,
     tls::TlsPlan,
-    way::{Roads, Unanswered, Way},
+    way::{Blame, Need, Roads, Unanswered, Way},
 };
 use crate::{
     clock::Clock,
@@ -250,7 +251,7 @@ impl Pool {
                     );
                     kept.get_or_insert(response);
                 }
-                Err(Failed { error, unsent, kept_connection, .. }) => {
+                Err(Failed { error, unsent, may_do_better, .. }) => {
                     // An unsent message may go elsewhere whatever its method; its content, if it
                     // has any, is still whole.
                     let again = match unsent {
@@ -262,9 +263,9 @@ impl Pool {
                         None => replayable,
                     };
                     // The same server is asked again only where its closing of a kept connection
-                    // may have crossed our request (RFC 9112 §9.3.1).
+                    // may have crossed our request (RFC 9112 §9.3.1), or at another address.
                     let other = self.has_other(wish, &tried);
-                    let elsewhere = other || kept_connection && !crossed;
+                    let elsewhere = other || may_do_better && !crossed;
                     if !(again && elsewhere && error.blames_server() && self.budget.withdraw()) {
                         return kept.ok_or(error);
                     }
@@ -329,8 +330,7 @@ impl Pool {
     ) -> Result<Response<OriginBody>, Failed> {
         let exchanged = self.carry(server, admission, message).await;
         if let Err(failed) = &exchanged
-            && failed.error.blames_server()
-            && !failed.is_answer
+            && failed.counts()
         {
             server.failed(&self.plan);
         }
@@ -351,10 +351,11 @@ impl Pool {
             Err(error) => return Err(Failed::unsent(error, message)),
         };
         let mut message = message;
-        let mut fresh_only = false;
+        let with_content = !message.body().is_end_stream();
+        let mut need = Need { with_content, ..Need::default() };
         let roads = Roads { plan: &self.plan, tls: self.tls.as_ref(), world: &self.world };
         loop {
-            let way = roads.to(server, fresh_only, &|bytes| self.reserve(bytes)).await;
+            let way = roads.to(server, need, &|bytes| self.reserve(bytes)).await;
             let (mut way, reused) = match way {
                 Ok(way) => way,
                 Err(error) => return Err(Failed::unsent(error, message)),
@@ -362,15 +363,21 @@ impl Pool {
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
             let signs = way.signs();
-            server.counts.requests.fetch_add(1, Ordering::Relaxed);
+            server.counts.requests.fetch_add((!need.fresh).into(), Ordering::Relaxed);
             let answer = {
                 let send = pin!(way.send(message, server.address.tls));
                 tokio::select! {
-                    answer = send => answer,
-                    error = self.overdue(server, sent, (&watch, &signs)) => {
-                        server.was_late(sent.elapsed());
-                        return Err(Failed::sent(error));
-                    }
+                    answer = send => Ok(answer),
+                    error = self.overdue(server, sent, (&watch, &signs)) => Err(error),
+                }
+            };
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    way.give_up();
+                    server.was_late(sent.elapsed());
+                    let may_do_better = way.shun();
+                    return Err(Failed { may_do_better, ..Failed::sent(error) });
                 }
             };
             match answer {
@@ -381,29 +388,50 @@ impl Pool {
                     let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
                 }
-                Err(Unanswered { message: unsent, reason, is_answer }) => {
+                Err(unanswered) => {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
-                    match unsent {
-                        // The server had left a connection that was there before: nothing was
-                        // done, so a new one costs nobody anything.
-                        Some(unsent) if reused && !fresh_only && unsent.body().untouched() => {
-                            server.counts.requests.fetch_sub(1, Ordering::Relaxed);
-                            message = unsent;
-                            fresh_only = true;
-                            server.drop_idle();
-                        }
-                        unsent => {
-                            let server = server.address.authority.clone();
-                            let error = FetchError::Broken { server, reason };
-                            // What a server has refused on a stream it may take a moment later.
-                            let kept_connection =
-                                reused || unsent.is_some() && matches!(way, Way::Shared(_));
-                            return Err(Failed { error, unsent, kept_connection, is_answer });
-                        }
-                    }
+                    message = self.in_vain(server, unanswered, (&way, reused), need)?;
+                    need.fresh = true;
+                    need.since = way.is_over().then_some(sent);
                 }
+            }
+        }
+    }
+
+    /// A message that had no response: whether it may be sent again at once.
+    fn in_vain(
+        &self,
+        server: &Server,
+        Unanswered { message, reason, blame }: Unanswered,
+        (way, reused): (&Way, bool),
+        need: Need,
+    ) -> Result<Request<ClientContent>, Failed> {
+        if blame == Blame::Request {
+            let error = FetchError::RequestContent { reason, too_large: false };
+            return Err(Failed::sent(error));
+        }
+        let is_shared = matches!(way, Way::Shared(_));
+        let may_again = !need.fresh && (reused || is_shared);
+        match message {
+            // The server had left a connection that was there before, or did not look at a stream:
+            // nothing was done, so another costs nobody anything.
+            Some(message) if may_again && message.body().untouched() => {
+                if is_shared && blame == Blame::Server {
+                    // All that were on it are sent again; nobody else tells of its end.
+                    server.failed(&self.plan);
+                }
+                server.drop_idle();
+                Ok(message)
+            }
+            unsent => {
+                let error = FetchError::Broken { server: server.address.authority.clone(), reason };
+                // What a server has refused on a stream it may take a moment later.
+                let may_do_better = reused && !need.fresh
+                    || blame == Blame::Nobody
+                    || blame == Blame::Server && way.shun();
+                Err(Failed { error, unsent, may_do_better, blame })
             }
         }
     }
@@ -445,31 +473,5 @@ impl Pool {
         }
         sleep_until(Instant::now() + first_byte).await;
         FetchError::FirstByteTimeout { server, limit: first_byte }
-    }
-}
-
-/// An exchange that brought no response.
-pub(super) struct Failed {
-    pub(super) error: FetchError,
-    /// The request, if certainly none of it left.
-    unsent: Option<Request<ClientContent>>,
-    /// It went over a connection that was kept from before.
-    kept_connection: bool,
-    /// The server did answer, in a way that cannot be taken. That blames it no more than a 500 does:
-    /// else a client that knows a URL that is answered so could have it left out for all.
-    is_answer: bool,
-}
-
-impl Failed {
-    fn unsent(error: FetchError, message: Request<ClientContent>) -> Self {
-        Self { error, unsent: Some(message), kept_connection: false, is_answer: false }
-    }
-
-    fn sent(error: FetchError) -> Self {
-        Self { error, unsent: None, kept_connection: false, is_answer: false }
-    }
-
-    fn answered(error: FetchError) -> Self {
-        Self { is_answer: true, ..Self::sent(error) }
     }
 }

@@ -132,7 +132,8 @@ pub struct OriginBody {
     asked: Instant,
     /// Whether it has been kept waiting since we last had to wait for it.
     kept_waiting: bool,
-    /// Its framing is wrong: an answer as good or bad as an error's, and nobody's failure to answer.
+    /// Its framing is wrong: an answer as good or bad as an error's, and nobody's failure to answer; or
+    /// its end is somebody else's, and was counted.
     is_blameless: bool,
 }
 
@@ -186,7 +187,7 @@ impl Body for OriginBody {
                     Some(Ok(frame))
                 }
                 Some(Err(misread)) => {
-                    this.is_blameless |= misread.is_misframed;
+                    this.is_blameless |= misread.is_blameless;
                     Some(Err(this.broken(misread.reason)))
                 }
                 None => {

@@ -248,7 +248,8 @@ impl Server {
         let mut idle = self.idle.lock();
         // The most recently used one is the least likely to be closed by the server just now.
         while let Some(candidate) = idle.pop() {
-            if !candidate.link.is_closed() && candidate.since.elapsed() < keep_alive {
+            let is_young = candidate.since.elapsed() < keep_alive;
+            if is_young && !candidate.link.is_closed() && candidate.link.is_quiet() {
                 return Some(candidate.link);
             }
         }

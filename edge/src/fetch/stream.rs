@@ -3,14 +3,19 @@
 //! In: a request. Out: its response, whose content is read at the reader's pace.
 //! Always holds: a seat that drops gives its stream up (RST_STREAM, RFC 9113 §5.4.2) and leaves the
 //! connection to the others; a request's content goes out as fast as the server takes it and no
-//! faster; of a request that the server says it has not looked at (REFUSED_STREAM, or GOAWAY with a
-//! lower number, RFC 9113 §8.7) that is known. It knows no server, no queue and no deadline.
+//! faster; a request that the server says it has not looked at (REFUSED_STREAM, or GOAWAY with a
+//! lower number, RFC 9113 §8.7) is handed back, its content as far as it is kept. It knows no
+//! server, no queue and no deadline.
 
 use std::{
     future::poll_fn,
-    pin::Pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,17 +25,22 @@ use http::{
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::task::AbortHandle;
+use tokio::{runtime::Handle, sync::Notify, task::JoinHandle, time::timeout};
 
 use super::{
+    ahead::Ahead,
     chain,
     content::ClientContent,
     link::{RESPONSE_HEAD_FIELDS_MAX, Signs},
+    names::Residence,
     pool::OnInterim,
-    trunk::Trunk,
-    way::{Content, Misread, Unanswered},
+    trunk::{Stalled, Trunk, Use, is_unprocessed},
+    way::{Blame, Content, Misread, Unanswered},
 };
 use crate::store::budget::Charge;
+
+/// How long an upload waits for the server's leave before others look for another connection.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// Whom interim responses are for, in a request's extensions.
 #[derive(Clone)]
@@ -40,28 +50,81 @@ pub(super) struct Interim(pub(super) OnInterim);
 pub(super) struct Seat {
     trunk: Arc<Trunk>,
     signs: Arc<Signs>,
+    halves: Arc<Halves>,
     upload: Option<Upload>,
     charge: Option<Charge>,
 }
 
+/// Which halves of a stream are open.
+#[derive(Default)]
+struct Halves(AtomicU8);
+
+/// The request's.
+const OURS: u8 = 1;
+/// The response's.
+const THEIRS: u8 = 2;
+
+impl Halves {
+    fn begin(&self) {
+        self.0.store(OURS | THEIRS, Ordering::Release);
+    }
+
+    fn end(&self, halves: u8) {
+        self.0.fetch_and(!halves, Ordering::AcqRel);
+    }
+
+    fn are_open(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
+    }
+}
+
 /// The task that sends a request's content; it ends with its seat.
-struct Upload(AbortHandle);
+struct Upload {
+    task: JoinHandle<ClientContent>,
+    enough: Arc<Notify>,
+}
+
+impl Upload {
+    /// Sends `content`, and keeps its beginning.
+    fn begin(fills: &Handle, mut content: ClientContent, outward: Outward) -> Self {
+        content.keep();
+        let enough = Arc::new(Notify::new());
+        let told = Arc::clone(&enough);
+        let task = fills.spawn(async move {
+            tokio::select! {
+                () = send_content(&mut content, outward) => {}
+                () = told.notified() => {}
+            }
+            content
+        });
+        Self { task, enough }
+    }
+
+    /// The content as if nothing of it had been sent, as far as that is kept.
+    async fn back(&mut self) -> Option<ClientContent> {
+        self.enough.notify_one();
+        let mut content = (&mut self.task).await.ok()?;
+        content.begin_anew();
+        Some(content)
+    }
+}
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.trunk.leave();
+        self.trunk.leave(self.halves.are_open());
     }
 }
 
 impl Seat {
     pub(super) fn new(trunk: Arc<Trunk>) -> Self {
-        Self { trunk, signs: Arc::new(Signs::new()), upload: None, charge: None }
+        let (signs, halves) = (Arc::new(Signs::new()), Arc::default());
+        Self { trunk, signs, halves, upload: None, charge: None }
     }
 
     /// Holds the memory for what the server may send ahead.
@@ -74,6 +137,21 @@ impl Seat {
         Arc::clone(&self.signs)
     }
 
+    /// Where the connection leads.
+    pub(super) fn residence(&self) -> Option<&Residence> {
+        self.trunk.residence.as_ref()
+    }
+
+    /// Whether the connection takes no further request.
+    pub(super) fn is_over(&self) -> bool {
+        self.trunk.is_closed()
+    }
+
+    /// No answer came in time; so the next request has another connection.
+    pub(super) fn give_up(&self) {
+        self.trunk.use_.close();
+    }
+
     /// Sends a request and waits for the response's head.
     pub(super) async fn send(
         &mut self,
@@ -84,39 +162,70 @@ impl Seat {
         let interim = message.extensions().get::<Interim>().cloned();
         let head = match head(&message, tls) {
             Ok(head) => head,
-            Err(reason) => return Err(Unanswered::fault(reason)),
+            Err(reason) => return Err(Unanswered::fault(reason, Blame::Request)),
         };
+        let use_ = &self.trunk.use_;
         if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
             // It has gone since the seat was taken.
-            self.trunk.close();
-            return Err(Unanswered::unsent(message, chain(&error)));
+            use_.close();
+            return Err(Unanswered::unsent(message, chain(&error), use_.blame(&error)));
         }
         let is_whole = message.body().is_end_stream();
         let (mut response, stream) = match sender.send_request(head, is_whole) {
             Ok(sent) => sent,
-            Err(error) => return Err(Unanswered::unsent(message, chain(&error))),
+            Err(error) => {
+                return Err(Unanswered::unsent(message, chain(&error), use_.blame(&error)));
+            }
         };
-        let message = if is_whole {
-            Some(message)
+        self.halves.begin();
+        let (parts, mut content) = message.into_parts();
+        if is_whole {
+            self.halves.end(OURS);
         } else {
-            let sending = send_content(message.into_body(), stream, Arc::clone(&self.signs));
-            self.upload = Some(Upload(self.trunk.fills.spawn(sending).abort_handle()));
-            None
-        };
-        match answer(&mut response, interim.as_ref()).await {
+            let all = std::mem::replace(&mut content, ClientContent::none());
+            let outward = Outward {
+                stream,
+                signs: Arc::clone(&self.signs),
+                halves: Arc::clone(&self.halves),
+                use_: Arc::clone(use_),
+            };
+            self.upload = Some(Upload::begin(&self.trunk.fills, all, outward));
+        }
+        let error = match answer(&mut response, interim.as_ref()).await {
             Ok(response) if response.headers().len() > RESPONSE_HEAD_FIELDS_MAX => {
                 let reason = format!("a head of more than {RESPONSE_HEAD_FIELDS_MAX} fields");
-                Err(Unanswered { message: None, reason, is_answer: true })
+                return Err(Unanswered::fault(reason, Blame::Answer));
             }
-            Ok(response) => Ok(response.map(|stream| Content::Shared(Stream::new(stream)))),
-            Err(error) => {
-                let message = message.filter(|_| is_unprocessed(&error));
-                if error.is_go_away() {
-                    self.trunk.close();
-                }
-                Err(Unanswered { message, reason: chain(&error), is_answer: is_misread(&error) })
-            }
+            Ok(response) => return Ok(response.map(|stream| self.content(stream))),
+            Err(error) => error,
+        };
+        // What is idempotent may be done twice (RFC 9110 §9.2.2), so it need not be lost with others.
+        let is_lost = !error.is_reset() && is_whole && parts.method.is_idempotent();
+        let may_again = is_lost || is_unprocessed(&error);
+        let content = if may_again { self.back(content).await } else { None };
+        self.halves.end(OURS | THEIRS);
+        let message = content.map(|content| Request::from_parts(parts, content));
+        Err(Unanswered { message, reason: chain(&error), blame: self.trunk.use_.blame(&error) })
+    }
+
+    /// The content that was sent, or is still here.
+    async fn back(&mut self, content: ClientContent) -> Option<ClientContent> {
+        match &mut self.upload {
+            Some(upload) => upload.back().await,
+            None => Some(content),
         }
+    }
+
+    /// A response's content.
+    fn content(&self, stream: RecvStream) -> Content {
+        let halves = Arc::clone(&self.halves);
+        let ahead = if stream.is_end_stream() {
+            halves.end(THEIRS);
+            None
+        } else {
+            Some(Ahead::of(stream, &self.trunk.fills, move || halves.end(THEIRS)))
+        };
+        Content::Shared(Stream { ahead, use_: Arc::clone(&self.trunk.use_) })
     }
 }
 
@@ -135,19 +244,6 @@ async fn answer(
         Pin::new(&mut *response).poll(cx)
     })
     .await
-}
-
-/// Whether the server says that it has not looked at a request (RFC 9113 §8.7). A GOAWAY that tells
-/// of an error may be about any stream.
-fn is_unprocessed(error: &h2::Error) -> bool {
-    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-    let left = error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
-    error.is_remote() && (refused || left)
-}
-
-/// Whether a stream was ended on our side because of what the server said on it.
-fn is_misread(error: &h2::Error) -> bool {
-    error.is_reset() && error.is_library()
 }
 
 /// A request's head as HTTP/2 has it (RFC 9113 §8.2.2, §8.3.1).
@@ -196,26 +292,32 @@ fn only_trailers(fields: &mut HeaderMap) {
     }
 }
 
-/// Sends a request's content at the server's pace.
-async fn send_content(
-    mut content: ClientContent,
-    mut stream: SendStream<Bytes>,
+/// The way of a request's content.
+struct Outward {
+    stream: SendStream<Bytes>,
     signs: Arc<Signs>,
-) {
+    halves: Arc<Halves>,
+    use_: Arc<Use>,
+}
+
+/// Sends a request's content at the server's pace.
+async fn send_content(content: &mut ClientContent, mut outward: Outward) {
     let sent = async {
         loop {
+            let stream = &mut outward.stream;
             let next = tokio::select! {
-                next = poll_fn(|cx| Pin::new(&mut content).poll_frame(cx)) => next,
+                next = poll_fn(|cx| Pin::new(&mut *content).poll_frame(cx)) => next,
                 // The server wants no more of it.
                 _ = poll_fn(|cx| stream.poll_reset(cx)) => return Ok(()),
             };
             let Some(frame) = next else { return stream.send_data(Bytes::new(), true) };
             let Ok(frame) = frame else {
                 stream.send_reset(Reason::CANCEL);
+                outward.use_.note_reset();
                 return Ok(());
             };
             match frame.into_data() {
-                Ok(data) => send_piece(&mut stream, data, &signs).await?,
+                Ok(data) => outward.send(data).await?,
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
                     return stream.send_trailers(trailers);
@@ -223,39 +325,46 @@ async fn send_content(
             }
         }
     };
-    if let Err(error) = sent.await {
-        tracing::debug!(error = %chain(&error), "a request's content was not taken");
+    match sent.await {
+        Ok(()) => outward.halves.end(OURS),
+        Err(error) => {
+            tracing::debug!(error = %chain(&error), "a request's content was not taken");
+        }
     }
 }
 
-async fn send_piece(
-    stream: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    signs: &Signs,
-) -> Result<(), h2::Error> {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return Ok(()) };
-        let piece = data.split_to(room?.min(data.len()));
-        signs.taken();
-        stream.send_data(piece, false)?;
+impl Outward {
+    async fn send(&mut self, mut data: Bytes) -> Result<(), h2::Error> {
+        while !data.is_empty() {
+            self.stream.reserve_capacity(data.len());
+            let Some(room) = self.room().await else { return Ok(()) };
+            let piece = data.split_to(room?.min(data.len()));
+            self.signs.taken();
+            self.stream.send_data(piece, false)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// How much the server takes now; nothing if it takes no more.
+    async fn room(&mut self) -> Option<Result<usize, h2::Error>> {
+        let mut room = pin!(poll_fn(|cx| self.stream.poll_capacity(cx)));
+        if let Ok(room) = timeout(STALLED_AFTER, &mut room).await {
+            return room;
+        }
+        let _stalled = Stalled::on(&self.use_);
+        room.await
+    }
 }
 
 /// A response's content on one stream.
 pub(super) struct Stream {
-    stream: RecvStream,
-    is_read: bool,
+    ahead: Option<Ahead>,
+    use_: Arc<Use>,
 }
 
 impl Stream {
-    fn new(stream: RecvStream) -> Self {
-        Self { stream, is_read: false }
-    }
-
     pub(super) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.ahead.as_ref().is_none_or(Ahead::is_over)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -266,20 +375,13 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Misread>>> {
-        let wrong =
-            |error: h2::Error| Misread { reason: chain(&error), is_misframed: is_misread(&error) };
-        if !self.is_read {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // Taken in hand: the server may send as much again.
-                    let released = self.stream.flow_control().release_capacity(data.len());
-                    return Poll::Ready(Some(released.map(|()| Frame::data(data)).map_err(wrong)));
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(wrong(error)))),
-                None => self.is_read = true,
-            }
-        }
-        let trailers = ready!(self.stream.poll_trailers(cx));
-        Poll::Ready(trailers.map_err(wrong).transpose().map(|ended| ended.map(Frame::trailers)))
+        let Some(ahead) = &mut self.ahead else { return Poll::Ready(None) };
+        let frame = ready!(ahead.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| Misread {
+                reason: chain(&error),
+                is_blameless: self.use_.blame(&error) != Blame::Server,
+            })
+        }))
     }
 }

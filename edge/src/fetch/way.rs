@@ -31,6 +31,7 @@ use super::{
     content::ClientContent,
     io_reason,
     link::{Link, Signs},
+    names::Residence,
     pool::OriginWorld,
     server::{Counted, Server},
     stream::{Seat, Stream},
@@ -56,22 +57,37 @@ pub(super) enum Way {
 
 /// Why a way brought no response.
 pub(super) struct Unanswered {
-    /// The request, if certainly nothing was done with it.
+    /// The request, if certainly nothing was done with it, or nothing speaks against doing it again.
     pub(super) message: Option<Request<ClientContent>>,
     /// What went wrong.
     pub(super) reason: String,
-    /// The server did answer, in a way that cannot be taken.
-    pub(super) is_answer: bool,
+    /// Whose doing it is.
+    pub(super) blame: Blame,
+}
+
+/// Whose doing it is that there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The server's.
+    Server,
+    /// The server's, which did answer, in a way that cannot be taken.
+    Answer,
+    /// Nobody's: the server has said that it has not looked at the request.
+    Nobody,
+    /// The server's, which has been blamed for it already.
+    Known,
+    /// The request's own: it cannot be said in HTTP/2.
+    Request,
 }
 
 impl Unanswered {
-    pub(super) fn unsent(message: Request<ClientContent>, reason: String) -> Self {
-        Self { message: Some(message), reason, is_answer: false }
+    pub(super) fn unsent(message: Request<ClientContent>, reason: String, blame: Blame) -> Self {
+        Self { message: Some(message), reason, blame }
     }
 
-    /// Nobody's but the request's own fault, and so no failure of the server.
-    pub(super) fn fault(reason: String) -> Self {
-        Self { message: None, reason, is_answer: true }
+    /// The same, and the request is not to be sent again.
+    pub(super) fn fault(reason: String, blame: Blame) -> Self {
+        Self { message: None, reason, blame }
     }
 }
 
@@ -82,6 +98,32 @@ impl Way {
             Self::Own(link) => link.signs(),
             Self::Shared(seat) => seat.signs(),
         }
+    }
+
+    /// No answer came in time.
+    pub(super) fn give_up(&self) {
+        match self {
+            // It ends with this.
+            Self::Own(_) => {}
+            Self::Shared(seat) => seat.give_up(),
+        }
+    }
+
+    /// Whether its connection takes no further request.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Own(link) => link.is_closed(),
+            Self::Shared(seat) => seat.is_over(),
+        }
+    }
+
+    /// The address did not do; whether the server's name leads to one that may do better.
+    pub(super) fn shun(&self) -> bool {
+        let residence = match self {
+            Self::Own(link) => link.residence(),
+            Self::Shared(seat) => seat.residence(),
+        };
+        residence.is_some_and(Residence::failed)
     }
 
     /// Sends a request and waits for the response's head.
@@ -96,12 +138,24 @@ impl Way {
         };
         let signs = link.signs();
         let answer = link.sender().try_send_request(message).await;
-        answer.map(|response| response.map(Content::Own)).map_err(|mut failure| Unanswered {
-            message: failure.take_message(),
-            reason: chain(failure.error()),
-            is_answer: failure.error().is_parse() && signs.speaks_http(),
+        answer.map(|response| response.map(Content::Own)).map_err(|mut failure| {
+            let is_answer = failure.error().is_parse() && signs.speaks_http();
+            let blame = if is_answer { Blame::Answer } else { Blame::Server };
+            let message = failure.take_message();
+            Unanswered { message, reason: chain(failure.error()), blame }
         })
     }
+}
+
+/// What a request needs of its way.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Need {
+    /// No connection that was there before: what was has been left by the server, or lost.
+    pub(super) fresh: bool,
+    /// No shared one that was there before this.
+    pub(super) since: Option<Instant>,
+    /// It has content.
+    pub(super) with_content: bool,
 }
 
 /// What a way needs of its pool.
@@ -112,23 +166,22 @@ pub(super) struct Roads<'p> {
 }
 
 impl Roads<'_> {
-    /// A way to `server`, and whether its connection was there before; no kept connection if the
-    /// way has to be a `fresh` one.
+    /// A way to `server`, and whether its connection was there before.
     pub(super) async fn to(
         &self,
         server: &Server,
-        fresh: bool,
+        need: Need,
         reserve: &(dyn Fn(usize) -> Result<Charge, FetchError> + Sync),
     ) -> Result<(Way, bool), FetchError> {
-        if let Some(seat) = server.trunks.seat() {
+        if let Some(seat) = server.trunks.seat(self.plan.keep_alive, need) {
             return Ok((shared(seat, reserve)?, true));
         }
-        if let Some(link) = if fresh { None } else { self.kept(server).await } {
+        if let Some(link) = if need.fresh { None } else { self.kept(server).await } {
             return Ok((Way::Own(link), true));
         }
         let limit = self.plan.connect_timeout;
         // Called on the fills runtime, which has to own the socket.
-        timeout(limit, self.open(server, reserve)).await.map_err(|_elapsed| {
+        timeout(limit, self.open(server, need, reserve)).await.map_err(|_elapsed| {
             FetchError::ConnectTimeout { server: server.address.authority.clone(), limit }
         })?
     }
@@ -150,34 +203,49 @@ impl Roads<'_> {
     async fn open(
         &self,
         server: &Server,
+        need: Need,
         reserve: &(dyn Fn(usize) -> Result<Charge, FetchError> + Sync),
     ) -> Result<(Way, bool), FetchError> {
-        let address = &server.address;
-        let _turn = match server.trunks.turn(self.plan, address.tls).await {
-            Some(turn) => match server.trunks.seat() {
+        let _turn = match server.trunks.turn(self.plan, server.address.tls).await {
+            Some(turn) => match server.trunks.seat(self.plan.keep_alive, need) {
                 Some(seat) => return Ok((shared(seat, reserve)?, true)),
                 None => Some(turn),
             },
             None => None,
         };
-        let own = Link::cost(address.tls);
-        let mut charge = reserve(self.cost(address.tls))?;
+        // Where one address of a name does not do another may.
+        let mut may_again = true;
+        loop {
+            match self.make(server, reserve).await {
+                Err(Unmade { is_elsewhere: true, .. }) if may_again => may_again = false,
+                made => return made.map(|way| (way, false)).map_err(|unmade| unmade.error),
+            }
+        }
+    }
+
+    async fn make(
+        &self,
+        server: &Server,
+        reserve: &(dyn Fn(usize) -> Result<Charge, FetchError> + Sync),
+    ) -> Result<Way, Unmade> {
+        let tls = server.address.tls;
+        let mut charge = reserve(self.cost(tls))?;
         let Begun { mut opened, is_http2, is_resumed } = self.begin(server).await?;
         opened.counted = Some(Counted::of(&server.counts));
         server.trunks.speaks(is_http2);
         server.counts.resumed.fetch_add(is_resumed.into(), Ordering::Relaxed);
-        let fills = &self.world.fills;
+        let (fills, residence) = (&self.world.fills, opened.residence.clone());
+        let failed = |reason| Unmade::at(residence.as_ref(), unmade(server, reason));
         let way = if is_http2 {
             let trunk = Trunk::over(opened, fills, charge).await;
-            let trunk = trunk.map_err(|reason| unmade(server, reason))?;
-            shared(server.trunks.add(trunk), reserve)?
+            shared(server.trunks.add(trunk.map_err(failed)?), reserve)?
         } else {
-            charge.reduce_to(own);
+            charge.reduce_to(Link::cost(tls));
             let link = Link::over(opened, fills, charge).await;
-            Way::Own(link.map_err(|error| unmade(server, chain(&error)))?)
+            Way::Own(link.map_err(|error| failed(chain(&error)))?)
         };
         server.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Ok((way, false))
+        Ok(way)
     }
 
     /// A way over a connection that is for nothing else, driven by `runtime`; closed when it drops.
@@ -187,7 +255,8 @@ impl Roads<'_> {
         runtime: &Handle,
         charge: Charge,
     ) -> Result<Way, FetchError> {
-        let Begun { opened, is_http2, .. } = self.begin(server).await?;
+        let begun = self.begin(server).await;
+        let Begun { opened, is_http2, .. } = begun.map_err(|unmade| unmade.error)?;
         Ok(if is_http2 {
             let trunk = Trunk::over(opened, runtime, charge).await;
             Way::Shared(Trunk::alone(trunk.map_err(|reason| unmade(server, reason))?))
@@ -209,17 +278,21 @@ impl Roads<'_> {
     }
 
     /// A connection with all that comes before HTTP.
-    async fn begin(&self, server: &Server) -> Result<Begun, FetchError> {
+    async fn begin(&self, server: &Server) -> Result<Begun, Unmade> {
         let address = &server.address;
         let mut opened = self.world.connector.connect(address, &self.world.policy).await?;
+        let residence = opened.residence.clone();
+        let failed = |error| Unmade::at(residence.as_ref(), error);
         if self.plan.proxy_protocol {
             let said = opened.stream.write_all(LOCAL).await;
-            said.map_err(|error| unmade(server, io_reason(&error)))?;
+            said.map_err(|error| failed(unmade(server, io_reason(&error))))?;
         }
         let (mut is_http2, mut is_resumed) = (self.plan.protocol == OriginProtocol::Http2, false);
         if let Some(tls) = self.tls.filter(|_| address.tls) {
-            let session = tls.wrap(opened.stream, address).await?;
+            let session = tls.wrap(opened.stream, address).await.map_err(failed)?;
             opened.stream = session.stream;
+            // Sessions have words of their own.
+            opened.look = None;
             is_http2 = session.is_http2;
             is_resumed = session.is_resumed;
         }
@@ -232,6 +305,26 @@ struct Begun {
     opened: Opened,
     is_http2: bool,
     is_resumed: bool,
+}
+
+/// No connection.
+struct Unmade {
+    error: FetchError,
+    /// The server's name leads to another address, which may do better.
+    is_elsewhere: bool,
+}
+
+impl Unmade {
+    /// The address did not do.
+    fn at(residence: Option<&Residence>, error: FetchError) -> Self {
+        Self { error, is_elsewhere: residence.is_some_and(Residence::failed) }
+    }
+}
+
+impl From<FetchError> for Unmade {
+    fn from(error: FetchError) -> Self {
+        Self { error, is_elsewhere: false }
+    }
 }
 
 fn unmade(server: &Server, reason: String) -> FetchError {
@@ -257,8 +350,8 @@ pub(super) enum Content {
 /// Why content broke off.
 pub(super) struct Misread {
     pub(super) reason: String,
-    /// Its framing is wrong, rather than no more of it coming.
-    pub(super) is_misframed: bool,
+    /// Its framing is wrong, rather than no more of it coming; or the server is blamed for it already.
+    pub(super) is_blameless: bool,
 }
 
 impl Content {
@@ -272,7 +365,7 @@ impl Content {
                 Poll::Ready(frame.map(|frame| {
                     frame.map_err(|error| Misread {
                         reason: chain(&error),
-                        is_misframed: is_misframed(&error),
+                        is_blameless: is_misframed(&error),
                     })
                 }))
             }

@@ -1,9 +1,10 @@
 //! HTTP/2 to origins: shared connections, what the server refuses or leaves, content both ways.
 //!
-//! In: origins that speak HTTP/2 by prior knowledge, two of them frame by frame. Out: what clients
-//! got, and how many connections that took.
+//! In: origins that speak HTTP/2 by prior knowledge. Out: what clients got, and how many connections
+//! that took.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -21,21 +22,20 @@ use nearcast_tests::{
     world::{Server, Task, Wires, World, caller::Caller, rest, site, until},
 };
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
-    sync::Notify,
-    task::JoinSet,
-    time::advance,
-};
+use tokio::{io::AsyncWriteExt as _, sync::Notify, task::JoinSet, time::advance};
 
-use super::stage::{HOST, run};
+use super::{
+    stage::{HOST, run},
+    trunks::by_hand,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What an origin does with one request.
-type Handle = Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Task + Send + Sync>;
+pub(super) type Handle =
+    Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Task + Send + Sync>;
 
-fn handle<T: Future<Output = Option<()>> + Send + 'static>(
+pub(super) fn handle<T: Future<Output = Option<()>> + Send + 'static>(
     what: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> T + Send + Sync + 'static,
 ) -> Handle {
     // A stream that the edge gives up ends its task.
@@ -46,7 +46,7 @@ fn handle<T: Future<Output = Option<()>> + Send + 'static>(
 }
 
 /// An origin that allows so many streams at once.
-fn speaking(streams_max: u32, handle: Handle) -> Server {
+pub(super) fn speaking(streams_max: u32, handle: Handle) -> Server {
     Arc::new(move |io| {
         let handle = Arc::clone(&handle);
         Box::pin(async move {
@@ -60,7 +60,7 @@ fn speaking(streams_max: u32, handle: Handle) -> Server {
     })
 }
 
-fn unstorable() -> Response<()> {
+pub(super) fn unstorable() -> Response<()> {
     Response::builder().header("cache-control", "no-store").body(()).unwrap()
 }
 
@@ -73,11 +73,11 @@ fn echo() -> Handle {
     })
 }
 
-struct Stage {
-    world: World,
+pub(super) struct Stage {
+    pub(super) world: World,
 }
 
-fn stage(server: Server, settings: &str) -> Stage {
+pub(super) fn stage(server: Server, settings: &str) -> Stage {
     let wires = Arc::new(Wires::default());
     wires.put("a:80", server);
     let text = format!(
@@ -90,11 +90,11 @@ fn stage(server: Server, settings: &str) -> Stage {
 }
 
 impl Stage {
-    fn caller(&self) -> Caller {
+    pub(super) fn caller(&self) -> Caller {
         Caller::on(self.world.connect())
     }
 
-    async fn ask(&self, method: &str, target: &str, fields: &str) -> Answer {
+    pub(super) async fn ask(&self, method: &str, target: &str, fields: &str) -> Answer {
         self.caller().ask(method, HOST, target, fields).await
     }
 
@@ -108,7 +108,7 @@ impl Stage {
         crowd
     }
 
-    fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.world.wires.tried("a:80")
     }
 
@@ -297,61 +297,18 @@ fn rfc9113_5_4_2_a_client_that_leaves_ends_its_stream_alone() {
     });
 }
 
-/// One frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream];
-    frame.extend(payload);
-    frame
-}
-
-/// Reads one frame: its kind, flags and stream.
-async fn read_frame(io: &mut DuplexStream) -> Option<(u8, u8, u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    io.read_exact(&mut head).await.ok()?;
-    let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
-    io.read_exact(&mut payload).await.ok()?;
-    Some((head[3], head[4], head[8], payload))
-}
-
-/// An origin that is done frame by frame: what it says to the head of a request, none to say nothing
-/// more at all.
-fn by_frames(says: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Server {
-    let says = Arc::new(says);
-    Arc::new(move |mut io| {
-        let says = Arc::clone(&says);
-        Box::pin(async move {
-            let serve = async {
-                io.read_exact(&mut [0; 24]).await.ok()?;
-                io.write_all(&frame(4, 0, 0, &[])).await.ok()?;
-                loop {
-                    let (kind, flags, stream, payload) = read_frame(&mut io).await?;
-                    let answer = match (kind, flags & 1) {
-                        (4, 0) => frame(4, 1, 0, &[]),
-                        (6, 0) => frame(6, 1, 0, &payload),
-                        (1, _) => says(stream)?,
-                        _ => continue,
-                    };
-                    io.write_all(&answer).await.ok()?;
-                }
-            };
-            let ended: Option<()> = serve.await;
-            assert!(ended.is_none());
-            // It neither reads nor closes.
-            std::future::pending::<()>().await;
-        })
-    })
-}
-
 #[test]
 fn rfc9113_6_8_what_a_server_has_not_looked_at_when_it_leaves_is_sent_elsewhere() {
     run(async {
         let heads = AtomicUsize::new(0);
-        let server = by_frames(move |stream| {
+        let server = by_hand(move |wire, said| {
+            wire.has_manners(said);
             // The first answer, then a GOAWAY that says that nothing after it was looked at.
-            let answer = frame(1, 5, stream, &[0x88]);
-            match heads.fetch_add(1, Ordering::AcqRel) {
-                1 => Some(frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])),
-                _ => Some(answer),
+            if said.is_head() {
+                match heads.fetch_add(1, Ordering::AcqRel) {
+                    1 => wire.leaves(1),
+                    _ => wire.answers(said.stream, b""),
+                }
             }
         });
         let stage = stage(server, "retry_percent = 0");
@@ -366,11 +323,22 @@ fn rfc9113_6_8_what_a_server_has_not_looked_at_when_it_leaves_is_sent_elsewhere(
 #[test]
 fn rfc9113_6_7_a_server_that_gives_no_sign_of_life_is_given_up() {
     run(async {
-        let stage = stage(by_frames(|_| None), "first_byte_timeout = \"10m\"");
+        let silent: Mutex<BTreeSet<usize>> = Mutex::default();
+        let server = by_hand(move |wire, said| {
+            let mut silent = silent.lock();
+            if said.is_head() {
+                silent.insert(wire.number);
+            }
+            if !silent.contains(&wire.number) {
+                wire.has_manners(said);
+            }
+        });
+        let stage = stage(server, "first_byte_timeout = \"10m\"\nretry_percent = 0");
         let before = tokio::time::Instant::now();
         assert_eq!(stage.ask("GET", "/", "").await.status(), 502);
         let seconds = before.elapsed().as_secs();
-        assert!((10..=60).contains(&seconds), "{seconds} s");
+        assert!((20..=30).contains(&seconds), "{seconds} s for two connections");
+        assert_eq!(stage.connections(), 2);
         // What does not speak HTTP/2 at all is no connection.
         let deaf: Server = Arc::new(|mut io| {
             Box::pin(async move {

@@ -10,7 +10,7 @@ use nearcast_tests::{
 use origin_mock::script::{Script, Step};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -211,5 +211,65 @@ fn a_server_at_a_forbidden_address_is_passed_over_and_left_out() {
         }
         assert_eq!(loops.recorder().stats().connections_opened, 0);
         assert_eq!(origin.recorder().stats().requests, 20);
+    });
+}
+
+/// A resolver by which every name leads to 127.0.0.1 and 127.0.0.2.
+async fn resolver() -> SocketAddr {
+    const A: u8 = 1;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut query = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut query).await {
+            // Up to the root of the name, its type and class (RFC 1035 §4.1).
+            let root = 12 + query[12..length].iter().position(|octet| *octet == 0).unwrap();
+            let mut answer = query[..root + 5].to_vec();
+            let last: &[u8] = if answer[root + 2] == A { &[1, 2] } else { &[] };
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+            answer[7] = u8::try_from(last.len()).unwrap();
+            for last in last {
+                answer.extend([0xc0, 12, 0, A, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, *last]);
+            }
+            socket.send_to(&answer, client).await.unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn an_address_that_closes_is_passed_over_for_another_of_its_name() {
+    run(async {
+        let authority = Authority::new();
+        let secure = secure(acceptor(&authority, "shop.example")).await;
+        let (plain, _handle, _origin) = plain().await;
+        let ca = format!("ca = \"{}\"", authority.file.path().display());
+        let settings = EdgeSettings { resolvers: vec![resolver().await], ..permitting() };
+        for (scheme, port, more) in
+            [("https", secure.address.port(), &*ca), ("http", plain.port(), "")]
+        {
+            let closing = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+            let met = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&met);
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = closing.accept().await {
+                    *count.lock() += 1;
+                    drop(stream);
+                }
+            });
+            let text = format!(
+                "name = \"www\"\nhosts = [\"*\"]\n[origin]\nservers = \
+                 [\"{scheme}://shop.example:{port}\"]\nkeep_alive = \"0s\"\n{more}\n"
+            );
+            let world = World::over_sockets(&settings, &[site(&text).unwrap()], Vec::new());
+            let world = world.unwrap();
+            for number in 0..10 {
+                let target = format!("/{number}");
+                let answer =
+                    Caller::on(world.connect()).ask("GET", "www.example", &target, "").await;
+                assert_eq!(answer.status(), 200, "{scheme} {number}");
+            }
+            assert!((1..=2).contains(&*met.lock()), "{scheme}: {}", met.lock());
+        }
     });
 }

@@ -18,11 +18,15 @@ pub struct Answer {
     pub targets: Vec<Target>,
     /// How long it may be used.
     pub ttl: Duration,
+    /// Why a part of it is missing, if one is.
+    pub trouble: Option<String>,
 }
 
 /// A host that a name leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
+    /// The host's name.
+    pub host: String,
     /// Targets with a lower number are tried first.
     pub priority: u16,
     /// Its share among those of one priority.
@@ -31,6 +35,8 @@ pub struct Target {
     pub port: Option<u16>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// Families of which nobody said whether it has addresses.
+    pub unknown: Vec<Family>,
 }
 
 /// The two families of addresses.
@@ -55,7 +61,23 @@ impl Answer {
     /// An answer that is a list of addresses.
     #[must_use]
     pub fn of_addresses(addresses: Vec<IpAddr>, ttl: Duration) -> Self {
-        Self { targets: vec![Target { addresses, ..Target::default() }], ttl }
+        let target = Target { addresses, ..Target::default() };
+        Self { targets: vec![target], ttl, trouble: None }
+    }
+
+    /// The same with the addresses that each host had `before` of families that are unknown now.
+    #[must_use]
+    pub fn completed(mut self, before: &Self) -> Self {
+        for target in &mut self.targets {
+            let same = before.targets.iter().filter(|one| one.host == target.host);
+            let known: Vec<IpAddr> = same.flat_map(|one| one.addresses.iter().copied()).collect();
+            for ip in known {
+                if target.unknown.contains(&Family::of(ip)) && !target.addresses.contains(&ip) {
+                    target.addresses.push(ip);
+                }
+            }
+        }
+        self
     }
 
     /// Every address that it leads to; `port` is that of targets that say none.
@@ -138,12 +160,12 @@ mod tests {
 
     fn target(priority: u16, weight: u16, addresses: &str) -> Target {
         let addresses = addresses.split(' ').map(|text| text.parse().unwrap()).collect();
-        Target { priority, weight, port: Some(8000 + weight), addresses }
+        Target { priority, weight, port: Some(8000 + weight), addresses, ..Target::default() }
     }
 
     fn plain(addresses: &str) -> Answer {
         let target = Target { port: None, ..target(0, 0, addresses) };
-        Answer { targets: vec![target], ttl: Duration::from_secs(1) }
+        Answer { targets: vec![target], ttl: Duration::from_secs(1), trouble: None }
     }
 
     fn texts(order: &[SocketAddr]) -> String {
@@ -173,7 +195,7 @@ mod tests {
             target(10, 3, "192.0.2.3"),
             target(10, 0, "192.0.2.4"),
         ];
-        let answer = Answer { targets, ttl: Duration::ZERO };
+        let answer = Answer { targets, ..Answer::default() };
         let mut firsts: BTreeMap<String, u32> = BTreeMap::new();
         for number in 0..100 {
             let mut drawn = number;

@@ -2,13 +2,13 @@
 //!
 //! In: a question. Out: an answer with the lifetime that DNS gives it.
 //! Always holds: a name that the hosts file has is not asked for (hosts(5)); the files of the system
-//! are read again when they have changed; where only one of the two families could be asked for, the
-//! answer is asked for again soon.
+//! are read again when they have changed; an answer of which a part could not be asked for says so.
 //! It keeps no answer: [`super::Names`] does.
 //!
 //! RFC 1035, RFC 2782 (SRV), RFC 3596 (AAAA).
 
 use std::{
+    cmp::Reverse,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -33,7 +33,7 @@ use hickory_resolver::{
 use nearcast_daemon::files::Print;
 use parking_lot::Mutex;
 
-use super::{Answer, Question, Resolve, Target};
+use super::{Answer, Family, Question, Resolve, Target};
 
 /// The system's resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -116,8 +116,10 @@ impl Resolve for Dns {
             if question.is_service {
                 client.service(&question.name).await
             } else {
-                let (addresses, ttl) = client.host(&question.name).await?;
-                Ok(Answer::of_addresses(addresses, ttl))
+                let Found { addresses, unknown, ttl, trouble } =
+                    client.host(&question.name).await?;
+                let target = Target { addresses, unknown, ..Target::default() };
+                Ok(Answer { targets: vec![target], ttl, trouble })
             }
         }
         .boxed()
@@ -134,7 +136,7 @@ impl Client {
             RData::SRV(srv) if !srv.target.is_root() => Some(srv.clone()),
             _ => None,
         });
-        let records: Vec<SRV> = records.take(TARGETS_MAX).collect();
+        let records = first(records.collect());
         if records.is_empty() {
             return Err("there is no such service (SRV)".to_owned());
         }
@@ -142,61 +144,52 @@ impl Client {
             let host = srv.target.to_ascii();
             (self.host(&host).await, host)
         });
-        let mut answer = Answer { targets: Vec::new(), ttl };
-        let mut failure = None;
+        let mut answer = Answer { ttl, ..Answer::default() };
         for (srv, (host, name)) in records.iter().zip(join_all(hosts).await) {
-            match host {
-                Ok((addresses, ttl)) => {
-                    answer.ttl = answer.ttl.min(ttl);
-                    answer.targets.push(Target {
-                        priority: srv.priority,
-                        weight: srv.weight,
-                        port: Some(srv.port),
-                        addresses,
-                    });
-                }
-                // The others do meanwhile.
-                Err(reason) => {
-                    answer.ttl = Duration::ZERO;
-                    failure = Some(format!("{name}: {reason}"));
-                }
-            }
+            // Of one that fails nothing is known; the others do meanwhile.
+            let Found { addresses, unknown, ttl, trouble } = host.unwrap_or_else(Found::nothing);
+            answer.ttl = answer.ttl.min(ttl);
+            answer.trouble = answer.trouble.or(trouble.map(|reason| format!("{name}: {reason}")));
+            answer.targets.push(Target {
+                host: name,
+                priority: srv.priority,
+                weight: srv.weight,
+                port: Some(srv.port),
+                addresses,
+                unknown,
+            });
         }
-        match failure {
-            Some(reason) if answer.targets.is_empty() => Err(reason),
-            _ => Ok(answer),
-        }
+        Ok(answer)
     }
 
     /// The addresses of a host.
-    async fn host(&self, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    async fn host(&self, name: &str) -> Result<Found, String> {
         let listed = self.listed(name);
         if !listed.is_empty() {
-            return Ok((listed, HOSTS_TTL));
+            return Ok(Found { addresses: listed, ttl: HOSTS_TTL, ..Found::default() });
         }
         let v6 = self.resolver.ipv6_lookup(name);
         let (v6, v4) = join(v6, self.resolver.ipv4_lookup(name)).await;
-        let (mut addresses, mut ttl) = (Vec::new(), Duration::MAX);
-        let mut failure = None;
-        for lookup in [v6, v4] {
+        let mut found = Found { ttl: Duration::MAX, ..Found::default() };
+        let mut none = None;
+        for (family, lookup) in [(Family::V6, v6), (Family::V4, v4)] {
             match lookup {
                 Ok(lookup) => {
-                    addresses.extend(lookup.answers().iter().filter_map(|one| one.data.ip_addr()));
-                    ttl = ttl.min(ttl_of(&lookup));
+                    let addresses = lookup.answers().iter().filter_map(|one| one.data.ip_addr());
+                    found.addresses.extend(addresses);
+                    found.ttl = found.ttl.min(ttl_of(&lookup));
                 }
-                Err(error) if error.is_no_records_found() => {
-                    failure.get_or_insert_with(|| reason(&error));
-                }
+                Err(error) if error.is_no_records_found() => none = Some(reason(&error)),
                 Err(error) => {
-                    failure = Some(reason(&error));
-                    ttl = Duration::ZERO;
+                    found.unknown.push(family);
+                    found.trouble = Some(reason(&error));
                 }
             }
         }
-        match failure {
-            Some(reason) if addresses.is_empty() => Err(reason),
-            _ => Ok((addresses, ttl)),
+        if found.addresses.is_empty() {
+            return Err(found.trouble.or(none).unwrap_or_else(|| "it has no address".to_owned()));
         }
+        Ok(found)
     }
 
     /// What the hosts file says.
@@ -213,6 +206,29 @@ impl Client {
     }
 }
 
+/// What is known of a host.
+#[derive(Default)]
+struct Found {
+    addresses: Vec<IpAddr>,
+    unknown: Vec<Family>,
+    ttl: Duration,
+    trouble: Option<String>,
+}
+
+impl Found {
+    fn nothing(reason: String) -> Self {
+        let unknown = vec![Family::V4, Family::V6];
+        Self { addresses: Vec::new(), unknown, ttl: Duration::MAX, trouble: Some(reason) }
+    }
+}
+
+/// The first [`TARGETS_MAX`] by priority, and among equals those that get the most (RFC 2782).
+fn first(mut records: Vec<SRV>) -> Vec<SRV> {
+    records.sort_by_key(|srv| (srv.priority, Reverse(srv.weight)));
+    records.truncate(TARGETS_MAX);
+    records
+}
+
 /// The shortest lifetime of a chain of records.
 fn ttl_of(lookup: &Lookup) -> Duration {
     let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
@@ -227,4 +243,60 @@ fn reason(error: &NetError) -> String {
         return "it has no address".to_owned();
     }
     crate::fetch::chain(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    const AAAA: u8 = 28;
+
+    /// A resolver that has an AAAA record for any name, and fails for anything else.
+    async fn lame() -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut query = [0; 512];
+            while let Ok((length, client)) = socket.recv_from(&mut query).await {
+                // Up to the root of the name, its type and class.
+                let root = 12 + query[12..length].iter().position(|octet| *octet == 0).unwrap();
+                let mut answer = query[..root + 5].to_vec();
+                let is_aaaa = answer[root + 2] == AAAA;
+                let rest =
+                    if is_aaaa { [0x81, 0x80, 0, 1, 0, 1] } else { [0x81, 0x82, 0, 1, 0, 0] };
+                answer[2..8].copy_from_slice(&rest);
+                answer[8..12].fill(0);
+                if is_aaaa {
+                    answer.extend([0xc0, 12, 0, AAAA, 0, 1, 0, 0, 0, 60, 0, 16]);
+                    answer.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+                }
+                socket.send_to(&answer, client).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_of_which_family_nothing_is_known() {
+        let dns = Dns::new(vec![lame().await]);
+        let question = Question { name: "a.example.".to_owned(), is_service: false };
+        let answer = dns.resolve(&question).await.unwrap();
+        let [target] = <[Target; 1]>::try_from(answer.targets).unwrap();
+        assert_eq!(target.addresses, ["2001:db8::1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(target.unknown, [Family::V4]);
+        assert_eq!(answer.ttl, Duration::from_secs(60));
+        assert!(answer.trouble.is_some());
+    }
+
+    #[test]
+    fn rfc2782_a_long_service_is_cut_behind_its_first_hosts() {
+        let srv = |priority, weight| SRV::new(priority, weight, 80, Name::root());
+        let records: Vec<SRV> = (0..40).rev().map(|number| srv(number / 10, number)).collect();
+        let first = first(records);
+        let priorities: Vec<u16> = first.iter().map(|srv| srv.priority).collect();
+        assert_eq!(priorities, [[0; 10].as_slice(), &[1; 6]].concat());
+        assert_eq!(first[10].weight, 19);
+    }
 }

@@ -146,12 +146,12 @@ async fn connections_to_an_address_that_a_name_has_left_end_after_a_while() {
     assert_eq!(first(&name).await, "192.0.2.2:80");
     let farewell = FAREWELL.as_secs();
     pass(farewell - 1).await;
-    assert!(!old.is_left());
+    assert!(!old.is_out_of_use());
     pass(1).await;
-    assert!(old.is_left());
+    assert!(old.is_out_of_use());
     // However long the resolver fails.
     pass(2 * farewell).await;
-    assert!(!new.is_left());
+    assert!(!new.is_out_of_use());
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,4 +215,92 @@ fn addresses_in_any_form_are_not_asked_for() {
         let server = ServerAddress::parse(url).unwrap();
         assert_eq!(Question::of(&server).is_none(), is_address, "{url}");
     }
+}
+
+fn both(addresses: &str, unknown: &[Family]) -> Option<Result<Answer, String>> {
+    let addresses = addresses.split(' ').map(|text| text.parse().unwrap()).collect();
+    let target = Target { addresses, unknown: unknown.to_vec(), ..Target::default() };
+    let trouble = (!unknown.is_empty()).then(|| "SERVFAIL".to_owned());
+    Some(Ok(Answer { targets: vec![target], ttl: SECOND, trouble }))
+}
+
+async fn all(name: &Name) -> Vec<String> {
+    let mut all: Vec<String> =
+        name.addresses(80).await.unwrap().iter().map(|one| one.ip().to_string()).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_fails_for_one_family_takes_none_of_its_addresses_away() {
+    let (names, script) =
+        names([both("192.0.2.1 2001:db8::1", &[]), both("2001:db8::2", &[Family::V4])]);
+    let name = names.name(&question());
+    assert_eq!(all(&name).await, ["192.0.2.1", "2001:db8::1"]);
+    pass(1).await;
+    assert_eq!(all(&name).await, ["192.0.2.1", "2001:db8::2"]);
+    let residence = Residence::new(Arc::clone(&name), "192.0.2.1:80".parse().unwrap());
+    pass(20).await;
+    assert!(!residence.is_out_of_use());
+    assert_eq!(all(&name).await, ["192.0.2.1", "2001:db8::2"]);
+    let [seen] = <[Seen; 1]>::try_from(names.seen()).unwrap();
+    assert_eq!((seen.answered, seen.is_failing), (1, true));
+    let asked = script.asked.load(Ordering::Relaxed);
+    assert!(asked < 8, "{asked} questions in 21 s");
+    // Not for ever.
+    for _ in 0..9000 {
+        advance(10 * SECOND).await;
+        rest().await;
+    }
+    assert_eq!(all(&name).await, ["2001:db8::2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc8767_5_what_is_known_is_not_used_for_ever() {
+    let (names, _script) = names([answer("192.0.2.1", SECOND), fails()]);
+    let name = names.name(&question());
+    for _ in 0..8600 {
+        advance(10 * SECOND).await;
+        rest().await;
+    }
+    assert_eq!(first(&name).await, "192.0.2.1:80");
+    for _ in 0..60 {
+        advance(10 * SECOND).await;
+        rest().await;
+    }
+    assert_eq!(first(&name).await, "SERVFAIL");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc2782_a_service_that_moves_to_another_port_is_followed() {
+    let at = |port| {
+        let addresses = vec!["192.0.2.1".parse().unwrap()];
+        let target = Target { port: Some(port), addresses, ..Target::default() };
+        Some(Ok(Answer { targets: vec![target], ttl: SECOND, trouble: None }))
+    };
+    let (names, _script) = names([at(8001), at(8002)]);
+    let name = names.name(&question());
+    assert_eq!(first(&name).await, "192.0.2.1:8001");
+    let before = Residence::new(Arc::clone(&name), "192.0.2.1:8001".parse().unwrap());
+    let after = Residence::new(Arc::clone(&name), "192.0.2.1:8002".parse().unwrap());
+    pass(2).await;
+    assert_eq!(first(&name).await, "192.0.2.1:8002");
+    assert!(!before.is_out_of_use() && !after.is_out_of_use());
+    pass(FAREWELL.as_secs()).await;
+    assert!(before.is_out_of_use() && !after.is_out_of_use());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_did_not_do_is_left_for_one_that_may() {
+    let (names, _script) = names([both("192.0.2.1 192.0.2.2", &[])]);
+    let name = names.name(&question());
+    assert_eq!(all(&name).await.len(), 2);
+    let [one, two] = ["192.0.2.1:80", "192.0.2.2:80"]
+        .map(|address| Residence::new(Arc::clone(&name), address.parse().unwrap()));
+    assert!(one.failed() && one.is_out_of_use() && !two.is_out_of_use());
+    for _ in 0..4 {
+        assert_eq!(first(&name).await, "192.0.2.2:80");
+    }
+    // One that fails as well is no better.
+    assert!(!two.failed() && !two.is_out_of_use() && !one.is_out_of_use());
 }
