@@ -172,7 +172,8 @@ fn the_next_group_takes_what_the_first_cannot_and_gives_it_back_slowly() {
         let [_, fra, one, other] = asked(&stage);
         let spilled = one + other;
         assert!((80..=160).contains(&spilled), "half of 70 percent are up: {spilled} of 400");
-        assert!(fra > 200 && one.abs_diff(other) <= 1, "{fra} {one} {other}");
+        // A try that failed elsewhere may take a turn.
+        assert!(fra > 200 && one.abs_diff(other) <= 5, "{fra} {one} {other}");
         stage.world.wires.reach("b:80", Reach::Refuses);
         gets(&stage, 40).await;
         assert!(stage.asked(2) + stage.asked(3) >= spilled + 38);

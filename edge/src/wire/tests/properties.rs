@@ -226,6 +226,28 @@ fn strict_head(head: &[u8]) -> Option<(String, Option<usize>, bool)> {
     Some((target.to_owned(), length, close))
 }
 
+/// What no trailer section may say (RFC 9110 §6.5.1).
+const OF_HEADS: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
 /// How long the chunked content at the front is.
 fn strict_chunks(content: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -259,8 +281,8 @@ fn strict_chunks(content: &[u8]) -> Option<usize> {
         }
         let colon = line.iter().position(|b| *b == b':')?;
         let name = line[..colon].to_ascii_lowercase();
-        let frames: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"te"];
-        if !is_token(&name) || !is_text(&line[colon..]) || frames.contains(&name.as_slice()) {
+        let is_of_heads = OF_HEADS.iter().any(|other| other.as_bytes() == name);
+        if !is_token(&name) || !is_text(&line[colon..]) || is_of_heads {
             return None;
         }
     }
