@@ -138,6 +138,13 @@ impl Edges {
         self.0.slots.lock().iter().filter_map(named).collect()
     }
 
+    /// The sites of those that do not answer now.
+    pub(crate) fn sites_planned(&self) -> Vec<String> {
+        let slots = self.0.slots.lock();
+        let down = slots.iter().filter(|slot| slot.running().is_none());
+        down.flat_map(|slot| &slot.plan.sites).map(|site| site.name.clone()).collect()
+    }
+
     /// All of them.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let see = |slot: &Slot| Seen {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::Router;
-use edge::Edge;
+use edge::{Edge, clock::Clock};
 use edge_core::purge::{Mode, Purge, Selector};
 use nearcast_control::{
     api::{self, Api, Counted, Holdings, WallClock},
@@ -109,13 +109,10 @@ pub(crate) fn token_file(path: &Path) -> PathBuf {
     path.with_file_name(TOKEN_FILE)
 }
 
-/// Says when something was, to people.
+/// Says when something was, to people: as all time here, anchored at the start.
 fn wall_clock() -> WallClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the time stands in the audit log for people, and nothing is decided by it"
-    )]
-    Arc::new(SystemTime::now)
+    let clock = Clock::system();
+    Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis()))
 }
 
 /// An edge that purges.
@@ -147,6 +144,8 @@ impl Holdings for Held {
     fn sites(&self) -> Vec<String> {
         let mut names: Vec<String> =
             self.0.running_by_name().iter().flat_map(|(_, edge)| sites(edge)).collect();
+        // One that is stopped will have those that it was planned with.
+        names.extend(self.0.sites_planned());
         names.sort_unstable();
         names.dedup();
         names

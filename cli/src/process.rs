@@ -155,8 +155,7 @@ impl Process {
         let more = more.fold(Router::new(), Router::merge);
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
         listening.iter().for_each(Condition::holds);
-        let deadline = plan.node.drain_deadline;
-        let process = Self {
+        Ok(Self {
             control,
             fills,
             edges,
@@ -165,10 +164,9 @@ impl Process {
             listening,
             access_log,
             log,
-            deadline,
+            deadline: plan.node.drain_deadline,
             signals,
-        };
-        Ok(process)
+        })
     }
 
     /// Its edges.

@@ -76,7 +76,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another process has it.
-    #[error("the ledger {} is in use by another process; name another with [control] embedded, or end that one", .path.display())]
+    #[error("the ledger {} is in use by another process; end that one, or name another file (--data of up, embedded of [control])", .path.display())]
     InUse {
         /// The file.
         path: PathBuf,

@@ -140,7 +140,15 @@ fn an_edge_that_was_stopped_is_not_waited_for_and_joins_again() {
     let nodes: Vec<&Value> =
         purged["nodes"].as_array().unwrap().iter().map(|node| &node["node"]).collect();
     assert_eq!(nodes, ["iad", "sin"]);
-    up.act("fra", "start").unwrap();
+    for edge in ["iad", "sin"] {
+        up.act(edge, "stop").unwrap();
+    }
+    // Nobody holds anything, so it is done.
+    let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
+    assert_eq!((&purged["state"], &purged["nodes"]), (&"complete".into(), &Value::Array(vec![])));
+    for edge in ["iad", "fra", "sin"] {
+        up.act(edge, "start").unwrap();
+    }
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     assert_eq!(purged["nodes"].as_array().map(Vec::len), Some(3), "{purged}");
     up.interrupted().unwrap();
