@@ -41,7 +41,7 @@ fn no_connection_task_or_byte_is_left_of_misses() -> Tested {
         sites: format!(
             "[[site]]\nname = \"www\"\nhosts = [\"*\"]\n[site.origin]\n\
              servers = [\"http://{}\", \"http://{}\"]\nbalance = \"least-loaded\"\n\
-             keep_alive = \"1s\"\nqueue_timeout = \"1m\"\n",
+             keep_alive = \"5s\"\nqueue_timeout = \"1m\"\n",
             one.address, other.address
         ),
         ..NodeFile::default()
