@@ -4,6 +4,7 @@ use nearcast_tests::real::{
     http::Connection,
     node::{Node, NodeFile, site},
     origin::Origin,
+    wait_for,
 };
 use serde_json::Value;
 
@@ -46,6 +47,12 @@ fn metrics_tell_requests_by_site_and_outcome_origins_store_and_limits() {
     }
     assert_eq!(node.connect().unwrap().host("dead.test").get("/").unwrap().status, 502);
     assert_eq!(node.connect().unwrap().host("other.test").get("/").unwrap().status, 421);
+    // A response counts once its last octet has left, which may be after the client has it.
+    wait_for("all are counted", || {
+        let all = node.metrics()?.sum("nearcast_edge_requests_total", &[]);
+        Ok((all >= Some(5.0)).then_some(()))
+    })
+    .unwrap();
     let metrics = node.metrics().unwrap();
     let rows: [Sample<'_>; 13] = [
         ("nearcast_edge_requests_total", &[("site", "www"), ("outcome", "hit")], 2.0),
