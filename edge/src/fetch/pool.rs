@@ -392,7 +392,8 @@ impl Pool {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
-                    message = self.in_vain(server, unanswered, (&way, reused), need)?;
+                    let again = self.in_vain(server, unanswered, (&way, reused), need);
+                    message = again.map_err(|failed| *failed)?;
                     need.fresh = true;
                     need.since = way.is_over().then_some(sent);
                 }
@@ -407,10 +408,10 @@ impl Pool {
         Unanswered { message, reason, blame }: Unanswered,
         (way, reused): (&Way, bool),
         need: Need,
-    ) -> Result<Request<ClientContent>, Failed> {
+    ) -> Result<Request<ClientContent>, Box<Failed>> {
         if blame == Blame::Request {
             let error = FetchError::RequestContent { reason, too_large: false };
-            return Err(Failed::sent(error));
+            return Err(Box::new(Failed::sent(error)));
         }
         let is_shared = matches!(way, Way::Shared(_));
         let may_again = !need.fresh && (reused || is_shared);
@@ -431,7 +432,7 @@ impl Pool {
                 let may_do_better = reused && !need.fresh
                     || blame == Blame::Nobody
                     || blame == Blame::Server && way.shun();
-                Err(Failed { error, unsent, may_do_better, blame })
+                Err(Box::new(Failed { error, unsent, may_do_better, blame }))
             }
         }
     }

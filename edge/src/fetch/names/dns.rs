@@ -149,7 +149,8 @@ impl Client {
             // Of one that fails nothing is known; the others do meanwhile.
             let Found { addresses, unknown, ttl, trouble } = host.unwrap_or_else(Found::nothing);
             answer.ttl = answer.ttl.min(ttl);
-            answer.trouble = answer.trouble.or(trouble.map(|reason| format!("{name}: {reason}")));
+            let trouble = || trouble.map(|reason| format!("{name}: {reason}"));
+            answer.trouble = answer.trouble.or_else(trouble);
             answer.targets.push(Target {
                 host: name,
                 priority: srv.priority,
