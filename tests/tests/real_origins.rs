@@ -9,6 +9,7 @@
 mod real_origins {
     mod bucket;
     mod faults;
+    mod leaving;
     mod names;
     mod proxied;
     mod traces;

@@ -550,6 +550,54 @@ fn rfc9113_5_2_small_pieces_that_nobody_reads_harm_no_neighbour() {
 }
 
 #[test]
+fn rfc9113_6_8_a_server_may_leave_all_its_connections_at_once() {
+    run(async {
+        let wires: Arc<Mutex<BTreeMap<usize, (Wire, u32)>>> = Arc::default();
+        let (known, is_leaving) = (Arc::clone(&wires), Arc::new(AtomicUsize::new(0)));
+        let leaving = Arc::clone(&is_leaving);
+        let server = by_hand(move |wire, said| {
+            if said.kind == SETTINGS && !said.is_last() {
+                // Two streams at once (RFC 9113 §6.5.2).
+                wire.says(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 2]);
+            }
+            wire.has_manners(said);
+            if !said.is_head() {
+                return;
+            }
+            if wire.number <= 2 && leaving.load(Ordering::Acquire) > 0 {
+                for (wire, last) in known.lock().values() {
+                    wire.leaves(*last);
+                }
+            } else if leaving.load(Ordering::Acquire) == 0 {
+                known.lock().insert(wire.number, (wire.clone(), said.stream));
+                wire.begins(said.stream);
+            } else {
+                wire.answers(said.stream, b"elsewhere");
+            }
+        });
+        let stage = stage(server, "retry_percent = 0");
+        let mut readers = Vec::new();
+        for number in 0..3 {
+            readers.push(stage.reader(&format!("/{number}")).await);
+        }
+        assert_eq!(stage.connections(), 2);
+        readers.remove(0);
+        rest().await;
+        advance(SECOND).await;
+        is_leaving.store(1, Ordering::Release);
+        let requests = stage.requests();
+        let enough = Arc::new(AtomicUsize::new(0));
+        let watching = stage.watch_requests(Arc::clone(&enough));
+        let answer = stage.ask("POST", "/", "Content-Length: 0\r\n").await;
+        assert_eq!((answer.status(), &answer.body[..]), (200, &b"elsewhere"[..]));
+        assert_eq!((stage.connections(), stage.failures()), (3, 0));
+        enough.store(1, Ordering::Release);
+        watching.await.unwrap();
+        assert_eq!(stage.requests(), requests + 1, "one request, however often it was sent");
+    });
+}
+
+#[test]
 fn rfc9113_5_2_an_upload_that_is_not_read_stops_no_other() {
     run(async {
         let unread: Mutex<Option<(usize, u32)>> = Mutex::default();
