@@ -95,7 +95,7 @@ const PREFIX: &str = "the beginning of URLs: a host and a path from / on, in pri
                       that begins so, with or without a * at its end, and has none elsewhere; \
                       up to 64 KiB";
 const HOST: &str = "a host name or address, without *";
-const TAG: &str = "a tag: printable ASCII, spaces only within, up to 8 KiB";
+const TAG: &str = "a tag: printable ASCII and spaces, up to 8 KiB";
 
 /// What of a text an operator is shown again.
 const SHOWN_CHARS: usize = 80;
@@ -236,18 +236,19 @@ fn split_authority(text: &str) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-/// One host. A star may stand in one (RFC 3986 §3.2.2), but who writes it means a pattern.
+/// One host. A star may stand in one (RFC 3986 §3.2.2), but who writes it means a pattern; and two
+/// dots at its end name none (RFC 1123 §2.1).
 fn host(authority: &str) -> Option<Box<str>> {
-    let host = Host::parse(authority).filter(|host| !host.as_str().contains('*'))?;
-    Some(host.as_str().into())
+    let host = Host::parse(authority)?;
+    let is_one = !host.as_str().contains('*') && !host.as_str().ends_with('.');
+    is_one.then(|| host.as_str().into())
 }
 
 fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Printable ASCII with spaces only within.
+/// What a String can hold (RFC 9651 §3.3.3), but not nothing.
 fn is_tag(text: &str) -> bool {
-    let is_text = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-    !text.is_empty() && text.trim_matches(' ').len() == text.len() && text.bytes().all(is_text)
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }

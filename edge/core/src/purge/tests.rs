@@ -1,6 +1,7 @@
 //! Tables of selectors; each row names its clause.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -108,8 +109,7 @@ fn hosts_and_tags_are_read() {
             ("case counts", "Product-1", Some("Product-1")),
             ("a space within", "a b", Some("a b")),
             ("RFC 9651 §3.3.3 any string", "a\"b\\,", Some("a\"b\\,")),
-            ("a space around", " a", None),
-            ("a space around", "a ", None),
+            ("RFC 9651 §3.3.3 spaces count", " a ", Some(" a ")),
             ("not ASCII", "\u{e4}", None),
             ("a control character", "a\tb", None),
             ("nothing", "", None),
@@ -157,6 +157,7 @@ fn tags_are_read_from_three_fields() {
         ("RFC 9110 §5.3 several lines", &[(KEY, "a"), (KEY, "b")], &["a", "b"], &[]),
         ("the same one twice", &[(KEY, "a a")], &["a"], &[]),
         ("case counts", &[(KEY, "a A")], &["a", "A"], &[]),
+        ("RFC 9875 §2.1 spaces count", &[(GROUPS, "\" a\"")], &[" a"], &[" a"]),
         ("not ASCII", &[(KEY, "a \u{e4}")], &["a"], &[]),
         ("RFC 9875 §2", &[(GROUPS, "\"a\", \"b, c\"")], &["a", "b, c"], &["a", "b, c"]),
         ("RFC 9875 §2 parameters", &[(GROUPS, "\"a\";x=1")], &["a"], &["a"]),
@@ -304,5 +305,46 @@ fn a_selector_means_what_the_rules_store() {
         let names = selector.names(&site);
         let got = names.iter().any(|name| name.means(key.as_bytes(), &tags));
         assert_eq!(got, *expected, "{name}: {selector} and {key}");
+    }
+}
+
+proptest! {
+    /// What is read once reads the same again, and what is no selector says so without a panic.
+    #[test]
+    fn any_text_is_a_selector_or_none(
+        text in "(https?://|HTTP://|//)?[a-zA-Z.:\\[\\]*@%]{0,6}[/?#a-z*% :\u{e4}]{0,12}",
+    ) {
+        type Parse = fn(&str) -> Result<Selector, SelectorProblem>;
+        let parsers: [Parse; 4] = [
+            Selector::parse_url,
+            Selector::parse_prefix,
+            Selector::parse_host,
+            Selector::parse_tag,
+        ];
+        for parse in parsers {
+            match parse(&text) {
+                Ok(selector) => prop_assert_eq!(parse(&selector.to_string()), Ok(selector)),
+                Err(problem) => prop_assert!(problem.to_string().contains("is not")),
+            }
+        }
+    }
+
+    /// Every tag that is kept can be named by a purge.
+    #[test]
+    fn any_octets_are_tags_or_none(
+        name in prop::sample::select(&["surrogate-key", "cache-tag", "cache-groups"][..]),
+        octets in prop::collection::vec(prop::sample::select(&b"ab ,;\"\\\t\xe4=?"[..]), 0..16),
+    ) {
+        let mut fields = HeaderMap::new();
+        let Ok(value) = HeaderValue::from_bytes(&octets) else { return Ok(()) };
+        fields.insert(name, value);
+        let tags = Tags::of(&fields, LIMITS);
+        for tag in tags.names() {
+            let Ok(Selector::Tag(named)) = Selector::parse_tag(tag) else {
+                return Err(TestCaseError::fail(format!("{tag:?} cannot be named")));
+            };
+            prop_assert!(Name::Tag(named).means(b"http/1/h/", &tags));
+        }
+        prop_assert!(tags.names().count() <= LIMITS.tags_max);
     }
 }
