@@ -124,7 +124,9 @@ async fn route(
         let view = server.shared().view();
         let find =
             |map: &Map| loaded.find(map.name(), inquiry.client).map_err(|error| chain(&error));
-        explain(view.served(), &inquiry, find)
+        let explained = explain(view.served(), &inquiry, find);
+        server.spare().loaded();
+        explained
     });
     let explained = explained.await.map_err(|error| {
         tracing::error!(%error, "an explanation broke off");

@@ -10,6 +10,7 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    thread,
 };
 
 use geodns_core::{
@@ -24,6 +25,8 @@ static PACKED: &[u8] = include_bytes!("../data/geo-whois-asn-country.mmdb.lzma")
 const UNPACKED_BYTES: usize = 7_841_291;
 /// Memory that unpacking may take beside the result, in KiB: the dictionary is 8 MiB.
 const UNPACKING_KIB_MAX: u32 = 9 * 1024;
+/// What of a file is read at once.
+const PART_BYTES: u64 = 128 * 1024;
 /// The built-in database's name in messages.
 const BUILT_IN: &str = "the built-in database of countries";
 
@@ -126,7 +129,11 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     }
     // Its length is a hint, no promise: it may be written to at this moment.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let mut rest = file.take(bytes_max.saturating_add(1));
+    while rest.by_ref().take(PART_BYTES).read_to_end(&mut bytes)? > 0 {
+        // Who answers beside this waits for a part of the copying, not for all of it.
+        thread::yield_now();
+    }
     let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max);
     Ok(fits.then_some(bytes))
 }

@@ -21,6 +21,7 @@ pub mod record;
 pub mod serials;
 pub mod serve;
 pub mod server;
+mod spare;
 pub mod state;
 mod streams;
 mod tcp;

@@ -34,6 +34,7 @@ use parking_lot::Mutex;
 use tokio::{
     runtime,
     sync::{Notify, Semaphore},
+    task::spawn_blocking,
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -49,6 +50,7 @@ use crate::{
     },
     record::Recorder,
     serials::{self, ZoneSerial},
+    spare::{self, Looks, Spare},
     state::Shared,
     tls::{CertificateError, CertificateFiles, Certificates},
     workers::{self, Serving, StartError, Workers},
@@ -143,6 +145,7 @@ struct Inner {
     taken: Notify,
     /// An explanation reads all sources, so there is one at a time.
     explaining: Arc<Semaphore>,
+    spare: Arc<Spare>,
 }
 
 /// What of the last plan is asked for by who may not wait.
@@ -219,6 +222,7 @@ impl Server {
             loading: Mutex::new(Loading { plan, limiter, own_secrets }),
             taken: Notify::new(),
             explaining: Arc::new(Semaphore::new(1)),
+            spare: Arc::default(),
         }));
         server.spawn(loaded_condition, probed_condition);
         Ok(server)
@@ -281,7 +285,19 @@ impl Server {
         &self.0.explaining
     }
 
+    /// What hears of everything that was loaded for a while.
+    pub(crate) fn spare(&self) -> &Spare {
+        &self.0.spare
+    }
+
     fn take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
+        // What is not in force in the end was loaded as well.
+        let taken = self.try_take(loading, plan);
+        self.0.spare.loaded();
+        taken
+    }
+
+    fn try_take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let inner = &self.0;
         check(&plan)?;
         let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, Some(&self.loaded()))?);
@@ -316,8 +332,9 @@ impl Server {
     fn spawn(&self, loaded: Condition, probed: Condition) {
         let control = &self.0.control;
         control.spawn(self.0.prober.clone().run(self.0.draining.stopped()));
-        control
-            .spawn(until_stopped(self.0.draining.clone(), sweep(Arc::downgrade(&self.0.shared))));
+        self.0.spare.loaded();
+        let sweep = sweep(Arc::downgrade(&self.0.shared), Arc::clone(&self.0.spare));
+        control.spawn(until_stopped(self.0.draining.clone(), sweep));
         control.spawn(until_stopped(self.0.draining.clone(), self.clone().follow_files()));
         control.spawn(self.clone().end(loaded, probed));
     }
@@ -429,13 +446,16 @@ fn limiter(settings: &GeodnsSettings) -> Option<Arc<Limiter>> {
     Some(Arc::new(Limiter::new(&limits, rand::random())))
 }
 
-async fn sweep(shared: std::sync::Weak<Shared>) {
+async fn sweep(shared: std::sync::Weak<Shared>, spare: Arc<Spare>) {
+    let mut looks = Looks::default();
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        shared.sweep();
+        if spare.is_due(&mut looks, shared.sweep()) {
+            drop(spawn_blocking(spare::give_back).await);
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! any of them changes, what they say together is a key, and a key leads to a list, each worked
 //! out once. So nothing is kept per network: a city database of six million networks becomes some
 //! hundred thousand keys and a few thousand lists, and the tree grows as they come.
-//! Always holds: IPv6 prefixes behind which IPv4 addresses stand lead to the IPv4 tree.
+//! Always holds: IPv6 prefixes behind which IPv4 addresses stand lead to the IPv4 tree; whoever
+//! shares a processor with this is let in after a few steps.
 //! It deliberately keeps no source: [`super::explain`] reads them again.
 
 use std::collections::HashMap;
@@ -32,6 +33,9 @@ use crate::fleet::FleetView;
 const DATABASES_MAX: usize = 4;
 /// Bytes of a node.
 const NODE_BYTES: u64 = 8;
+/// Spans between two pauses. A city database of some six million takes 1.4 s on the processor
+/// (2026-11), so these take about 30 µs, and more where records are new.
+pub(super) const SPANS_PER_PAUSE: u32 = 128;
 
 impl Map {
     /// The map of a plan. `databases` go in the order in which they are believed: what one does
@@ -45,6 +49,20 @@ impl Map {
         databases: &mut [Database<'_>],
         bytes_max: u64,
     ) -> Result<Self, MapError> {
+        Self::compile_beside(plan, fleet, databases, bytes_max, &mut || {})
+    }
+
+    /// The same beside others who need the processor: `pause` is called often and lets them in.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_beside(
+        plan: &MapPlan,
+        fleet: &FleetView,
+        databases: &mut [Database<'_>],
+        bytes_max: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Self, MapError> {
         if databases.len() > DATABASES_MAX {
             return Err(MapError::Databases { count: databases.len(), max: DATABASES_MAX });
         }
@@ -53,7 +71,8 @@ impl Map {
         let numbered =
             |(network, preference): &(IpNet, u32)| (*network, preference.saturating_add(1));
         let networks: Vec<(IpNet, u32)> = plan.networks.iter().map(numbered).collect();
-        let mut compiler = Compiler::new(plan, &orderer, &fences, bytes_max);
+        let tree = TreeBuilder::new(nodes_max(bytes_max), nodes_likely(databases));
+        let mut compiler = Compiler::new(plan, (&orderer, &fences), bytes_max, tree, pause);
 
         let overlays = Overlays::<u32>::new(&networks, &fences);
         compiler.region(&mut Sweep::new(databases, &overlays), u32::FIRST, u32::LAST)?;
@@ -64,7 +83,7 @@ impl Map {
         let six = compiler.tree.root();
         databases.iter().try_for_each(Database::said_anything)?;
 
-        let tree = compiler.tree.finish(four, six);
+        let tree = compiler.tree.finish(four, six, compiler.pause);
         let map = Self { name: plan.name.clone(), tree, lists: compiler.lists.finish(&orderer) };
         if map.bytes() > bytes_max {
             return Err(MapError::Memory { name: map.name, bytes_max });
@@ -143,27 +162,40 @@ struct Compiler<'p> {
     by_place: Vec<Option<NodeRef>>,
     by_key: HashMap<Key, NodeRef, FixedState>,
     last: Option<(Key, NodeRef)>,
+    pause: &'p mut dyn FnMut(),
+    spans_left: u32,
 }
 
 impl<'p> Compiler<'p> {
     fn new(
         plan: &'p MapPlan,
-        orderer: &'p Orderer<'p>,
-        fences: &'p Fences,
+        (orderer, fences): (&'p Orderer<'p>, &'p Fences),
         bytes_max: u64,
+        tree: TreeBuilder,
+        pause: &'p mut dyn FnMut(),
     ) -> Self {
-        let nodes_max = usize::try_from(bytes_max / NODE_BYTES).unwrap_or(usize::MAX);
         Self {
             plan,
             orderer,
             fences,
             bytes_max,
-            tree: TreeBuilder::new(nodes_max),
+            tree,
             lists: ListsBuilder::new(),
             draft: Draft::default(),
             by_place: Vec::new(),
             by_key: HashMap::default(),
             last: None,
+            pause,
+            spans_left: SPANS_PER_PAUSE,
+        }
+    }
+
+    /// One more span is done.
+    fn step(&mut self) {
+        self.spans_left = self.spans_left.saturating_sub(1);
+        if self.spans_left == 0 {
+            self.spans_left = SPANS_PER_PAUSE;
+            (self.pause)();
         }
     }
 
@@ -190,6 +222,7 @@ impl<'p> Compiler<'p> {
             let end = end.min(last);
             let leaf = self.leaf(key, sweep)?;
             push_span(&mut self.tree, at, end, leaf).map_err(|full| self.too_large(full))?;
+            self.step();
             match end.next() {
                 Some(next) if end < last => at = next,
                 _ => return Ok(()),
@@ -247,6 +280,16 @@ impl<'p> Compiler<'p> {
     fn too_large(&self, _: TooManyNodes) -> MapError {
         MapError::Memory { name: self.plan.name.clone(), bytes_max: self.bytes_max }
     }
+}
+
+fn nodes_max(bytes_max: u64) -> usize {
+    usize::try_from(bytes_max / NODE_BYTES).unwrap_or(usize::MAX)
+}
+
+/// A city database has 6.1 million nodes, and the map of twelve PoPs that it becomes 2.6 million
+/// (2026-11). That is never more than its file takes.
+fn nodes_likely(databases: &[Database<'_>]) -> usize {
+    databases.iter().fold(0, |sum, database| sum.saturating_add(database.node_count() / 2))
 }
 
 impl Key {

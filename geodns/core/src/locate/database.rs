@@ -9,7 +9,7 @@
 //! MaxMind DB format 2.0. The tree is the `maxminddb` crate's business, records are ours
 //! ([`super::record`]).
 
-use std::{collections::HashMap, net::IpAddr, net::Ipv6Addr, sync::Arc};
+use std::{collections::HashMap, hash::BuildHasher as _, net::IpAddr, net::Ipv6Addr, sync::Arc};
 
 use foldhash::fast::FixedState;
 use maxminddb::{MaxMindDbError, Reader, Within, WithinOptions};
@@ -67,11 +67,13 @@ pub struct Database<'d> {
 /// Slots of the records met last; a power of two.
 const RECENT: usize = 1 << 15;
 
-/// Records that were read, each place once. The first is the unknown place.
+/// Records that were read, each place once. The first is the unknown place. A city database has
+/// some hundred thousand of either, so that whatever is kept of each counts.
 #[derive(Debug)]
 struct Places {
     by_offset: HashMap<u32, u32, FixedState>,
-    ids: HashMap<Place, u32, FixedState>,
+    /// By a number that a place hashes to, or one of those behind it where others were there first.
+    ids: HashMap<u32, u32, FixedState>,
     all: Vec<Place>,
     /// The last record of each slot that offsets fall into: networks beside each other are often
     /// of the same few records, and the table above does not fit into a processor's cache.
@@ -113,6 +115,11 @@ impl<'d> Database<'d> {
     #[must_use]
     pub fn built(&self) -> u64 {
         self.reader.metadata().build_epoch
+    }
+
+    /// The nodes of its search tree.
+    pub(super) fn node_count(&self) -> usize {
+        usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX)
     }
 
     /// What it knows of one address.
@@ -186,16 +193,19 @@ fn around_v4() -> Vec<(String, u8)> {
 }
 
 impl Places {
-    /// Room for as many records as a section of this length is likely to have.
+    /// Room for as many records as a section of this length is likely to have: a table that grows
+    /// takes all of it in one long step.
     fn new(section_bytes: usize) -> Self {
         let likely = (section_bytes / 64).min(1 << 20);
-        let unknown = Place::default();
-        Self {
-            by_offset: HashMap::with_capacity_and_hasher(likely, FixedState::default()),
-            ids: HashMap::from_iter([(unknown, 0)]),
-            all: vec![unknown],
+        let room = || HashMap::with_capacity_and_hasher(likely, FixedState::default());
+        let mut places = Self {
+            by_offset: room(),
+            ids: room(),
+            all: Vec::with_capacity(likely),
             recent: vec![(u32::MAX, 0); RECENT].into_boxed_slice(),
-        }
+        };
+        places.intern(Place::default());
+        places
     }
 
     /// The number of the place in the record at `offset`.
@@ -222,14 +232,23 @@ impl Places {
     }
 
     fn intern(&mut self, place: Place) -> Option<u32> {
-        if let Some(id) = self.ids.get(&place) {
-            return Some(*id);
+        let mut hash = hash(&place);
+        while let Some(id) = self.ids.get(&hash) {
+            if usize::try_from(*id).ok().and_then(|at| self.all.get(at)) == Some(&place) {
+                return Some(*id);
+            }
+            hash = hash.wrapping_add(1);
         }
         let id = u32::try_from(self.all.len()).ok()?;
-        self.ids.insert(place, id);
+        self.ids.insert(hash, id);
         self.all.push(place);
         Some(id)
     }
+}
+
+/// Its upper half, which is as good as the lower one.
+fn hash(place: &Place) -> u32 {
+    u32::try_from(FixedState::default().hash_one(place) >> 32).unwrap_or_default()
 }
 
 /// A block of addresses and the number of its place.

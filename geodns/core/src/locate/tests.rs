@@ -227,3 +227,36 @@ fn one_client_is_explained_as_the_map_has_it() {
         assert_eq!(*located.list.excluded, found.excluded, "{address}");
     }
 }
+
+#[test]
+fn a_compilation_pauses_for_whoever_shares_the_processor() {
+    let fleet = world();
+    let countries = ["DE", "US", "JP", "BR", "AU"];
+    let networks: Vec<(String, Value)> = (0..2048_usize)
+        .map(|at| {
+            let network = format!("10.{}.{}.0/24", at / 256, at % 256);
+            (network, flat(countries[at % countries.len()]))
+        })
+        .collect();
+    let networks: Vec<(&str, Value)> =
+        networks.iter().map(|(network, value)| (network.as_str(), value.clone())).collect();
+    let file = Mmdb::of(&networks).bytes();
+    let plan = plan(&MapSettings::default(), &fleet, "");
+    let pauses = |files: &[&[u8]]| {
+        let mut pauses = 0_u32;
+        let mut pause = || pauses += 1;
+        let map = Map::compile_beside(&plan, &fleet, &mut open(files), PLENTY, &mut pause).unwrap();
+        (map, pauses)
+    };
+    let (_, tables) = pauses(&[]);
+    assert!(tables >= 2 * 128, "both tables are filled in steps: {tables}");
+    let (map, all) = pauses(&[&file]);
+    let walk = 2048 / compile::SPANS_PER_PAUSE;
+    assert!((walk..2 * walk).contains(&(all - tables)), "{all} {tables}");
+    // Pausing changes nothing of the map.
+    let alone = Map::compile(&plan, &fleet, &mut open(&[&file]), PLENTY).unwrap();
+    assert_eq!(map.node_count(), alone.node_count());
+    for address in ["10.0.0.1", "10.3.77.1", "10.7.255.255", "192.0.2.1"] {
+        assert_eq!(located(&map, &fleet, address), located(&alone, &fleet, address), "{address}");
+    }
+}

@@ -22,6 +22,9 @@ const LIST_MASK: u32 = (1 << DEPTH_SHIFT) - 1;
 /// Steps that the table saves.
 const TABLE_BITS: u8 = 16;
 
+/// Entries of a table between two pauses.
+const ENTRIES_PER_PAUSE: u32 = 512;
+
 /// A child: a node, or the number of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeRef(u32);
@@ -54,10 +57,12 @@ pub(super) struct TreeBuilder {
 pub(super) struct TooManyNodes;
 
 impl TreeBuilder {
-    pub(super) fn new(nodes_max: usize) -> Self {
+    /// There is room for `likely` nodes from the start: growing copies all of them, in one long step.
+    pub(super) fn new(nodes_max: usize, likely: usize) -> Self {
         // A reference has 31 bits.
         let nodes_max = nodes_max.min(usize::try_from(LEAF).unwrap_or(usize::MAX));
-        Self { nodes: Vec::new(), nodes_max, waiting: Vec::new() }
+        let nodes = Vec::with_capacity(likely.min(nodes_max));
+        Self { nodes, nodes_max, waiting: Vec::new() }
     }
 
     /// Adds the block that follows: what stands behind a prefix of so many bits.
@@ -89,10 +94,10 @@ impl TreeBuilder {
         root.map_or(NodeRef::leaf(ListId(0)), |(_, root)| root)
     }
 
-    pub(super) fn finish(mut self, four: NodeRef, six: NodeRef) -> Tree {
+    pub(super) fn finish(mut self, four: NodeRef, six: NodeRef, pause: &mut dyn FnMut()) -> Tree {
         self.nodes.shrink_to_fit();
-        let four = table(&self.nodes, four);
-        let six = table(&self.nodes, six);
+        let four = table(&self.nodes, four, pause);
+        let six = table(&self.nodes, six, pause);
         Tree { nodes: self.nodes, four, six }
     }
 }
@@ -163,8 +168,11 @@ fn depth_of(entry: u32) -> u8 {
 }
 
 /// Where the first sixteen bits lead: to a node, or to a leaf with its depth.
-fn table(nodes: &[u64], root: NodeRef) -> Box<[u32]> {
+fn table(nodes: &[u64], root: NodeRef, pause: &mut dyn FnMut()) -> Box<[u32]> {
     let entry = |index: u32| {
+        if index.is_multiple_of(ENTRIES_PER_PAUSE) {
+            pause();
+        }
         let (mut at, mut bits, mut depth) = (root, index << 16, 0_u8);
         while !at.is_leaf() && depth < TABLE_BITS {
             let (bit, behind) = bits.split_bit();
