@@ -68,7 +68,7 @@ impl Api {
             token: Some(self.token()?),
             content,
         };
-        let text = answered(self.admin, wanted, PATIENCE + longer)?;
+        let text = answered(self.admin, wanted, PATIENCE.saturating_add(longer))?;
         serde_json::from_str(&text).map_err(|error| {
             Failure::new(format!("the admin listener at {} answered no JSON: {error}", self.admin))
         })

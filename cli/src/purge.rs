@@ -60,8 +60,13 @@ pub(crate) fn purge(arguments: &Arguments) -> Result<(), Failure> {
     let order = order(arguments);
     let told = arguments.api.ask(Method::POST, &path, Some(&order), longer)?;
     say(&if arguments.api.json { told.to_string() } else { text(&told) })?;
-    if told["state"] != "partial" {
+    if arguments.dry_run || arguments.wait.is_none() || told["state"] == "complete" {
         return Ok(());
+    }
+    if told["state"] != "partial" {
+        // It was taken, but the node could not tell who has applied it.
+        return Err(Failure::new("the purge is in the log, but was not seen to be applied")
+            .advise("`nearcast status` says how far each node is"));
     }
     let late: Vec<&str> = nodes(&told)
         .filter(|node| node["applied"] == false)

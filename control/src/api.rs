@@ -31,6 +31,7 @@ use edge_core::purge::Purge;
 use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use self::rate::Rates;
 use crate::ledger::{Ledger, LedgerError};
@@ -79,6 +80,8 @@ struct Shared {
     clock: WallClock,
     wait_max: Duration,
     rates: Rates,
+    /// One dry run at a time: each walks whole stores.
+    counting: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -102,6 +105,7 @@ pub fn router(api: Api) -> Router {
         clock: api.clock,
         wait_max: api.wait_max,
         rates: Rates::new(api.requests_per_second),
+        counting: Arc::new(Semaphore::new(1)),
     };
     Router::new()
         .route("/v1/purges", post(purges::order))

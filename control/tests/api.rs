@@ -292,6 +292,7 @@ async fn what_is_refused_writes_nothing() {
         (&blogger, "GET", "/v1/nodes", Value::Null, 403),
         (&reader, "GET", "/v1/tokens", Value::Null, 403),
         (&reader, "GET", "/v1/audit", Value::Null, 403),
+        (&blogger, "GET", "/v1/audit", Value::Null, 403),
         ("", "GET", "/v1/nodes", Value::Null, 401),
     ];
     for (token, method, path, content, wanted) in rows {

@@ -7,6 +7,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{Json, extract::State};
+use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -72,6 +73,10 @@ pub(super) async fn list(
     Asked(query): Asked<Query>,
 ) -> Result<Json<Value>, Problem> {
     caller.may(Action::Tokens)?;
+    if caller.token.sites.is_some() {
+        let detail = format!("token \"{}\" is for some sites, and the log is of all", caller.id);
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
+    }
     let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
     let mut entries = newest(&*shared.ledger, limit).await.map_err(|error| refused(&error))?;
     entries.reverse();

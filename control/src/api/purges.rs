@@ -128,8 +128,18 @@ fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 /// How many stored responses it would be.
 async fn count(shared: &Shared, purge: Purge, entry: &PurgeEntry) -> Result<Response, Problem> {
+    let Ok(turn) = Arc::clone(&shared.counting).try_acquire_owned() else {
+        let detail = "another dry run is under way; try again once it has ended";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail));
+    };
     let holdings = Arc::clone(&shared.holdings);
-    let counted = tokio::task::spawn_blocking(move || holdings.count(&purge)).await;
+    let counted = tokio::task::spawn_blocking(move || {
+        let counted = holdings.count(&purge);
+        // Kept to its end, also when nobody waits any more.
+        drop(turn);
+        counted
+    });
+    let counted = counted.await;
     let nodes = counted.map_err(|error| internal(&error))?;
     let told = json!({
         "site": entry.site,

@@ -96,7 +96,12 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Problem> {
     caller.may(Action::Tokens)?;
     let tokens = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
-    let tokens: Vec<Value> = tokens.iter().map(|(id, document)| shown(id, document)).collect();
+    // What it could not have given is not its business.
+    let is_own = |document: &TokenDocument| {
+        caller.token.may_give(&document.actions, document.sites.as_deref())
+    };
+    let tokens = tokens.iter().filter(|(_, document)| is_own(document));
+    let tokens: Vec<Value> = tokens.map(|(id, document)| shown(id, document)).collect();
     Ok(Json(json!({ "tokens": tokens })))
 }
 
