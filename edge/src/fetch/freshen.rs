@@ -36,6 +36,7 @@ pub(super) fn freshen(
     let (mut newest, mut unshared) = (None, Unshared::NothingToFreshen);
     for index in selected {
         let Some(stored) = plan.validating.get(index) else { continue };
+        let looked = room.stamps.newest();
         // A 304 never revives what died meanwhile, and its stamp stays the one of the content's own
         // fetch, so that nothing later revives it either.
         if room.is_withdrawn(filling.key.as_bytes(), stored) {
@@ -51,7 +52,7 @@ pub(super) fn freshen(
         let head = validated(filling, plan, said, head);
         let Some(fresh) = with_head(room, stored, head) else { continue };
         match withdrawn {
-            None => keep_fresh(room, filling, stored, &fresh),
+            None => keep_fresh(room, filling, (stored, &fresh), looked),
             Some(why) => {
                 // The origin has withdrawn its leave to store it, or this request does not give
                 // its own: then what is stored stays as it was. Either way it is for the leader.
@@ -82,6 +83,7 @@ pub(super) fn freshen_by_head(
 ) -> Option<Arc<StoredResponse>> {
     let mut newest = None;
     for stored in &plan.validating {
+        let looked = room.stamps.newest();
         if room.is_withdrawn(filling.key.as_bytes(), stored)
             || !stored.head.vary.matches(&plan.client_fields)
         {
@@ -92,7 +94,7 @@ pub(super) fn freshen_by_head(
             HeadFreshen::Update(head) => {
                 let head = validated(filling, plan, said, *head);
                 let Some(fresh) = with_head(room, stored, head) else { continue };
-                keep_fresh(room, filling, stored, &fresh);
+                keep_fresh(room, filling, (stored, &fresh), looked);
                 newest.get_or_insert(fresh);
             }
             HeadFreshen::Invalidate if for_all || !serves(room, filling, stored, times.1) => {
@@ -179,15 +181,15 @@ fn with_head(
 fn keep_fresh(
     room: &FillRoom,
     filling: &Filling,
-    stored: &Arc<StoredResponse>,
-    fresh: &Arc<StoredResponse>,
+    (stored, fresh): (&Arc<StoredResponse>, &Arc<StoredResponse>),
+    looked: u64,
 ) {
     if fresh.head.vary.same_variant(&stored.head.vary) {
-        room.tier.replace(&filling.key, stored, Arc::clone(fresh));
+        room.replace(&filling.key, (stored, fresh), looked);
     } else {
         let head = StoredHead { vary: stored.head.vary.clone(), ..fresh.head.clone() };
         if let Some(old) = with_head(room, stored, head) {
-            room.tier.replace(&filling.key, stored, old);
+            room.replace(&filling.key, (stored, &old), looked);
         }
         room.insert(&filling.key, fresh);
     }

@@ -171,6 +171,29 @@ impl FillRoom {
         done
     }
 
+    /// Puts what freshens a stored response in its place. A strike since `looked`, when it was last seen
+    /// that nothing had been struck, may have found the one and not the other, and by tags that the
+    /// other has no more: what may have been meant by it leaves the store.
+    pub fn replace(
+        &self,
+        key: &CacheKey,
+        (stored, fresh): (&Arc<StoredResponse>, &Arc<StoredResponse>),
+        looked: u64,
+    ) {
+        self.tier.replace(key, stored, Arc::clone(fresh));
+        fence(Ordering::SeqCst);
+        if self.stamps.newest() == looked {
+            return;
+        }
+        let is_struck = |of: &StoredResponse| {
+            let (tags, stamp) = (&of.head.tags, fresh.head.stamp);
+            self.stamps.on_its_way(key.as_bytes(), tags, stamp) != Standing::Alive
+        };
+        if is_struck(stored) || is_struck(fresh) {
+            self.tier.remove(key, fresh);
+        }
+    }
+
     /// Takes bytes from the budget; if it must, stored responses give way.
     pub fn reserve(&self, bytes: usize) -> Option<Charge> {
         store::reserve(&self.budget, &*self.tier, bytes, 0)
