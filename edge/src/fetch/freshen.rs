@@ -188,10 +188,12 @@ fn keep_fresh(
         room.replace(&filling.key, (stored, fresh), looked);
     } else {
         let head = StoredHead { vary: stored.head.vary.clone(), ..fresh.head.clone() };
-        if let Some(old) = with_head(room, stored, head) {
-            room.replace(&filling.key, (stored, &old), looked);
+        let stays = with_head(room, stored, head)
+            .is_none_or(|old| room.replace(&filling.key, (stored, &old), looked));
+        // What struck the one means the other as well: they have their content in common.
+        if stays {
+            room.insert(&filling.key, fresh);
         }
-        room.insert(&filling.key, fresh);
     }
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
 }

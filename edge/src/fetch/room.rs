@@ -173,25 +173,27 @@ impl FillRoom {
 
     /// Puts what freshens a stored response in its place. A strike since `looked`, when it was last seen
     /// that nothing had been struck, may have found the one and not the other, and by tags that the
-    /// other has no more: what may have been meant by it leaves the store.
+    /// other has no more: what may have been meant by it leaves the store. Says whether it is there.
     pub fn replace(
         &self,
         key: &CacheKey,
         (stored, fresh): (&Arc<StoredResponse>, &Arc<StoredResponse>),
         looked: u64,
-    ) {
+    ) -> bool {
         self.tier.replace(key, stored, Arc::clone(fresh));
         fence(Ordering::SeqCst);
         if self.stamps.newest() == looked {
-            return;
+            return true;
         }
         let is_struck = |of: &StoredResponse| {
             let (tags, stamp) = (&of.head.tags, fresh.head.stamp);
             self.stamps.on_its_way(key.as_bytes(), tags, stamp) != Standing::Alive
         };
-        if is_struck(stored) || is_struck(fresh) {
+        let stays = !is_struck(stored) && !is_struck(fresh);
+        if !stays {
             self.tier.remove(key, fresh);
         }
+        stays
     }
 
     /// Takes bytes from the budget; if it must, stored responses give way.
