@@ -22,6 +22,7 @@ use h2::{
     server::{self, SendResponse},
 };
 use http::{Request, StatusCode, header, request::Parts};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -64,6 +65,7 @@ where
     let section_bytes =
         usize::try_from(limits.header_bytes_max.as_u64()).unwrap_or(usize::MAX).saturating_mul(2);
     let section = Section::new(Arc::clone(&hall.room), section_bytes);
+    let window = section.window();
     let transport = Transport::new(io, Arc::clone(&traffic), section);
     let shaking = settings(&limits).handshake::<_, Piece>(transport);
     let Ok(Ok(connection)) = timeout(limits.header_timeout, shaking).await else { return };
@@ -75,7 +77,7 @@ where
         streams,
         tasks: JoinSet::new(),
         watch: Watch::default(),
-        charge: Weak::new(),
+        window,
     };
     let mut drain = pin!(draining.started());
     let mut is_draining = false;
@@ -142,7 +144,7 @@ struct Session<S> {
     tasks: JoinSet<()>,
     watch: Watch,
     /// What its window takes of the budget while any content is open.
-    charge: Weak<Charge>,
+    window: Arc<Mutex<Weak<Charge>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -187,18 +189,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// What a request takes of the budget from when it is here: its head, which the library has read
     /// whole before anybody can look at it, and the window if content follows, without which nothing
     /// is done with it.
-    fn charges(&mut self, head: &Parts, content: &RecvStream) -> Option<Charges> {
+    fn charges(&self, head: &Parts, content: &RecvStream) -> Option<Charges> {
         let window = if content.is_end_stream() { None } else { Some(self.window()?) };
         Some(Charges { request: self.hall.charge_head(head), _window: window })
     }
 
     /// The charge of the connection's window, which all its contents share.
-    fn window(&mut self) -> Option<Arc<Charge>> {
-        if let Some(charge) = self.charge.upgrade() {
+    fn window(&self) -> Option<Arc<Charge>> {
+        let mut window = self.window.lock();
+        if let Some(charge) = window.upgrade() {
             return Some(charge);
         }
         let charge = Arc::new(self.hall.room.reserve(WINDOW_BYTES as usize)?);
-        self.charge = Arc::downgrade(&charge);
+        *window = Arc::downgrade(&charge);
         Some(charge)
     }
 

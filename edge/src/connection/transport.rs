@@ -12,13 +12,14 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
@@ -209,9 +210,14 @@ impl Frames {
         self.section.is_some() || self.came > TYPE_AT && self.kind() != DATA
     }
 
+    /// Whether what has come in part is content.
+    const fn is_content(&self) -> bool {
+        self.section.is_none() && self.kind() == DATA
+    }
+
     /// What the library keeps of them; of a field section no more than `section_bytes_max`.
     fn kept_bytes(&self, section_bytes_max: usize) -> usize {
-        let is_inside = self.came == self.head.len() && self.kind() != DATA;
+        let is_inside = self.came == self.head.len();
         let frame = if is_inside { self.length() - self.left } else { 0 };
         let section = self.section.unwrap_or_default().saturating_mul(OCTET_BYTES);
         frame.saturating_add(section.min(section_bytes_max))
@@ -252,18 +258,27 @@ pub(super) struct Section {
     room: Arc<FillRoom>,
     /// What the library keeps of a section at most, as it came and decoded.
     bytes_max: usize,
+    /// The charge of the connection's window, while there is one.
+    window: Arc<Mutex<Weak<Charge>>>,
     charge: Option<Charge>,
     charged: usize,
 }
 
 impl Section {
-    pub(super) const fn new(room: Arc<FillRoom>, bytes_max: usize) -> Self {
-        Self { room, bytes_max, charge: None, charged: 0 }
+    pub(super) fn new(room: Arc<FillRoom>, bytes_max: usize) -> Self {
+        Self { room, bytes_max, window: Arc::default(), charge: None, charged: 0 }
     }
 
-    /// Whether there is memory for what has come in part.
+    /// Where who charges the connection's window leaves word of it.
+    pub(super) fn window(&self) -> Arc<Mutex<Weak<Charge>>> {
+        Arc::clone(&self.window)
+    }
+
+    /// Whether there is memory for what has come in part. Content of a request that is open was
+    /// charged with the window; a frame of content that belongs to none is kept like any other.
     fn settle(&mut self, frames: &Frames) -> bool {
-        let kept = frames.kept_bytes(self.bytes_max);
+        let is_charged = frames.is_content() && self.window.lock().strong_count() > 0;
+        let kept = if is_charged { 0 } else { frames.kept_bytes(self.bytes_max) };
         let wanted = if kept > STEP_BYTES {
             kept.checked_next_multiple_of(STEP_BYTES).unwrap_or(kept)
         } else {
@@ -403,6 +418,7 @@ mod tests {
         }
         let mut frames = Frames::default();
         frames.pass(&frame(DATA, 0, 100)[..50]);
-        assert_eq!((frames.is_partial(), frames.kept_bytes(most)), (false, 0), "content");
+        assert!(!frames.is_partial() && frames.is_content());
+        assert_eq!(frames.kept_bytes(most), 41, "content, its head taken off");
     }
 }

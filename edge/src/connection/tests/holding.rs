@@ -171,3 +171,26 @@ async fn a_field_section_that_goes_on_is_charged() {
     assert_eq!(stage.hits("memory"), 1);
     client.served.await.unwrap();
 }
+
+/// Content that belongs to a request is charged with the window; what belongs to none is kept by the
+/// library until its frame is whole, like anything else (RFC 9113 §4.1, §6.1).
+#[tokio::test(start_paused = true)]
+async fn content_that_comes_in_part_is_charged_once() {
+    let part = [&[0, 0x40, 0, DATA, 0, 0, 0, 0, 1][..], &[0; 9000]].concat();
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    rest(&stage).await;
+    let before = stage.charged();
+    client.io.write_all(&part).await.unwrap();
+    rest(&stage).await;
+    assert!((9000..9000 + STEPS).contains(&(stage.charged() - before)));
+
+    let stage = Stage::new();
+    let mut client = stage.h2(PROTOCOL_WINDOW).await;
+    client.ask(1, 3, "/deaf", 0).await;
+    rest(&stage).await;
+    let before = stage.charged();
+    client.io.write_all(&part).await.unwrap();
+    rest(&stage).await;
+    assert_eq!(stage.charged(), before);
+}
