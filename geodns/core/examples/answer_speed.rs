@@ -167,8 +167,7 @@ fn served(networks: usize, chance: &mut Chance) -> Served {
         MapPlan::build(&MapSettings::default(), &fleet, Some(&file), &settings.limits).unwrap();
     let map = Map::compile(&plan, &fleet, &mut [], settings.limits.map_memory_max.0).unwrap();
     println!(
-        "{networks} networks: {} nodes, {:.1} MB, compiled in {:.2?}",
-        map.node_count(),
+        "{networks} networks: {:.1} MB, compiled in {:.2?}",
         map.bytes() as f64 / 1e6,
         start.elapsed()
     );

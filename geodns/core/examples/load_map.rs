@@ -64,8 +64,7 @@ fn main() {
     let map = Map::compile(&plan, &fleet, &mut databases, 1 << 30).unwrap();
     let (took, busy) = (start.elapsed(), busy_seconds() - busy);
     println!(
-        "{pops} PoPs, lists of {list}: compiled in {took:.2?}, {busy:.2} s on the processor; {} nodes, {} lists, {:.1} MB",
-        map.node_count(),
+        "{pops} PoPs, lists of {list}: compiled in {took:.2?}, {busy:.2} s on the processor; {} lists, {:.1} MB",
         map.list_count(),
         map.bytes() as f64 / 1e6
     );

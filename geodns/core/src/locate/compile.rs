@@ -25,14 +25,15 @@ use super::{
     place::Place,
     plan::MapPlan,
     span::{Cursor, Space},
-    tree::{NodeRef, TooManyNodes, TreeBuilder, push_span},
+    strides::Entry,
+    tree::{TooLarge, TreeBuilder, push_span},
 };
 use crate::fleet::FleetView;
 
 /// Databases that a map merges at most.
 const DATABASES_MAX: usize = 4;
-/// Bytes of a node.
-const NODE_BYTES: u64 = 8;
+/// Bytes of what strides are made of.
+const WORD_BYTES: u64 = 4;
 /// Spans between two pauses. A city database of some six million takes 1.4 s on the processor
 /// (2026-11), so these take about 30 µs, and more where records are new.
 pub(super) const SPANS_PER_PAUSE: u32 = 128;
@@ -71,20 +72,20 @@ impl Map {
         let numbered =
             |(network, preference): &(IpNet, u32)| (*network, preference.saturating_add(1));
         let networks: Vec<(IpNet, u32)> = plan.networks.iter().map(numbered).collect();
-        let tree = TreeBuilder::new(nodes_max(bytes_max), nodes_likely(databases));
+        let tree = TreeBuilder::new(words_max(bytes_max), words_likely(databases));
         let mut compiler = Compiler::new(plan, (&orderer, &fences), bytes_max, tree, pause);
 
         let overlays = Overlays::<u32>::new(&networks, &fences);
         compiler.region(&mut Sweep::new(databases, &overlays), u32::FIRST, u32::LAST)?;
         drop(overlays);
-        let four = compiler.tree.root();
+        let four = compiler.tree.table(compiler.pause);
         let overlays = Overlays::<u128>::new(&networks, &fences);
-        compiler.space_v6(&mut Sweep::new(databases, &overlays), four)?;
-        let six = compiler.tree.root();
+        compiler.space_v6(&mut Sweep::new(databases, &overlays), behind_carriers(&four))?;
+        let six = compiler.tree.table(compiler.pause);
         databases.iter().try_for_each(Database::said_anything)?;
 
-        let tree = compiler.tree.finish(four, six, compiler.pause);
-        let map = Self { name: plan.name.clone(), tree, lists: compiler.lists.finish(&orderer) };
+        let strides = compiler.tree.finish(four, six);
+        let map = Self { name: plan.name.clone(), strides, lists: compiler.lists.finish(&orderer) };
         if map.bytes() > bytes_max {
             return Err(MapError::Memory { name: map.name, bytes_max });
         }
@@ -159,9 +160,9 @@ struct Compiler<'p> {
     lists: ListsBuilder,
     draft: Draft,
     /// Keys of which only the first database speaks, which with one database are nearly all.
-    by_place: Vec<Option<NodeRef>>,
-    by_key: HashMap<Key, NodeRef, FixedState>,
-    last: Option<(Key, NodeRef)>,
+    by_place: Vec<Option<Entry>>,
+    by_key: HashMap<Key, Entry, FixedState>,
+    last: Option<(Key, Entry)>,
     pause: &'p mut dyn FnMut(),
     spans_left: u32,
 }
@@ -199,7 +200,7 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    fn space_v6(&mut self, sweep: &mut Sweep<'_, '_, u128>, four: NodeRef) -> Result<(), MapError> {
+    fn space_v6(&mut self, sweep: &mut Sweep<'_, '_, u128>, four: Entry) -> Result<(), MapError> {
         let mut first = u128::FIRST;
         for carrier in CARRIERS {
             self.region(sweep, first, carrier.first.before())?;
@@ -231,7 +232,7 @@ impl<'p> Compiler<'p> {
     }
 
     /// The list that a key leads to.
-    fn leaf<A: Space>(&mut self, key: Key, sweep: &Sweep<'_, '_, A>) -> Result<NodeRef, MapError> {
+    fn leaf<A: Space>(&mut self, key: Key, sweep: &Sweep<'_, '_, A>) -> Result<Entry, MapError> {
         if let Some((_, leaf)) = self.last.filter(|(last, _)| *last == key) {
             return Ok(leaf);
         }
@@ -265,31 +266,39 @@ impl<'p> Compiler<'p> {
         &mut self,
         key: &Key,
         sweep: &Sweep<'_, '_, A>,
-    ) -> Result<NodeRef, MapError> {
+    ) -> Result<Entry, MapError> {
         let network = key.network.checked_sub(1);
         let inside = self.fences.inside(key.fence);
         self.orderer.order(&sweep.place(key), network, inside, &mut self.draft);
         let list = self.lists.intern(&self.draft.ranked, &self.draft.excluded);
         let Some(list) = list else { return Err(MapError::Lists { name: self.plan.name.clone() }) };
         if u64::try_from(self.lists.bytes()).unwrap_or(u64::MAX) > self.bytes_max {
-            return Err(self.too_large(TooManyNodes));
+            return Err(self.too_large(TooLarge));
         }
-        Ok(NodeRef::leaf(list))
+        Ok(Entry::list(list))
     }
 
-    fn too_large(&self, _: TooManyNodes) -> MapError {
+    fn too_large(&self, _: TooLarge) -> MapError {
         MapError::Memory { name: self.plan.name.clone(), bytes_max: self.bytes_max }
     }
 }
 
-fn nodes_max(bytes_max: u64) -> usize {
-    usize::try_from(bytes_max / NODE_BYTES).unwrap_or(usize::MAX)
+/// What leads to the IPv4 addresses behind a prefix: their table, or their list if they have but one.
+fn behind_carriers(four: &[Entry]) -> Entry {
+    match four {
+        [first, rest @ ..] if first.is_list() && rest.iter().all(|entry| entry == first) => *first,
+        _ => Entry::FOUR,
+    }
 }
 
-/// A city database has 6.1 million nodes, and the map of twelve PoPs that it becomes 2.6 million
-/// (2026-11). That is never more than its file takes.
-fn nodes_likely(databases: &[Database<'_>]) -> usize {
-    databases.iter().fold(0, |sum, database| sum.saturating_add(database.node_count() / 2))
+fn words_max(bytes_max: u64) -> usize {
+    usize::try_from(bytes_max / WORD_BYTES).unwrap_or(usize::MAX)
+}
+
+/// A city database has 6.1 million nodes, and the map of twenty PoPs that it becomes 5.4 million
+/// words (2026-11).
+fn words_likely(databases: &[Database<'_>]) -> usize {
+    databases.iter().fold(0, |sum, database| sum.saturating_add(database.node_count()))
 }
 
 impl Key {

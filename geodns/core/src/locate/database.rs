@@ -335,3 +335,30 @@ impl<A: Space> Cursor<A> for DatabaseCursor<'_, '_, A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{super::place::Point, *};
+
+    #[test]
+    fn places_that_hash_alike_are_told_apart() {
+        let place = |number: u32| Place {
+            asn: Some(number.wrapping_mul(number)),
+            point: Point::new(f64::from(number % 600) / 10.0, f64::from(number / 600) / 10.0),
+            ..Place::default()
+        };
+        let mut hashes = HashSet::new();
+        let alike = (0..300_000).filter(|number| !hashes.insert(hash(&place(*number)))).count();
+        assert!(alike > 0, "among so many some ten pairs hash alike");
+        let mut places = Places::new(0);
+        for round in 0..2 {
+            for number in 0..300_000 {
+                let id = places.intern(place(number));
+                assert_eq!(id, Some(number + 1), "{number}, round {round}");
+            }
+        }
+        assert_eq!(places.intern(Place::default()), Some(0));
+    }
+}

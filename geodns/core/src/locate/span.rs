@@ -31,8 +31,8 @@ pub(super) trait Space: Copy + Ord {
     fn first_bits(self) -> usize;
     /// The bits behind those, moved to the front.
     fn behind_first_bits(self) -> Self;
-    /// The first bit, 0 or 1, and the others moved to the front.
-    fn split_bit(self) -> (u32, Self);
+    /// The first eight bits, and the others moved to the front.
+    fn split_byte(self) -> (u8, Self);
 }
 
 macro_rules! space {
@@ -65,8 +65,8 @@ macro_rules! space {
             fn behind_first_bits(self) -> Self {
                 self << 16
             }
-            fn split_bit(self) -> (u32, Self) {
-                ((self >> (<$number>::BITS - 1)) as u32, self << 1)
+            fn split_byte(self) -> (u8, Self) {
+                ((self >> (<$number>::BITS - 8)) as u8, self << 8)
             }
         }
     };
