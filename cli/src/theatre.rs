@@ -8,11 +8,11 @@
 use axum::http::StatusCode;
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use nearcast_daemon::{http_problem::Problem, local::Local};
+use nearcast_daemon::{http_path::Named, http_problem::Problem, local::Local};
 use serde_json::{Value, json};
 
 use crate::edges::{Change, Edges, Seen};
@@ -31,11 +31,11 @@ async fn list(State(edges): State<Edges>) -> Json<Value> {
     Json(edges.seen().into_iter().map(told).collect())
 }
 
-async fn stop(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
+async fn stop(_local: Local, State(edges): State<Edges>, Named(name): Named) -> Response {
     answer(edges.stop(&name).await, &edges, &name)
 }
 
-async fn start(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
+async fn start(_local: Local, State(edges): State<Edges>, Named(name): Named) -> Response {
     match edges.start(&name).await {
         Ok(change) => answer(change, &edges, &name),
         Err(failure) => Problem::new(StatusCode::SERVICE_UNAVAILABLE)

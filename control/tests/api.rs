@@ -191,6 +191,16 @@ async fn a_waited_purge_is_complete_when_every_node_has_applied_it() {
 }
 
 #[tokio::test]
+async fn rfc9457_a_path_that_is_no_text_is_a_problem_detail() {
+    let place = Place::new().await;
+    for (method, path) in [("GET", "/v1/purges/%ff"), ("DELETE", "/v1/tokens/%ff")] {
+        let (status, problem) = place.ask(&place.first, method, path, None).await;
+        assert_eq!((status, &problem["status"]), (StatusCode::BAD_REQUEST, &json!(400)), "{path}");
+        assert!(problem["detail"].as_str().unwrap().contains("UTF-8"), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_does_not_report_is_named() {
     let place = Place::new().await;
     let (_one, _told) = place.join("fra").await;

@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use edge_core::purge::{Purge, Selector};
 use http::{HeaderMap, StatusCode};
-use nearcast_daemon::http_problem::Problem;
+use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -222,7 +222,7 @@ async fn find(shared: &Shared, position: Position) -> Result<Option<PurgeEntry>,
 pub(super) async fn progress(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Value>, Problem> {
     if !caller.token.may(Action::Purge) {
         caller.may(Action::Read)?;

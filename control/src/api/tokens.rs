@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
-use nearcast_daemon::http_problem::Problem;
+use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Value>, Problem> {
     caller.may(Action::Tokens)?;
     let all = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
