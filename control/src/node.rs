@@ -75,14 +75,28 @@ pub struct Member {
 }
 
 impl Member {
-    /// Ends it and takes its document away: it serves no more, and nobody waits for it.
-    ///
-    /// # Errors
-    /// When the ledger does not take that; the node has ended nevertheless.
-    pub async fn leave(mut self) -> Result<(), LedgerError> {
+    /// Ends it and takes its document away: it serves no more, and nobody waits for it. Where the
+    /// ledger does not take that, what is returned goes on trying.
+    pub async fn leave(mut self) -> Option<Leaving> {
         self.tasks.shutdown().await;
-        forget(&*self.ledger, &self.key).await
+        let Err(error) = forget(&*self.ledger, &self.key).await else { return None };
+        tracing::warn!(node = self.key.name(), %error, "the ledger still has it as a node; trying again");
+        let Self { mut tasks, key, ledger } = self;
+        tasks.spawn(async move {
+            let mut retry = Retry::default();
+            while forget(&*ledger, &key).await.is_err() {
+                retry.wait().await;
+            }
+        });
+        Some(Leaving { _task: tasks })
     }
+}
+
+/// A node that the ledger still has, though it serves no more; dropped, it stays so, which is right
+/// for one that joins again.
+#[derive(Debug)]
+pub struct Leaving {
+    _task: JoinSet<()>,
 }
 
 /// Takes the documents away of nodes that are none of `names`: of a ledger that is one process's,
