@@ -19,11 +19,15 @@ use nearcast_control::{
     api::{self, Api, Counted, Holdings, WallClock},
     applied::AppliedFile,
     embedded::{Embedded, Kept},
-    ledger::Ledger,
+    ledger::{Health, Ledger},
     node::{self, Applies, Joining, Member},
     token,
 };
-use tokio::runtime::Handle;
+use nearcast_daemon::{
+    metrics::Metrics,
+    readiness::{Condition, Readiness},
+};
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{edges::Edges, failure::Failure, process::Plan};
 
@@ -92,8 +96,39 @@ impl Opened {
         joined.map_err(|error| Failure::of(&error))
     }
 
-    /// The routes for the admin listener.
-    pub(crate) fn routes(&self, edges: &Edges) -> Router {
+    /// The routes for the admin listener; and on the metrics page and in the report of readiness
+    /// whether it takes writes.
+    pub(crate) fn mount(
+        &self,
+        edges: &Edges,
+        (metrics, readiness): (&Metrics, &Readiness),
+    ) -> Router {
+        self.tell(metrics, readiness);
+        self.routes(edges)
+    }
+
+    fn tell(&self, metrics: &Metrics, readiness: &Readiness) {
+        let health = self.ledger.health();
+        let on_page = health.clone();
+        metrics.register(move |scrape| {
+            let (writable, failures) = {
+                let health = on_page.borrow();
+                (i64::from(health.failing().is_none()), health.failures())
+            };
+            scrape
+                .gauge("ledger_writable", "1 while the ledger takes writes.")?
+                .sample(&[], writable)?;
+            scrape
+                .counter("ledger_failures", "Times that the ledger stopped taking writes.")?
+                .sample(&[], failures)
+        });
+        // Edges serve without it, so it takes no traffic away.
+        let condition = readiness.advice("ledger", "starting");
+        // It ends with the ledger.
+        self.control.spawn(watch_health(health, condition));
+    }
+
+    fn routes(&self, edges: &Edges) -> Router {
         api::router(Api {
             ledger: Arc::clone(&self.ledger),
             holdings: Arc::new(Held(edges.clone())),
@@ -101,6 +136,18 @@ impl Opened {
             wait_max: self.wait_max,
             requests_per_second: self.requests_per_second,
         })
+    }
+}
+
+async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition) {
+    loop {
+        match health.borrow_and_update().failing() {
+            None => condition.holds(),
+            Some(reason) => condition.fails(reason),
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
     }
 }
 

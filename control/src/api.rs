@@ -132,10 +132,12 @@ fn refused(error: &LedgerError) -> Problem {
     let status = match error {
         LedgerError::Conflict { .. } => StatusCode::CONFLICT,
         LedgerError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        // The ledger itself tells the log, once; a line for each request would be a flood.
         LedgerError::Unavailable(_) | LedgerError::Lost(_) => {
-            tracing::error!(%error, "the ledger refused");
-            return Problem::new(StatusCode::SERVICE_UNAVAILABLE)
-                .detail("the ledger is not available, and nothing was acknowledged; try again");
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(
+                "the ledger cannot be used at the moment, so nothing was acknowledged; edges serve \
+                 on; GET /readyz says why, and the request may be sent again",
+            );
         }
     };
     Problem::new(status).detail(error.to_string())

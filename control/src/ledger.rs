@@ -28,6 +28,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 /// The largest document.
 pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
@@ -43,6 +44,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// See the module.
 pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Whether it takes writes now, and each change of that.
+    fn health(&self) -> watch::Receiver<Health>;
+
     /// The document at `key`.
     fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>>;
 
@@ -74,6 +78,43 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The entries of a log after `after`, which must be a position of that log.
     fn follow(&self, log: Log, after: Position) -> Answer<'_, Box<dyn Follow>>;
+}
+
+/// Whether a ledger takes writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    failing: Option<Box<str>>,
+    failures: u64,
+}
+
+impl Health {
+    /// Why it does not; nothing while it does.
+    #[must_use]
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// How often it has stopped to take them.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// It takes none any more.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.failing = Some(reason.into());
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// It takes none still.
+    pub(crate) fn still(&mut self, reason: &str) {
+        self.failing = Some(reason.into());
+    }
+
+    /// It takes them again.
+    pub(crate) fn mend(&mut self) {
+        self.failing = None;
+    }
 }
 
 /// Changes of documents, as they come.

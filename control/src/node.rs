@@ -215,7 +215,9 @@ impl Node {
                     retry = Retry::default();
                 }
                 Err(error) => {
-                    tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
+                    if retry.is_first() {
+                        tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
+                    }
                     retry.wait().await;
                     if let Ok((again, from)) = self.begin(Some(applied)).await {
                         (follow, applied) = (again, from);
@@ -249,7 +251,9 @@ impl Reporter {
             match self.write(applied).await {
                 Ok(()) => retry = Retry::default(),
                 Err(error) => {
-                    tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    if retry.is_first() {
+                        tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    }
                     reports.mark_changed();
                     retry.wait().await;
                 }
@@ -268,6 +272,11 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Whether all was well until now: what goes on failing is told once.
+    fn is_first(&self) -> bool {
+        self.0 == RETRY_FIRST
+    }
+
     async fn wait(&mut self) {
         sleep_until(Instant::now() + self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);

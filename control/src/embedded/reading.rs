@@ -1,7 +1,7 @@
 //! Reading the file: documents, entries, and what comes next of both.
 //!
-//! In: a database. Out: values. Always: a read sees one committed state, and waits on a thread that
-//! may; who waits for what comes is woken, never polls.
+//! In: a database. Out: values. Always: a read sees one committed state; who waits for what comes is
+//! woken, never polls. It does not know on which thread it reads.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -20,17 +20,6 @@ use crate::ledger::{
 
 /// Changes and entries that are read at once.
 const BATCH: usize = 256;
-
-/// Reads on a thread that may wait.
-pub(super) async fn reading<T: Send + 'static>(
-    database: &Arc<Database>,
-    read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
-) -> Result<T, LedgerError> {
-    let database = Arc::clone(database);
-    let read = tokio::task::spawn_blocking(move || read(&database)).await;
-    let read = read.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-    read.map_err(|error| LedgerError::Unavailable(error.to_string()))
-}
 
 /// A key that was written, and so is one.
 fn key(text: &str) -> Result<Key, redb::Error> {

@@ -5,7 +5,9 @@
 
 use std::io;
 
-use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
+};
 
 use super::{Kept, writer::Action};
 use crate::ledger::{Epoch, Expect, HISTORY_MAX, Key, LedgerError, Log, Revision};
@@ -113,6 +115,25 @@ pub(super) fn begin(database: &Database) -> Result<Result<(Heads, Epoch), u64>, 
         Err(_) => transaction.abort()?,
     }
     Ok(begun)
+}
+
+/// The epoch of a database that was begun once; reads only.
+pub(super) fn epoch(database: &Database) -> Result<Option<Epoch>, redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get("epoch")?.map(|found| Epoch(found.value())))
+}
+
+/// Writes what is there already, which shows whether more can be written; says how far all has come.
+pub(super) fn probe(database: &Database) -> Result<Heads, redb::Error> {
+    let transaction = database.begin_write()?;
+    let heads = {
+        let mut tables = Tables::open(&transaction)?;
+        let heads = tables.heads()?;
+        tables.write_heads(heads)?;
+        heads
+    };
+    transaction.commit()?;
+    Ok(heads)
 }
 
 /// A number that no other ledger has.

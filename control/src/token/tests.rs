@@ -8,7 +8,7 @@ use super::*;
 use crate::embedded::{Embedded, Kept};
 
 fn ledger() -> Embedded {
-    Embedded::on(InMemoryBackend::new(), Kept::default()).unwrap()
+    Embedded::on(|| Ok(InMemoryBackend::new()), Kept::default()).unwrap()
 }
 
 fn revoked() -> Revoked {
