@@ -6,6 +6,7 @@
 
 mod check;
 mod client;
+mod data;
 mod descriptors;
 mod dns;
 mod edges;

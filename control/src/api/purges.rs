@@ -107,11 +107,17 @@ fn check(wanted: &Wanted, shared: &Shared) -> Result<Vec<Selector>, Problem> {
 }
 
 fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
-    let parsed = humantime::parse_duration(text).ok().filter(|wait| *wait <= max);
-    parsed.ok_or_else(|| {
-        let most = humantime::format_duration(max);
-        bad(format!("wait: {text:?} is not a duration such as \"5s\"; allowed: up to {most}"))
-    })
+    let most = humantime::format_duration(max);
+    match humantime::parse_duration(text) {
+        Ok(wait) if wait <= max => Ok(wait),
+        Ok(_) => Err(bad(format!(
+            "wait: {text:?} is too long; allowed: up to {most}, which is half a second less than \
+             request_deadline of [admin]"
+        ))),
+        Err(_) => Err(bad(format!(
+            "wait: {text:?} is no duration; allowed: one such as \"5s\", up to {most}"
+        ))),
+    }
 }
 
 fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
