@@ -18,7 +18,7 @@ use edge_core::purge::{Mode, Purge, Selector};
 use nearcast_control::{
     api::{self, Api, Counted, Holdings, WallClock},
     applied::AppliedFile,
-    embedded::{Embedded, Kept},
+    embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
     node::{self, Applies, Joining, Member},
     token,
@@ -53,7 +53,11 @@ impl Opened {
         let settings = &plan.control;
         let Some(path) = settings.embedded.clone() else { return Ok(None) };
         let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
-        let kept = Kept { purges: settings.purges_kept, audit: settings.audit_kept };
+        let bytes = settings.log_bytes_kept.as_u64();
+        let kept = Kept {
+            purges: Bound { entries: settings.purges_kept, bytes },
+            audit: Bound { entries: settings.audit_kept, bytes },
+        };
         let ledger = Embedded::open(&path, kept).map_err(|error| Failure::of(&error))?;
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         let at = api::at(wall_clock()());

@@ -46,28 +46,35 @@ use crate::ledger::{
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How a ledger is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Entries of the purge log.
-    pub purges: u64,
-    /// Entries of the audit log.
-    pub audit: u64,
+    /// Of the purge log.
+    pub purges: Bound,
+    /// Of the audit log.
+    pub audit: Bound,
 }
 
-impl Default for Kept {
+/// How much of a log is kept; the newest entry in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Entries.
+    pub entries: u64,
+    /// What they take, with their names.
+    pub bytes: u64,
+}
+
+impl Default for Bound {
     fn default() -> Self {
-        Self { purges: 100_000, audit: 100_000 }
+        Self { entries: 100_000, bytes: 64 << 20 }
     }
 }
 
 impl Kept {
-    fn of(self, log: Log) -> u64 {
-        let kept = match log {
+    fn of(self, log: Log) -> Bound {
+        match log {
             Log::Purges => self.purges,
             Log::Audit => self.audit,
-        };
-        // The newest entry stays, so that the log's end can be told from the file.
-        kept.max(1)
+        }
     }
 }
 

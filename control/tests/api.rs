@@ -464,3 +464,4 @@ async fn former_nodes_of_this_process_are_forgotten() {
     let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
 }
+    assert_eq!(newest["on"].get("selectors"), None, "they stand in the purge log");

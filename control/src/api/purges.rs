@@ -177,7 +177,8 @@ async fn append(
     let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
     let note = async {
         if !repeated {
-            let on = json!({ "purge": position, "site": entry.site, "selectors": entry.selectors });
+            // What it speaks of stands in the purge log, once.
+            let on = json!({ "purge": position, "site": entry.site, "mode": entry.mode });
             audit::note(shared, caller, "purge", on).await;
         }
     };
