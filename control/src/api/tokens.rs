@@ -15,8 +15,13 @@ use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, audit, bad, caller::Caller, reading::Given, refused};
-use crate::token::{self, Action, Revoked, TokenDocument, TokenError};
+use super::{
+    Shared, audit, bad,
+    caller::Caller,
+    reading::{Asked, Given},
+    refused,
+};
+use crate::token::{self, Action, Revocation, Revoked, TokenDocument, TokenError};
 
 /// The longest note.
 const NOTE_CHARS_MAX: usize = 200;
@@ -59,6 +64,14 @@ pub(super) async fn make(
     };
     let made = token::make(&*shared.ledger, document).await;
     let (secret, document) = made.map_err(|error| told(&error))?;
+    // Whoever revoked its maker meanwhile could not see it yet.
+    if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
+        let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
+        let undone = token::revoke(&*shared.ledger, secret.id(), revoked).await;
+        undone.map_err(|error| told(&error))?;
+        let detail = "this token was revoked meanwhile, and what it was making with it";
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
+    }
     let mut shown = shown(secret.id(), &document);
     audit::note(&shared, &caller, "token.make", shown.clone()).await;
     if let Some(members) = shown.as_object_mut() {
@@ -95,14 +108,26 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<Value>, Problem> {
     caller.may(Action::Tokens)?;
-    let tokens = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
+    let listed = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
     // What it could not have given is not its business.
-    let is_own = |document: &TokenDocument| {
-        caller.token.may_give(&document.actions, document.sites.as_deref())
-    };
-    let tokens = tokens.iter().filter(|(_, document)| is_own(document));
-    let tokens: Vec<Value> = tokens.map(|(id, document)| shown(id, document)).collect();
+    let own = listed.tokens.iter().filter(|(_, document)| caller.may_give(document));
+    let mut tokens: Vec<Value> = own.map(|(id, document)| shown(id, document)).collect();
+    if caller.may_all() {
+        tokens.extend(listed.unreadable.iter().map(|(id, error)| {
+            tracing::warn!(token = id, %error, "a token's document cannot be read; it opens nothing");
+            json!({ "id": id, "unreadable": error.to_string() })
+        }));
+    }
     Ok(Json(json!({ "tokens": tokens })))
+}
+
+/// `?keep_made=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// The tokens that it has made stay good.
+    #[serde(default)]
+    keep_made: bool,
 }
 
 /// `DELETE /v1/tokens/{id}`
@@ -110,21 +135,35 @@ pub(super) async fn revoke(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(id): Named,
+    Asked(query): Asked<Query>,
 ) -> Result<Json<Value>, Problem> {
     caller.may(Action::Tokens)?;
-    let all = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
-    let none = || told(&TokenError::NoSuchToken(id.clone()));
-    let (_, document) = all.iter().find(|(known, _)| *known == id).ok_or_else(none)?;
+    let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
+    let known = all.tokens.iter().find(|(known, _)| *known == id);
     // Who may not give it may not take it either: else a token for one site could end all others.
-    if !caller.token.may_give(&document.actions, document.sites.as_deref()) {
+    // What it has made may no more than itself, so that follows.
+    let may = match known {
+        Some((_, document)) => caller.may_give(document),
+        None if all.unreadable.iter().any(|(known, _)| *known == id) => caller.may_all(),
+        None => return Err(told(&TokenError::NoSuchToken(id))),
+    };
+    if !may {
         let detail = format!("token \"{}\" may do less than \"{id}\"", caller.id);
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    let revoked = Revoked { by: caller.id.clone(), at: shared.at() };
-    let document = token::revoke(&*shared.ledger, &id, revoked).await;
-    let document = document.map_err(|error| told(&error))?;
-    audit::note(&shared, &caller, "token.revoke", json!({ "id": id })).await;
-    Ok(Json(shown(&id, &document)))
+    let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: query.keep_made };
+    let revocation = token::revoke(&*shared.ledger, &id, revoked).await;
+    let Revocation { document, revoked } = revocation.map_err(|error| told(&error))?;
+    if !revoked.is_empty() {
+        let on = json!({ "id": id, "keep_made": query.keep_made, "revoked": revoked });
+        audit::note(&shared, &caller, "token.revoke", on).await;
+    }
+    let mut shown = shown(&id, &document);
+    if let Some(members) = shown.as_object_mut() {
+        let with_it: Vec<&String> = revoked.iter().filter(|other| **other != id).collect();
+        members.insert("revoked_with_it".to_owned(), json!(with_it));
+    }
+    Ok(Json(shown))
 }
 
 /// What callers see of a token.
@@ -145,7 +184,7 @@ fn told(error: &TokenError) -> Problem {
         TokenError::NoSuchToken(_) => StatusCode::NOT_FOUND,
         TokenError::TooMany => StatusCode::CONFLICT,
         TokenError::Ledger(error) => return refused(error),
-        TokenError::Unreadable { .. } | TokenError::Random => return super::internal(error),
+        TokenError::Random => return super::internal(error),
     };
     Problem::new(status).detail(error.to_string())
 }

@@ -39,6 +39,9 @@ pub struct Revoked {
     pub by: String,
     /// When, for people.
     pub at: String,
+    /// Whether the tokens that it has made are good nevertheless.
+    #[serde(default)]
+    pub keeps_made: bool,
 }
 
 /// The document of a token.
