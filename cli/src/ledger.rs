@@ -5,6 +5,8 @@
 //! Always holds: an edge that stops leaves, so that nobody waits for it; one that cannot join does
 //! not start. It knows no route and no selector.
 
+mod explained;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,7 +18,7 @@ use axum::Router;
 use edge::{Edge, clock::Clock};
 use edge_core::purge::{Mode, Purge, Selector};
 use nearcast_control::{
-    api::{self, Api, Counted, Holdings, WallClock},
+    api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
@@ -29,6 +31,7 @@ use nearcast_daemon::{
 };
 use tokio::{runtime::Handle, sync::watch};
 
+use self::explained::told;
 use crate::{edges::Edges, failure::Failure, process::Plan};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
@@ -200,6 +203,14 @@ impl Holdings for Held {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    fn explain(&self, url: &Url) -> Vec<Explained> {
+        let explain = |(node, edge): (String, Edge)| {
+            let explained = edge.hall().explain(url.scheme, &url.host, &url.target)?;
+            Some(told(node, explained))
+        };
+        self.0.running_by_name().into_iter().filter_map(explain).collect()
     }
 
     fn count(&self, purge: &Purge) -> Vec<Counted> {

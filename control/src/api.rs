@@ -9,6 +9,7 @@
 
 mod audit;
 mod caller;
+mod explain;
 mod nodes;
 mod purges;
 mod rate;
@@ -33,6 +34,7 @@ use nearcast_daemon::http_problem::Problem;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -45,6 +47,8 @@ pub trait Holdings: Send + Sync {
     fn sites(&self) -> Vec<String>;
     /// How many stored responses each of its nodes has that a purge speaks of. May take a while.
     fn count(&self, purge: &Purge) -> Vec<Counted>;
+    /// What each of its nodes has of a URL. May take a while.
+    fn explain(&self, url: &Url) -> Vec<Explained>;
 }
 
 /// What a node has of what a purge speaks of.
@@ -80,7 +84,7 @@ struct Shared {
     clock: WallClock,
     wait_max: Duration,
     rates: Rates,
-    /// One dry run at a time: each walks whole stores.
+    /// One dry run or explanation at a time: each may walk whole stores.
     counting: Arc<Semaphore>,
 }
 
@@ -113,6 +117,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
         .layer(middleware::from_fn(to_its_end))
         .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))

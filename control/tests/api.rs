@@ -19,10 +19,10 @@ use edge_core::purge::{Mode, Purge, Selector};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use nearcast_control::{
-    api::{self, Api, Counted, Holdings},
+    api::{self, Api, Counted, Explained, Holdings, NextRequest, Url},
     applied::AppliedFile,
     embedded::{Embedded, Kept},
-    ledger::{Ledger, Log, Revision},
+    ledger::{Expect, Key, Ledger, Log, Revision},
     node::{self, Applies, Joining, Member},
     token::{self, Secret},
 };
@@ -55,6 +55,29 @@ impl Holdings for TwoSites {
     fn count(&self, purge: &Purge) -> Vec<Counted> {
         let responses = u64::try_from(purge.selectors.len()).unwrap();
         vec![Counted { node: "fra".to_owned(), responses }]
+    }
+
+    fn explain(&self, url: &Url) -> Vec<Explained> {
+        let site = match &*url.host {
+            "shop.example" => "shop",
+            "blog.example" => "blog",
+            _ => return Vec::new(),
+        };
+        let next = NextRequest {
+            hit: false,
+            fwd: Some("uri-miss".to_owned()),
+            detail: None,
+            why: String::new(),
+        };
+        vec![Explained {
+            node: "fra".to_owned(),
+            site: site.to_owned(),
+            target: url.target.to_string(),
+            key_fields: Vec::new(),
+            next,
+            stored: Vec::new(),
+            more: 0,
+        }]
     }
 }
 
@@ -362,6 +385,87 @@ async fn a_token_is_good_until_it_is_revoked_and_for_its_site_alone() {
 }
 
 #[tokio::test]
+async fn revoking_takes_what_was_made_and_is_told_once() {
+    let place = Place::new().await;
+    let maker = place.made(json!({ "actions": ["purge", "tokens"] })).await;
+    let wanted = json!({ "actions": ["purge"] });
+    let made = async || {
+        let (status, made) = place.ask(&maker, "POST", "/v1/tokens", Some(wanted.clone())).await;
+        assert_eq!(status, 201, "{made}");
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let id = |token: &str| Secret::parse(token).unwrap().id().to_owned();
+    let (one, other) = (made().await, made().await);
+    let revoke = async |path: String| {
+        place.ask(&place.first, "DELETE", &format!("/v1/tokens/{path}"), None).await
+    };
+    let (status, _) = revoke(format!("{one}?keep=true")).await;
+    assert_eq!(status, 400);
+    let (_, told) = revoke(one.clone()).await;
+    assert_eq!(told["revoked_with_it"], json!([]));
+    let (_, told) = revoke(id(&maker)).await;
+    assert_eq!(told["revoked_with_it"], json!([other]));
+    let before = place.mark().await;
+    let (status, told) = revoke(id(&maker)).await;
+    assert_eq!((status, &told["revoked_with_it"]), (StatusCode::OK, &json!([])));
+    assert_eq!(place.mark().await, before, "a second time is no news");
+
+    let maker = place.made(json!({ "actions": ["purge", "tokens"] })).await;
+    let (_, made) = place.ask(&maker, "POST", "/v1/tokens", Some(wanted.clone())).await;
+    revoke(format!("{}?keep_made=true", id(&maker))).await;
+    let child = made["token"].as_str().unwrap();
+    assert_eq!(place.ask(child, "POST", "/v1/purges", Some(shop(json!(["all"])))).await.0, 202);
+    assert_eq!(place.ask(&maker, "GET", "/v1/tokens", None).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_is_told_to_who_may_all() {
+    let place = Place::new().await;
+    let key = Key::parse("tokens/strange").unwrap();
+    place.ledger.write(&key, "{".into(), Expect::Absent).await.unwrap();
+    let some = place.made(json!({ "actions": ["tokens"], "sites": ["shop"] })).await;
+    let strange = async |token: &str| {
+        let (status, listed) = place.ask(token, "GET", "/v1/tokens", None).await;
+        assert_eq!(status, 200);
+        let tokens = listed["tokens"].as_array().unwrap();
+        tokens.iter().any(|token| token["id"] == "strange" && token["unreadable"].is_string())
+    };
+    assert!(strange(&place.first).await && !strange(&some).await);
+    assert_eq!(place.ask(&some, "DELETE", "/v1/tokens/strange", None).await.0, 403);
+    assert_eq!(place.ask(&place.first, "DELETE", "/v1/tokens/strange", None).await.0, 200);
+    assert!(!strange(&place.first).await);
+}
+
+#[tokio::test]
+async fn a_url_is_explained_to_who_may_read_its_site() {
+    let place = Place::new().await;
+    let explain = async |token: &str, url: &str| {
+        place.ask(token, "GET", &format!("/v1/explain?url={url}"), None).await
+    };
+    let (status, told) = explain(&place.first, "HTTP%3A%2F%2FShop.example:80%2Fa%3Fb").await;
+    assert_eq!((status, &told["url"]), (StatusCode::OK, &json!("http://shop.example/a?b")));
+    let node = &told["nodes"][0];
+    assert_eq!((&node["node"], &node["target"]), (&json!("fra"), &json!("/a?b")));
+    assert_eq!(node["next"]["fwd"], "uri-miss");
+    let blogger = place.made(json!({ "actions": ["read"], "sites": ["blog"] })).await;
+    let purger = place.made(json!({ "actions": ["purge"] })).await;
+    let first = place.first.clone();
+    let rows = [
+        (&blogger, "http://blog.example/", 200),
+        (&blogger, "http://shop.example/", 403),
+        (&purger, "http://shop.example/", 403),
+        (&first, "http://nowhere.example/", 404),
+        (&first, "nothing", 400),
+        (&first, "http://shop.example/&more=1", 400),
+    ];
+    for (token, url, wanted) in rows {
+        let (status, told) = explain(token, url).await;
+        assert_eq!(status, wanted, "{url}: {told}");
+        assert!(status.is_success() || !told.to_string().contains("\"shop\""), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_under_one_idempotency_key_is_one_order() {
     let place = Place::new().await;
     let other = place.made(json!({ "actions": ["purge"] })).await;
@@ -404,6 +508,7 @@ async fn the_audit_log_says_who_did_what_from_where() {
         (&newest["on"]["purge"], &newest["at"]),
         (&purge["id"], &json!("1970-01-01T00:00:00.000Z"))
     );
+    assert_eq!(newest["on"].get("selectors"), None, "they stand in the purge log");
     assert_eq!(entries[1]["entry"]["what"], "token.make");
     assert!(!audit.to_string().contains(&robot));
     let (_, one) = place.ask(&place.first, "GET", "/v1/audit?limit=1", None).await;
@@ -464,4 +569,3 @@ async fn former_nodes_of_this_process_are_forgotten() {
     let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
 }
-    assert_eq!(newest["on"].get("selectors"), None, "they stand in the purge log");
