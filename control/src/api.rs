@@ -11,6 +11,7 @@ mod audit;
 mod caller;
 mod explain;
 mod nodes;
+pub mod openapi;
 mod purges;
 mod rate;
 mod reading;
@@ -31,6 +32,7 @@ use axum::{
 use edge_core::purge::Purge;
 use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -52,7 +54,7 @@ pub trait Holdings: Send + Sync {
 }
 
 /// What a node has of what a purge speaks of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counted {
     /// The node's name.
     pub node: String,
@@ -119,6 +121,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
+        .route(openapi::PATH, get(openapi::page))
         .layer(middleware::from_fn(to_its_end))
         .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))
         .with_state(Arc::new(shared))

@@ -10,8 +10,8 @@ use axum::{Json, extract::State};
 use edge_core::{key::Scheme, purge::Selector};
 use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{Shared, bad, caller::Caller, internal, reading::Asked};
 use crate::token::Action;
@@ -28,7 +28,7 @@ pub struct Url {
 }
 
 /// What a node has of a URL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explained {
     /// The node.
     pub node: String,
@@ -47,7 +47,7 @@ pub struct Explained {
 }
 
 /// What a request would come to, in the words of Cache-Status (RFC 9211).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NextRequest {
     /// Whether what is stored answers it.
     pub hit: bool,
@@ -60,7 +60,7 @@ pub struct NextRequest {
 }
 
 /// A stored response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Held {
     /// Its status.
     pub status: u16,
@@ -91,10 +91,20 @@ pub struct Held {
 }
 
 /// `?url=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    /// The URL as clients ask for it: scheme, host, path and query.
     url: String,
+}
+
+/// What the nodes of this process have of a URL.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Explanation {
+    /// The URL in normal form.
+    url: String,
+    /// What each node has.
+    nodes: Vec<Explained>,
 }
 
 /// `GET /v1/explain`
@@ -102,7 +112,7 @@ pub(super) async fn explain(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Asked(query): Asked<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Explanation>, Problem> {
     caller.may(Action::Read)?;
     let parsed =
         Selector::parse_url(&query.url).map_err(|problem| bad(format!("url: {problem}")))?;
@@ -129,5 +139,5 @@ pub(super) async fn explain(
         let detail = format!("token \"{}\" is not for the site that answers there", caller.id);
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    Ok(Json(json!({ "url": shown, "nodes": nodes })))
+    Ok(Json(Explanation { url: shown, nodes }))
 }

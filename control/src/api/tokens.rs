@@ -12,8 +12,9 @@ use axum::{
 };
 use http::StatusCode;
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     Shared, audit, bad,
@@ -29,15 +30,78 @@ const NOTE_CHARS_MAX: usize = 200;
 const SITES_MAX: usize = 1000;
 
 /// A token that is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TokenWanted")]
 pub(super) struct Wanted {
+    /// Whose it is, for people: up to 200 characters in one line.
     #[serde(default)]
     note: String,
+    /// What it may do: at least one.
     actions: Vec<Action>,
-    /// All sites when absent.
+    /// The sites that it is for, up to 1000; all of them, those to come included, when absent.
     #[serde(default)]
     sites: Option<Vec<String>>,
+}
+
+/// What callers see of a token.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct Token {
+    /// Its id, which stands in its secret.
+    id: String,
+    /// Whose it is, for people.
+    note: String,
+    /// What it may do.
+    actions: Vec<Action>,
+    /// The sites that it is for; all of them where null.
+    sites: Option<Vec<String>>,
+    /// The id of the token that made it.
+    made_by: String,
+    /// When, for people.
+    made_at: String,
+    /// Whether it is revoked.
+    revoked: Option<Revoked>,
+}
+
+/// A token that was just made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Made {
+    #[serde(flatten)]
+    shown: Token,
+    /// Its secret, which is told this once.
+    token: String,
+}
+
+/// A token that is revoked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Ended {
+    #[serde(flatten)]
+    shown: Token,
+    /// The ids of those that were revoked with it, since they were made by its leave.
+    revoked_with_it: Vec<String>,
+}
+
+/// Tokens.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Tokens {
+    /// Those that the caller could have made.
+    tokens: Vec<Entry>,
+}
+
+/// A token in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "TokenEntry")]
+enum Entry {
+    /// One that can be read.
+    Known(Token),
+    /// One that cannot, and so opens nothing here.
+    Unreadable {
+        /// Its id.
+        id: String,
+        /// Why its document cannot be read.
+        unreadable: String,
+    },
 }
 
 /// `POST /v1/tokens`
@@ -72,12 +136,10 @@ pub(super) async fn make(
         let detail = "this token was revoked meanwhile, and what it was making with it";
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    let mut shown = shown(secret.id(), &document);
-    audit::note(&shared, &caller, "token.make", shown.clone()).await;
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("token".to_owned(), Value::from(secret.reveal()));
-    }
-    Ok((StatusCode::CREATED, Json(shown)).into_response())
+    let shown = shown(secret.id(), document);
+    audit::note(&shared, &caller, "token.make", json!(shown)).await;
+    let made = Made { shown, token: secret.reveal().to_owned() };
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
@@ -106,26 +168,27 @@ fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
 pub(super) async fn list(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Tokens>, Problem> {
     caller.may(Action::Tokens)?;
     let listed = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
     // What it could not have given is not its business.
-    let own = listed.tokens.iter().filter(|(_, document)| caller.may_give(document));
-    let mut tokens: Vec<Value> = own.map(|(id, document)| shown(id, document)).collect();
+    let own = listed.tokens.into_iter().filter(|(_, document)| caller.may_give(document));
+    let mut tokens: Vec<Entry> =
+        own.map(|(id, document)| Entry::Known(shown(&id, document))).collect();
     if caller.may_all() {
-        tokens.extend(listed.unreadable.iter().map(|(id, error)| {
+        tokens.extend(listed.unreadable.into_iter().map(|(id, error)| {
             tracing::warn!(token = id, %error, "a token's document cannot be read; it opens nothing");
-            json!({ "id": id, "unreadable": error.to_string() })
+            Entry::Unreadable { id, unreadable: error.to_string() }
         }));
     }
-    Ok(Json(json!({ "tokens": tokens })))
+    Ok(Json(Tokens { tokens }))
 }
 
 /// `?keep_made=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
-    /// The tokens that it has made stay good.
+    /// Whether the tokens that it has made stay good.
     #[serde(default)]
     keep_made: bool,
 }
@@ -136,7 +199,7 @@ pub(super) async fn revoke(
     State(shared): State<Arc<Shared>>,
     Named(id): Named,
     Asked(query): Asked<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
     let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
     let known = all.tokens.iter().find(|(known, _)| *known == id);
@@ -158,25 +221,13 @@ pub(super) async fn revoke(
         let on = json!({ "id": id, "keep_made": query.keep_made, "revoked": revoked });
         audit::note(&shared, &caller, "token.revoke", on).await;
     }
-    let mut shown = shown(&id, &document);
-    if let Some(members) = shown.as_object_mut() {
-        let with_it: Vec<&String> = revoked.iter().filter(|other| **other != id).collect();
-        members.insert("revoked_with_it".to_owned(), json!(with_it));
-    }
-    Ok(Json(shown))
+    let revoked_with_it = revoked.into_iter().filter(|other| *other != id).collect();
+    Ok(Json(Ended { shown: shown(&id, document), revoked_with_it }))
 }
 
-/// What callers see of a token.
-fn shown(id: &str, document: &TokenDocument) -> Value {
-    json!({
-        "id": id,
-        "note": document.note,
-        "actions": document.actions,
-        "sites": document.sites,
-        "made_by": document.made_by,
-        "made_at": document.made_at,
-        "revoked": document.revoked,
-    })
+fn shown(id: &str, document: TokenDocument) -> Token {
+    let TokenDocument { note, hash: _, actions, sites, made_by, made_at, revoked } = document;
+    Token { id: id.to_owned(), note, actions, sites, made_by, made_at, revoked }
 }
 
 fn told(error: &TokenError) -> Problem {
