@@ -7,7 +7,14 @@
 //! applied. Reports are written beside applying, the newest only, so that they never hold it up.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use edge_core::purge::Purge;
 use serde::{Deserialize, Serialize};
@@ -126,7 +133,8 @@ async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
 /// When the ledger cannot be read or written; the node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
     let Joining { key, addresses, edge, file } = joining;
-    let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, file };
+    let (name, keeps_failing) = (key.name().into(), AtomicBool::new(false));
+    let node = Node { ledger: Arc::clone(&ledger), name, edge, file, keeps_failing };
     let (mut follow, mut applied) = node.begin(node.file.read()).await?;
     let last = ledger.ends(Log::Purges).await?.last;
     while !applied.has_reached(last) {
@@ -146,6 +154,7 @@ struct Node {
     name: Box<str>,
     edge: Arc<dyn Applies>,
     file: AppliedFile,
+    keeps_failing: AtomicBool,
 }
 
 impl Node {
@@ -195,11 +204,16 @@ impl Node {
     }
 
     fn keep(&self, position: Position) {
-        if let Err(error) = self.file.keep(position) {
+        let kept = self.file.keep(position);
+        let failed_before = self.keeps_failing.swap(kept.is_err(), Ordering::Relaxed);
+        // A full disk fails every one of them, which is told once.
+        if let Err(error) = kept
+            && !failed_before
+        {
             tracing::warn!(
                 node = &*self.name,
                 %error,
-                "the applied position could not be kept; the next start purges more than it must"
+                "the applied position cannot be kept; a start now would purge more than it must"
             );
         }
     }

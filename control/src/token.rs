@@ -18,7 +18,7 @@ pub(crate) use self::secret::fingerprint;
 pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
-    revoke::{REVOKED_MAX, Revocation, is_good, revoke},
+    revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke},
     secret::Secret,
 };
 

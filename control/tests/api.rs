@@ -407,6 +407,8 @@ async fn revoking_takes_what_was_made_and_is_told_once() {
     let (_, told) = revoke(id(&maker)).await;
     assert_eq!(told["revoked_with_it"], json!([other]));
     let before = place.mark().await;
+    let (status, _) = revoke("first".to_owned()).await;
+    assert_eq!(status, StatusCode::CONFLICT, "nobody could make a token again");
     let (status, told) = revoke(id(&maker)).await;
     assert_eq!((status, &told["revoked_with_it"]), (StatusCode::OK, &json!([])));
     assert_eq!(place.mark().await, before, "a second time is no news");

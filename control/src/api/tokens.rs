@@ -215,6 +215,11 @@ pub(super) async fn revoke(
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
     let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: query.keep_made };
+    if !token::leaves_a_maker(&all.tokens, &id, &revoked) {
+        let detail = "no token would be left with which others can be made for all sites, and none \
+                      could ever be made again; make one first, or keep those that this one has made";
+        return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
+    }
     let revocation = token::revoke(&*shared.ledger, &id, revoked).await;
     let Revocation { document, revoked } = revocation.map_err(|error| told(&error))?;
     if !revoked.is_empty() {

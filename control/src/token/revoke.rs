@@ -3,13 +3,16 @@
 //! In: a ledger, an id, who revokes it. Out: which tokens are good no longer.
 //! Always: a token that somebody else has got hold of may have made others, so revoking it revokes
 //! these as well, and what they have made; a revoker who only takes a token out of use says so, and
-//! they stay. What is begun and broken off is ended by revoking it again. Documents of the revoked
+//! they stay. The revoker's own token stays, and what it has made: they are in the hands that are
+//! clearing up. What is begun and broken off is ended by revoking it again. Documents of the revoked
 //! stay for a while, for people. It deliberately does not know who may revoke.
 //! Clause: docs/operate.md *Tokens*.
 
 use std::collections::BTreeSet;
 
-use super::{FIRST, Revoked, TOKENS, TokenDocument, TokenError, is_revoked, key_of, list, write};
+use super::{
+    Action, FIRST, Revoked, TOKENS, TokenDocument, TokenError, is_revoked, key_of, list, write,
+};
 use crate::{
     documents,
     ledger::{Expect, Ledger, LedgerError},
@@ -42,7 +45,7 @@ pub async fn revoke(
     let keeps = document.revoked.as_ref().is_some_and(|revoked| revoked.keeps_made);
     if !keeps {
         // It makes none any more, and what it was making meanwhile looks again ([`is_good`]).
-        for id in made_by(ledger, id).await? {
+        for id in goes_with(&list(ledger).await?.tokens, id, &revoked.by) {
             let (_, is_new) = one(ledger, &id, &revoked).await?;
             all.extend(is_new.then_some(id));
         }
@@ -102,22 +105,33 @@ fn unread(error: &documents::DocumentError) -> TokenDocument {
     }
 }
 
+/// Whether after `id` is revoked by `revoked` a token is left of `all` with which others can be made
+/// for any site: if none is, nobody can ever make one again.
+#[must_use]
+pub fn leaves_a_maker(all: &[(String, TokenDocument)], id: &str, revoked: &Revoked) -> bool {
+    let with_it = if revoked.keeps_made { Vec::new() } else { goes_with(all, id, &revoked.by) };
+    let stays = |known: &String| known != id && !with_it.contains(known);
+    let is_maker = |document: &TokenDocument| {
+        document.revoked.is_none() && document.may_give(&[Action::Tokens], None)
+    };
+    all.iter().any(|(known, document)| stays(known) && is_maker(document))
+}
+
 /// The ids of all that were made by leave of `id`, directly or not. Those that a token has made which
-/// was revoked without them stand for themselves.
-async fn made_by(ledger: &dyn Ledger, id: &str) -> Result<Vec<String>, LedgerError> {
-    let all = list(ledger).await?.tokens;
-    let (mut found, mut known) = (Vec::new(), BTreeSet::from([id.to_owned()]));
-    let mut makers = vec![id.to_owned()];
+/// was revoked without them stand for themselves, and so do the revoker's own.
+fn goes_with(all: &[(String, TokenDocument)], id: &str, revoker: &str) -> Vec<String> {
+    let (mut found, mut known) = (Vec::new(), BTreeSet::from([id, revoker]));
+    let mut makers = vec![id];
     while let Some(maker) = makers.pop() {
         for (id, document) in all.iter().filter(|(_, document)| document.made_by == maker) {
             let stands = document.revoked.as_ref().is_some_and(|revoked| revoked.keeps_made);
-            if known.insert(id.clone()) {
+            if known.insert(id) {
                 found.push(id.clone());
-                makers.extend((!stands).then(|| id.clone()));
+                makers.extend((!stands).then_some(id.as_str()));
             }
         }
     }
-    Ok(found)
+    found
 }
 
 /// Takes the oldest of the revoked away, so that they do not stay for ever; the first one never, since

@@ -214,6 +214,36 @@ async fn a_token_that_is_only_taken_out_of_use_leaves_what_it_has_made() {
 }
 
 #[tokio::test]
+async fn who_revokes_keeps_the_token_in_hand_and_what_that_has_made() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
+    let maker = async |made_by: &str| {
+        let made_by = made_by.to_owned();
+        let actions = vec![Action::Tokens];
+        let document = |hash| TokenDocument { made_by, actions, sites: None, ..purger(hash) };
+        make(&ledger, document).await.unwrap().0
+    };
+    let one = maker(FIRST).await;
+    let (own, other) = (maker(one.id()).await, maker(one.id()).await);
+    let made = made_by(&ledger, own.id()).await;
+    let by = |id: &str| Revoked { by: id.to_owned(), ..revoked() };
+    let all = || async { list(&ledger).await.unwrap().tokens };
+    assert!(leaves_a_maker(&all().await, FIRST, &by(own.id())));
+    let revocation = revoke(&ledger, FIRST, by(own.id())).await.unwrap();
+    let four = [&one, &other, &own, &made];
+    assert_eq!(are_good(&ledger, &four).await, [false, false, true, true], "{revocation:?}");
+    // The last one that can make others stays, unless it has made one that can.
+    assert!(!leaves_a_maker(&all().await, own.id(), &by(own.id())));
+    let heir = maker(own.id()).await;
+    assert!(!leaves_a_maker(&all().await, own.id(), &by(own.id())), "it would go with it");
+    let keeping = Revoked { keeps_made: true, ..by(own.id()) };
+    assert!(leaves_a_maker(&all().await, own.id(), &keeping));
+    revoke(&ledger, own.id(), keeping).await.unwrap();
+    assert_eq!(are_good(&ledger, &[&own, &heir, &made]).await, [false, true, true]);
+}
+
+#[tokio::test]
 async fn revoked_tokens_do_not_stay_for_ever() {
     let ledger = ledger();
     let folder = tempfile::tempdir().unwrap();

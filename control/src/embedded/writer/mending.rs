@@ -56,8 +56,8 @@ impl Mending {
         }
         tracing::error!(
             reason,
-            "the ledger cannot be written; orders are refused until it can be, purged is nothing \
-             new, and edges serve on; look for a full or failing disk"
+            "the ledger cannot be written; until it can be, orders are refused and edges serve on; \
+             look for a full or failing disk"
         );
         let is_calm = |mended: Instant| mended.elapsed() >= CALM;
         if self.mended.is_none_or(is_calm) {
