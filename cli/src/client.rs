@@ -24,9 +24,10 @@ use serde_json::Value;
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
 
 use crate::{
+    data,
     failure::{Failure, chain},
     ledger::token_file,
-    up::{default_data, ledger_in},
+    up::ledger_in,
 };
 
 /// The largest answer.
@@ -80,7 +81,11 @@ impl Api {
         }
         match env::var(TOKEN) {
             Ok(token) => Ok(token.trim().to_owned()),
-            Err(_) => token_in(&token_file(&ledger_in(&default_data()))),
+            Err(_) => match data::default() {
+                Some(data) => token_in(&token_file(&ledger_in(&data))),
+                None => Err(Failure::new("this asks for a token")
+                    .advise(&format!("name its file with --token-file, or set {TOKEN}"))),
+            },
         }
     }
 }

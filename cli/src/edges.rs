@@ -3,7 +3,8 @@
 //!
 //! In: plans with their bound sockets. Out: edges that answer, and those that do not.
 //! Always holds: an edge that is started again listens where it did before and begins with an empty
-//! cache; one change of an edge is done before the next begins; nothing waits under the lock.
+//! cache; one change of an edge is done before the next begins, and is done whether or not who asked
+//! for it waits; an edge that is down is no node of the ledger; nothing waits under the lock.
 //! It knows no settings file and no signal.
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use edge::{
     listener::{self, Bound, Workers},
 };
 use edge_core::settings::{EdgeSettings, SiteSettings};
-use nearcast_control::node::Member;
+use nearcast_control::node::{Leaving, Member};
 use nearcast_daemon::{
     access_log::AccessLog,
     drain::{Drain, Drained, drain},
@@ -71,7 +72,8 @@ struct Slot {
 
 enum State {
     Up(Running),
-    Down,
+    /// With what takes it out of the ledger, as long as that takes.
+    Down(#[expect(dead_code, reason = "it works until it is dropped")] Option<Leaving>),
     /// Between the two, or back.
     Changing,
 }
@@ -166,8 +168,28 @@ impl Edges {
         edge.reload(settings, sites).map_err(|problems| Failure::new(told(&problems)))
     }
 
-    /// Ends an edge at once, as a power cut would: what it was sending breaks off.
-    pub(crate) async fn stop(&self, name: &str) -> Change {
+    /// Ends an edge at once, as a power cut would: what it was sending breaks off. Who does not wait
+    /// for it has not called it off.
+    pub(crate) async fn stop(&self, name: &str) -> Result<Change, Failure> {
+        let (edges, name) = (self.clone(), name.to_owned());
+        self.to_its_end(async move { Ok(edges.stop_now(&name).await) }).await
+    }
+
+    /// Starts an edge that was stopped; the same holds.
+    pub(crate) async fn start(&self, name: &str) -> Result<Change, Failure> {
+        let (edges, name) = (self.clone(), name.to_owned());
+        self.to_its_end(async move { edges.start_now(&name).await }).await
+    }
+
+    /// In a task of its own: a caller that goes away drops what it waits for.
+    async fn to_its_end(
+        &self,
+        change: impl Future<Output = Result<Change, Failure>> + Send + 'static,
+    ) -> Result<Change, Failure> {
+        self.0.ground.control.spawn(change).await.unwrap_or_else(|error| Err(Failure::of(&error)))
+    }
+
+    async fn stop_now(&self, name: &str) -> Change {
         let running = match self.take_up(name) {
             Ok(running) => running,
             Err(change) => return change,
@@ -181,18 +203,16 @@ impl Edges {
             tracing::error!(%error, edge = name, "its workers ended badly");
         }
         // It holds nothing any more, so nobody need wait for it.
-        if let Some(member) = member
-            && let Err(error) = member.leave().await
-        {
-            tracing::warn!(%error, edge = name, "the ledger still has it as a node");
-        }
-        self.put(name, State::Down);
+        let leaving = match member {
+            Some(member) => member.leave().await,
+            None => None,
+        };
+        self.put(name, State::Down(leaving));
         tracing::warn!(edge = name, "stopped");
         Change::Done
     }
 
-    /// Starts an edge that was stopped.
-    pub(crate) async fn start(&self, name: &str) -> Result<Change, Failure> {
+    async fn start_now(&self, name: &str) -> Result<Change, Failure> {
         if let Err(change) = self.take_down(name) {
             return Ok(change);
         }
@@ -202,32 +222,44 @@ impl Edges {
                 tracing::warn!(edge = name, "started");
                 Ok(Change::Done)
             }
-            Err(failure) => {
-                self.put(name, State::Down);
+            Err((failure, leaving)) => {
+                self.put(name, State::Down(leaving));
                 Err(failure)
             }
         }
     }
 
-    async fn start_again(&self, name: &str) -> Result<Running, Failure> {
-        let (plan, addresses) = {
-            let slots = self.0.slots.lock();
-            let slot = slots.iter().find(|slot| slot.plan.name == name);
-            let slot = slot.ok_or_else(|| Failure::new(format!("no edge is called {name}")))?;
-            (slot.plan.clone(), slot.addresses.clone())
-        };
+    /// Builds it anew and lets it join and answer; what had joined before a failure leaves.
+    async fn start_again(&self, name: &str) -> Result<Running, (Failure, Option<Leaving>)> {
+        let alone = |failure| (failure, None);
+        let (plan, addresses) = self.plan(name).map_err(alone)?;
         let ground = &self.0.ground;
         let plain = plan.settings.listen.len().min(addresses.len());
         let (listen, proxied) = addresses.split_at(plain);
         let bound = listener::bind(listen, proxied, ground.workers.get());
-        let bound = bound.map_err(|error| Failure::of(&error))?;
-        let (edge, drain) = build(&plan, ground)?;
+        let bound = bound.map_err(|error| alone(Failure::of(&error)))?;
+        let (edge, drain) = build(&plan, ground).map_err(alone)?;
         let member = match &ground.ledger {
-            Some(ledger) => Some(ledger.join(name, &addresses, &edge).await?),
+            Some(ledger) => Some(ledger.join(name, &addresses, &edge).await.map_err(alone)?),
             None => None,
         };
-        let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
-        Ok(Running { edge, workers, drain, member })
+        match edge.start(bound) {
+            Ok(workers) => Ok(Running { edge, workers, drain, member }),
+            Err(error) => {
+                let leaving = match member {
+                    Some(member) => member.leave().await,
+                    None => None,
+                };
+                Err((Failure::of(&error), leaving))
+            }
+        }
+    }
+
+    fn plan(&self, name: &str) -> Result<(EdgePlan, Vec<SocketAddr>), Failure> {
+        let slots = self.0.slots.lock();
+        let slot = slots.iter().find(|slot| slot.plan.name == name);
+        let slot = slot.ok_or_else(|| Failure::new(format!("no edge is called {name}")))?;
+        Ok((slot.plan.clone(), slot.addresses.clone()))
     }
 
     /// Takes an edge that answers out of its slot, to change it.
@@ -237,8 +269,8 @@ impl Edges {
         match std::mem::replace(&mut slot.state, State::Changing) {
             State::Up(running) => Ok(running),
             State::Changing => Err(Change::Busy),
-            State::Down => {
-                slot.state = State::Down;
+            down @ State::Down(_) => {
+                slot.state = down;
                 Err(Change::Nothing)
             }
         }
@@ -249,7 +281,8 @@ impl Edges {
         let mut slots = self.0.slots.lock();
         let slot = slots.iter_mut().find(|slot| slot.plan.name == name).ok_or(Change::Unknown)?;
         match slot.state {
-            State::Down => slot.state = State::Changing,
+            // What still takes it out of the ledger ends here: it is about to join again.
+            State::Down(_) => slot.state = State::Changing,
             State::Changing => return Err(Change::Busy),
             State::Up(_) => return Err(Change::Nothing),
         }
@@ -311,7 +344,7 @@ impl Slot {
     fn running(&self) -> Option<&Running> {
         match &self.state {
             State::Up(running) => Some(running),
-            State::Down | State::Changing => None,
+            State::Down(_) | State::Changing => None,
         }
     }
 }
@@ -365,3 +398,6 @@ fn told(problems: &[edge_core::site::Problem]) -> String {
         problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,10 +166,13 @@ fn next(typed: &mut [u8]) -> Option<usize> {
 
 /// Stops an edge that is up, and starts one that is not.
 fn turn(edge: &Seen, edges: &Edges, control: &Handle) {
-    if edge.up {
-        control.block_on(edges.stop(&edge.name));
-    } else if let Err(error) = control.block_on(edges.start(&edge.name)) {
-        tracing::error!(%error, edge = edge.name, "it could not be started again");
+    let turned = if edge.up {
+        control.block_on(edges.stop(&edge.name))
+    } else {
+        control.block_on(edges.start(&edge.name))
+    };
+    if let Err(error) = turned {
+        tracing::error!(%error, edge = edge.name, "it could not be stopped or started");
     }
 }
 

@@ -5,6 +5,8 @@
 //! Always holds: an edge that stops leaves, so that nobody waits for it; one that cannot join does
 //! not start. It knows no route and no selector.
 
+mod explained;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,15 +18,20 @@ use axum::Router;
 use edge::{Edge, clock::Clock};
 use edge_core::purge::{Mode, Purge, Selector};
 use nearcast_control::{
-    api::{self, Api, Counted, Holdings, WallClock},
+    api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
-    embedded::{Embedded, Kept},
-    ledger::Ledger,
+    embedded::{Bound, Embedded, Kept},
+    ledger::{Health, Ledger},
     node::{self, Applies, Joining, Member},
     token,
 };
-use tokio::runtime::Handle;
+use nearcast_daemon::{
+    metrics::Metrics,
+    readiness::{Condition, Readiness},
+};
+use tokio::{runtime::Handle, sync::watch};
 
+use self::explained::told;
 use crate::{edges::Edges, failure::Failure, process::Plan};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
@@ -49,7 +56,11 @@ impl Opened {
         let settings = &plan.control;
         let Some(path) = settings.embedded.clone() else { return Ok(None) };
         let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
-        let kept = Kept { purges: settings.purges_kept, audit: settings.audit_kept };
+        let bytes = settings.log_bytes_kept.as_u64();
+        let kept = Kept {
+            purges: Bound { entries: settings.purges_kept, bytes },
+            audit: Bound { entries: settings.audit_kept, bytes },
+        };
         let ledger = Embedded::open(&path, kept).map_err(|error| Failure::of(&error))?;
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         let at = api::at(wall_clock()());
@@ -92,8 +103,39 @@ impl Opened {
         joined.map_err(|error| Failure::of(&error))
     }
 
-    /// The routes for the admin listener.
-    pub(crate) fn routes(&self, edges: &Edges) -> Router {
+    /// The routes for the admin listener; and on the metrics page and in the report of readiness
+    /// whether it takes writes.
+    pub(crate) fn mount(
+        &self,
+        edges: &Edges,
+        (metrics, readiness): (&Metrics, &Readiness),
+    ) -> Router {
+        self.tell(metrics, readiness);
+        self.routes(edges)
+    }
+
+    fn tell(&self, metrics: &Metrics, readiness: &Readiness) {
+        let health = self.ledger.health();
+        let on_page = health.clone();
+        metrics.register(move |scrape| {
+            let (writable, failures) = {
+                let health = on_page.borrow();
+                (i64::from(health.failing().is_none()), health.failures())
+            };
+            scrape
+                .gauge("ledger_writable", "1 while the ledger takes writes.")?
+                .sample(&[], writable)?;
+            scrape
+                .counter("ledger_failures", "Times that the ledger stopped taking writes.")?
+                .sample(&[], failures)
+        });
+        // Edges serve without it, so it takes no traffic away.
+        let condition = readiness.advice("ledger", "starting");
+        // It ends with the ledger.
+        self.control.spawn(watch_health(health, condition));
+    }
+
+    fn routes(&self, edges: &Edges) -> Router {
         api::router(Api {
             ledger: Arc::clone(&self.ledger),
             holdings: Arc::new(Held(edges.clone())),
@@ -101,6 +143,18 @@ impl Opened {
             wait_max: self.wait_max,
             requests_per_second: self.requests_per_second,
         })
+    }
+}
+
+async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition) {
+    loop {
+        match health.borrow_and_update().failing() {
+            None => condition.holds(),
+            Some(reason) => condition.fails(reason),
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -149,6 +203,14 @@ impl Holdings for Held {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    fn explain(&self, url: &Url) -> Vec<Explained> {
+        let explain = |(node, edge): (String, Edge)| {
+            let explained = edge.hall().explain(url.scheme, &url.host, &url.target)?;
+            Some(told(node, explained))
+        };
+        self.0.running_by_name().into_iter().filter_map(explain).collect()
     }
 
     fn count(&self, purge: &Purge) -> Vec<Counted> {

@@ -6,9 +6,11 @@
 
 mod check;
 mod client;
+mod data;
 mod descriptors;
 mod dns;
 mod edges;
+mod explain;
 mod failure;
 mod keys;
 mod ledger;
@@ -38,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What the help says of the environment.
 const ENVIRONMENT: &str = "Environment:\n  \
     NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
-    NEARCAST_TOKEN    Token that purge, token and status show";
+    NEARCAST_TOKEN    Token that purge, explain, token and status show";
 
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ enum Verb {
     Token(token::Arguments),
     /// Shows the nodes, and how far each has come with purges.
     Status(status::Arguments),
+    /// Explains what nodes have stored of a URL, and what the next request for it comes to.
+    Explain(explain::Arguments),
     /// Explains what GeoDNS answers a client, step by step.
     Route(route::Arguments),
     /// Checks a node file and reports every problem in it.
@@ -88,6 +92,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Purge(arguments) => purge::purge(&arguments),
         Verb::Token(arguments) => token::token(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
+        Verb::Explain(arguments) => explain::explain(&arguments),
         Verb::Route(arguments) => route::route(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),

@@ -150,7 +150,7 @@ impl Process {
             None => None,
         };
         let of_dns = dns.as_ref().map(|dns| geodns::admin::router(dns.server().clone()));
-        let of_ledger = ledger.map(|ledger| ledger.routes(&edges));
+        let of_ledger = ledger.map(|ledger| ledger.mount(&edges, (&metrics, &readiness)));
         let more = [Some(routes), theatre, of_dns, of_ledger].into_iter().flatten();
         let more = more.fold(Router::new(), Router::merge);
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));

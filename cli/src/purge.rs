@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
     /// Makes it stale rather than gone: it may be served while the origin is asked or fails.
     #[arg(long)]
     soft: bool,
-    /// Waits until every node has applied it, 5 s unless told otherwise; exit code 1 if one has not.
+    /// Waits until every node has applied it, 5 s unless told otherwise and at most half a second less
+    /// than the node's [admin] request_deadline (29.5 s if that is not set); exit code 1 if one has not.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5s")]
     wait: Option<String>,
     /// Counts the stored responses that it speaks of, and purges nothing.

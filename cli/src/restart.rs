@@ -98,7 +98,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 56] = [
+    const OTHER: [(&str, &str, bool); 57] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -148,6 +148,7 @@ mod tests {
         ("control.embedded", "\"ledger.redb\"", false),
         ("control.purges_kept", "2000", false),
         ("control.audit_kept", "2000", false),
+        ("control.log_bytes_kept", "\"3 MiB\"", false),
         ("control.requests_per_second", "3", false),
         ("log.level", "\"debug\"", true),
         ("log.format", "\"json\"", false),

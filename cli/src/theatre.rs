@@ -8,14 +8,17 @@
 use axum::http::StatusCode;
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use nearcast_daemon::{http_problem::Problem, local::Local};
+use nearcast_daemon::{http_path::Named, http_problem::Problem, local::Local};
 use serde_json::{Value, json};
 
-use crate::edges::{Change, Edges, Seen};
+use crate::{
+    edges::{Change, Edges, Seen},
+    failure::Failure,
+};
 
 /// `GET /up/edges`, `POST /up/edges/{name}/stop` and `/start`.
 pub(crate) fn routes(edges: &Edges) -> Router {
@@ -31,13 +34,17 @@ async fn list(State(edges): State<Edges>) -> Json<Value> {
     Json(edges.seen().into_iter().map(told).collect())
 }
 
-async fn stop(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
-    answer(edges.stop(&name).await, &edges, &name)
+async fn stop(_local: Local, State(edges): State<Edges>, Named(name): Named) -> Response {
+    changed(edges.stop(&name).await, &edges, &name)
 }
 
-async fn start(_local: Local, State(edges): State<Edges>, Path(name): Path<String>) -> Response {
-    match edges.start(&name).await {
-        Ok(change) => answer(change, &edges, &name),
+async fn start(_local: Local, State(edges): State<Edges>, Named(name): Named) -> Response {
+    changed(edges.start(&name).await, &edges, &name)
+}
+
+fn changed(change: Result<Change, Failure>, edges: &Edges, name: &str) -> Response {
+    match change {
+        Ok(change) => answer(change, edges, name),
         Err(failure) => Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail(failure.to_string())
             .into_response(),

@@ -23,7 +23,7 @@ enum Verb {
     Make(Make),
     /// Lists all tokens; secrets are known to nobody but their owners.
     List(List),
-    /// Revokes a token: from then on it opens nothing.
+    /// Revokes a token and those that it has made: from then on they open nothing.
     Revoke(Revoke),
 }
 
@@ -72,6 +72,9 @@ struct List {
 struct Revoke {
     /// The token's id, which stands in the middle of its secret.
     id: String,
+    /// Leaves those that it has made: it is only taken out of use, and nobody else has had it.
+    #[arg(long)]
+    keep_made: bool,
     #[command(flatten)]
     api: Api,
 }
@@ -108,6 +111,10 @@ fn list(api: &Api) -> Result<(), Failure> {
         vec![format!("{:<14} {:<20} {:<20} {:<10} NOTE", "ID", "MAY", "SITES", "STATE")];
     for token in told["tokens"].as_array().into_iter().flatten() {
         let id = token["id"].as_str().unwrap_or_default();
+        if let Some(why) = token["unreadable"].as_str() {
+            lines.push(format!("{id:<14} {:<20} {:<20} {:<10} {why}", "", "", "unreadable"));
+            continue;
+        }
         let sites =
             if token["sites"].is_null() { "all".to_owned() } else { words(&token["sites"]) };
         let state = if token["revoked"].is_null() { "good" } else { "revoked" };
@@ -128,8 +135,16 @@ fn revoke(arguments: &Revoke) -> Result<(), Failure> {
         )));
     }
     let api = &arguments.api;
-    let told = api.ask(Method::DELETE, &format!("/v1/tokens/{id}"), None, Duration::ZERO)?;
-    say(&if api.json { told.to_string() } else { format!("token {id} is revoked") })
+    let keep = if arguments.keep_made { "?keep_made=true" } else { "" };
+    let told = api.ask(Method::DELETE, &format!("/v1/tokens/{id}{keep}"), None, Duration::ZERO)?;
+    let with_it = words(&told["revoked_with_it"]);
+    say(&if api.json {
+        told.to_string()
+    } else if with_it.is_empty() {
+        format!("token {id} is revoked")
+    } else {
+        format!("token {id} is revoked, and with it what it has made: {with_it}")
+    })
 }
 
 fn words(list: &Value) -> String {

@@ -5,7 +5,7 @@
 //! stands in DATA/up.json. On a terminal, keys stop and start the edges.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -30,6 +30,7 @@ use serde::Serialize;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
+    data,
     dns::{Dns, DnsPlan},
     edges::EdgePlan,
     failure::Failure,
@@ -38,7 +39,7 @@ use crate::{
     origin_mock::{files, wall_clock},
     process::{Plan, Process, unique},
     reloads::{Reloaded, Roles},
-    say::say,
+    say::{quoted, say},
 };
 
 /// The edges' PoPs and addresses.
@@ -99,8 +100,8 @@ pub(crate) struct Arguments {
     /// A folder whose files are the site.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Where up.json, the access log, the ledger and its first token go [default: $XDG_STATE_HOME/nearcast, else
-    /// ~/.local/state/nearcast, else nearcast in the folder for temporary files].
+    /// Where up.json, the access log, the ledger and its first token go; no folder of another user, nor
+    /// one that anybody may write to [default: $XDG_STATE_HOME/nearcast, else ~/.local/state/nearcast].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The port of the three edges; 0 takes any free one.
@@ -119,11 +120,7 @@ pub(crate) struct Arguments {
 
 /// Runs until Ctrl-C, or until its terminal closes: there is no file to read again.
 pub(crate) fn up(arguments: Arguments, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
-    let data = arguments.data.clone().unwrap_or_else(default_data);
-    fs::create_dir_all(&data).map_err(|error| {
-        Failure::new(format!("cannot make {}: {error}", data.display()))
-            .advise("name another folder with --data")
-    })?;
+    let data = data::folder(arguments.data.as_deref())?;
     let runtime = Runtime::new().map_err(|error| Failure::of(&error))?;
     let origin = start_origin(&arguments, &runtime)?;
     let url = match (&origin, arguments.origin) {
@@ -278,13 +275,6 @@ pub(crate) fn ledger_in(data: &Path) -> PathBuf {
     data.join("ledger.redb")
 }
 
-/// DATA when none is named: the user's state folder.
-pub(crate) fn default_data() -> PathBuf {
-    let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    state.or_else(home).unwrap_or_else(env::temp_dir).join("nearcast")
-}
-
 /// What runs where: printed, and kept in DATA/up.json.
 #[derive(Debug, Serialize)]
 struct Facts {
@@ -346,8 +336,8 @@ impl Facts {
         if admin.port() != ADMIN_PORT {
             options.push_str(&format!(" --admin {admin}"));
         }
-        if self.token_file != token_file(&ledger_in(&default_data())) {
-            options.push_str(&format!(" --token-file {}", self.token_file.display()));
+        if data::default().is_none_or(|data| self.token_file != token_file(&ledger_in(&data))) {
+            options.push_str(&format!(" --token-file {}", quoted(&self.token_file)));
         }
         options
     }
@@ -379,7 +369,7 @@ impl Facts {
                 "Try:".to_owned(),
                 format!("  curl -si http://{address}/            # twice: the second is a hit"),
                 format!("  curl -si -r 0-99 http://{address}/    # a part of it, from the cache"),
-                format!("  tail -f {access_log}"),
+                format!("  tail -f {}", quoted(&self.access_log)),
             ]);
         }
         lines.extend(self.admin.map(|admin| {

@@ -9,7 +9,9 @@
 
 mod audit;
 mod caller;
+mod explain;
 mod nodes;
+pub mod openapi;
 mod purges;
 mod rate;
 mod reading;
@@ -30,9 +32,11 @@ use axum::{
 use edge_core::purge::Purge;
 use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -45,10 +49,12 @@ pub trait Holdings: Send + Sync {
     fn sites(&self) -> Vec<String>;
     /// How many stored responses each of its nodes has that a purge speaks of. May take a while.
     fn count(&self, purge: &Purge) -> Vec<Counted>;
+    /// What each of its nodes has of a URL. May take a while.
+    fn explain(&self, url: &Url) -> Vec<Explained>;
 }
 
 /// What a node has of what a purge speaks of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counted {
     /// The node's name.
     pub node: String,
@@ -80,7 +86,7 @@ struct Shared {
     clock: WallClock,
     wait_max: Duration,
     rates: Rates,
-    /// One dry run at a time: each walks whole stores.
+    /// One dry run or explanation at a time: each may walk whole stores.
     counting: Arc<Semaphore>,
 }
 
@@ -113,7 +119,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
+        .route(openapi::PATH, get(openapi::page))
         .layer(middleware::from_fn(to_its_end))
         .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))
         .with_state(Arc::new(shared))
@@ -132,10 +140,12 @@ fn refused(error: &LedgerError) -> Problem {
     let status = match error {
         LedgerError::Conflict { .. } => StatusCode::CONFLICT,
         LedgerError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        // The ledger itself tells the log, once; a line for each request would be a flood.
         LedgerError::Unavailable(_) | LedgerError::Lost(_) => {
-            tracing::error!(%error, "the ledger refused");
-            return Problem::new(StatusCode::SERVICE_UNAVAILABLE)
-                .detail("the ledger is not available, and nothing was acknowledged; try again");
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(
+                "the ledger cannot be used at the moment, so nothing was acknowledged; edges serve \
+                 on; GET /readyz says why, and the request may be sent again",
+            );
         }
     };
     Problem::new(status).detail(error.to_string())

@@ -6,9 +6,13 @@
 //! It deliberately does not know other machines.
 //!
 //! redb keeps two versions of the file's root and switches between them with the last sync of a
-//! commit, so a commit that a power cut breaks is as if it had never begun.
+//! commit, so a commit that a power cut breaks is as if it had never begun. One that fails otherwise
+//! may stand in the file nevertheless; nobody was told that it does.
 
+mod readers;
 mod reading;
+mod storage;
+mod store;
 mod tables;
 mod writer;
 
@@ -25,42 +29,52 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError, backe
 use tokio::sync::watch;
 
 use self::{
+    readers::Readers,
     reading::{Entries, Watching},
+    storage::Doubt,
+    store::{Open, Store},
     tables::Heads,
     writer::{Action, Done, Writer},
 };
 use crate::ledger::{
     Answer, Appended, Change, DOCUMENT_BYTES_MAX, Document, ENTRY_BYTES_MAX, Ends, Epoch, Expect,
-    Follow, Key, Ledger, LedgerError, Listing, Log, ONCE_BYTES_MAX, Position, Revision, Watch,
-    fits, may_continue,
+    Follow, Health, Key, Ledger, LedgerError, Listing, Log, ONCE_BYTES_MAX, Position, Revision,
+    Watch, fits, may_continue,
 };
 
 /// What of the file is kept in memory; the whole of a common ledger.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How a ledger is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Entries of the purge log.
-    pub purges: u64,
-    /// Entries of the audit log.
-    pub audit: u64,
+    /// Of the purge log.
+    pub purges: Bound,
+    /// Of the audit log.
+    pub audit: Bound,
 }
 
-impl Default for Kept {
+/// How much of a log is kept; the newest entry in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Entries.
+    pub entries: u64,
+    /// What they take, with their names.
+    pub bytes: u64,
+}
+
+impl Default for Bound {
     fn default() -> Self {
-        Self { purges: 100_000, audit: 100_000 }
+        Self { entries: 100_000, bytes: 64 << 20 }
     }
 }
 
 impl Kept {
-    fn of(self, log: Log) -> u64 {
-        let kept = match log {
+    fn of(self, log: Log) -> Bound {
+        match log {
             Log::Purges => self.purges,
             Log::Audit => self.audit,
-        };
-        // The newest entry stays, so that the log's end can be told from the file.
-        kept.max(1)
+        }
     }
 }
 
@@ -105,9 +119,9 @@ pub struct Embedded(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    // First, so that the thread has ended when the file is closed.
+    // First, so that the threads have ended when the file is closed.
     writer: Writer,
-    database: Arc<Database>,
+    readers: Readers,
     heads: watch::Receiver<Heads>,
     epoch: Epoch,
 }
@@ -118,37 +132,56 @@ impl Embedded {
     /// # Errors
     /// When it cannot be used.
     pub fn open(path: &Path, kept: Kept) -> Result<Self, OpenError> {
-        let file = file(path).map_err(|source| OpenError::File { path: path.into(), source })?;
-        let storage = FileBackend::new(file).map_err(|error| refused(path, error))?;
-        let database = builder().create_with_backend(storage);
-        Self::of(database.map_err(|error| refused(path, error))?, path, kept)
+        let failed = |source| OpenError::File { path: path.into(), source };
+        make(path).map_err(failed)?;
+        let (doubt, place) = (Doubt::default(), path.to_path_buf());
+        let open = move || {
+            let path = place.as_path();
+            let failed = |source| OpenError::File { path: path.into(), source };
+            let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+            let storage = FileBackend::new(file).map_err(|error| refused(path, error))?;
+            let storage = doubt.over(storage).map_err(failed)?;
+            builder().create_with_backend(storage).map_err(|error| refused(path, error))
+        };
+        Self::of(Box::new(open), path, kept)
     }
 
-    /// A ledger on storage of another kind, such as a test's.
+    /// A ledger on storage of another kind, such as a test's; `open` is called again after it has
+    /// failed.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn on(storage: impl StorageBackend, kept: Kept) -> Result<Self, OpenError> {
+    pub fn on<S: StorageBackend>(
+        open: impl Fn() -> io::Result<S> + Send + Sync + 'static,
+        kept: Kept,
+    ) -> Result<Self, OpenError> {
         let path = Path::new("(memory)");
-        let database = builder().create_with_backend(storage);
-        Self::of(database.map_err(|error| refused(path, error))?, path, kept)
+        let doubt = Doubt::default();
+        let open = move || {
+            let storage = open().and_then(|storage| doubt.over(storage));
+            let storage =
+                storage.map_err(|source| OpenError::File { path: path.into(), source })?;
+            builder().create_with_backend(storage).map_err(|error| refused(path, error))
+        };
+        Self::of(Box::new(open), path, kept)
     }
 
-    fn of(database: Database, path: &Path, kept: Kept) -> Result<Self, OpenError> {
+    fn of(open: Open, path: &Path, kept: Kept) -> Result<Self, OpenError> {
         let unreadable = |reason: &dyn std::fmt::Display| OpenError::Unreadable {
             path: path.into(),
             reason: reason.to_string(),
         };
+        let database = open()?;
         let (heads, epoch) = match tables::begin(&database) {
             Ok(Ok(begun)) => begun,
             Ok(Err(found)) => return Err(OpenError::Newer { path: path.into(), found }),
             Err(error) => return Err(unreadable(&error)),
         };
-        let database = Arc::new(database);
+        let store = Arc::new(Store::new(database, epoch, open));
         let (publish, heads) = watch::channel(heads);
-        let writer = Writer::start(Arc::clone(&database), publish, kept);
-        let writer = writer.map_err(|error| unreadable(&error))?;
-        Ok(Self(Arc::new(Inner { writer, database, heads, epoch })))
+        let readers = Readers::start(&store).map_err(|error| unreadable(&error))?;
+        let writer = Writer::start(store, publish, kept).map_err(|error| unreadable(&error))?;
+        Ok(Self(Arc::new(Inner { writer, readers, heads, epoch })))
     }
 
     fn position(&self, seq: u64) -> Position {
@@ -160,7 +193,10 @@ impl Embedded {
         &self,
         read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        reading::reading(&self.0.database, read).await
+        self.0.readers.read(read).await?.map_err(|error| {
+            self.0.writer.look();
+            LedgerError::Unavailable(error.to_string())
+        })
     }
 }
 
@@ -170,14 +206,13 @@ fn builder() -> Builder {
     builder
 }
 
-/// The file, made for its owner alone where there is none, and its name on disk.
-fn file(path: &Path) -> io::Result<File> {
+/// Makes the file, for its owner alone, where there is none, and its name on disk.
+fn make(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path)?;
+    drop(options.open(path)?);
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
-    Ok(file)
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn refused(path: &Path, error: DatabaseError) -> OpenError {
@@ -194,6 +229,10 @@ fn refused(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 impl Ledger for Embedded {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.0.writer.health()
+    }
+
     fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>> {
         let key = key.clone();
         Box::pin(self.reading(move |database| reading::document(database, &key)))

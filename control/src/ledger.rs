@@ -28,6 +28,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 /// The largest document.
 pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
@@ -38,11 +39,17 @@ pub const ONCE_BYTES_MAX: usize = 128;
 /// How many versions of a document are kept, the newest included.
 pub const HISTORY_MAX: usize = 16;
 
+/// Keys that were taken away and are remembered as such, with their history; the oldest give way.
+pub const GONE_MAX: u64 = 1000;
+
 /// What a ledger answers, when it answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// See the module.
 pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Whether it takes writes now, and each change of that.
+    fn health(&self) -> watch::Receiver<Health>;
+
     /// The document at `key`.
     fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>>;
 
@@ -56,10 +63,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Writes a document, if it is as the writer expects.
     fn write<'a>(&'a self, key: &'a Key, value: Bytes, expect: Expect) -> Answer<'a, Revision>;
 
-    /// Takes a document away that is at revision `at`; its history stays.
+    /// Takes a document away that is at revision `at`; its history stays, as long as it is among the
+    /// [`GONE_MAX`] that were taken away last.
     fn delete<'a>(&'a self, key: &'a Key, at: Revision) -> Answer<'a, Revision>;
 
-    /// The changes after `after` of documents whose keys begin with `prefix`.
+    /// The changes after `after` of documents whose keys begin with `prefix`. Who was away for so long
+    /// that something was taken away and forgotten meanwhile is told so: it lists anew.
     fn watch<'a>(&'a self, prefix: &'a str, after: Revision) -> Answer<'a, Box<dyn Watch>>;
 
     /// Appends an entry to a log. With `once`, a name that the writer chose, a second entry of that
@@ -74,6 +83,43 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The entries of a log after `after`, which must be a position of that log.
     fn follow(&self, log: Log, after: Position) -> Answer<'_, Box<dyn Follow>>;
+}
+
+/// Whether a ledger takes writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    failing: Option<Box<str>>,
+    failures: u64,
+}
+
+impl Health {
+    /// Why it does not; nothing while it does.
+    #[must_use]
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// How often it has stopped to take them.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// It takes none any more.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.failing = Some(reason.into());
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// It takes none still.
+    pub(crate) fn still(&mut self, reason: &str) {
+        self.failing = Some(reason.into());
+    }
+
+    /// It takes them again.
+    pub(crate) fn mend(&mut self) {
+        self.failing = None;
+    }
 }
 
 /// Changes of documents, as they come.
@@ -219,6 +265,14 @@ pub enum Lost {
         asked: Position,
         /// Where the log ends.
         last: Position,
+    },
+    /// Something was taken away after the revision that it knows, and that is forgotten.
+    #[error("what was taken away after revision {asked} is no longer known, up to {forgotten}")]
+    Forgotten {
+        /// The revision that the reader knows.
+        asked: Revision,
+        /// What took it away.
+        forgotten: Revision,
     },
     /// What followed it is no longer kept.
     #[error("what followed position {asked} is no longer kept; the oldest entry follows {first}")]

@@ -7,7 +7,14 @@
 //! applied. Reports are written beside applying, the newest only, so that they never hold it up.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use edge_core::purge::Purge;
 use serde::{Deserialize, Serialize};
@@ -75,14 +82,28 @@ pub struct Member {
 }
 
 impl Member {
-    /// Ends it and takes its document away: it serves no more, and nobody waits for it.
-    ///
-    /// # Errors
-    /// When the ledger does not take that; the node has ended nevertheless.
-    pub async fn leave(mut self) -> Result<(), LedgerError> {
+    /// Ends it and takes its document away: it serves no more, and nobody waits for it. Where the
+    /// ledger does not take that, what is returned goes on trying.
+    pub async fn leave(mut self) -> Option<Leaving> {
         self.tasks.shutdown().await;
-        forget(&*self.ledger, &self.key).await
+        let Err(error) = forget(&*self.ledger, &self.key).await else { return None };
+        tracing::warn!(node = self.key.name(), %error, "the ledger still has it as a node; trying again");
+        let Self { mut tasks, key, ledger } = self;
+        tasks.spawn(async move {
+            let mut retry = Retry::default();
+            while forget(&*ledger, &key).await.is_err() {
+                retry.wait().await;
+            }
+        });
+        Some(Leaving { _task: tasks })
     }
+}
+
+/// A node that the ledger still has, though it serves no more; dropped, it stays so, which is right
+/// for one that joins again.
+#[derive(Debug)]
+pub struct Leaving {
+    _task: JoinSet<()>,
 }
 
 /// Takes the documents away of nodes that are none of `names`: of a ledger that is one process's,
@@ -112,7 +133,8 @@ async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
 /// When the ledger cannot be read or written; the node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
     let Joining { key, addresses, edge, file } = joining;
-    let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, file };
+    let (name, keeps_failing) = (key.name().into(), AtomicBool::new(false));
+    let node = Node { ledger: Arc::clone(&ledger), name, edge, file, keeps_failing };
     let (mut follow, mut applied) = node.begin(node.file.read()).await?;
     let last = ledger.ends(Log::Purges).await?.last;
     while !applied.has_reached(last) {
@@ -132,6 +154,7 @@ struct Node {
     name: Box<str>,
     edge: Arc<dyn Applies>,
     file: AppliedFile,
+    keeps_failing: AtomicBool,
 }
 
 impl Node {
@@ -181,11 +204,16 @@ impl Node {
     }
 
     fn keep(&self, position: Position) {
-        if let Err(error) = self.file.keep(position) {
+        let kept = self.file.keep(position);
+        let failed_before = self.keeps_failing.swap(kept.is_err(), Ordering::Relaxed);
+        // A full disk fails every one of them, which is told once.
+        if let Err(error) = kept
+            && !failed_before
+        {
             tracing::warn!(
                 node = &*self.name,
                 %error,
-                "the applied position could not be kept; the next start purges more than it must"
+                "the applied position cannot be kept; a start now would purge more than it must"
             );
         }
     }
@@ -201,7 +229,9 @@ impl Node {
                     retry = Retry::default();
                 }
                 Err(error) => {
-                    tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
+                    if retry.is_first() {
+                        tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
+                    }
                     retry.wait().await;
                     if let Ok((again, from)) = self.begin(Some(applied)).await {
                         (follow, applied) = (again, from);
@@ -235,7 +265,9 @@ impl Reporter {
             match self.write(applied).await {
                 Ok(()) => retry = Retry::default(),
                 Err(error) => {
-                    tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    if retry.is_first() {
+                        tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    }
                     reports.mark_changed();
                     retry.wait().await;
                 }
@@ -254,6 +286,11 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Whether all was well until now: what goes on failing is told once.
+    fn is_first(&self) -> bool {
+        self.0 == RETRY_FIRST
+    }
+
     async fn wait(&mut self) {
         sleep_until(Instant::now() + self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);

@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// A node, as far as a purge is concerned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NodeProgress {
     /// Its name.
     pub node: String,
@@ -31,8 +32,7 @@ pub struct NodeProgress {
 }
 
 /// Whether every node has applied a purge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Every registered node has.
     Complete,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use edge_core::purge::{Mode, Purge, Selector, SelectorProblem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::documents;
@@ -17,8 +18,9 @@ use crate::documents;
 pub const SELECTORS_MAX: usize = 100;
 
 /// A selector in JSON: `{"tag": "sale"}`, or `"all"`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Selector")]
 pub enum SelectorText {
     /// One URL.
     Url(String),
@@ -62,8 +64,9 @@ impl From<&Selector> for SelectorText {
 }
 
 /// What becomes of what a purge speaks of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Mode")]
 pub enum ModeWord {
     /// It is as good as not stored.
     #[default]

@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct ControlSettings {
     /// Entries of the audit log that the ledger keeps.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub audit_kept: u64,
+    /// What the entries of each of the two logs may take, whatever their number; the oldest give way.
+    #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "1 MiB", "x-max" = "1 TiB"))]
+    pub log_bytes_kept: ByteSize,
     /// Requests a second that one token may make, and as many at once after a rest; further ones are
     /// answered 429.
     #[schemars(range(min = 1, max = 100_000))]
@@ -33,6 +37,12 @@ pub struct ControlSettings {
 
 impl Default for ControlSettings {
     fn default() -> Self {
-        Self { embedded: None, purges_kept: 100_000, audit_kept: 100_000, requests_per_second: 100 }
+        Self {
+            embedded: None,
+            purges_kept: 100_000,
+            audit_kept: 100_000,
+            log_bytes_kept: ByteSize::mib(64),
+            requests_per_second: 100,
+        }
     }
 }

@@ -3,18 +3,22 @@
 //! In: a ledger, what a caller shows. Out: who that is; tokens made, listed, revoked.
 //! Always: a secret is random, shown once, and kept as its SHA-256 only, which is enough for 256
 //! random bits; comparing takes as long whatever is wrong; who makes a token cannot give what it
-//! has not; a token that was revoked stays so, the first one included.
+//! has not; a token that was revoked stays so, the first one included, and unless its revoker says
+//! otherwise takes all with it that was made by its leave; a document that nobody can read opens
+//! nothing and hinders nothing.
 //! It deliberately does not know HTTP.
 //! Clause: docs/operate.md *Tokens*, RFC 6750 §2.1.
 
 mod document;
 mod first;
+mod revoke;
 mod secret;
 
 pub(crate) use self::secret::fingerprint;
 pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
+    revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke},
     secret::Secret,
 };
 
@@ -48,14 +52,6 @@ pub enum TokenError {
     /// There are too many.
     #[error("there are {TOKENS_MAX} tokens in use; revoke some first")]
     TooMany,
-    /// A document cannot be read.
-    #[error("the document of token \"{id}\" cannot be used")]
-    Unreadable {
-        /// The token's id.
-        id: String,
-        /// Why.
-        source: documents::DocumentError,
-    },
     /// The system gives no random numbers.
     #[error("no random numbers can be had")]
     Random,
@@ -101,41 +97,30 @@ pub async fn make(
     Ok((secret, document))
 }
 
-/// All tokens, revoked ones included, with their ids.
+/// All tokens, revoked ones included, with their ids; and those whose documents cannot be read,
+/// which open nothing here.
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub async fn list(ledger: &dyn Ledger) -> Result<Vec<(String, TokenDocument)>, TokenError> {
-    let documents = ledger.list(TOKENS).await?.documents;
-    documents.into_iter().map(|found| Ok((found.key.name().to_owned(), read(&found)?))).collect()
-}
-
-/// Revokes a token: from now on it is nobody's. Who revokes it twice changes nothing.
-///
-/// # Errors
-/// When there is none, or the ledger does not take it.
-pub async fn revoke(
-    ledger: &dyn Ledger,
-    id: &str,
-    revoked: Revoked,
-) -> Result<TokenDocument, TokenError> {
-    let none = || TokenError::NoSuchToken(id.to_owned());
-    let key = key_of(id).ok_or_else(none)?;
-    loop {
-        let found = ledger.read(&key).await?.ok_or_else(none)?;
-        let document = read(&found)?;
-        if document.revoked.is_some() {
-            return Ok(document);
-        }
-        let document =
-            TokenDocument { hash: String::new(), revoked: Some(revoked.clone()), ..document };
-        match write(ledger, id, &document, Expect::At(found.revision)).await {
-            Ok(()) => return Ok(document),
-            // Someone else changed it, which only revoking does.
-            Err(TokenError::Ledger(LedgerError::Conflict { .. })) => {}
-            Err(error) => return Err(error),
+pub async fn list(ledger: &dyn Ledger) -> Result<Listed, LedgerError> {
+    let mut listed = Listed::default();
+    for found in ledger.list(TOKENS).await?.documents {
+        let id = found.key.name().to_owned();
+        match documents::decode(&found.value) {
+            Ok(document) => listed.tokens.push((id, document)),
+            Err(error) => listed.unreadable.push((id, error)),
         }
     }
+    Ok(listed)
+}
+
+/// What there is of tokens.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Those that can be read.
+    pub tokens: Vec<(String, TokenDocument)>,
+    /// Those that cannot, and why.
+    pub unreadable: Vec<(String, documents::DocumentError)>,
 }
 
 /// Takes the oldest revoked tokens away when there is no room for one more; the first one never,
@@ -147,7 +132,8 @@ async fn make_room(ledger: &dyn Ledger) -> Result<(), TokenError> {
     }
     all.sort_by_key(|found| found.revision);
     for found in all.iter().filter(|found| found.key.name() != FIRST) {
-        if read(found)?.revoked.is_some() {
+        // One that cannot be read may be in use, by a newer version.
+        if is_revoked(found) {
             ledger.delete(&found.key, found.revision).await?;
             return Ok(());
         }
@@ -155,13 +141,13 @@ async fn make_room(ledger: &dyn Ledger) -> Result<(), TokenError> {
     Err(TokenError::TooMany)
 }
 
-fn key_of(id: &str) -> Option<Key> {
-    Key::parse(&format!("{TOKENS}{id}")).filter(|key| key.name() == id)
+fn is_revoked(found: &Document) -> bool {
+    let document = documents::decode::<TokenDocument>(&found.value);
+    document.is_ok_and(|document| document.revoked.is_some())
 }
 
-fn read(found: &Document) -> Result<TokenDocument, TokenError> {
-    documents::decode(&found.value)
-        .map_err(|source| TokenError::Unreadable { id: found.key.name().to_owned(), source })
+fn key_of(id: &str) -> Option<Key> {
+    Key::parse(&format!("{TOKENS}{id}")).filter(|key| key.name() == id)
 }
 
 async fn write(

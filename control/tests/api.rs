@@ -7,6 +7,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -19,10 +20,10 @@ use edge_core::purge::{Mode, Purge, Selector};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use nearcast_control::{
-    api::{self, Api, Counted, Holdings},
+    api::{self, Api, Counted, Explained, Holdings, NextRequest, Url, openapi},
     applied::AppliedFile,
     embedded::{Embedded, Kept},
-    ledger::{Ledger, Log, Revision},
+    ledger::{Expect, Key, Ledger, Log, Revision},
     node::{self, Applies, Joining, Member},
     token::{self, Secret},
 };
@@ -55,6 +56,29 @@ impl Holdings for TwoSites {
     fn count(&self, purge: &Purge) -> Vec<Counted> {
         let responses = u64::try_from(purge.selectors.len()).unwrap();
         vec![Counted { node: "fra".to_owned(), responses }]
+    }
+
+    fn explain(&self, url: &Url) -> Vec<Explained> {
+        let site = match &*url.host {
+            "shop.example" => "shop",
+            "blog.example" => "blog",
+            _ => return Vec::new(),
+        };
+        let next = NextRequest {
+            hit: false,
+            fwd: Some("uri-miss".to_owned()),
+            detail: None,
+            why: String::new(),
+        };
+        vec![Explained {
+            node: "fra".to_owned(),
+            site: site.to_owned(),
+            target: url.target.to_string(),
+            key_fields: Vec::new(),
+            next,
+            stored: Vec::new(),
+            more: 0,
+        }]
     }
 }
 
@@ -191,6 +215,16 @@ async fn a_waited_purge_is_complete_when_every_node_has_applied_it() {
 }
 
 #[tokio::test]
+async fn rfc9457_a_path_that_is_no_text_is_a_problem_detail() {
+    let place = Place::new().await;
+    for (method, path) in [("GET", "/v1/purges/%ff"), ("DELETE", "/v1/tokens/%ff")] {
+        let (status, problem) = place.ask(&place.first, method, path, None).await;
+        assert_eq!((status, &problem["status"]), (StatusCode::BAD_REQUEST, &json!(400)), "{path}");
+        assert!(problem["detail"].as_str().unwrap().contains("UTF-8"), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_does_not_report_is_named() {
     let place = Place::new().await;
     let (_one, _told) = place.join("fra").await;
@@ -217,7 +251,7 @@ async fn a_node_that_does_not_report_is_named() {
     let (_, later) = place.ask(&place.first, "GET", &path, None).await;
     assert_eq!(later["state"], "complete");
     // Who leaves is waited for no more.
-    back.leave().await.unwrap();
+    assert!(back.leave().await.is_none());
     let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
 }
@@ -352,6 +386,89 @@ async fn a_token_is_good_until_it_is_revoked_and_for_its_site_alone() {
 }
 
 #[tokio::test]
+async fn revoking_takes_what_was_made_and_is_told_once() {
+    let place = Place::new().await;
+    let maker = place.made(json!({ "actions": ["purge", "tokens"] })).await;
+    let wanted = json!({ "actions": ["purge"] });
+    let made = async || {
+        let (status, made) = place.ask(&maker, "POST", "/v1/tokens", Some(wanted.clone())).await;
+        assert_eq!(status, 201, "{made}");
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let id = |token: &str| Secret::parse(token).unwrap().id().to_owned();
+    let (one, other) = (made().await, made().await);
+    let revoke = async |path: String| {
+        place.ask(&place.first, "DELETE", &format!("/v1/tokens/{path}"), None).await
+    };
+    let (status, _) = revoke(format!("{one}?keep=true")).await;
+    assert_eq!(status, 400);
+    let (_, told) = revoke(one.clone()).await;
+    assert_eq!(told["revoked_with_it"], json!([]));
+    let (_, told) = revoke(id(&maker)).await;
+    assert_eq!(told["revoked_with_it"], json!([other]));
+    let before = place.mark().await;
+    let (status, _) = revoke("first".to_owned()).await;
+    assert_eq!(status, StatusCode::CONFLICT, "nobody could make a token again");
+    let (status, told) = revoke(id(&maker)).await;
+    assert_eq!((status, &told["revoked_with_it"]), (StatusCode::OK, &json!([])));
+    assert_eq!(place.mark().await, before, "a second time is no news");
+
+    let maker = place.made(json!({ "actions": ["purge", "tokens"] })).await;
+    let (_, made) = place.ask(&maker, "POST", "/v1/tokens", Some(wanted.clone())).await;
+    revoke(format!("{}?keep_made=true", id(&maker))).await;
+    let child = made["token"].as_str().unwrap();
+    assert_eq!(place.ask(child, "POST", "/v1/purges", Some(shop(json!(["all"])))).await.0, 202);
+    assert_eq!(place.ask(&maker, "GET", "/v1/tokens", None).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_is_told_to_who_may_all() {
+    let place = Place::new().await;
+    let key = Key::parse("tokens/strange").unwrap();
+    place.ledger.write(&key, "{".into(), Expect::Absent).await.unwrap();
+    let some = place.made(json!({ "actions": ["tokens"], "sites": ["shop"] })).await;
+    let strange = async |token: &str| {
+        let (status, listed) = place.ask(token, "GET", "/v1/tokens", None).await;
+        assert_eq!(status, 200);
+        let tokens = listed["tokens"].as_array().unwrap();
+        tokens.iter().any(|token| token["id"] == "strange" && token["unreadable"].is_string())
+    };
+    assert!(strange(&place.first).await && !strange(&some).await);
+    assert_eq!(place.ask(&some, "DELETE", "/v1/tokens/strange", None).await.0, 403);
+    assert_eq!(place.ask(&place.first, "DELETE", "/v1/tokens/strange", None).await.0, 200);
+    assert!(!strange(&place.first).await);
+}
+
+#[tokio::test]
+async fn a_url_is_explained_to_who_may_read_its_site() {
+    let place = Place::new().await;
+    let explain = async |token: &str, url: &str| {
+        place.ask(token, "GET", &format!("/v1/explain?url={url}"), None).await
+    };
+    let (status, told) = explain(&place.first, "HTTP%3A%2F%2FShop.example:80%2Fa%3Fb").await;
+    assert_eq!((status, &told["url"]), (StatusCode::OK, &json!("http://shop.example/a?b")));
+    let node = &told["nodes"][0];
+    assert_eq!((&node["node"], &node["target"]), (&json!("fra"), &json!("/a?b")));
+    assert_eq!(node["next"]["fwd"], "uri-miss");
+    let blogger = place.made(json!({ "actions": ["read"], "sites": ["blog"] })).await;
+    let purger = place.made(json!({ "actions": ["purge"] })).await;
+    let first = place.first.clone();
+    let rows = [
+        (&blogger, "http://blog.example/", 200),
+        (&blogger, "http://shop.example/", 403),
+        (&purger, "http://shop.example/", 403),
+        (&first, "http://nowhere.example/", 404),
+        (&first, "nothing", 400),
+        (&first, "http://shop.example/&more=1", 400),
+    ];
+    for (token, url, wanted) in rows {
+        let (status, told) = explain(token, url).await;
+        assert_eq!(status, wanted, "{url}: {told}");
+        assert!(status.is_success() || !told.to_string().contains("\"shop\""), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_under_one_idempotency_key_is_one_order() {
     let place = Place::new().await;
     let other = place.made(json!({ "actions": ["purge"] })).await;
@@ -394,6 +511,7 @@ async fn the_audit_log_says_who_did_what_from_where() {
         (&newest["on"]["purge"], &newest["at"]),
         (&purge["id"], &json!("1970-01-01T00:00:00.000Z"))
     );
+    assert_eq!(newest["on"].get("selectors"), None, "they stand in the purge log");
     assert_eq!(entries[1]["entry"]["what"], "token.make");
     assert!(!audit.to_string().contains(&robot));
     let (_, one) = place.ask(&place.first, "GET", "/v1/audit?limit=1", None).await;
@@ -453,4 +571,98 @@ async fn former_nodes_of_this_process_are_forgotten() {
     node::forget_others(&*place.ledger, &["fra"]).await.unwrap();
     let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
+}
+
+/// The checked-in document, the routes and the types are one.
+#[tokio::test]
+async fn the_openapi_document_is_what_the_routes_are() {
+    let document = openapi::document();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/openapi.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(page).unwrap()).unwrap();
+    assert_eq!(kept, document, "cargo run -p nearcast-control --example openapi makes it anew");
+    let place = Place::new().await;
+    let (status, served) = place.ask("", "GET", openapi::PATH, None).await;
+    assert_eq!((status, &served), (StatusCode::OK, &document));
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let asked = path.replace("{id}", "none");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let request = Request::builder().method(method).uri(&asked).body(Body::empty());
+            let status = place.send(request.unwrap()).await.status();
+            let known = operations.get(method.to_ascii_lowercase());
+            // Without a token nothing else is answered, where there is something.
+            let wanted = known.map_or(405, |_| 401);
+            assert_eq!(status.as_u16(), wanted, "{method} {path}");
+        }
+    }
+    // Every reference leads somewhere.
+    let text = document.to_string();
+    let names = document["components"]["schemas"].as_object().unwrap();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(names.contains_key(name), "{name}");
+    }
+}
+
+/// What is answered is as the document says.
+#[tokio::test]
+async fn answers_have_the_members_that_the_openapi_document_tells() {
+    let place = Place::new().await;
+    let (_node, _) = place.join("fra").await;
+    let document = openapi::document();
+    let asks: [(&str, &str, &str, Value); 7] = [
+        ("POST", "/v1/purges?wait=10s", "/v1/purges", shop(json!(["all"]))),
+        (
+            "POST",
+            "/v1/purges",
+            "/v1/purges",
+            json!({ "site": "shop", "selectors": ["all"], "dry_run": true }),
+        ),
+        ("POST", "/v1/tokens", "/v1/tokens", json!({ "actions": ["read"] })),
+        ("GET", "/v1/tokens", "/v1/tokens", Value::Null),
+        ("GET", "/v1/nodes", "/v1/nodes", Value::Null),
+        ("GET", "/v1/audit", "/v1/audit", Value::Null),
+        ("GET", "/v1/explain?url=http://shop.example/", "/v1/explain", Value::Null),
+    ];
+    for (method, path, known, content) in asks {
+        let content = (!content.is_null()).then_some(content);
+        let (status, answer) = place.ask(&place.first, method, path, content).await;
+        let operation = &document["paths"][known][method.to_ascii_lowercase()];
+        let told = &operation["responses"][status.as_str()];
+        assert!(told.is_object(), "{method} {path}: {status} is not told");
+        let schema = &told["content"]["application/json"]["schema"];
+        assert!(fits(&document, schema, &answer), "{method} {path}: {answer}\n{schema}");
+    }
+}
+
+/// Whether an object has the members that a schema asks for and no others, and so on inside.
+fn fits(document: &Value, schema: &Value, value: &Value) -> bool {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let found = document.pointer(reference.trim_start_matches('#'));
+        return fits(document, found.unwrap(), value);
+    }
+    for several in ["anyOf", "oneOf"] {
+        if let Some(several) = schema[several].as_array() {
+            return several.iter().any(|one| fits(document, one, value));
+        }
+    }
+    match value {
+        Value::Object(members) => {
+            let none = serde_json::Map::new();
+            let known = schema["properties"].as_object().unwrap_or(&none);
+            let required = schema["required"].as_array().into_iter().flatten();
+            let mut names = required.filter_map(Value::as_str);
+            // What may say anything says nothing of its members.
+            schema == &Value::Bool(true)
+                || known.is_empty()
+                || names.all(|name| members.contains_key(name))
+                    && members.iter().all(|(name, value)| {
+                        known.get(name).is_some_and(|schema| fits(document, schema, value))
+                    })
+        }
+        Value::Array(items) => {
+            schema["items"].is_null()
+                || items.iter().all(|item| fits(document, &schema["items"], item))
+        }
+        _ => true,
+    }
 }

@@ -2,7 +2,16 @@
 //!
 //! The power is cut by storage that discards what was not synced, or keeps any part of it; the kill
 //! is a real one, of a process that runs [`a_child_writes_until_it_is_killed`] of this same binary.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod durability {
+    pub(super) mod disk;
+    mod failing;
+}
 
 use std::{
     fs, io,
@@ -10,145 +19,18 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
 };
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use nearcast_control::{
     embedded::{Embedded, Kept, OpenError},
-    ledger::{Expect, Key, Ledger as _, Log, Position},
+    ledger::{Ledger as _, Log},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
-use redb::{Database, ReadableDatabase as _, StorageBackend, TableDefinition};
+use redb::{Database, ReadableDatabase as _, TableDefinition};
 
-/// Parts of a write that reach a disk or do not.
-const SECTOR: usize = 512;
-
-/// A disk behind a cache that a power cut empties.
-#[derive(Debug, Default, Clone)]
-struct Disk(Arc<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    contents: Mutex<Contents>,
-    syncs: AtomicU64,
-    /// What was acknowledged, as far as whoever looks after a cut knows.
-    acknowledged: AtomicU64,
-    /// What the disk would have held at each sync, just before it.
-    cuts: Mutex<Vec<Cut>>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Contents {
-    /// What reads see.
-    cached: Vec<u8>,
-    /// What is on the disk for sure.
-    synced: Vec<u8>,
-    /// What was written since.
-    pending: Vec<(usize, Vec<u8>)>,
-}
-
-#[derive(Debug)]
-struct Cut {
-    contents: Contents,
-    acknowledged: u64,
-}
-
-impl Contents {
-    /// What is left after a cut, if of what was not synced each sector may have arrived.
-    fn cut(&self, mut arrives: impl FnMut() -> bool) -> Vec<u8> {
-        let mut left = self.synced.clone();
-        for (at, data) in &self.pending {
-            for (number, sector) in data.chunks(SECTOR).enumerate() {
-                let from = at + number * SECTOR;
-                if arrives() {
-                    left.resize(left.len().max(from + sector.len()), 0);
-                    left[from..from + sector.len()].copy_from_slice(sector);
-                }
-            }
-        }
-        left
-    }
-}
-
-impl Disk {
-    fn holding(contents: Vec<u8>) -> Self {
-        let disk = Self::default();
-        *disk.0.contents.lock().unwrap() =
-            Contents { cached: contents.clone(), synced: contents, pending: Vec::new() };
-        disk
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.contents.lock().unwrap().cached.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let contents = self.0.contents.lock().unwrap();
-        let from = usize::try_from(offset).unwrap();
-        let read = contents.cached.get(from..from + out.len());
-        out.copy_from_slice(read.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        // A file's length is not held back: journals of file systems write it early.
-        let mut contents = self.0.contents.lock().unwrap();
-        let len = usize::try_from(len).unwrap();
-        contents.cached.resize(len, 0);
-        contents.synced.resize(len, 0);
-        contents.pending.retain(|(at, data)| at + data.len() <= len);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut contents = self.0.contents.lock().unwrap();
-        let acknowledged = self.0.acknowledged.load(Ordering::SeqCst);
-        self.0.cuts.lock().unwrap().push(Cut { contents: contents.clone(), acknowledged });
-        self.0.syncs.fetch_add(1, Ordering::SeqCst);
-        contents.synced = contents.cached.clone();
-        contents.pending.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut contents = self.0.contents.lock().unwrap();
-        let from = usize::try_from(offset).unwrap();
-        let place = contents.cached.get_mut(from..from + data.len());
-        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        contents.pending.push((from, data.to_vec()));
-        Ok(())
-    }
-}
-
-fn text(number: u64) -> Bytes {
-    Bytes::from(format!("entry {number} {}", "x".repeat(300)))
-}
-
-/// Everything up to `acknowledged` is there, in order, and nothing is broken after it.
-async fn assert_holds(ledger: &Embedded, acknowledged: u64, case: &str) {
-    let ends = ledger.ends(Log::Purges).await.unwrap();
-    assert!(ends.last.seq >= acknowledged, "{case}: {} < {acknowledged}", ends.last.seq);
-    for seq in 1..=ends.last.seq {
-        let entry = ledger.entry(Log::Purges, Position { seq, ..ends.last }).await.unwrap();
-        assert_eq!(entry, Some(text(seq)), "{case}");
-    }
-    let counted = ledger.read(&Key::parse("counted").unwrap()).await.unwrap();
-    let counted = counted.map_or(0, |found| String::from_utf8_lossy(&found.value).parse().unwrap());
-    assert!(counted >= acknowledged, "{case}: counted {counted}");
-}
-
-async fn write_one(ledger: &Embedded, number: u64) {
-    ledger.append(Log::Purges, text(number), None).await.unwrap();
-    let counted = Bytes::from(number.to_string());
-    ledger.write(&Key::parse("counted").unwrap(), counted, Expect::Anything).await.unwrap();
-}
+use self::durability::disk::{Disk, assert_holds, on, text, write_one};
 
 #[tokio::test]
 async fn a_power_cut_loses_nothing_acknowledged() {
@@ -157,13 +39,13 @@ async fn a_power_cut_loses_nothing_acknowledged() {
     println!("seed {seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     let disk = Disk::default();
-    let ledger = Embedded::on(disk.clone(), Kept::default()).unwrap();
-    disk.0.cuts.lock().unwrap().clear();
+    let ledger = on(&disk);
+    *disk.0.cuts.lock().unwrap() = Some(Vec::new());
     for number in 1..=WRITES {
         write_one(&ledger, number).await;
         disk.0.acknowledged.store(number, Ordering::SeqCst);
     }
-    let cuts = std::mem::take(&mut *disk.0.cuts.lock().unwrap());
+    let cuts = disk.0.cuts.lock().unwrap().take().unwrap();
     assert!(cuts.len() as u64 >= WRITES, "every write is synced before it is acknowledged");
     for (number, cut) in cuts.iter().enumerate() {
         let none = cut.contents.cut(|| false);
@@ -171,7 +53,7 @@ async fn a_power_cut_loses_nothing_acknowledged() {
         let all = cut.contents.cut(|| true);
         for (left, case) in [(none, "nothing"), (some, "some"), (all, "all")] {
             let case = format!("seed {seed}, cut {number}, {case} of the rest arrived");
-            let after = Embedded::on(Disk::holding(left), Kept::default()).unwrap();
+            let after = on(&Disk::holding(left));
             assert_holds(&after, cut.acknowledged, &case).await;
         }
     }
@@ -180,7 +62,7 @@ async fn a_power_cut_loses_nothing_acknowledged() {
 #[tokio::test]
 async fn writers_that_wait_together_share_a_sync() {
     let disk = Disk::default();
-    let ledger = Embedded::on(disk.clone(), Kept::default()).unwrap();
+    let ledger = on(&disk);
     let before = disk.0.syncs.load(Ordering::SeqCst);
     let appends = (0..200).map(|number| ledger.append(Log::Purges, text(number), None));
     for appended in join_all(appends).await {

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod descriptors;
 pub mod drain;
 pub mod files;
+pub mod http_path;
 pub mod http_problem;
 pub mod json;
 pub mod local;

@@ -1,8 +1,9 @@
 //! May traffic come here? Named conditions, each held by the role that knows.
 //!
 //! In: conditions registered and moved by roles. Out: one report for `/readyz` and for tests.
-//! Always: ready only while every registered condition holds; a condition whose owner is gone does
-//! not hold, so that a role that died cannot leave the process ready.
+//! Always: ready only while every registered condition holds that counts; a condition whose owner is
+//! gone does not hold, so that a role that died cannot leave the process ready. A condition that only
+//! tells ([`Readiness::advice`]) takes no traffic away: it is of what serving does without.
 //! Does not know: what the conditions mean, or HTTP.
 //! Clause: docs/operate.md *Drain and stop*, *What is going on*.
 
@@ -28,7 +29,7 @@ pub struct Condition {
 /// What `/readyz` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether every condition holds.
+    /// Whether every condition holds that counts.
     pub ready: bool,
     /// Each condition, in the order of registration.
     pub conditions: Vec<ConditionReport>,
@@ -44,6 +45,9 @@ pub struct ConditionReport {
     /// Why it does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it is told only: traffic comes here whether it holds or not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub advisory: bool,
 }
 
 impl Readiness {
@@ -55,11 +59,21 @@ impl Readiness {
 
     /// Registers a condition that does not hold yet, for `reason`.
     pub fn condition(&self, name: &str, reason: &str) -> Condition {
+        self.add(name, reason, false)
+    }
+
+    /// Registers a condition that is told and does not count; it does not hold yet, for `reason`.
+    pub fn advice(&self, name: &str, reason: &str) -> Condition {
+        self.add(name, reason, true)
+    }
+
+    fn add(&self, name: &str, reason: &str, advisory: bool) -> Condition {
         let mut conditions = self.conditions.lock();
         conditions.push(ConditionReport {
             name: name.to_owned(),
             ready: false,
             reason: Some(reason.to_owned()),
+            advisory,
         });
         Condition { readiness: self.clone(), index: conditions.len() - 1 }
     }
@@ -68,7 +82,11 @@ impl Readiness {
     #[must_use]
     pub fn report(&self) -> Report {
         let conditions = self.conditions.lock().clone();
-        Report { ready: conditions.iter().all(|condition| condition.ready), conditions }
+        let counts = |condition: &&ConditionReport| !condition.advisory;
+        Report {
+            ready: conditions.iter().filter(counts).all(|condition| condition.ready),
+            conditions,
+        }
     }
 
     fn set(&self, index: usize, reason: Option<&str>) {
@@ -117,6 +135,22 @@ mod tests {
         assert!(!report.ready);
         assert!(report.conditions[0].ready);
         assert_eq!(report.conditions[1].reason.as_deref(), Some("draining"));
+    }
+
+    #[test]
+    fn advice_is_told_and_takes_no_traffic_away() {
+        let readiness = Readiness::new();
+        let listening = readiness.condition("listening", "not bound yet");
+        let ledger = readiness.advice("ledger", "starting");
+        listening.holds();
+        ledger.fails("the disk is full");
+        let report = readiness.report();
+        assert!(report.ready);
+        assert_eq!(report.conditions[1].reason.as_deref(), Some("the disk is full"));
+        let told = serde_json::to_string(&report.conditions).unwrap();
+        assert_eq!(told.matches("\"advisory\":true").count(), 1, "{told}");
+        listening.fails("draining");
+        assert!(!readiness.report().ready);
     }
 
     #[test]

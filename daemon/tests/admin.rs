@@ -11,6 +11,7 @@ use axum::Router;
 use axum::routing::get;
 use bytesize::ByteSize;
 use nearcast_daemon::admin::{self, Admin, AdminError};
+use nearcast_daemon::http_path::Named;
 use nearcast_daemon::metrics::Metrics;
 use nearcast_daemon::readiness::{Condition, Readiness};
 use nearcast_daemon::settings::AdminSettings;
@@ -48,6 +49,7 @@ fn start(settings: &AdminSettings) -> Running {
             }),
         )
         .route("/v1/echo", get(|| async { "echo" }))
+        .route("/v1/things/{name}", get(|Named(name): Named| async move { name }))
         .route("/v1/never", get(std::future::pending::<&str>))
         .route("/v1/long", get(|| async { vec![b'x'; 64 << 20] }));
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), settings).unwrap();
@@ -155,7 +157,13 @@ async fn readyz_follows_the_conditions_and_names_what_fails() {
 #[tokio::test]
 async fn rfc9457_unknown_paths_and_methods_are_problem_details() {
     let running = start(&AdminSettings::default());
-    let rows = [("GET /nothing", 404, "Not Found"), ("POST /healthz", 405, "Method Not Allowed")];
+    assert_eq!(request(running.address, "GET /v1/things/a%2Fb").await.body, "a/b");
+    let rows = [
+        ("GET /nothing", 404, "Not Found"),
+        ("POST /healthz", 405, "Method Not Allowed"),
+        // Octets that are no text.
+        ("GET /v1/things/%ff", 400, "Bad Request"),
+    ];
     for (line, status, title) in rows {
         let answer = request(running.address, line).await;
         assert_eq!(answer.status, status, "{line}");

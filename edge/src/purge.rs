@@ -100,3 +100,27 @@ impl PurgeCounts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use edge_core::{key::Scheme, purge::Selector};
+
+    use crate::wire::is_path;
+
+    #[test]
+    fn every_target_that_is_let_in_can_be_purged_by_its_url() {
+        let mut seen = 0;
+        for (octet, before) in (0..=u8::MAX).flat_map(|octet| [(octet, "/a"), (octet, "/a?b")]) {
+            let target = [before.as_bytes(), &[octet], b"c"].concat();
+            if !is_path(b"GET", &target) {
+                continue;
+            }
+            seen += 1;
+            let target = String::from_utf8(target).unwrap();
+            let selector = Selector::parse_url(&format!("http://h{target}"));
+            let (scheme, host) = (Scheme::Http, Box::from("h"));
+            assert_eq!(selector, Ok(Selector::Url { scheme, host, target: target.into() }));
+        }
+        assert!(seen > 2 * 62, "letters and digits at least");
+    }
+}

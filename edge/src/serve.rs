@@ -11,6 +11,7 @@
 //! record, the fields of the answer and the value of Cache-Status (held by `tests/allocation`).
 
 mod answer;
+pub mod explain;
 mod look;
 mod miss;
 mod outward;

@@ -13,7 +13,7 @@ use axum::{
     Json, Router,
     body::HttpBody as _,
     extract::{
-        FromRequest, Path, Query, Request, State,
+        FromRequest, Query, Request, State,
         rejection::{JsonRejection, QueryRejection},
     },
     response::{IntoResponse, Response},
@@ -27,7 +27,7 @@ use geodns_core::{
     wire::{kind::RecordType, name::Name},
 };
 use http::{HeaderMap, StatusCode, header::ACCEPT};
-use nearcast_daemon::{http_problem::Problem, local::Local};
+use nearcast_daemon::{http_path::Named, http_problem::Problem, local::Local};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, task::JoinError};
 
@@ -163,7 +163,7 @@ async fn pops(_local: Local, State(server): State<Server>) -> Json<serde_json::V
 async fn pop(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Result<Json<PopStatus>, Problem> {
     status(&server, &name)
 }
@@ -171,7 +171,7 @@ async fn pop(
 async fn drain(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Given(terms): Given<Terms>,
 ) -> Result<Json<Drained>, Problem> {
     let Json(pop) = order(&server, &name, Order::Drain, terms.lasting.as_deref())?;
@@ -182,7 +182,7 @@ async fn drain(
 async fn undrain(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
     order(&server, &name, Order::Undrain, terms.lasting.as_deref())
@@ -191,7 +191,7 @@ async fn undrain(
 async fn force(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
     forced: Result<Json<Forced>, JsonRejection>,
 ) -> Result<Json<PopStatus>, Problem> {
     let forced = given(forced)?;
@@ -201,7 +201,7 @@ async fn force(
 async fn unforce(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
     ending(&server, &name, Order::Unforce, &terms)
@@ -210,7 +210,7 @@ async fn unforce(
 async fn clear(
     _local: Local,
     State(server): State<Server>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Given(terms): Given<Terms>,
 ) -> Result<Json<PopStatus>, Problem> {
     ending(&server, &name, Order::Clear, &terms)

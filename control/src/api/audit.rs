@@ -9,8 +9,9 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{Json, extract::State};
 use http::StatusCode;
 use nearcast_daemon::http_problem::Problem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Shared, caller::Caller, reading::Asked, refused};
 use crate::{
@@ -25,7 +26,7 @@ const LIMIT_MAX: u64 = 1000;
 const LIMIT: u64 = 100;
 
 /// An entry.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct AuditEntry {
     /// When, for people.
     pub(super) at: String,
@@ -59,11 +60,31 @@ pub(super) async fn note(shared: &Shared, caller: &Caller, what: &str, on: Value
 }
 
 /// `?limit=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    /// Entries, at most: 100 unless it says otherwise, and no more than 1000.
     #[serde(default)]
     limit: Option<u64>,
+}
+
+/// The newest entries.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Entries {
+    /// The newest first.
+    entries: Vec<Told>,
+}
+
+/// An entry, and where it stands.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Told {
+    position: Position,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<AuditEntry>,
+    /// Else why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
 }
 
 /// `GET /v1/audit`: the newest entries, newest first.
@@ -71,7 +92,7 @@ pub(super) async fn list(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Asked(query): Asked<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Entries>, Problem> {
     caller.may(Action::Tokens)?;
     if caller.token.sites.is_some() {
         let detail = format!("token \"{}\" is for some sites, and the log is of all", caller.id);
@@ -80,10 +101,10 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
     let mut entries = newest(&*shared.ledger, limit).await.map_err(|error| refused(&error))?;
     entries.reverse();
-    Ok(Json(json!({ "entries": entries })))
+    Ok(Json(Entries { entries }))
 }
 
-async fn newest(ledger: &dyn Ledger, limit: u64) -> Result<Vec<Value>, LedgerError> {
+async fn newest(ledger: &dyn Ledger, limit: u64) -> Result<Vec<Told>, LedgerError> {
     let ends = ledger.ends(Log::Audit).await?;
     let from = ends.last.seq.saturating_sub(limit).max(ends.before_first.seq);
     let mut at = Position { seq: from, ..ends.last };
@@ -92,10 +113,9 @@ async fn newest(ledger: &dyn Ledger, limit: u64) -> Result<Vec<Value>, LedgerErr
     while !at.has_reached(ends.last) {
         for entry in follow.next().await? {
             at = entry.position;
-            told.push(match documents::decode::<AuditEntry>(&entry.value) {
-                Ok(entry) => json!({ "position": at, "entry": entry }),
-                Err(error) => json!({ "position": at, "unreadable": error.to_string() }),
-            });
+            let read = documents::decode::<AuditEntry>(&entry.value);
+            let unreadable = read.as_ref().err().map(ToString::to_string);
+            told.push(Told { position: at, entry: read.ok(), unreadable });
         }
     }
     // Others may have come meanwhile.

@@ -43,6 +43,16 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN).detail(detail))
     }
 
+    /// Whether it could have given a token like this one.
+    pub(super) fn may_give(&self, document: &TokenDocument) -> bool {
+        self.token.may_give(&document.actions, document.sites.as_deref())
+    }
+
+    /// Whether it may do everything, for all sites.
+    pub(super) fn may_all(&self) -> bool {
+        self.token.may_give(&Action::ALL, None)
+    }
+
     /// Whether it speaks for `site`.
     pub(super) fn speaks_for(&self, site: &str) -> Result<(), Problem> {
         if self.token.covers(site) {

@@ -8,18 +8,19 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use edge_core::purge::{Purge, Selector};
 use http::{HeaderMap, StatusCode};
-use nearcast_daemon::http_problem::Problem;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use nearcast_daemon::{http_path::Named, http_problem::Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Shared, audit, bad,
+    Counted, Shared, audit, bad,
     caller::Caller,
     internal,
     reading::{Asked, Given},
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     documents,
     ledger::{Appended, Log, Position},
-    progress::{Progress, Reports, State as Done},
+    progress::{NodeProgress, Progress, Reports, State as Done},
     purge::{ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
     token::{Action, fingerprint},
 };
@@ -39,24 +40,75 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_MAX: usize = 128;
 
 /// An order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PurgeWanted")]
 pub(super) struct Wanted {
+    /// The site's name.
     site: String,
+    /// What it speaks of: 1 to 100, any of them.
     selectors: Vec<SelectorText>,
+    /// What becomes of that.
     #[serde(default)]
     mode: ModeWord,
-    /// Counts, and changes nothing.
+    /// Whether it only counts, and changes nothing.
     #[serde(default)]
     dry_run: bool,
 }
 
 /// `?wait=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    /// How long to wait for the nodes, as 5s: up to half a second less than request_deadline of
+    /// [admin].
     #[serde(default)]
     wait: Option<String>,
+}
+
+/// What callers see of a purge.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Purged {
+    id: Position,
+    /// The site's name.
+    site: String,
+    /// What it speaks of, in normal form.
+    selectors: Vec<SelectorText>,
+    mode: ModeWord,
+    /// The id of the token that ordered it.
+    by: String,
+    /// When it was accepted, for people.
+    at: String,
+    state: StateWord,
+    /// Each registered node; null where nobody looked.
+    nodes: Option<Vec<NodeProgress>>,
+}
+
+/// How far a purge has come.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "State")]
+enum StateWord {
+    /// It is in the log.
+    Accepted,
+    /// Every registered node has applied it.
+    Complete,
+    /// Some have not.
+    Partial,
+}
+
+/// What a purge would speak of.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DryRun {
+    /// The site's name.
+    site: String,
+    /// What it speaks of, in normal form.
+    selectors: Vec<SelectorText>,
+    mode: ModeWord,
+    /// True.
+    dry_run: bool,
+    /// How many stored responses each node has that it speaks of.
+    nodes: Vec<Counted>,
 }
 
 /// `POST /v1/purges`
@@ -82,7 +134,7 @@ pub(super) async fn order(
     };
     if wanted.dry_run {
         let purge = Purge { site: entry.site.as_str().into(), selectors, mode: entry.mode.into() };
-        return count(&shared, purge, &entry).await;
+        return count(&shared, purge, entry).await;
     }
     let once = once.map(|key| format!("{}.{}", caller.id, fingerprint(key)));
     append(&shared, &caller, &entry, once.as_deref(), wait).await
@@ -107,11 +159,17 @@ fn check(wanted: &Wanted, shared: &Shared) -> Result<Vec<Selector>, Problem> {
 }
 
 fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
-    let parsed = humantime::parse_duration(text).ok().filter(|wait| *wait <= max);
-    parsed.ok_or_else(|| {
-        let most = humantime::format_duration(max);
-        bad(format!("wait: {text:?} is not a duration such as \"5s\"; allowed: up to {most}"))
-    })
+    let most = humantime::format_duration(max);
+    match humantime::parse_duration(text) {
+        Ok(wait) if wait <= max => Ok(wait),
+        Ok(_) => Err(bad(format!(
+            "wait: {text:?} is too long; allowed: up to {most}, which is half a second less than \
+             request_deadline of [admin]"
+        ))),
+        Err(_) => Err(bad(format!(
+            "wait: {text:?} is no duration; allowed: one such as \"5s\", up to {most}"
+        ))),
+    }
 }
 
 fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -127,7 +185,7 @@ fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// How many stored responses it would be.
-async fn count(shared: &Shared, purge: Purge, entry: &PurgeEntry) -> Result<Response, Problem> {
+async fn count(shared: &Shared, purge: Purge, entry: PurgeEntry) -> Result<Response, Problem> {
     let Ok(turn) = Arc::clone(&shared.counting).try_acquire_owned() else {
         let detail = "another dry run is under way; try again once it has ended";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail));
@@ -141,14 +199,8 @@ async fn count(shared: &Shared, purge: Purge, entry: &PurgeEntry) -> Result<Resp
     });
     let counted = counted.await;
     let nodes = counted.map_err(|error| internal(&error))?;
-    let told = json!({
-        "site": entry.site,
-        "selectors": entry.selectors,
-        "mode": entry.mode,
-        "dry_run": true,
-        "nodes": nodes,
-    });
-    Ok(Json(told).into_response())
+    let PurgeEntry { site, selectors, mode, .. } = entry;
+    Ok(Json(DryRun { site, selectors, mode, dry_run: true, nodes }).into_response())
 }
 
 /// Puts it into the log, and waits for the nodes if that is asked.
@@ -171,7 +223,8 @@ async fn append(
     let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
     let note = async {
         if !repeated {
-            let on = json!({ "purge": position, "site": entry.site, "selectors": entry.selectors });
+            // What it speaks of stands in the purge log, once.
+            let on = json!({ "purge": position, "site": entry.site, "mode": entry.mode });
             audit::note(shared, caller, "purge", on).await;
         }
     };
@@ -189,7 +242,7 @@ async fn append(
     let ((), progress) = tokio::join!(note, waited);
     let is_complete = progress.as_ref().is_some_and(|told| told.state == Done::Complete);
     let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(told(position, entry, progress.as_ref()))).into_response())
+    Ok((status, Json(told(position, entry, progress))).into_response())
 }
 
 /// The order that was carried out under the same key; it must be the same one.
@@ -222,8 +275,8 @@ async fn find(shared: &Shared, position: Position) -> Result<Option<PurgeEntry>,
 pub(super) async fn progress(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Named(id): Named,
+) -> Result<Json<Purged>, Problem> {
     if !caller.token.may(Action::Purge) {
         caller.may(Action::Read)?;
     }
@@ -235,19 +288,15 @@ pub(super) async fn progress(
     let entry = find(&shared, position).await?.ok_or_else(none)?;
     caller.speaks_for(&entry.site)?;
     let reports = Reports::watch(&*shared.ledger).await.map_err(|error| refused(&error))?;
-    Ok(Json(told(position, &entry, Some(&reports.now(position)))))
+    Ok(Json(told(position, &entry, Some(reports.now(position)))))
 }
 
-/// What callers see of a purge.
-fn told(position: Position, entry: &PurgeEntry, progress: Option<&Progress>) -> Value {
-    json!({
-        "id": position,
-        "site": entry.site,
-        "selectors": entry.selectors,
-        "mode": entry.mode,
-        "by": entry.by,
-        "at": entry.at,
-        "state": progress.map_or_else(|| json!("accepted"), |progress| json!(progress.state)),
-        "nodes": progress.map(|progress| &progress.nodes),
-    })
+fn told(position: Position, entry: &PurgeEntry, progress: Option<Progress>) -> Purged {
+    let PurgeEntry { site, selectors, mode, by, at, from: _ } = entry.clone();
+    let (state, nodes) = match progress {
+        None => (StateWord::Accepted, None),
+        Some(Progress { state: Done::Complete, nodes }) => (StateWord::Complete, Some(nodes)),
+        Some(Progress { state: Done::Partial, nodes }) => (StateWord::Partial, Some(nodes)),
+    };
+    Purged { id: position, site, selectors, mode, by, at, state, nodes }
 }

@@ -7,16 +7,22 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
-use nearcast_daemon::http_problem::Problem;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use nearcast_daemon::{http_path::Named, http_problem::Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Shared, audit, bad, caller::Caller, reading::Given, refused};
-use crate::token::{self, Action, Revoked, TokenDocument, TokenError};
+use super::{
+    Shared, audit, bad,
+    caller::Caller,
+    reading::{Asked, Given},
+    refused,
+};
+use crate::token::{self, Action, Revocation, Revoked, TokenDocument, TokenError};
 
 /// The longest note.
 const NOTE_CHARS_MAX: usize = 200;
@@ -24,15 +30,78 @@ const NOTE_CHARS_MAX: usize = 200;
 const SITES_MAX: usize = 1000;
 
 /// A token that is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TokenWanted")]
 pub(super) struct Wanted {
+    /// Whose it is, for people: up to 200 characters in one line.
     #[serde(default)]
     note: String,
+    /// What it may do: at least one.
     actions: Vec<Action>,
-    /// All sites when absent.
+    /// The sites that it is for, up to 1000; all of them, those to come included, when absent.
     #[serde(default)]
     sites: Option<Vec<String>>,
+}
+
+/// What callers see of a token.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct Token {
+    /// Its id, which stands in its secret.
+    id: String,
+    /// Whose it is, for people.
+    note: String,
+    /// What it may do.
+    actions: Vec<Action>,
+    /// The sites that it is for; all of them where null.
+    sites: Option<Vec<String>>,
+    /// The id of the token that made it.
+    made_by: String,
+    /// When, for people.
+    made_at: String,
+    /// Whether it is revoked.
+    revoked: Option<Revoked>,
+}
+
+/// A token that was just made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Made {
+    #[serde(flatten)]
+    shown: Token,
+    /// Its secret, which is told this once.
+    token: String,
+}
+
+/// A token that is revoked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Ended {
+    #[serde(flatten)]
+    shown: Token,
+    /// The ids of those that were revoked with it, since they were made by its leave.
+    revoked_with_it: Vec<String>,
+}
+
+/// Tokens.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Tokens {
+    /// Those that the caller could have made.
+    tokens: Vec<Entry>,
+}
+
+/// A token in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "TokenEntry")]
+enum Entry {
+    /// One that can be read.
+    Known(Token),
+    /// One that cannot, and so opens nothing here.
+    Unreadable {
+        /// Its id.
+        id: String,
+        /// Why its document cannot be read.
+        unreadable: String,
+    },
 }
 
 /// `POST /v1/tokens`
@@ -59,12 +128,18 @@ pub(super) async fn make(
     };
     let made = token::make(&*shared.ledger, document).await;
     let (secret, document) = made.map_err(|error| told(&error))?;
-    let mut shown = shown(secret.id(), &document);
-    audit::note(&shared, &caller, "token.make", shown.clone()).await;
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("token".to_owned(), Value::from(secret.reveal()));
+    // Whoever revoked its maker meanwhile could not see it yet.
+    if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
+        let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
+        let undone = token::revoke(&*shared.ledger, secret.id(), revoked).await;
+        undone.map_err(|error| told(&error))?;
+        let detail = "this token was revoked meanwhile, and what it was making with it";
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    Ok((StatusCode::CREATED, Json(shown)).into_response())
+    let shown = shown(secret.id(), document);
+    audit::note(&shared, &caller, "token.make", json!(shown)).await;
+    let made = Made { shown, token: secret.reveal().to_owned() };
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
@@ -93,51 +168,71 @@ fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
 pub(super) async fn list(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Tokens>, Problem> {
     caller.may(Action::Tokens)?;
-    let tokens = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
+    let listed = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
     // What it could not have given is not its business.
-    let is_own = |document: &TokenDocument| {
-        caller.token.may_give(&document.actions, document.sites.as_deref())
-    };
-    let tokens = tokens.iter().filter(|(_, document)| is_own(document));
-    let tokens: Vec<Value> = tokens.map(|(id, document)| shown(id, document)).collect();
-    Ok(Json(json!({ "tokens": tokens })))
+    let own = listed.tokens.into_iter().filter(|(_, document)| caller.may_give(document));
+    let mut tokens: Vec<Entry> =
+        own.map(|(id, document)| Entry::Known(shown(&id, document))).collect();
+    if caller.may_all() {
+        tokens.extend(listed.unreadable.into_iter().map(|(id, error)| {
+            tracing::warn!(token = id, %error, "a token's document cannot be read; it opens nothing");
+            Entry::Unreadable { id, unreadable: error.to_string() }
+        }));
+    }
+    Ok(Json(Tokens { tokens }))
+}
+
+/// `?keep_made=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// Whether the tokens that it has made stay good.
+    #[serde(default)]
+    keep_made: bool,
 }
 
 /// `DELETE /v1/tokens/{id}`
 pub(super) async fn revoke(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Named(id): Named,
+    Asked(query): Asked<Query>,
+) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
-    let all = token::list(&*shared.ledger).await.map_err(|error| told(&error))?;
-    let none = || told(&TokenError::NoSuchToken(id.clone()));
-    let (_, document) = all.iter().find(|(known, _)| *known == id).ok_or_else(none)?;
+    let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
+    let known = all.tokens.iter().find(|(known, _)| *known == id);
     // Who may not give it may not take it either: else a token for one site could end all others.
-    if !caller.token.may_give(&document.actions, document.sites.as_deref()) {
+    // What it has made may no more than itself, so that follows.
+    let may = match known {
+        Some((_, document)) => caller.may_give(document),
+        None if all.unreadable.iter().any(|(known, _)| *known == id) => caller.may_all(),
+        None => return Err(told(&TokenError::NoSuchToken(id))),
+    };
+    if !may {
         let detail = format!("token \"{}\" may do less than \"{id}\"", caller.id);
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    let revoked = Revoked { by: caller.id.clone(), at: shared.at() };
-    let document = token::revoke(&*shared.ledger, &id, revoked).await;
-    let document = document.map_err(|error| told(&error))?;
-    audit::note(&shared, &caller, "token.revoke", json!({ "id": id })).await;
-    Ok(Json(shown(&id, &document)))
+    let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: query.keep_made };
+    if !token::leaves_a_maker(&all.tokens, &id, &revoked) {
+        let detail = "no token would be left with which others can be made for all sites, and none \
+                      could ever be made again; make one first, or keep those that this one has made";
+        return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
+    }
+    let revocation = token::revoke(&*shared.ledger, &id, revoked).await;
+    let Revocation { document, revoked } = revocation.map_err(|error| told(&error))?;
+    if !revoked.is_empty() {
+        let on = json!({ "id": id, "keep_made": query.keep_made, "revoked": revoked });
+        audit::note(&shared, &caller, "token.revoke", on).await;
+    }
+    let revoked_with_it = revoked.into_iter().filter(|other| *other != id).collect();
+    Ok(Json(Ended { shown: shown(&id, document), revoked_with_it }))
 }
 
-/// What callers see of a token.
-fn shown(id: &str, document: &TokenDocument) -> Value {
-    json!({
-        "id": id,
-        "note": document.note,
-        "actions": document.actions,
-        "sites": document.sites,
-        "made_by": document.made_by,
-        "made_at": document.made_at,
-        "revoked": document.revoked,
-    })
+fn shown(id: &str, document: TokenDocument) -> Token {
+    let TokenDocument { note, hash: _, actions, sites, made_by, made_at, revoked } = document;
+    Token { id: id.to_owned(), note, actions, sites, made_by, made_at, revoked }
 }
 
 fn told(error: &TokenError) -> Problem {
@@ -145,7 +240,7 @@ fn told(error: &TokenError) -> Problem {
         TokenError::NoSuchToken(_) => StatusCode::NOT_FOUND,
         TokenError::TooMany => StatusCode::CONFLICT,
         TokenError::Ledger(error) => return refused(error),
-        TokenError::Unreadable { .. } | TokenError::Random => return super::internal(error),
+        TokenError::Random => return super::internal(error),
     };
     Problem::new(status).detail(error.to_string())
 }

@@ -1,7 +1,7 @@
 //! Reading the file: documents, entries, and what comes next of both.
 //!
-//! In: a database. Out: values. Always: a read sees one committed state, and waits on a thread that
-//! may; who waits for what comes is woken, never polls.
+//! In: a database. Out: values. Always: a read sees one committed state; who waits for what comes is
+//! woken, never polls. It does not know on which thread it reads.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -11,26 +11,15 @@ use tokio::sync::watch;
 
 use super::{
     Embedded,
-    tables::{ENTRIES, HISTORY, Heads, NEWEST, VERSIONS, number},
+    tables::{ENTRIES, HISTORY, Heads, META, NEWEST, VERSIONS, number},
 };
 use crate::ledger::{
-    Answer, Change, Document, Ends, Entry, Follow, Key, LedgerError, Listing, Log, Position,
+    Answer, Change, Document, Ends, Entry, Follow, Key, LedgerError, Listing, Log, Lost, Position,
     Revision, Watch, may_continue,
 };
 
 /// Changes and entries that are read at once.
 const BATCH: usize = 256;
-
-/// Reads on a thread that may wait.
-pub(super) async fn reading<T: Send + 'static>(
-    database: &Arc<Database>,
-    read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
-) -> Result<T, LedgerError> {
-    let database = Arc::clone(database);
-    let read = tokio::task::spawn_blocking(move || read(&database)).await;
-    let read = read.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-    read.map_err(|error| LedgerError::Unavailable(error.to_string()))
-}
 
 /// A key that was written, and so is one.
 fn key(text: &str) -> Result<Key, redb::Error> {
@@ -86,25 +75,35 @@ pub(super) fn history(database: &Database, of: &Key) -> Result<Vec<Change>, redb
     Ok(changes)
 }
 
-/// Changes after `after`, at most [`BATCH`], of keys with `prefix`; and how far was looked.
-fn changes(
-    database: &Database,
-    prefix: &str,
-    after: u64,
-) -> Result<(Vec<Change>, u64), redb::Error> {
+/// What a watcher sees at one moment.
+struct Changes {
+    changes: Vec<Change>,
+    /// How far was looked.
+    looked: u64,
+    /// How far all has come.
+    revision: u64,
+    /// What was taken away up to here is not all there.
+    forgotten: u64,
+}
+
+/// Changes after `after`, at most [`BATCH`], of keys with `prefix`.
+fn changes(database: &Database, prefix: &str, after: u64) -> Result<Changes, redb::Error> {
     let transaction = database.begin_read()?;
-    let mut changes = Vec::new();
-    let mut looked = after;
-    for found in transaction.open_table(VERSIONS)?.range(after.saturating_add(1)..)?.take(BATCH) {
+    let forgotten = transaction.open_table(META)?.get("forgotten")?.map_or(0, |it| it.value());
+    let versions = transaction.open_table(VERSIONS)?;
+    let revision = versions.last()?.map_or(0, |(revision, _)| revision.value());
+    let mut seen = Changes { changes: Vec::new(), looked: after, revision, forgotten };
+    for found in versions.range(after.saturating_add(1)..)?.take(BATCH) {
         let (revision, version) = found?;
-        looked = revision.value();
+        seen.looked = revision.value();
         let (name, value) = version.value();
         if name.starts_with(prefix) {
             let value = value.map(Bytes::copy_from_slice);
-            changes.push(Change { key: key(name)?, revision: Revision(looked), value });
+            let change = Change { key: key(name)?, revision: Revision(seen.looked), value };
+            seen.changes.push(change);
         }
     }
-    Ok((changes, looked))
+    Ok(seen)
 }
 
 pub(super) fn entry(database: &Database, log: Log, seq: u64) -> Result<Option<Bytes>, redb::Error> {
@@ -164,13 +163,16 @@ pub(super) struct Watching {
     heads: watch::Receiver<Heads>,
     prefix: Arc<str>,
     looked: u64,
+    /// What was taken away up to here it need not be told: it never saw it.
+    began: Option<u64>,
     read: VecDeque<Change>,
 }
 
 impl Watching {
     pub(super) fn new(ledger: Embedded, prefix: &str, after: Revision) -> Self {
         let heads = ledger.0.heads.clone();
-        Self { ledger, heads, prefix: prefix.into(), looked: after.0, read: VecDeque::new() }
+        let began = (after != Revision::NONE).then_some(after.0);
+        Self { ledger, heads, prefix: prefix.into(), looked: after.0, began, read: VecDeque::new() }
     }
 }
 
@@ -185,9 +187,14 @@ impl Watch for Watching {
                 more(&mut self.heads, |heads| heads.revision > looked).await?;
                 let prefix = Arc::clone(&self.prefix);
                 let read = self.ledger.reading(move |database| changes(database, &prefix, looked));
-                let (changes, looked) = read.await?;
-                self.looked = looked;
-                self.read = changes.into();
+                let seen = read.await?;
+                let began = *self.began.get_or_insert(seen.revision);
+                if seen.forgotten > looked.max(began) {
+                    let (asked, forgotten) = (Revision(looked), Revision(seen.forgotten));
+                    return Err(Lost::Forgotten { asked, forgotten }.into());
+                }
+                self.looked = seen.looked;
+                self.read = seen.changes.into();
             }
         })
     }

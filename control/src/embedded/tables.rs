@@ -1,20 +1,26 @@
 //! The tables of the file, and what one transaction does to them.
 //!
 //! In: a database, actions. Out: what became of each. Always: an action that is refused leaves no
-//! trace; the newest version of a key is never taken away. It does not know threads or watchers.
+//! trace. It does not know threads or watchers.
+
+mod documents;
+mod logs;
 
 use std::io;
 
-use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
+};
 
+use self::logs::names;
 use super::{Kept, writer::Action};
-use crate::ledger::{Epoch, Expect, HISTORY_MAX, Key, LedgerError, Log, Revision};
+use crate::ledger::{Epoch, LedgerError, Log, Revision};
 
 /// The newest format that this version reads, and the one that it writes.
 pub(super) const FORMAT: u64 = 1;
 
-/// `format`, `epoch`, `revision`, and of each log its last number.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// `format`, `epoch`, `revision`, `forgotten`, and of each log its last number and its bytes.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// The newest revision of each key, one that took it away included.
 pub(super) const NEWEST: TableDefinition<'_, &str, u64> = TableDefinition::new("newest");
 /// Each version that is kept.
@@ -29,27 +35,41 @@ const NAMED: TableDefinition<'_, (u8, &str), u64> = TableDefinition::new("named"
 /// The names of entries.
 const NAMES: TableDefinition<'_, (u8, u64), &str> = TableDefinition::new("names");
 
-/// Entries that one append takes away at most, so that a shorter log than before is reached in steps.
-const TRIMMED_AT_ONCE: u64 = 64;
+/// Keys that were taken away, by the revision that did.
+const GONE: TableDefinition<'_, u64, &str> = TableDefinition::new("gone");
 
 /// How far everything has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heads {
     /// The newest revision.
     pub(super) revision: u64,
-    /// The last number of each log.
-    pub(super) logs: [u64; Log::ALL.len()],
+    /// The newest revision that took away what is forgotten by now.
+    pub(super) forgotten: u64,
+    logs: [LogHead; Log::ALL.len()],
+}
+
+/// How far a log has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogHead {
+    /// Its last number.
+    pub(super) last: u64,
+    /// What its entries count for.
+    pub(super) bytes: u64,
 }
 
 impl Heads {
     pub(super) fn last(&self, log: Log) -> u64 {
+        self.of(log).last
+    }
+
+    fn of(&self, log: Log) -> LogHead {
         match log {
             Log::Purges => self.logs[0],
             Log::Audit => self.logs[1],
         }
     }
 
-    fn last_mut(&mut self, log: Log) -> &mut u64 {
+    fn of_mut(&mut self, log: Log) -> &mut LogHead {
         match log {
             Log::Purges => &mut self.logs[0],
             Log::Audit => &mut self.logs[1],
@@ -62,14 +82,6 @@ pub(super) const fn number(log: Log) -> u8 {
     match log {
         Log::Purges => 1,
         Log::Audit => 2,
-    }
-}
-
-/// The key in [`META`] of a log's last number.
-const fn last_of(log: Log) -> &'static str {
-    match log {
-        Log::Purges => "purges",
-        Log::Audit => "audit",
     }
 }
 
@@ -104,7 +116,9 @@ pub(super) fn begin(database: &Database) -> Result<Result<(Heads, Epoch), u64>, 
             };
             tables.meta.insert("format", FORMAT)?;
             tables.meta.insert("epoch", epoch)?;
-            Ok((tables.heads()?, Epoch(epoch)))
+            let heads = tables.heads()?;
+            tables.write_heads(heads)?;
+            Ok((heads, Epoch(epoch)))
         }
     };
     match begun {
@@ -113,6 +127,25 @@ pub(super) fn begin(database: &Database) -> Result<Result<(Heads, Epoch), u64>, 
         Err(_) => transaction.abort()?,
     }
     Ok(begun)
+}
+
+/// The epoch of a database that was begun once; reads only.
+pub(super) fn epoch(database: &Database) -> Result<Option<Epoch>, redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get("epoch")?.map(|found| Epoch(found.value())))
+}
+
+/// Writes what is there already, which shows whether more can be written; says how far all has come.
+pub(super) fn probe(database: &Database) -> Result<Heads, redb::Error> {
+    let transaction = database.begin_write()?;
+    let heads = {
+        let mut tables = Tables::open(&transaction)?;
+        let heads = tables.heads()?;
+        tables.write_heads(heads)?;
+        heads
+    };
+    transaction.commit()?;
+    Ok(heads)
 }
 
 /// A number that no other ledger has.
@@ -161,6 +194,7 @@ struct Tables<'t> {
     entries: Table<'t, (u8, u64), &'static [u8]>,
     named: Table<'t, (u8, &'static str), u64>,
     names: Table<'t, (u8, u64), &'static str>,
+    gone: Table<'t, u64, &'static str>,
 }
 
 impl<'t> Tables<'t> {
@@ -173,6 +207,7 @@ impl<'t> Tables<'t> {
             entries: transaction.open_table(ENTRIES)?,
             named: transaction.open_table(NAMED)?,
             names: transaction.open_table(NAMES)?,
+            gone: transaction.open_table(GONE)?,
         })
     }
 
@@ -181,17 +216,27 @@ impl<'t> Tables<'t> {
     }
 
     fn heads(&self) -> Result<Heads, redb::Error> {
-        let mut heads = Heads { revision: self.meta("revision")?.unwrap_or(0), ..Heads::default() };
+        let number = |key| Ok::<u64, redb::Error>(self.meta(key)?.unwrap_or(0));
+        let mut heads = Heads {
+            revision: number("revision")?,
+            forgotten: number("forgotten")?,
+            ..Heads::default()
+        };
         for log in Log::ALL {
-            *heads.last_mut(log) = self.meta(last_of(log))?.unwrap_or(0);
+            let last = number(names(log).last)?;
+            *heads.of_mut(log) = LogHead { last, bytes: self.bytes(log, last)? };
         }
         Ok(heads)
     }
 
     fn write_heads(&mut self, heads: Heads) -> Result<(), redb::Error> {
         self.meta.insert("revision", heads.revision)?;
+        self.meta.insert("forgotten", heads.forgotten)?;
         for log in Log::ALL {
-            self.meta.insert(last_of(log), heads.last(log))?;
+            let (of, head) = (names(log), heads.of(log));
+            self.meta.insert(of.last, head.last)?;
+            self.meta.insert(of.bytes, head.bytes)?;
+            self.meta.insert(of.bytes_at, head.last)?;
         }
         Ok(())
     }
@@ -211,94 +256,5 @@ impl<'t> Tables<'t> {
                 Ok(Ok(done))
             }
         }
-    }
-
-    fn write(
-        &mut self,
-        key: &Key,
-        value: Option<&[u8]>,
-        expect: Expect,
-        heads: &mut Heads,
-    ) -> Result<Result<Done, LedgerError>, redb::Error> {
-        let current = self.current(key)?;
-        let as_expected = match expect {
-            Expect::Anything => true,
-            Expect::Absent => current.is_none(),
-            Expect::At(revision) => current == Some(revision),
-        };
-        if !as_expected {
-            return Ok(Err(LedgerError::Conflict { key: key.clone(), current }));
-        }
-        let revision = heads.revision.saturating_add(1);
-        self.versions.insert(revision, (key.as_str(), value))?;
-        self.newest.insert(key.as_str(), revision)?;
-        self.history.insert((key.as_str(), revision), ())?;
-        self.forget(key)?;
-        heads.revision = revision;
-        Ok(Ok(Done { number: revision, repeated: false }))
-    }
-
-    /// The revision of a document that is there.
-    fn current(&self, key: &Key) -> Result<Option<Revision>, redb::Error> {
-        let Some(newest) = self.newest.get(key.as_str())?.map(|found| found.value()) else {
-            return Ok(None);
-        };
-        let version = self.versions.get(newest)?;
-        let is_there = version.is_some_and(|version| version.value().1.is_some());
-        Ok(is_there.then_some(Revision(newest)))
-    }
-
-    /// Takes away what is older than the versions that are kept: one at most, since one came.
-    fn forget(&mut self, key: &Key) -> Result<(), redb::Error> {
-        let key = key.as_str();
-        let versions = self.history.range((key, 0)..=(key, u64::MAX))?;
-        let past = match versions.rev().nth(HISTORY_MAX) {
-            Some(version) => version?.0.value().1,
-            None => return Ok(()),
-        };
-        self.history.remove((key, past))?;
-        self.versions.remove(past)?;
-        Ok(())
-    }
-
-    fn append(
-        &mut self,
-        log: Log,
-        entry: &[u8],
-        once: Option<&str>,
-        heads: &mut Heads,
-        kept: u64,
-    ) -> Result<Done, redb::Error> {
-        let in_file = number(log);
-        if let Some(name) = once
-            && let Some(first) = self.named.get((in_file, name))?.map(|found| found.value())
-        {
-            return Ok(Done { number: first, repeated: true });
-        }
-        let seq = heads.last(log).saturating_add(1);
-        self.entries.insert((in_file, seq), entry)?;
-        if let Some(name) = once {
-            self.named.insert((in_file, name), seq)?;
-            self.names.insert((in_file, seq), name)?;
-        }
-        *heads.last_mut(log) = seq;
-        self.trim(in_file, seq.saturating_sub(kept))?;
-        Ok(Done { number: seq, repeated: false })
-    }
-
-    /// Takes away entries up to `past`, and their names.
-    fn trim(&mut self, log: u8, past: u64) -> Result<(), redb::Error> {
-        for _ in 0..TRIMMED_AT_ONCE {
-            let oldest = match self.entries.range((log, 0)..=(log, past))?.next() {
-                Some(entry) => entry?.0.value(),
-                None => return Ok(()),
-            };
-            self.entries.remove(oldest)?;
-            let name = self.names.remove(oldest)?.map(|name| name.value().to_owned());
-            if let Some(name) = name {
-                self.named.remove((log, name.as_str()))?;
-            }
-        }
-        Ok(())
     }
 }

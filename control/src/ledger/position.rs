@@ -4,8 +4,9 @@
 //! its epoch in sixteen hexadecimal digits, a hyphen, and its number. Two positions compare only
 //! within one epoch.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The number of a change, through all documents.
@@ -75,6 +76,20 @@ impl FromStr for Position {
         let epoch = u64::from_str_radix(epoch, 16).map_err(|_no| NoPosition)?;
         let seq = seq.parse().map_err(|_no| NoPosition)?;
         Ok(Self { epoch: Epoch(epoch), seq })
+    }
+}
+
+impl JsonSchema for Position {
+    fn schema_name() -> Cow<'static, str> {
+        "Position".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A place in a log: the log's epoch and a number.",
+            "pattern": "^[0-9a-f]{16}-[0-9]+$",
+        })
     }
 }
 

@@ -3,10 +3,13 @@
 //! In: what its maker says. Out: whether it may do something. Always: what is not named is not
 //! allowed. It does not know the secret.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a token may be for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// To purge, and to see what became of purges.
@@ -33,12 +36,15 @@ impl Action {
 }
 
 /// That a token is no longer good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revoked {
     /// The id of the token that revoked it.
     pub by: String,
     /// When, for people.
     pub at: String,
+    /// Whether the tokens that it has made are good nevertheless.
+    #[serde(default)]
+    pub keeps_made: bool,
 }
 
 /// The document of a token.

@@ -12,8 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Action, Secret, TokenDocument, TokenError, key_of, read, write};
-use crate::ledger::{Expect, Ledger, LedgerError};
+use super::{Action, Secret, TokenDocument, TokenError, key_of, write};
+use crate::{
+    documents,
+    ledger::{Expect, Ledger, LedgerError},
+};
 
 /// The id of the first token.
 pub const FIRST: &str = "first";
@@ -44,8 +47,13 @@ pub async fn leave_first(ledger: &dyn Ledger, path: &Path, at: &str) -> Result<(
     let new = beside(path);
     let key = key_of(FIRST).ok_or(TokenError::Random)?;
     if let Some(found) = ledger.read(&key).await.map_err(TokenError::from)? {
+        let Ok(TokenDocument { hash: kept, .. }) = documents::decode(&found.value) else {
+            tracing::warn!(
+                "the first token's document cannot be read: the first token opens nothing"
+            );
+            return Ok(());
+        };
         // Who made it may have ended before it was in its place.
-        let kept = read(&found)?.hash;
         let left = fs::read_to_string(&new).ok().and_then(|text| Secret::parse(text.trim()));
         if left.is_some_and(|secret| secret.matches(&kept)) {
             fs::rename(&new, path).map_err(failed)?;

@@ -8,11 +8,11 @@ use super::*;
 use crate::embedded::{Embedded, Kept};
 
 fn ledger() -> Embedded {
-    Embedded::on(InMemoryBackend::new(), Kept::default()).unwrap()
+    Embedded::on(|| Ok(InMemoryBackend::new()), Kept::default()).unwrap()
 }
 
 fn revoked() -> Revoked {
-    Revoked { by: "first".to_owned(), at: "now".to_owned() }
+    Revoked { by: "first".to_owned(), at: "now".to_owned(), keeps_made: false }
 }
 
 fn purger(hash: String) -> TokenDocument {
@@ -45,7 +45,8 @@ async fn only_the_secret_is_its_owner_and_only_until_it_is_revoked() {
     assert!(matches!(whose(&ledger, &shown).await, Err(Unknown::Token)));
     let again = Revoked { by: "other".to_owned(), ..revoked() };
     let kept = revoke(&ledger, secret.id(), again).await.unwrap();
-    assert_eq!(kept.revoked, Some(revoked()), "who revoked it first did");
+    assert_eq!(kept.document.revoked, Some(revoked()), "who revoked it first did");
+    assert!(kept.revoked.is_empty(), "nothing was revoked by that");
     let none = revoke(&ledger, "none", revoked()).await;
     assert!(matches!(none, Err(TokenError::NoSuchToken(_))));
     // What is kept of a revoked token is no secret's hash: no caller may show an empty one.
@@ -64,7 +65,7 @@ async fn the_ledger_never_holds_a_secret() {
     assert!(!format!("{secret:?}").contains(random));
     let (other, _) = make(&ledger, purger).await.unwrap();
     assert_ne!((other.id(), other.reveal()), (secret.id(), secret.reveal()));
-    assert_eq!(list(&ledger).await.unwrap().len(), 2);
+    assert_eq!(list(&ledger).await.unwrap().tokens.len(), 2);
 }
 
 #[test]
@@ -159,5 +160,128 @@ async fn revoked_tokens_make_room_and_tokens_in_use_do_not() {
     revoke(&ledger, old.id(), revoked()).await.unwrap();
     make(&ledger, purger).await.unwrap();
     assert!(matches!(make(&ledger, purger).await, Err(TokenError::TooMany)));
-    assert!(list(&ledger).await.unwrap().iter().all(|(id, _)| id != old.id()));
+    assert!(list(&ledger).await.unwrap().tokens.iter().all(|(id, _)| id != old.id()));
+}
+
+/// A token that `maker` has made.
+async fn made_by(ledger: &Embedded, maker: &str) -> Secret {
+    let document = |hash| TokenDocument { made_by: maker.to_owned(), ..purger(hash) };
+    make(ledger, document).await.unwrap().0
+}
+
+async fn are_good(ledger: &Embedded, secrets: &[&Secret]) -> Vec<bool> {
+    let mut good = Vec::new();
+    for secret in secrets {
+        good.push(whose(ledger, secret).await.is_ok());
+    }
+    good
+}
+
+#[tokio::test]
+async fn a_revoked_token_takes_with_it_what_it_has_made() {
+    let ledger = ledger();
+    let one = made_by(&ledger, "first").await;
+    let other = made_by(&ledger, "first").await;
+    let child = made_by(&ledger, one.id()).await;
+    let grandchild = made_by(&ledger, child.id()).await;
+    let all = [&one, &child, &grandchild, &other];
+    let revocation = revoke(&ledger, one.id(), revoked()).await.unwrap();
+    assert_eq!(are_good(&ledger, &all).await, [false, false, false, true]);
+    let ids = [one.id(), child.id(), grandchild.id()];
+    assert!(revocation.revoked.iter().eq(ids), "{:?}", revocation.revoked);
+    // Broken off after the first step, it is ended by doing it again.
+    let late = made_by(&ledger, child.id()).await;
+    assert!(!is_good(&ledger, child.id()).await.unwrap(), "who made it sees that");
+    let again = revoke(&ledger, one.id(), revoked()).await.unwrap();
+    assert_eq!((are_good(&ledger, &[&late]).await, again.revoked.len()), (vec![false], 1));
+}
+
+#[tokio::test]
+async fn a_token_that_is_only_taken_out_of_use_leaves_what_it_has_made() {
+    let ledger = ledger();
+    let maker = made_by(&ledger, "first").await;
+    let one = made_by(&ledger, maker.id()).await;
+    let child = made_by(&ledger, one.id()).await;
+    let keeping = Revoked { keeps_made: true, ..revoked() };
+    let revocation = revoke(&ledger, one.id(), keeping).await.unwrap();
+    assert_eq!(revocation.revoked, [one.id()]);
+    assert_eq!(are_good(&ledger, &[&one, &child]).await, [false, true]);
+    // It stands for itself now, as it would if nobody remembered its maker.
+    revoke(&ledger, maker.id(), revoked()).await.unwrap();
+    assert_eq!(are_good(&ledger, &[&maker, &child]).await, [false, true]);
+    revoke(&ledger, child.id(), revoked()).await.unwrap();
+    assert_eq!(are_good(&ledger, &[&child]).await, [false]);
+}
+
+#[tokio::test]
+async fn who_revokes_keeps_the_token_in_hand_and_what_that_has_made() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
+    let maker = async |made_by: &str| {
+        let made_by = made_by.to_owned();
+        let actions = vec![Action::Tokens];
+        let document = |hash| TokenDocument { made_by, actions, sites: None, ..purger(hash) };
+        make(&ledger, document).await.unwrap().0
+    };
+    let one = maker(FIRST).await;
+    let (own, other) = (maker(one.id()).await, maker(one.id()).await);
+    let made = made_by(&ledger, own.id()).await;
+    let by = |id: &str| Revoked { by: id.to_owned(), ..revoked() };
+    let all = || async { list(&ledger).await.unwrap().tokens };
+    assert!(leaves_a_maker(&all().await, FIRST, &by(own.id())));
+    let revocation = revoke(&ledger, FIRST, by(own.id())).await.unwrap();
+    let four = [&one, &other, &own, &made];
+    assert_eq!(are_good(&ledger, &four).await, [false, false, true, true], "{revocation:?}");
+    // The last one that can make others stays, unless it has made one that can.
+    assert!(!leaves_a_maker(&all().await, own.id(), &by(own.id())));
+    let heir = maker(own.id()).await;
+    assert!(!leaves_a_maker(&all().await, own.id(), &by(own.id())), "it would go with it");
+    let keeping = Revoked { keeps_made: true, ..by(own.id()) };
+    assert!(leaves_a_maker(&all().await, own.id(), &keeping));
+    revoke(&ledger, own.id(), keeping).await.unwrap();
+    assert_eq!(are_good(&ledger, &[&own, &heir, &made]).await, [false, true, true]);
+}
+
+#[tokio::test]
+async fn revoked_tokens_do_not_stay_for_ever() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
+    revoke(&ledger, FIRST, revoked()).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..REVOKED_MAX + 5 {
+        let (secret, _) = make(&ledger, purger).await.unwrap();
+        revoke(&ledger, secret.id(), revoked()).await.unwrap();
+        ids.push(secret.id().to_owned());
+    }
+    let tokens = list(&ledger).await.unwrap().tokens;
+    assert_eq!(tokens.len(), REVOKED_MAX + 1, "the first one stays beside them");
+    let is_there = |id: &str| tokens.iter().any(|(known, _)| known == id);
+    assert!(is_there(FIRST) && !ids[..5].iter().any(|id| is_there(id)), "the oldest have gone");
+}
+
+#[tokio::test]
+async fn a_document_that_nobody_can_read_hinders_no_other_token() {
+    let ledger = ledger();
+    let (good, _) = make(&ledger, purger).await.unwrap();
+    let (newer, broken) = (key_of("newer").unwrap(), key_of(FIRST).unwrap());
+    for (key, text) in [(&newer, r#"{"schema":9}"#), (&broken, "{")] {
+        ledger.write(key, bytes::Bytes::from(text), Expect::Absent).await.unwrap();
+    }
+    let listed = list(&ledger).await.unwrap();
+    assert_eq!((listed.tokens.len(), listed.unreadable.len()), (1, 2));
+    whose(&ledger, &good).await.unwrap();
+    for id in ["newer", FIRST] {
+        let secret = Secret::named(id).unwrap();
+        assert!(matches!(whose(&ledger, &secret).await, Err(Unknown::Token)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it is not made again");
+    revoke(&ledger, good.id(), revoked()).await.unwrap();
+    revoke(&ledger, "newer", revoked()).await.unwrap();
+    let listed = list(&ledger).await.unwrap();
+    assert_eq!((listed.tokens.len(), listed.unreadable.len()), (2, 1));
+    make(&ledger, purger).await.unwrap();
 }

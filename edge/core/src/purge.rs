@@ -88,12 +88,12 @@ pub const URL_BYTES_MAX: usize = 64 * 1024;
 /// The longest tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 8 * 1024;
 
-const URL: &str = "a URL: http:// or https://, a host, and a path with its query in printable \
-                   ASCII (what else is in them percent-encoded), up to 64 KiB";
-const PREFIX: &str = "the beginning of URLs: a host and a path from / on, in printable ASCII, \
-                      before it http:// or https:// for one of the two only; it holds for all \
-                      that begins so, with or without a * at its end, and has none elsewhere; \
-                      up to 64 KiB";
+const URL: &str = "a URL: http:// or https://, a host, and a path with its query without spaces \
+                   and control characters, up to 64 KiB with what is not ASCII percent-encoded";
+const PREFIX: &str = "the beginning of URLs: a host and a path from / on, without spaces and \
+                      control characters, before it http:// or https:// for one of the two only; \
+                      it holds for all that begins so, with or without a * at its end, and has \
+                      none elsewhere; up to 64 KiB with what is not ASCII percent-encoded";
 const HOST: &str = "a host name or address, without *";
 const TAG: &str = "a tag: printable ASCII and spaces, up to 8 KiB";
 
@@ -112,11 +112,11 @@ impl Selector {
         let host = host(authority).ok_or_else(problem)?;
         let target = target.split('#').next().unwrap_or_default();
         let target = match target.as_bytes().first() {
-            Some(b'/') => target.to_owned(),
+            Some(b'/') => encoded(target),
             // RFC 9110 §4.2.3: an empty path is the same as "/".
-            _ => format!("/{target}"),
+            _ => format!("/{}", encoded(target)),
         };
-        if text.len() > URL_BYTES_MAX || !is_printable(&target) {
+        if text.len().max(target.len()) > URL_BYTES_MAX || !is_printable(&target) {
             return Err(problem());
         }
         Ok(Self::Url { scheme, host, target: target.into() })
@@ -141,7 +141,8 @@ impl Selector {
         let host = host(authority).ok_or_else(problem)?;
         let path = path.strip_suffix('*').unwrap_or(path);
         let is_beginning = path.starts_with('/') && !path.contains(['*', '#']);
-        if text.len() > URL_BYTES_MAX || !is_beginning || !is_printable(path) {
+        let path = encoded(path);
+        if text.len().max(path.len()) > URL_BYTES_MAX || !is_beginning || !is_printable(&path) {
             return Err(problem());
         }
         Ok(Self::Prefix { scheme, host, path: path.into() })
@@ -242,6 +243,25 @@ fn host(authority: &str) -> Option<Box<str>> {
     let host = Host::parse(authority)?;
     let is_one = !host.as_str().contains('*') && !host.as_str().ends_with('.');
     is_one.then(|| host.as_str().into())
+}
+
+/// What is not ASCII as a client sends it (RFC 3987 §3.1): no target has such an octet as it is.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            encoded.push(character);
+            continue;
+        }
+        for octet in character.encode_utf8(&mut [0; 4]).bytes() {
+            encoded.push('%');
+            for digit in [octet >> 4, octet & 0xf] {
+                encoded
+                    .extend(char::from_digit(digit.into(), 16).map(|it| it.to_ascii_uppercase()));
+            }
+        }
+    }
+    encoded
 }
 
 fn is_printable(text: &str) -> bool {

@@ -272,3 +272,6 @@ impl FillRoom {
             .is_some_and(|until| self.clock.now() < until)
     }
 }
+
+#[cfg(test)]
+mod tests;

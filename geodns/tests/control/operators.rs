@@ -128,6 +128,7 @@ async fn operators_see_order_and_ask_why() {
 
     let refused = [
         ("GET /v1/pops/p9", "", "", StatusCode::NOT_FOUND),
+        ("GET /v1/pops/%ff", "", "", StatusCode::BAD_REQUEST),
         ("POST /v1/pops/p9/drain", JSON, "{}", StatusCode::NOT_FOUND),
         ("POST /v1/pops/p0/drain", JSON, r#"{"for": "soon"}"#, StatusCode::BAD_REQUEST),
         ("POST /v1/pops/p0/drain", JSON, r#"{"until": "noon"}"#, StatusCode::UNPROCESSABLE_ENTITY),

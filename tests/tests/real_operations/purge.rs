@@ -132,6 +132,42 @@ fn what_is_purged_is_a_miss_on_every_edge() {
 }
 
 #[test]
+fn a_url_is_explained_before_and_after_its_purge() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    let url = "http://www.cdn.test/style.css";
+    let next = || -> Tested<Vec<(bool, Value, Value)>> {
+        let told = up.json(&["explain", url])?;
+        let nodes = told["nodes"].as_array().ok_or("no nodes")?;
+        let next = |node: &Value| {
+            let next = &node["next"];
+            (next["hit"] == true, next["fwd"].clone(), next["detail"].clone())
+        };
+        Ok(nodes.iter().map(next).collect())
+    };
+    let all = |next: (bool, Value, Value)| vec![next; 3];
+    assert_eq!(next().unwrap(), all((false, "uri-miss".into(), Value::Null)));
+    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    assert_eq!(next().unwrap(), all((true, Value::Null, Value::Null)));
+    let told = text(&up.client(&["explain", url]).unwrap().stdout);
+    assert_eq!(told.matches("hit: it is stored, and fresh for").count(), 3, "{told}");
+    assert_eq!(told.matches("200 fresh, age ").count(), 3, "{told}");
+    // Looking keeps nothing alive and changes nothing.
+    up.json(&["purge", "--site", "www", "--url", url, "--soft", "--wait"]).unwrap();
+    let told = up.json(&["explain", url]).unwrap();
+    let stored = &told["nodes"][0]["stored"][0];
+    assert_eq!((&stored["state"], &stored["soft_purged"]), (&"stale".into(), &true.into()));
+    up.json(&["purge", "--site", "www", "--url", url, "--wait"]).unwrap();
+    let (hit, _, detail) = next().unwrap().swap_remove(0);
+    // The sweeper may have been there already.
+    assert!(!hit && (detail == "purged" || detail.is_null()), "{detail}");
+    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    let refused = up.client(&["explain", "style.css"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    up.interrupted().unwrap();
+}
+
+#[test]
 fn an_edge_that_was_stopped_is_not_waited_for_and_joins_again() {
     let data = tempfile::tempdir().unwrap();
     let up = Up::start(data.path()).unwrap();

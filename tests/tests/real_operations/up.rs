@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Command,
     time::Duration,
@@ -299,6 +300,24 @@ fn a_taken_port_is_named_with_the_option_that_moves_it() {
         assert!(said.contains(&address.to_string()) && said.contains(option), "{said}");
         assert!(!data.path().join("up.json").exists(), "nothing runs, so nothing is said to");
     }
+}
+
+/// A name in the folder for temporary files is one that anybody on the machine can take first.
+#[test]
+fn without_a_home_it_asks_for_a_folder_of_its_own() {
+    let mut command = Command::new(program::nearcast().unwrap());
+    command.args(["up", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
+    let mut process = Process::start(&mut command).unwrap();
+    assert_eq!(process.ended().unwrap().code(), Some(1));
+    let said = process.stderr().join("\n");
+    assert!(said.contains("--data"), "{said}");
+
+    let open = tempfile::tempdir().unwrap();
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = refused(open.path(), "--http-port", 0).unwrap();
+    assert!(said.contains("everybody") && said.contains("--data"), "{said}");
+    assert_eq!(fs::read_dir(open.path()).unwrap().count(), 0, "it left something there");
 }
 
 #[test]

@@ -122,6 +122,11 @@ impl VaryKey {
         })
     }
 
+    /// The nominated fields, in order, and what they were in the request; nothing where one was absent.
+    pub fn nominated(&self) -> impl Iterator<Item = (&HeaderName, Option<&[u8]>)> {
+        self.nominated.iter().map(|nominated| (&nominated.name, nominated.value.as_deref()))
+    }
+
     /// The nominated names, in order.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.nominated.iter().map(|nominated| &nominated.name)

@@ -55,7 +55,11 @@ fn url_selectors_are_normalised_as_keys_are() {
             ("RFC 9110 §4.2.1 empty host", "http:///a", None),
             ("RFC 9110 §4.2.4 userinfo", "http://u@h/a", None),
             ("RFC 3986 §2 space", "http://h/a b", None),
-            ("RFC 3986 §2 not ASCII", "http://h/\u{e4}", None),
+            (
+                "RFC 3987 §3.1 not ASCII",
+                "http://h/\u{e4}?\u{20ac}",
+                Some("http://h/%C3%A4?%E2%82%AC"),
+            ),
             ("RFC 3986 §3.2.2 not ASCII", "http://h\u{e4}/", None),
             ("a line feed would end a key's URI", "http://h/a\nb", None),
             ("nothing", "", None),
@@ -82,6 +86,7 @@ fn prefixes_end_where_they_are_written_to_end() {
             ("RFC 3986 §3.5 fragment", "h/a#b", None),
             ("RFC 3986 §3.4 query without path", "h?a", None),
             ("RFC 3986 §2 space", "h/a b", None),
+            ("RFC 3987 §3.1 not ASCII", "h/\u{e4}*", Some("h/%C3%A4*")),
             ("another scheme", "ftp://h/a", None),
             ("nothing", "", None),
         ],
@@ -128,6 +133,8 @@ fn long_urls_are_refused() {
     assert!(Selector::parse_url(&format!("http://h/{path}a")).is_err());
     assert!(Selector::parse_prefix(&format!("http://h/{path}")).is_ok());
     assert!(Selector::parse_prefix(&format!("http://h/{path}a")).is_err());
+    let third = "\u{e4}".repeat(URL_BYTES_MAX / 4);
+    assert!(Selector::parse_url(&format!("http://h/{third}")).is_err());
 }
 
 fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -1,0 +1,80 @@
+//! What stopping and starting edges comes to, whoever waits for it.
+
+use std::time::Duration;
+
+use edge::listener;
+use futures_util::FutureExt as _;
+use nearcast_control::settings::ControlSettings;
+use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogSettings, NodeSettings};
+use tokio::{runtime::Runtime, time::timeout};
+
+use super::*;
+use crate::process::Plan;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One edge with a ledger in `folder`.
+fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
+    let edge = EdgePlan {
+        name: "iad".to_owned(),
+        cdn_id: "iad".to_owned(),
+        settings: EdgeSettings {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            ..EdgeSettings::default()
+        },
+        sites: Vec::new(),
+    };
+    let plan = Plan {
+        node: NodeSettings::default(),
+        admin: AdminSettings::default(),
+        control: ControlSettings {
+            embedded: Some(folder.join("ledger.redb")),
+            ..ControlSettings::default()
+        },
+        log: LogSettings { access: AccessTarget::Off, ..LogSettings::default() },
+        edges: vec![edge],
+        dns: None,
+        workers: NonZeroUsize::MIN,
+        descriptors: 0,
+        same_port: true,
+        theatre: true,
+    };
+    let bound = listener::bind(&plan.edges[0].settings.listen, &[], 1).unwrap();
+    let ground = Ground {
+        fills: runtime.handle().clone(),
+        control: runtime.handle().clone(),
+        workers: plan.workers,
+        access_log: AccessLog::open(&plan.log).unwrap(),
+        own: bound.addresses.clone(),
+        ledger: Opened::open(&plan, runtime.handle()).unwrap(),
+    };
+    Edges::build(plan.edges, vec![bound], ground).unwrap().start().unwrap()
+}
+
+#[test]
+fn who_does_not_wait_for_a_change_has_not_called_it_off() {
+    let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let edges = one(&runtime, folder.path());
+    runtime.block_on(async {
+        for _ in 0..2 {
+            assert!(edges.stop("iad").now_or_never().is_none(), "it is not done at once");
+            let back = async {
+                while edges.start("iad").await.unwrap() != Change::Done {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, back).await.expect("the edge is lost between up and down");
+            assert!(edges.seen()[0].up);
+        }
+        assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
+        assert!(edges.start("iad").now_or_never().is_none(), "it is not done at once");
+        let up = async {
+            while !edges.seen()[0].up {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, up).await.expect("nobody started it");
+        assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
+    });
+}

@@ -1,0 +1,246 @@
+//! What the routes of the ledger are, as an OpenAPI document: made from the types that they read and
+//! write.
+//!
+//! In: nothing. Out: the document. Always: each schema is that of a type which a route uses; a test
+//! asks the routes for every operation in it and for every method that is not. It does not know the
+//! routes of other parts.
+//! Clause: OpenAPI 3.1.0, JSON Schema 2020-12; docs/decisions/0009-openapi-from-schemas.md.
+
+use axum::Json;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::{audit, explain, nodes, purges, tokens};
+
+/// Where the document is answered.
+pub const PATH: &str = "/openapi.json";
+
+/// What an operation asks for.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    /// The action that its token must be for; any token may where there is none.
+    action: Option<&'static str>,
+    /// Fields of the request beside those of HTTP.
+    fields: &'static [(&'static str, &'static str)],
+    query: Option<Value>,
+    content: Option<Value>,
+    /// Each status that says it was done.
+    done: Vec<(u16, &'static str, Value)>,
+    /// Each status that refuses it, beside those of every operation.
+    refused: &'static [u16],
+}
+
+/// `GET /openapi.json`
+pub(super) async fn page() -> Json<Value> {
+    Json(document())
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    let (mut read, mut told) = (generator(false), generator(true));
+    let operations = operations(&mut read, &mut told);
+    let mut paths = Map::new();
+    for operation in operations {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(operation.method.to_owned(), described(operation));
+        }
+    }
+    let mut schemas = read.take_definitions(true);
+    schemas.extend(told.take_definitions(true));
+    schemas.insert("Problem".to_owned(), problem());
+    schemas.sort_keys();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Nearcast: the admin API of the ledger",
+            "description": "What operators ask of a node that has [control]: purges, tokens, nodes, \
+                            who did what, and what is stored.",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn generator(is_told: bool) -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let settings = if is_told { settings.for_serialize() } else { settings };
+    settings.into_generator()
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
+    let plain = |method, path, id, summary, action| Operation {
+        method,
+        path,
+        id,
+        summary,
+        action,
+        fields: &[],
+        query: None,
+        content: None,
+        done: Vec::new(),
+        refused: &[],
+    };
+    let purged = schema::<purges::Purged>(told);
+    let done = json!({ "anyOf": [purged, schema::<purges::DryRun>(told)] });
+    vec![
+        Operation {
+            fields: &[("Idempotency-Key", "A name under which the purge is ordered once.")],
+            query: Some(schema::<purges::Query>(read)),
+            content: Some(schema::<purges::Wanted>(read)),
+            done: vec![
+                (200, "Every node has applied it, or it was a dry run.", done),
+                (202, "It is in the log.", purged.clone()),
+            ],
+            refused: &[404, 409, 413, 415, 422],
+            ..plain("post", "/v1/purges", "orderPurge", "Orders a purge", Some("purge"))
+        },
+        Operation {
+            done: vec![(200, "How far it has come.", purged)],
+            refused: &[404],
+            ..plain("get", "/v1/purges/{id}", "seePurge", "How far a purge has come", None)
+        },
+        Operation {
+            done: vec![(
+                200,
+                "Those that the caller could have made.",
+                schema::<tokens::Tokens>(told),
+            )],
+            ..plain("get", "/v1/tokens", "listTokens", "The tokens", Some("tokens"))
+        },
+        Operation {
+            content: Some(schema::<tokens::Wanted>(read)),
+            done: vec![(201, "It is made.", schema::<tokens::Made>(told))],
+            refused: &[409, 413, 415, 422],
+            ..plain("post", "/v1/tokens", "makeToken", "Makes a token", Some("tokens"))
+        },
+        Operation {
+            query: Some(schema::<tokens::Query>(read)),
+            done: vec![(200, "It is revoked.", schema::<tokens::Ended>(told))],
+            refused: &[404, 409],
+            ..plain("delete", "/v1/tokens/{id}", "revokeToken", "Revokes a token", Some("tokens"))
+        },
+        Operation {
+            done: vec![(200, "The nodes.", schema::<nodes::Nodes>(told))],
+            ..plain("get", "/v1/nodes", "listNodes", "The nodes, and how far each is", Some("read"))
+        },
+        Operation {
+            query: Some(schema::<audit::Query>(read)),
+            done: vec![(200, "The newest entries.", schema::<audit::Entries>(told))],
+            ..plain("get", "/v1/audit", "listAudit", "Who did what", Some("tokens"))
+        },
+        Operation {
+            query: Some(schema::<explain::Query>(read)),
+            done: vec![(200, "What each node has.", schema::<explain::Explanation>(told))],
+            refused: &[404],
+            ..plain("get", "/v1/explain", "explain", "What is stored of a URL", Some("read"))
+        },
+    ]
+}
+
+fn described(operation: Operation) -> Value {
+    let mut parameters = Vec::new();
+    if operation.path.contains("{id}") {
+        let schema = json!({ "type": "string" });
+        parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": schema }));
+    }
+    for (name, description) in operation.fields {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
+        parameters.push(json!({
+            "name": name, "in": "header", "description": description, "schema": schema,
+        }));
+    }
+    parameters.extend(operation.query.iter().flat_map(in_query));
+    let mut responses = Map::new();
+    for (status, description, schema) in operation.done {
+        let content = json!({ "application/json": { "schema": schema } });
+        responses
+            .insert(status.to_string(), json!({ "description": description, "content": content }));
+    }
+    // Those of every operation: what is asked is wrong, nobody's, not theirs, too often, or cannot be
+    // done now.
+    let always = [400, 401, 403, 429, 500, 503];
+    let mut refused: Vec<u16> = always.iter().chain(operation.refused).copied().collect();
+    refused.sort_unstable();
+    for status in refused {
+        responses.insert(status.to_string(), refusal(status));
+    }
+    let mut described = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "responses": responses,
+    });
+    if let Some(members) = described.as_object_mut() {
+        if let Some(action) = operation.action {
+            let description = format!("Asks for a token that is for \"{action}\".");
+            members.insert("description".to_owned(), json!(description));
+        }
+        if !parameters.is_empty() {
+            members.insert("parameters".to_owned(), json!(parameters));
+        }
+        if let Some(schema) = operation.content {
+            let content = json!({ "application/json": { "schema": schema } });
+            let body = json!({ "required": true, "content": content });
+            members.insert("requestBody".to_owned(), body);
+        }
+    }
+    described
+}
+
+/// The members of a query's type as parameters.
+fn in_query(schema: &Value) -> Vec<Value> {
+    let members = schema["properties"].as_object().cloned().unwrap_or_default();
+    let required = |name: &str| {
+        schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name))
+    };
+    let parameter = |(name, mut schema): (String, Value)| {
+        let members = schema.as_object_mut();
+        let description = members.and_then(|members| members.remove("description"));
+        let required = required(&name);
+        json!({
+            "name": name, "in": "query", "required": required,
+            "description": description, "schema": schema,
+        })
+    };
+    members.into_iter().map(parameter).collect()
+}
+
+fn refusal(status: u16) -> Value {
+    let phrase = http::StatusCode::from_u16(status).ok().and_then(|it| it.canonical_reason());
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    json!({
+        "description": phrase.unwrap_or_default(),
+        "content": { "application/problem+json": { "schema": schema } },
+    })
+}
+
+/// A problem detail (RFC 9457 §3.1).
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "A problem detail (RFC 9457).",
+        "properties": {
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "What is wrong, for people." },
+        },
+        "required": ["type", "title", "status"],
+    })
+}

@@ -1,0 +1,60 @@
+//! The database of a ledger, and how it is opened again once its storage has failed.
+//!
+//! In: how it is opened. Out: the database, for as long as it can be used.
+//! Always: after a failure redb answers nothing from this opening any more, so it is closed for
+//! everyone before it is opened again; what is opened then is the same ledger, by its epoch, or it
+//! is not used. It does not know when to try.
+
+use parking_lot::RwLock;
+use redb::Database;
+
+use super::{OpenError, tables};
+use crate::ledger::Epoch;
+
+/// How the database is opened.
+pub(super) type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
+/// See the module.
+pub(super) struct Store {
+    database: RwLock<Option<Database>>,
+    open: Open,
+    epoch: Epoch,
+}
+
+impl Store {
+    pub(super) fn new(database: Database, epoch: Epoch, open: Open) -> Self {
+        Self { database: RwLock::new(Some(database)), open, epoch }
+    }
+
+    /// Does something with the database, if it is open.
+    pub(super) fn with<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        match &*self.database.read() {
+            Some(database) => act(database),
+            None => Err(redb::Error::PreviousIo),
+        }
+    }
+
+    /// Closes it and opens it again, so that it can be read; whether it can be written shows then.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, as a text. It stays closed then.
+    pub(super) fn open_again(&self) -> Result<(), String> {
+        // Readers end first, and those that come now wait: of two openings none would be told of
+        // what the other writes.
+        let mut place = self.database.write();
+        drop(place.take());
+        let database = (self.open)().map_err(|error| error.to_string())?;
+        let epoch = tables::epoch(&database).map_err(|error| error.to_string())?;
+        if epoch != Some(self.epoch) {
+            return Err(
+                "another ledger stands in its place; this process must be restarted to use it"
+                    .to_owned(),
+            );
+        }
+        *place = Some(database);
+        Ok(())
+    }
+}

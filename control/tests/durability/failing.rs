@@ -1,0 +1,218 @@
+//! A ledger whose disk is full or fails, and then is well again.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use edge_core::purge::Purge;
+use nearcast_control::{
+    applied::AppliedFile,
+    embedded::Embedded,
+    ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position},
+    node::{self, Applies, Joining, NODES},
+};
+use tokio::time::timeout;
+
+use super::disk::{Disk, Fails, assert_holds, on, text, write_one};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until it takes writes again.
+async fn mended(ledger: &Embedded) {
+    let mut health = ledger.health();
+    let fine = health.wait_for(|health| health.failing().is_none());
+    timeout(PATIENCE, fine).await.expect("it did not come back").unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_nothing_but_what_was_under_way() {
+    for fails in [Fails::Writes, Fails::Syncs, Fails::All] {
+        let disk = Disk::default();
+        let ledger = on(&disk);
+        write_one(&ledger, 1).await;
+        let epoch = ledger.ends(Log::Purges).await.unwrap().last.epoch;
+        let mut follow = ledger.follow(Log::Purges, Position { epoch, seq: 1 }).await.unwrap();
+        disk.fails(fails);
+        let refused = ledger.append(Log::Purges, text(2), None).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Unavailable(_)), "{fails:?}: {refused}");
+        assert!(ledger.health().borrow().failing().is_some(), "{fails:?}");
+        // What comes while it fails is refused at once, whoever looks after the file.
+        let refused = ledger.append(Log::Purges, text(2), None);
+        timeout(PATIENCE, refused).await.unwrap().unwrap_err();
+        disk.fails(Fails::Nothing);
+        mended(&ledger).await;
+        assert_eq!(ledger.health().borrow().failures(), 1, "{fails:?}: told once");
+        // A refused write may be in the log or not, and it is the first one that was.
+        let last = ledger.ends(Log::Purges).await.unwrap().last.seq;
+        assert!((1..=2).contains(&last), "{fails:?}: {last}");
+        for number in last + 1..=20 {
+            write_one(&ledger, number).await;
+        }
+        let mut seen = 1;
+        while seen < 20 {
+            for entry in timeout(PATIENCE, follow.next()).await.unwrap().unwrap() {
+                seen += 1;
+                assert_eq!(entry.position.seq, seen, "{fails:?}: a reader skips nothing");
+            }
+        }
+        // And now the power goes: what was acknowledged after a failed sync is on the disk as well.
+        let left = disk.0.contents.lock().unwrap().cut(|| false);
+        assert_holds(&on(&Disk::holding(left)), 20, &format!("{fails:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_can_be_read() {
+    let disk = Disk::default();
+    let ledger = on(&disk);
+    write_one(&ledger, 1).await;
+    disk.fails(Fails::Growth);
+    let grow = async |key: &str| {
+        let value = Bytes::from(vec![1; DOCUMENT_BYTES_MAX]);
+        ledger.write(&Key::parse(key).unwrap(), value, Expect::Anything).await
+    };
+    let mut number = 0;
+    while grow(&format!("large/{number}")).await.is_ok() {
+        number += 1;
+    }
+    let key = Key::parse("counted").unwrap();
+    let read = async {
+        // Between two tries it is closed for a moment.
+        while ledger.read(&key).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, read).await.expect("it cannot be read");
+    disk.fails(Fails::Nothing);
+    let grown = async {
+        while grow("large").await.is_err() {
+            mended(&ledger).await;
+        }
+    };
+    timeout(PATIENCE, grown).await.expect("it cannot be written");
+}
+
+#[tokio::test]
+async fn a_failed_read_has_it_opened_again() {
+    // More than is kept in memory, so that reads need the disk.
+    const DOCUMENTS: usize = 50;
+    let disk = Disk::default();
+    let ledger = on(&disk);
+    let keys: Vec<Key> =
+        (0..DOCUMENTS).map(|number| Key::parse(&format!("large/{number}")).unwrap()).collect();
+    for key in &keys {
+        let value = Bytes::from(vec![1; DOCUMENT_BYTES_MAX]);
+        ledger.write(key, value, Expect::Absent).await.unwrap();
+    }
+    let mut health = ledger.health();
+    disk.fails(Fails::All);
+    let mut failed = 0;
+    for key in &keys {
+        failed += usize::from(ledger.read(key).await.is_err());
+    }
+    assert!(failed > 0, "everything was in memory");
+    let told = health.wait_for(|health| health.failing().is_some());
+    timeout(PATIENCE, told).await.expect("nobody looked").unwrap();
+    disk.fails(Fails::Nothing);
+    mended(&ledger).await;
+    for key in &keys {
+        assert_eq!(ledger.read(key).await.unwrap().unwrap().value.len(), DOCUMENT_BYTES_MAX);
+    }
+}
+
+async fn write_refused(ledger: &Embedded) {
+    let key = Key::parse("refused").unwrap();
+    ledger.write(&key, text(0), Expect::Anything).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn another_ledger_in_its_place_is_not_taken_for_it() {
+    let (disk, other) = (Disk::default(), Disk::default());
+    drop(on(&other));
+    let ledger = on(&disk);
+    disk.fails(Fails::Writes);
+    write_refused(&ledger).await;
+    let contents = other.0.contents.lock().unwrap().clone();
+    *disk.0.contents.lock().unwrap() = contents;
+    disk.fails(Fails::Nothing);
+    let mut health = ledger.health();
+    let told = health
+        .wait_for(|health| health.failing().is_none_or(|reason| reason.contains("another ledger")));
+    let told = timeout(PATIENCE, told).await.unwrap().unwrap().clone();
+    assert!(told.failing().is_some(), "it took the other one");
+}
+
+#[test]
+fn a_read_waits_for_no_thread_of_the_rest_of_the_process() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let busy = runtime.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        // Its end is that nobody sends any more.
+        ended.recv().unwrap_err();
+    });
+    has_begun.recv().unwrap();
+    let ledger = on(&Disk::default());
+    let read = runtime.block_on(async { timeout(PATIENCE, ledger.list("")).await });
+    drop(end);
+    runtime.block_on(busy).unwrap();
+    read.expect("it waited").unwrap();
+}
+
+struct Nothing;
+
+impl Applies for Nothing {
+    fn apply(&self, _purge: &Purge) {}
+
+    fn apply_everything(&self) {}
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_meanwhile_is_gone_in_the_end() {
+    let (disk, folder) = (Disk::default(), tempfile::tempdir().unwrap());
+    let ledger: Arc<dyn Ledger> = Arc::new(on(&disk));
+    let join = async || {
+        let joining = Joining {
+            key: node::key_of("fra").unwrap(),
+            addresses: Vec::new(),
+            edge: Arc::new(Nothing),
+            file: AppliedFile::beside(&folder.path().join("ledger"), "fra"),
+        };
+        node::join(Arc::clone(&ledger), joining).await
+    };
+    let nodes = async || ledger.list(NODES).await.map_or(usize::MAX, |found| found.documents.len());
+    let leaves = async |joins_again: bool| {
+        let member = join().await.unwrap();
+        disk.fails(Fails::Writes);
+        let leaving = member.leave().await.expect("nobody could take that");
+        let mut again = None;
+        if joins_again {
+            drop(leaving);
+            disk.fails(Fails::Nothing);
+            let joined = async {
+                while again.is_none() {
+                    again = join().await.ok();
+                }
+            };
+            timeout(PATIENCE, joined).await.unwrap();
+            assert_eq!(nodes().await, 1);
+            return again;
+        }
+        disk.fails(Fails::Nothing);
+        let gone = async {
+            while nodes().await != 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("it is still there");
+        drop(leaving);
+        again
+    };
+    leaves(false).await;
+    let member = leaves(true).await.unwrap();
+    assert!(member.leave().await.is_none());
+    assert_eq!(nodes().await, 0);
+}
