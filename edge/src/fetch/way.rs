@@ -75,6 +75,8 @@ pub(super) enum Blame {
     Answer,
     /// Nobody's: the server has said that it has not looked at the request.
     Nobody,
+    /// That of other requests, behind which it waited on a shared connection; nothing was done.
+    Others,
     /// The server's, which has been blamed for it already.
     Known,
     /// The request's own: it cannot be said in HTTP/2.
@@ -107,6 +109,14 @@ impl Way {
             // It ends with this.
             Self::Own(_) => {}
             Self::Shared(seat) => seat.give_up(),
+        }
+    }
+
+    /// The request has been on another before.
+    pub(super) fn settle(&mut self) {
+        match self {
+            Self::Own(_) => {}
+            Self::Shared(seat) => seat.settle(),
         }
     }
 
