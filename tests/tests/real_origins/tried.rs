@@ -169,9 +169,12 @@ impl Tried {
 
     fn is_left_out(&self) -> Tested<Option<()>> {
         let page = self.metrics()?;
-        let of = |name| page.sum(name, &[("server", "ro-1.fra.shop.test:80")]);
-        let is_ejected = of("nearcast_edge_origin_ejected") > Some(0.5);
-        Ok((is_ejected || of("nearcast_edge_origin_up") < Some(0.5)).then_some(()))
+        let of = |name| {
+            let value = page.sum(name, &[("server", "ro-1.fra.shop.test")]);
+            value.ok_or_else(|| format!("{name} of ro-1.fra is not on the page"))
+        };
+        let is_ejected = of("nearcast_edge_origin_ejected")? > 0.5;
+        Ok((is_ejected || of("nearcast_edge_origin_up")? < 0.5).then_some(()))
     }
 
     /// Does `act` while clients ask, none of whom may get anything but a 200.
