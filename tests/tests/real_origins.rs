@@ -13,4 +13,5 @@ mod real_origins {
     mod names;
     mod proxied;
     mod traces;
+    mod tried;
 }

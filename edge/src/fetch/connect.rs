@@ -53,7 +53,7 @@ pub struct Opened {
     pub residence: Option<Residence>,
     /// Counts it for as long as it is open.
     pub counted: Option<Counted>,
-    /// Shows whether something has come, where the bytes are the server's own words.
+    /// Shows whether something has come.
     pub(super) look: Option<Look>,
 }
 

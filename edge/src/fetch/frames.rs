@@ -177,7 +177,56 @@ impl AsyncWrite for Frames {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, join, sink};
+
     use super::*;
+
+    /// A stream of these bytes, all there.
+    fn frames(bytes: Vec<u8>) -> Frames {
+        Frames::of(Box::new(join(io::Cursor::new(bytes), sink())), Arc::new(Life::new()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_of_streams_have_their_turn_and_nothing_is_left_behind() {
+        let data = frame(DATA, 0, &[b'x'; 200]);
+        let all = data.repeat(2000);
+        let mut stream = frames(all.clone());
+        let mut passed = Vec::<u8>::new();
+        // The longest time without a pause.
+        let (mut ready, mut longest) = (0, 0);
+        let whole = std::future::poll_fn(|cx| {
+            loop {
+                let mut buf = [0; READ_BYTES];
+                let mut buf = ReadBuf::new(&mut buf);
+                let Poll::Ready(read) = Pin::new(&mut stream).poll_read(cx, &mut buf) else {
+                    ready = 0;
+                    return Poll::Pending;
+                };
+                read.unwrap();
+                passed.extend(buf.filled());
+                ready += 1;
+                longest = longest.max(ready);
+                if buf.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        tokio::time::timeout(std::time::Duration::from_secs(9), whole).await.unwrap();
+        assert_eq!(passed, all);
+        assert!(longest <= 2 * READS_MAX, "{longest} reads without a pause");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_goes_on_as_it_is_to_its_end() {
+        let mut lengthy = frame(4, 0, b"abc");
+        (lengthy[0], lengthy[1]) = (1, 1);
+        for bytes in [lengthy, frame(4, 0, b"abc")[..11].to_vec(), frame(DATA, 0, b"")] {
+            let mut passed = Vec::<u8>::new();
+            frames(bytes.clone()).read_to_end(&mut passed).await.unwrap();
+            let kept = if bytes.len() == HEAD { Vec::new() } else { bytes };
+            assert_eq!(passed, kept);
+        }
+    }
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1];

@@ -17,7 +17,14 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take},
@@ -88,9 +95,24 @@ impl Link {
         Ok(Self { sender, driver, signs, look, residence, _counted, _charge })
     }
 
-    /// What requests are sent by.
-    pub(super) fn sender(&mut self) -> &mut SendRequest<ClientContent> {
-        &mut self.sender
+    /// Waits until a request may be sent; false where none may.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
+    /// Sends a request and waits for the response's head.
+    ///
+    /// What has come by the time that the request is written is no response to it (RFC 9112 §6.3,
+    /// §9.2): hyper reads before it takes a request, and ends the connection at anything that comes
+    /// to it. What is on its way by then cannot be told from the response.
+    pub(super) async fn send(
+        &mut self,
+        message: Request<ClientContent>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<ClientContent>>> {
+        if let Some(look) = &self.look {
+            look.asks();
+        }
+        self.sender.try_send_request(message).await
     }
 
     /// Whether the server has closed it, or its name leads elsewhere.
@@ -230,9 +252,87 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt as _, duplex};
+    use futures_util::FutureExt as _;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::ServerName};
+    use tokio::{
+        io::{AsyncWriteExt as _, duplex},
+        net::{TcpListener, TcpStream},
+    };
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
+    use crate::{fetch::socket::Socket, store::budget::Budget};
+
+    fn get() -> Request<ClientContent> {
+        Request::new(ClientContent::none())
+    }
+
+    /// Both ends of a connection.
+    async fn ends() -> (Opened, BoxedIo) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        far.set_nodelay(true).unwrap();
+        let (stream, look) = Socket::of(near);
+        let opened = Opened { look: Some(look), ..(Box::new(stream) as BoxedIo).into() };
+        (opened, Box::new(far))
+    }
+
+    /// The same with TLS.
+    async fn secure((mut near, far): (Opened, BoxedIo)) -> (Opened, BoxedIo) {
+        let signed = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let certificate = signed.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let key =
+            rustls::pki_types::PrivateKeyDer::Pkcs8(signed.signing_key.serialize_der().into());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let name = ServerName::try_from("a.example").unwrap();
+        let connector = TlsConnector::from(Arc::new(client));
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let (client, server) =
+            tokio::join!(connector.connect(name, near.stream), acceptor.accept(far));
+        near.stream = Box::new(client.unwrap());
+        near.look = near.look.map(Look::through_tls);
+        (near, Box::new(server.unwrap()))
+    }
+
+    /// Nobody has had a turn to read what came by the time that the request is written.
+    #[tokio::test]
+    async fn rfc9112_6_3_what_came_before_a_request_is_no_response_to_it() {
+        for is_secure in [false, true] {
+            for surplus in ["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "HTT"] {
+                let ends = ends().await;
+                let (near, mut far) = if is_secure { secure(ends).await } else { ends };
+                let charge = Budget::new(1).reserve(1).unwrap();
+                let mut link = Link::over(near, &Handle::current(), charge).await.unwrap();
+                let answers = async {
+                    assert!(far.read(&mut [0; 1024]).await.unwrap() > 0);
+                    far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    far.flush().await.unwrap();
+                };
+                let (first, ()) = tokio::join!(link.send(get()), answers);
+                assert!(first.is_ok_and(|response| response.status() == 204));
+                assert!(link.is_ready().await && link.is_quiet());
+                far.write_all(surplus.as_bytes()).now_or_never().unwrap().unwrap();
+                far.flush().now_or_never().unwrap().unwrap();
+                let second = link.send(get()).await;
+                let unsent = second.err().and_then(|mut failure| failure.take_message());
+                assert!(unsent.is_some(), "{surplus:?}, TLS: {is_secure}");
+            }
+        }
+    }
 
     #[tokio::test]
     async fn a_read_is_one_piece_at_most() {

@@ -360,6 +360,9 @@ impl Pool {
                 Ok(way) => way,
                 Err(error) => return Err(Failed::unsent(error, message)),
             };
+            if need.fresh {
+                way.settle();
+            }
             let sent = Instant::now();
             let watch = Arc::clone(&message.body().watch);
             let signs = way.signs();
@@ -423,7 +426,9 @@ impl Pool {
                     // All that were on it are sent again; nobody else tells of its end.
                     server.failed(&self.plan);
                 }
-                server.drop_idle();
+                if blame != Blame::Others {
+                    server.drop_idle();
+                }
                 Ok(message)
             }
             unsent => {

@@ -4,8 +4,8 @@
 //! Always holds: a seat that drops gives its stream up (RST_STREAM, RFC 9113 §5.4.2) and leaves the
 //! connection to the others; a request's content goes out as fast as the server takes it and no
 //! faster; a request that the server says it has not looked at (REFUSED_STREAM, or GOAWAY with a
-//! lower number, RFC 9113 §8.7) is handed back, its content as far as it is kept. It knows no
-//! server, no queue and no deadline.
+//! lower number, RFC 9113 §8.7) is handed back, its content as far as it is kept, and so is one whose
+//! content waits behind that of others. It knows no server, no queue and no deadline.
 
 use std::{
     future::poll_fn,
@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header,
+    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, request,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 use http_body::{Body as _, Frame, SizeHint};
@@ -39,8 +39,9 @@ use super::{
 };
 use crate::store::budget::Charge;
 
-/// How long an upload waits for the server's leave before others look for another connection.
-const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// How long an upload waits for the server's leave before others look for another connection, and it
+/// does itself if nothing of it is out. Longer than nearly all ways there and back.
+const STALLED_AFTER: Duration = Duration::from_millis(250);
 
 /// Whom interim responses are for, in a request's extensions.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ pub(super) struct Seat {
     signs: Arc<Signs>,
     halves: Arc<Halves>,
     upload: Option<Upload>,
+    is_settled: bool,
     charge: Option<Charge>,
 }
 
@@ -82,12 +84,15 @@ impl Halves {
 struct Upload {
     task: JoinHandle<ClientContent>,
     enough: Arc<Notify>,
+    /// Told when it waits behind others with nothing of it sent.
+    is_behind: Arc<Notify>,
 }
 
 impl Upload {
     /// Sends `content`, and keeps its beginning.
     fn begin(fills: &Handle, mut content: ClientContent, outward: Outward) -> Self {
         content.keep();
+        let is_behind = Arc::clone(&outward.is_behind);
         let enough = Arc::new(Notify::new());
         let told = Arc::clone(&enough);
         let task = fills.spawn(async move {
@@ -97,7 +102,7 @@ impl Upload {
             }
             content
         });
-        Self { task, enough }
+        Self { task, enough, is_behind }
     }
 
     /// The content as if nothing of it had been sent, as far as that is kept.
@@ -124,7 +129,12 @@ impl Drop for Seat {
 impl Seat {
     pub(super) fn new(trunk: Arc<Trunk>) -> Self {
         let (signs, halves) = (Arc::new(Signs::new()), Arc::default());
-        Self { trunk, signs, halves, upload: None, charge: None }
+        Self { trunk, signs, halves, upload: None, is_settled: false, charge: None }
+    }
+
+    /// A request whose content waits behind others stays where it is: it has moved before.
+    pub(super) fn settle(&mut self) {
+        self.is_settled = true;
     }
 
     /// Holds the memory for what the server may send ahead.
@@ -188,10 +198,17 @@ impl Seat {
                 signs: Arc::clone(&self.signs),
                 halves: Arc::clone(&self.halves),
                 use_: Arc::clone(use_),
+                is_behind: Arc::default(),
+                may_move: !self.is_settled,
             };
             self.upload = Some(Upload::begin(&self.trunk.fills, all, outward));
         }
-        let error = match answer(&mut response, interim.as_ref()).await {
+        let answered = tokio::select! {
+            biased;
+            answered = answer(&mut response, interim.as_ref()) => answered,
+            () = self.is_behind() => return Err(self.moves(parts, content).await),
+        };
+        let error = match answered {
             Ok(response) if response.headers().len() > RESPONSE_HEAD_FIELDS_MAX => {
                 let reason = format!("a head of more than {RESPONSE_HEAD_FIELDS_MAX} fields");
                 return Err(Unanswered::fault(reason, Blame::Answer));
@@ -206,6 +223,23 @@ impl Seat {
         self.halves.end(OURS | THEIRS);
         let message = content.map(|content| Request::from_parts(parts, content));
         Err(Unanswered { message, reason: chain(&error), blame: self.trunk.use_.blame(&error) })
+    }
+
+    /// Ends when the request had better move to another connection.
+    async fn is_behind(&self) {
+        match &self.upload {
+            Some(upload) => upload.is_behind.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the stream up. A server that has had nothing of the content has not had the request, so
+    /// nothing was done with it, whatever its method (RFC 9110 §9.2.2).
+    async fn moves(&mut self, parts: request::Parts, content: ClientContent) -> Unanswered {
+        let content = self.back(content).await;
+        let message = content.map(|content| Request::from_parts(parts, content));
+        let reason = "its content waits behind others, which the server does not take".to_owned();
+        Unanswered { message, reason, blame: Blame::Others }
     }
 
     /// The content that was sent, or is still here.
@@ -298,6 +332,9 @@ struct Outward {
     signs: Arc<Signs>,
     halves: Arc<Halves>,
     use_: Arc<Use>,
+    is_behind: Arc<Notify>,
+    /// Nothing of it is out, and there may be another connection for it.
+    may_move: bool,
 }
 
 /// Sends a request's content at the server's pace.
@@ -340,6 +377,7 @@ impl Outward {
             let Some(room) = self.room().await else { return Ok(()) };
             let piece = data.split_to(room?.min(data.len()));
             self.signs.taken();
+            self.may_move = false;
             self.stream.send_data(piece, false)?;
         }
         Ok(())
@@ -352,6 +390,11 @@ impl Outward {
             return room;
         }
         let _stalled = Stalled::on(&self.use_);
+        if self.may_move {
+            // From here on nothing of it goes out on this one.
+            self.is_behind.notify_one();
+            std::future::pending::<()>().await;
+        }
         room.await
     }
 }

@@ -34,6 +34,7 @@ use super::{
     names::Residence,
     pool::OriginWorld,
     server::{Counted, Server},
+    socket::Look,
     stream::{Seat, Stream},
     tls::TlsPlan,
     trunk::{Trunk, WINDOW_BYTES},
@@ -74,6 +75,8 @@ pub(super) enum Blame {
     Answer,
     /// Nobody's: the server has said that it has not looked at the request.
     Nobody,
+    /// That of other requests, behind which it waited on a shared connection; nothing was done.
+    Others,
     /// The server's, which has been blamed for it already.
     Known,
     /// The request's own: it cannot be said in HTTP/2.
@@ -109,6 +112,14 @@ impl Way {
         }
     }
 
+    /// The request has been on another before.
+    pub(super) fn settle(&mut self) {
+        match self {
+            Self::Own(_) => {}
+            Self::Shared(seat) => seat.settle(),
+        }
+    }
+
     /// Whether its connection takes no further request.
     pub(super) fn is_over(&self) -> bool {
         match self {
@@ -137,7 +148,7 @@ impl Way {
             Self::Shared(seat) => return seat.send(message, tls).await,
         };
         let signs = link.signs();
-        let answer = link.sender().try_send_request(message).await;
+        let answer = link.send(message).await;
         answer.map(|response| response.map(Content::Own)).map_err(|mut failure| {
             let is_answer = failure.error().is_parse() && signs.speaks_http();
             let blame = if is_answer { Blame::Answer } else { Blame::Server };
@@ -191,7 +202,7 @@ impl Roads<'_> {
         let patience = Instant::now() + READY_PATIENCE;
         // One that is not ready in time is dropped, which closes it.
         while let Some(mut link) = server.checkout(self.plan.keep_alive) {
-            if let Ok(Ok(())) = timeout_at(patience, link.sender().ready()).await {
+            if timeout_at(patience, link.is_ready()).await.unwrap_or(false) {
                 return Some(link);
             }
         }
@@ -291,8 +302,7 @@ impl Roads<'_> {
         if let Some(tls) = self.tls.filter(|_| address.tls) {
             let session = tls.wrap(opened.stream, address).await.map_err(failed)?;
             opened.stream = session.stream;
-            // Sessions have words of their own.
-            opened.look = None;
+            opened.look = opened.look.map(Look::through_tls);
             is_http2 = session.is_http2;
             is_resumed = session.is_resumed;
         }

@@ -26,6 +26,8 @@ use tokio::{
 const HEADER_BYTES_MAX: usize = 2048;
 /// The longest header of version 1, as its specification says.
 const LINE_BYTES_MAX: usize = 107;
+/// Version 2, and a balancer that speaks for itself.
+const LOCAL: u8 = 0x20;
 /// What version 2 begins with, and no version 1 is as short.
 const SIGNATURE_BYTES: usize = v2::PROTOCOL_PREFIX.len();
 
@@ -82,7 +84,7 @@ async fn binary<S: AsyncRead + Unpin>(
 ) -> io::Result<SocketAddr> {
     let mut fixed = [0; 4];
     stream.read_exact(&mut fixed).await?;
-    let [_, _, high, low] = fixed;
+    let [version_and_command, _, high, low] = fixed;
     let length = usize::from(u16::from_be_bytes([high, low]));
     if length > HEADER_BYTES_MAX {
         return Err(wrong("a header that is too long"));
@@ -91,16 +93,22 @@ async fn binary<S: AsyncRead + Unpin>(
     let begin = header.len();
     header.resize(begin + length, 0);
     stream.read_exact(header.get_mut(begin..).unwrap_or_default()).await?;
+    if version_and_command == LOCAL {
+        // Of its own accord: family, addresses and all else are to be discarded (§2.2).
+        return Ok(peer);
+    }
     let read = v2::Header::try_from(&*header).map_err(|error| wrong(&error.to_string()))?;
-    match (read.command, read.protocol, read.addresses) {
-        (v2::Command::Local, ..) => Ok(peer),
-        (_, v2::Protocol::Stream, v2::Addresses::IPv4(of)) => {
+    if read.tlvs().any(|one| one.is_err()) {
+        return Err(wrong("something behind the addresses that is not whole"));
+    }
+    match (read.protocol, read.addresses) {
+        (v2::Protocol::Stream, v2::Addresses::IPv4(of)) => {
             Ok(known((of.source_address, of.source_port), peer))
         }
-        (_, v2::Protocol::Stream, v2::Addresses::IPv6(of)) => {
+        (v2::Protocol::Stream, v2::Addresses::IPv6(of)) => {
             Ok(known((of.source_address, of.source_port), peer))
         }
-        (_, v2::Protocol::Unspecified, v2::Addresses::Unspecified) => Ok(peer),
+        (v2::Protocol::Unspecified, v2::Addresses::Unspecified) => Ok(peer),
         _ => Err(wrong("a client that did not come over TCP")),
     }
 }
@@ -121,11 +129,20 @@ async fn line<S: AsyncRead + Unpin>(
     if read.header.len() != header.len() {
         return Err(wrong("a line with more than a header"));
     }
+    if !matches!(read.addresses, v1::Addresses::Unknown) && !has_plain_ports(&header) {
+        return Err(wrong("a port that is no plain number"));
+    }
     match read.addresses {
         v1::Addresses::Tcp4(of) => Ok(known((of.source_address, of.source_port), peer)),
         v1::Addresses::Tcp6(of) => Ok(known((of.source_address, of.source_port), peer)),
         v1::Addresses::Unknown => Ok(peer),
     }
+}
+
+/// Whether the ports of a line are digits and nothing else (§2.1): a sign would be read as well.
+fn has_plain_ports(line: &[u8]) -> bool {
+    let ports = line.trim_ascii_end().split(|byte| *byte == b' ').skip(4);
+    ports.flatten().all(u8::is_ascii_digit)
 }
 
 /// The address that the header says; one that nobody can have says nothing.
@@ -161,7 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_read_strictly_and_nothing_behind_them() {
-        let rows: [(&str, Option<&str>); 16] = [
+        let rows: [(&str, Option<&str>); 22] = [
             ("PROXY TCP4 198.51.100.1 192.0.2.2 65535 80\r\n", Some("198.51.100.1:65535")),
             ("PROXY TCP6 2001:db8::1 2001:db8::2 1 80\r\n", Some("[2001:db8::1]:1")),
             ("PROXY TCP6 ::ffff:198.51.100.1 ::1 1 80\r\n", Some("198.51.100.1:1")),
@@ -172,6 +189,12 @@ mod tests {
             ("PROXY  TCP4 198.51.100.1 192.0.2.2 1 80\r\n", None),
             ("PROXY TCP4 198.51.100.1 192.0.2.2 1 80\n", None),
             ("PROXY TCP4 198.51.100.1 192.0.2.2 01 80\r\n", None),
+            ("PROXY TCP4 198.51.100.1 192.0.2.2 1 080\r\n", None),
+            ("PROXY TCP4 198.51.100.1 192.0.2.2 +1 80\r\n", None),
+            ("PROXY TCP6 2001:db8::1 2001:db8::2 1 +80\r\n", None),
+            ("PROXY TCP4 198.51.100.1 192.0.2.2 -1 80\r\n", None),
+            ("PROXY TCP4 198.051.100.1 192.0.2.2 1 80\r\n", None),
+            ("PROXY TCP6 fe80::1%eth0 ::1 1 80\r\n", None),
             ("PROXY TCP4 198.51.100.1 192.0.2.2 65536 80\r\n", None),
             ("PROXY TCP4 198.51.100.1 192.0.2.2 1\r\n", None),
             ("PROXY TCP4 198.51.100.1 192.0.2.2 1 80 \r\n", None),
@@ -196,12 +219,25 @@ mod tests {
         let mut v6 = [0; 36];
         (v6[0], v6[1], v6[15], v6[33]) = (0x20, 1, 1, 7);
         let tlv = [v4, &[4, 0, 2, 0, 0]].concat();
-        let rows: [(&str, Vec<u8>, Option<&str>); 10] = [
+        let behind = |more: &[u8]| {
+            let rest = [v4, more].concat();
+            v2(0x21, 0x11, u16::try_from(rest.len()).unwrap(), &rest)
+        };
+        let rows: [(&str, Vec<u8>, Option<&str>); 19] = [
             ("IPv4", v2(0x21, 0x11, 12, v4), Some("198.51.100.1:4096")),
             ("IPv6", v2(0x21, 0x21, 36, &v6), Some("[2001::1]:7")),
             ("with a TLV", v2(0x21, 0x11, 17, &tlv), Some("198.51.100.1:4096")),
             ("LOCAL", v2(0x20, 0, 0, &[]), Some(PEER)),
             ("LOCAL with addresses", v2(0x20, 0x11, 12, v4), Some(PEER)),
+            ("LOCAL of Unix", v2(0x20, 0x31, 0, &[]), Some(PEER)),
+            ("LOCAL of no known family", v2(0x20, 0x4f, 3, b"abc"), Some(PEER)),
+            ("LOCAL too short for its family", v2(0x20, 0x11, 0, &[]), Some(PEER)),
+            ("LOCAL with half a TLV", v2(0x20, 0, 1, &[4]), Some(PEER)),
+            ("LOCAL of version 3", v2(0x30, 0, 0, &[]), None),
+            ("half a TLV", behind(&[4]), None),
+            ("a TLV that is cut short", behind(&[4, 0, 2, 0]), None),
+            ("a TLV longer than all", behind(&[4, 0xff, 0xff, 0]), None),
+            ("unspecified with bytes", v2(0x21, 0, 3, b"abc"), Some(PEER)),
             ("unspecified", v2(0x21, 0, 0, &[]), Some(PEER)),
             ("UDP", v2(0x21, 0x12, 12, v4), None),
             ("version 3", v2(0x31, 0x11, 12, v4), None),

@@ -3,7 +3,7 @@
 //! In: a node file, a folder of files. Out: running processes that end with the test, and what they
 //! said on the wire and in their logs.
 //! Always holds: every wait has a deadline; every process is ended by its own id; ports are free
-//! ones; a tool that is missing fails the test and is named.
+//! ones, or in a network of the test's own; a tool that is missing fails the test and is named.
 //! It deliberately does not use the edge's own code: what comes over the socket is judged by this
 //! client alone.
 //! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
@@ -11,6 +11,7 @@
 pub mod bucket;
 pub mod geodns;
 pub mod http;
+pub mod network;
 pub mod nginx;
 pub mod node;
 pub mod origin;

@@ -597,31 +597,59 @@ fn rfc9113_6_8_a_server_may_leave_all_its_connections_at_once() {
     });
 }
 
+/// An origin that reads nothing of its first request, and a client that has sent it.
+async fn unread() -> Stage {
+    let unread: Mutex<Option<(usize, u32)>> = Mutex::default();
+    let server = by_hand(move |wire, said| {
+        wire.has_manners(said);
+        let me = (wire.number, said.stream);
+        let mut unread = unread.lock();
+        if said.kind == HEADERS && unread.is_none() {
+            *unread = Some(me);
+        }
+        if *unread != Some(me) && said.is_last() && matches!(said.kind, HEADERS | DATA) {
+            wire.answers(said.stream, b"ok");
+        }
+    });
+    let stage = stage(server, "idle_timeout = \"60s\"\nretry_percent = 0");
+    let mut stuck = stage.caller();
+    let head = format!("POST /unread HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 200000\r\n\r\n");
+    stuck.send("POST", head.as_bytes()).await.unwrap();
+    tokio::spawn(async move {
+        stuck.more(&[b'x'; 200_000]).await;
+        stuck.answer().await
+    });
+    rest().await;
+    stage
+}
+
+#[test]
+fn rfc9113_5_2_who_waits_behind_an_upload_that_is_not_read_moves() {
+    run(async {
+        let stage = unread().await;
+        let began = Instant::now();
+        let mut behind = JoinSet::new();
+        for number in 0..6 {
+            let mut caller = stage.caller();
+            behind.spawn(async move {
+                let head = format!(
+                    "POST /{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello"
+                );
+                caller.send("POST", head.as_bytes()).await.unwrap();
+                caller.answer().await.status()
+            });
+        }
+        assert_eq!(behind.join_all().await, [200; 6]);
+        assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+        assert_eq!((stage.connections(), stage.failures()), (2, 0));
+        assert_eq!(stage.requests(), 7, "one that moves is one request");
+    });
+}
+
 #[test]
 fn rfc9113_5_2_an_upload_that_is_not_read_stops_no_other() {
     run(async {
-        let unread: Mutex<Option<(usize, u32)>> = Mutex::default();
-        let server = by_hand(move |wire, said| {
-            wire.has_manners(said);
-            let me = (wire.number, said.stream);
-            let mut unread = unread.lock();
-            if said.kind == HEADERS && unread.is_none() {
-                *unread = Some(me);
-            }
-            if *unread != Some(me) && said.is_last() && matches!(said.kind, HEADERS | DATA) {
-                wire.answers(said.stream, b"ok");
-            }
-        });
-        let stage = stage(server, "idle_timeout = \"60s\"");
-        let mut stuck = stage.caller();
-        let head =
-            format!("POST /unread HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 200000\r\n\r\n");
-        stuck.send("POST", head.as_bytes()).await.unwrap();
-        tokio::spawn(async move {
-            stuck.more(&[b'x'; 200_000]).await;
-            stuck.answer().await
-        });
-        rest().await;
+        let stage = unread().await;
         advance(2 * SECOND).await;
         rest().await;
         let began = Instant::now();

@@ -378,6 +378,23 @@ proptest! {
     }
 
     #[test]
+    fn keys_spread_over_servers_by_their_weights(
+        count in 1_usize..12, weights in prop::collection::vec(1_u32..5, 12), salt: u64,
+    ) {
+        let mut all = servers(count);
+        for (view, weight) in all.iter_mut().zip(&weights) {
+            (view.weight, view.key) = (*weight, view.key ^ salt);
+        }
+        let homes = key_homes(&all, 4_000);
+        let whole: u32 = all.iter().map(|view| view.weight).sum();
+        for view in &all {
+            let keys = u32::try_from(homes.iter().filter(|home| **home == view.key).count()).unwrap();
+            let expected = 4_000 * view.weight / whole;
+            prop_assert!(keys.abs_diff(expected) < 200, "{keys} keys, {expected} expected");
+        }
+    }
+
+    #[test]
     fn a_bounded_load_is_bounded(
         count in 2_usize..8, keys in 1_u64..20, load_max in 100_u32..300,
         weights in prop::collection::vec(1_u32..4, 8),

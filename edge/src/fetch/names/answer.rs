@@ -218,4 +218,40 @@ mod tests {
         let failed = |address: SocketAddr| address.port() < 8009;
         assert_eq!(answer.order(80, (0, Family::V6), failed, || 0)[0].port(), 8009);
     }
+
+    #[test]
+    fn what_is_unknown_of_a_host_is_what_it_had_itself_and_once() {
+        let host = |host: &str, addresses: &str, unknown: &[Family]| Target {
+            host: host.to_owned(),
+            unknown: unknown.to_vec(),
+            ..target(0, 0, addresses)
+        };
+        let answer = |targets| Answer { targets, ..Answer::default() };
+        let before = answer(vec![
+            host("a", "192.0.2.1 2001:db8::1", &[]),
+            host("a", "192.0.2.1 2001:db8::1", &[]),
+            host("b", "192.0.2.2", &[]),
+        ]);
+        let now = answer(vec![
+            host("a", "2001:db8::9", &[Family::V4]),
+            host("b", "2001:db8::2", &[]),
+            host("c", "2001:db8::3", &[Family::V4]),
+        ]);
+        let whole: Vec<String> = now
+            .completed(&before)
+            .targets
+            .iter()
+            .map(|one| format!("{:?}", one.addresses))
+            .collect();
+        assert_eq!(whole, ["[2001:db8::9, 192.0.2.1]", "[2001:db8::2]", "[2001:db8::3]"]);
+    }
+
+    #[test]
+    fn rfc2782_a_port_is_the_services_where_it_says_one() {
+        let plain = Target { port: None, ..target(0, 0, "192.0.2.2") };
+        let answer =
+            Answer { targets: vec![target(0, 1, "192.0.2.1"), plain], ..Answer::default() };
+        let all: Vec<SocketAddr> = answer.addresses(80).collect();
+        assert_eq!(texts(&all), "192.0.2.1:8001 192.0.2.2:80");
+    }
 }

@@ -252,43 +252,148 @@ mod tests {
 
     use super::*;
 
+    const A: u8 = 1;
+    const SRV_TYPE: u8 = 33;
     const AAAA: u8 = 28;
+    const SERVFAIL: u8 = 2;
 
-    /// A resolver that has an AAAA record for any name, and fails for anything else.
-    async fn lame() -> SocketAddr {
+    /// What a resolver says: records, each with its TTL and its data, or a code.
+    type Says = Result<Vec<(u8, Vec<u8>)>, u8>;
+
+    /// A resolver that says of a name and a type what it is told, and how often it was asked.
+    async fn resolver(
+        says: impl Fn(&str, u8) -> Says + Send + 'static,
+    ) -> (SocketAddr, Arc<Mutex<usize>>) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
+        let asked = Arc::<Mutex<usize>>::default();
+        let count = Arc::clone(&asked);
         tokio::spawn(async move {
             let mut query = [0; 512];
             while let Ok((length, client)) = socket.recv_from(&mut query).await {
-                // Up to the root of the name, its type and class.
+                *count.lock() += 1;
+                // Up to the root of the name, its type and class (RFC 1035 §4.1).
                 let root = 12 + query[12..length].iter().position(|octet| *octet == 0).unwrap();
                 let mut answer = query[..root + 5].to_vec();
-                let is_aaaa = answer[root + 2] == AAAA;
-                let rest =
-                    if is_aaaa { [0x81, 0x80, 0, 1, 0, 1] } else { [0x81, 0x82, 0, 1, 0, 0] };
-                answer[2..8].copy_from_slice(&rest);
-                answer[8..12].fill(0);
-                if is_aaaa {
-                    answer.extend([0xc0, 12, 0, AAAA, 0, 1, 0, 0, 0, 60, 0, 16]);
-                    answer.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+                let (kind, mut name, mut at) = (answer[root + 2], String::new(), 12);
+                while answer[at] > 0 {
+                    let end = at + 1 + usize::from(answer[at]);
+                    name = format!("{name}{}.", String::from_utf8_lossy(&answer[at + 1..end]));
+                    at = end;
+                }
+                let (code, records) = match says(&name, kind) {
+                    Ok(records) => (0, records),
+                    Err(code) => (code, Vec::new()),
+                };
+                let count = u8::try_from(records.len()).unwrap();
+                answer[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
+                for (ttl, data) in records {
+                    let length = u8::try_from(data.len()).unwrap();
+                    answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, ttl, 0, length]);
+                    answer.extend(data);
                 }
                 socket.send_to(&answer, client).await.unwrap();
             }
         });
-        address
+        (address, asked)
+    }
+
+    fn six() -> Vec<u8> {
+        "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec()
+    }
+
+    /// An SRV record's data (RFC 2782); a host is one label, and the root none.
+    fn srv(priority: u8, weight: u8, port: u8, host: &str) -> Vec<u8> {
+        let mut data = vec![0, priority, 0, weight, 0, port];
+        if !host.is_empty() {
+            data.push(u8::try_from(host.len()).unwrap());
+            data.extend(host.as_bytes());
+        }
+        data.push(0);
+        data
+    }
+
+    async fn ask(resolver: SocketAddr, name: &str, is_service: bool) -> Result<Answer, String> {
+        let question = Question { name: name.to_owned(), is_service };
+        Dns::new(vec![resolver]).resolve(&question).await
     }
 
     #[tokio::test]
     async fn an_answer_says_of_which_family_nothing_is_known() {
-        let dns = Dns::new(vec![lame().await]);
-        let question = Question { name: "a.example.".to_owned(), is_service: false };
-        let answer = dns.resolve(&question).await.unwrap();
+        let says = |_: &str, kind| if kind == AAAA { Ok(vec![(60, six())]) } else { Err(SERVFAIL) };
+        let answer = ask(resolver(says).await.0, "a.example.", false).await.unwrap();
         let [target] = <[Target; 1]>::try_from(answer.targets).unwrap();
         assert_eq!(target.addresses, ["2001:db8::1".parse::<IpAddr>().unwrap()]);
         assert_eq!(target.unknown, [Family::V4]);
         assert_eq!(answer.ttl, Duration::from_secs(60));
         assert!(answer.trouble.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_family_without_addresses_is_no_trouble_and_the_shortest_ttl_counts() {
+        let four = |_: &str, kind| {
+            Ok(if kind == A {
+                vec![(9, vec![192, 0, 2, 1]), (5, vec![192, 0, 2, 2])]
+            } else {
+                vec![]
+            })
+        };
+        let answer = ask(resolver(four).await.0, "a.example.", false).await.unwrap();
+        assert_eq!(answer.addresses(80).count(), 2);
+        assert_eq!(answer.targets[0].unknown, []);
+        assert_eq!((answer.ttl, answer.trouble), (Duration::from_secs(5), None));
+        let both =
+            |_: &str, kind| Ok(vec![if kind == A { (50, vec![192, 0, 2, 1]) } else { (7, six()) }]);
+        let answer = ask(resolver(both).await.0, "a.example.", false).await.unwrap();
+        assert_eq!((answer.ttl, answer.addresses(80).count()), (Duration::from_secs(7), 2));
+        let none = |_: &str, _| Ok(Vec::new());
+        let reason = ask(resolver(none).await.0, "a.example.", false).await.unwrap_err();
+        assert_eq!(reason, "it has no address");
+    }
+
+    #[tokio::test]
+    async fn rfc2782_a_service_is_its_hosts_and_one_of_them_that_fails_takes_no_other_away() {
+        let says = |name: &str, kind| match (name, kind) {
+            (_, SRV_TYPE) => Ok(vec![(50, srv(2, 7, 81, "one")), (40, srv(1, 5, 82, "two"))]),
+            ("one.", A) => Ok(vec![(30, vec![192, 0, 2, 1])]),
+            ("one.", _) => Ok(Vec::new()),
+            _ => Err(SERVFAIL),
+        };
+        let answer = ask(resolver(says).await.0, "_http._tcp.a.example.", true).await.unwrap();
+        let [two, one] = <[Target; 2]>::try_from(answer.targets).unwrap();
+        assert_eq!((one.host.as_str(), one.port), ("one.", Some(81)));
+        assert_eq!((one.priority, one.weight, one.unknown), (2, 7, vec![]));
+        assert_eq!(one.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!((two.host.as_str(), two.port, two.priority), ("two.", Some(82), 1));
+        assert_eq!((two.addresses, two.unknown), (vec![], vec![Family::V4, Family::V6]));
+        assert_eq!(answer.ttl, Duration::from_secs(30));
+        assert!(answer.trouble.is_some_and(|why| why.starts_with("two.: ")));
+    }
+
+    #[tokio::test]
+    async fn rfc2782_the_root_as_a_host_says_that_there_is_no_such_service() {
+        let says = |_: &str, _| Ok(vec![(50, srv(0, 0, 80, ""))]);
+        let reason = ask(resolver(says).await.0, "_http._tcp.a.example.", true).await.unwrap_err();
+        assert_eq!(reason, "there is no such service (SRV)");
+    }
+
+    #[tokio::test]
+    async fn what_the_hosts_file_has_is_not_asked_for_and_nothing_is_kept() {
+        let (address, asked) = resolver(|_, _| Err(SERVFAIL)).await;
+        let answer = ask(address, "localhost", false).await.unwrap();
+        assert!(answer.addresses(80).all(|one| one.ip().is_loopback()));
+        assert_eq!((answer.ttl, *asked.lock()), (HOSTS_TTL, 0));
+        let (address, asked) = resolver(|_, kind| {
+            Ok(vec![if kind == A { (60, vec![192, 0, 2, 1]) } else { (60, six()) }])
+        })
+        .await;
+        let dns = Dns::new(vec![address]);
+        let question = Question { name: "a.example.".to_owned(), is_service: false };
+        for _ in 0..2 {
+            let before = *asked.lock();
+            drop(dns.resolve(&question).await);
+            assert!(*asked.lock() > before, "by the book alone");
+        }
     }
 
     #[test]

@@ -304,3 +304,56 @@ async fn an_address_that_did_not_do_is_left_for_one_that_may() {
     // One that fails as well is no better.
     assert!(!two.failed() && !two.is_out_of_use() && !one.is_out_of_use());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_family_that_worked_comes_first_and_a_connection_tries_so_many() {
+    let (names, _script) = names([both("192.0.2.1 2001:db8::1", &[])]);
+    let name = names.name(&question());
+    assert_eq!(first(&name).await, "[2001:db8::1]:80");
+    name.worked("192.0.2.1:80".parse().unwrap());
+    assert_eq!(first(&name).await, "192.0.2.1:80");
+    let many: Vec<String> = (1..=40).map(|last| format!("192.0.2.{last}")).collect();
+    let (names, _script) = self::names([both(&many.join(" "), &[])]);
+    assert_eq!(all(&names.name(&question())).await.len(), ADDRESSES_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_left_is_forgotten() {
+    let places = (0..100).map(|number| answer(&format!("192.0.2.{number}"), SECOND));
+    let (names, _script) = names(places);
+    let name = names.name(&question());
+    pass(99).await;
+    assert_eq!(first(&name).await, "192.0.2.99:80");
+    let left = name.state.lock().left.len();
+    assert!(left <= 11, "{left} are remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_fails_is_asked_more_and_more_seldom_and_never_given_up() {
+    let (names, script) = names([fails()]);
+    let _name = names.name(&question());
+    let mut pauses = Vec::new();
+    let (mut asked, mut since) = (0, 0);
+    for second in 0..60 {
+        let now = script.asked.load(Ordering::Relaxed);
+        if now > asked {
+            pauses.push(second - since);
+            (asked, since) = (now, second);
+        }
+        pass(1).await;
+    }
+    assert_eq!(pauses[..6], [1, 2, 4, 8, 10, 10], "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_an_answer_for_more_than_a_day_is_no_reason_to_drop_the_other_half() {
+    let (names, _script) =
+        names([both("192.0.2.1 2001:db8::1", &[]), both("2001:db8::1", &[Family::V4])]);
+    let name = names.name(&question());
+    for _ in 0..9000 {
+        advance(10 * SECOND).await;
+        rest().await;
+        let known = name.known(80).unwrap();
+        assert_eq!(known.unwrap()[0], "[2001:db8::1]:80".parse().unwrap());
+    }
+}
