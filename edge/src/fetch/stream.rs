@@ -199,7 +199,7 @@ impl Seat {
                 halves: Arc::clone(&self.halves),
                 use_: Arc::clone(use_),
                 is_behind: Arc::default(),
-                may_move: !self.is_settled,
+                may_move: !self.is_settled && parts.method.is_idempotent(),
             };
             self.upload = Some(Upload::begin(&self.trunk.fills, all, outward));
         }
@@ -233,8 +233,8 @@ impl Seat {
         }
     }
 
-    /// Gives the stream up. A server that has had nothing of the content has not had the request, so
-    /// nothing was done with it, whatever its method (RFC 9110 §9.2.2).
+    /// Gives the stream up. A server that has had nothing of the content may still have begun with
+    /// the request, so only what may be asked twice moves (RFC 9110 §9.2.2).
     async fn moves(&mut self, parts: request::Parts, content: ClientContent) -> Unanswered {
         let content = self.back(content).await;
         let message = content.map(|content| Request::from_parts(parts, content));
