@@ -597,13 +597,17 @@ fn rfc9113_6_8_a_server_may_leave_all_its_connections_at_once() {
     });
 }
 
-/// An origin that reads nothing of its first request, and a client that has sent it.
-async fn unread() -> Stage {
+/// An origin that reads nothing of its first request, and a client that has sent it; how many heads
+/// the origin has seen.
+async fn unread() -> (Stage, Arc<AtomicUsize>) {
     let unread: Mutex<Option<(usize, u32)>> = Mutex::default();
+    let heads = Arc::<AtomicUsize>::default();
+    let seen = Arc::clone(&heads);
     let server = by_hand(move |wire, said| {
         wire.has_manners(said);
         let me = (wire.number, said.stream);
         let mut unread = unread.lock();
+        seen.fetch_add(said.is_head().into(), Ordering::AcqRel);
         if said.kind == HEADERS && unread.is_none() {
             *unread = Some(me);
         }
@@ -620,13 +624,13 @@ async fn unread() -> Stage {
         stuck.answer().await
     });
     rest().await;
-    stage
+    (stage, heads)
 }
 
 #[test]
 fn rfc9113_5_2_who_waits_behind_an_upload_that_is_not_read_moves() {
     run(async {
-        let stage = unread().await;
+        let (stage, heads) = unread().await;
         let began = Instant::now();
         let mut behind = JoinSet::new();
         for number in 0..6 {
@@ -643,13 +647,48 @@ fn rfc9113_5_2_who_waits_behind_an_upload_that_is_not_read_moves() {
         assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
         assert_eq!((stage.connections(), stage.failures()), (2, 0));
         assert_eq!(stage.requests(), 7, "one that moves is one request");
+        rest().await;
+        assert_eq!(heads.load(Ordering::Acquire), 13, "what was begun is not sent again");
+    });
+}
+
+#[test]
+fn rfc9113_5_2_who_has_moved_waits_for_as_long_as_the_server_takes() {
+    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+    run(async {
+        let held: Arc<Mutex<Option<(Wire, u32)>>> = Arc::default();
+        let last = Arc::clone(&held);
+        let server = by_hand(move |wire, said| {
+            if (said.kind, said.flags & 1) == (SETTINGS, 0) {
+                wire.says(SETTINGS, 0, 0, &NO_WINDOW);
+            }
+            wire.has_manners(said);
+            if said.is_head() {
+                *last.lock() = Some((wire.clone(), said.stream));
+            } else if said.kind == DATA && said.is_last() {
+                wire.answers(said.stream, b"ok");
+            }
+        });
+        let stage = stage(server, "retry_percent = 0");
+        let mut caller = stage.caller();
+        let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello");
+        caller.send("POST", head.as_bytes()).await.unwrap();
+        for _ in 0..4 {
+            rest().await;
+            advance(SECOND).await;
+        }
+        rest().await;
+        let (wire, stream) = held.lock().clone().unwrap();
+        assert_eq!((wire.number, stage.connections()), (2, 2), "once, and no more");
+        wire.says(WINDOW_UPDATE, 0, stream, &1000_u32.to_be_bytes());
+        assert_eq!(caller.answer().await.status(), 200);
     });
 }
 
 #[test]
 fn rfc9113_5_2_an_upload_that_is_not_read_stops_no_other() {
     run(async {
-        let stage = unread().await;
+        let (stage, _heads) = unread().await;
         advance(2 * SECOND).await;
         rest().await;
         let began = Instant::now();

@@ -331,7 +331,9 @@ async fn what_has_left_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn a_resolver_that_fails_is_asked_more_and_more_seldom_and_never_given_up() {
     let (names, script) = names([fails()]);
-    let _name = names.name(&question());
+    let server = [ServerAddress::parse("http://a.example").unwrap()];
+    let manner = Manner { resolver: Arc::<Script>::clone(&script), ttl: (SECOND, SECOND) };
+    names.adopt(manner.clone(), &server);
     let mut pauses = Vec::new();
     let (mut asked, mut since) = (0, 0);
     for second in 0..60 {
@@ -343,6 +345,11 @@ async fn a_resolver_that_fails_is_asked_more_and_more_seldom_and_never_given_up(
         pass(1).await;
     }
     assert_eq!(pauses[..6], [1, 2, 4, 8, 10, 10], "{pauses:?}");
+    // New settings may name a better one: it begins anew.
+    let before = script.asked.load(Ordering::Relaxed);
+    names.adopt(manner, &server);
+    pass(1).await;
+    assert_eq!(script.asked.load(Ordering::Relaxed), before + 2);
 }
 
 #[tokio::test(start_paused = true)]
