@@ -20,8 +20,8 @@ def object_path(size, number):
     return f"/o/{size}_{number}.bin"
 
 
-# Nearcast twice more, for what its access log costs.
-NO_LOG, UNREAD_LOG = "nearcast, no log", "nearcast, log unread"
+# Nearcast three times more, for what its access log costs.
+NO_LOG, READ_LOG, UNREAD_LOG = "nearcast, no log", "nearcast, log read", "nearcast, log unread"
 
 
 class Cache:
@@ -173,11 +173,12 @@ def start_nearcast(folder, start, origin_port, binary, memory="1 GiB", name="nea
 
 
 def start_logs(folder, start, origin_port, binary):
-    """Nearcast without an access log, and with one that nobody reads."""
+    """Nearcast without an access log, with one into a file, and with one that nobody reads."""
     fifo = f"{folder}/unread"
     os.mkfifo(fifo)
     small = {"memory": "64 MiB"}
     return [start_nearcast(folder, start, origin_port, binary, name=NO_LOG, access="off", **small),
+            start_nearcast(folder, start, origin_port, binary, name=READ_LOG, access=f"{folder}/read", **small),
             start_nearcast(folder, start, origin_port, binary, name=UNREAD_LOG, access=fifo, **small)]
 
 

@@ -25,5 +25,6 @@ mod origins {
     mod sockets;
     mod stage;
     mod trunks;
+    mod uploads;
     mod window;
 }

@@ -29,15 +29,15 @@ use super::{
     stage::{HOST, run},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 
 /// Says REFUSED_STREAM.
 const REFUSED: [u8; 4] = [0, 0, 0, 7];
@@ -46,8 +46,8 @@ const OK: &[u8] = b"\x88\x0f\x09\x08no-store";
 
 /// A frame of the edge (RFC 9113 §4.1).
 pub(super) struct Said {
-    kind: u8,
-    flags: u8,
+    pub(super) kind: u8,
+    pub(super) flags: u8,
     pub(super) stream: u32,
     payload: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl Said {
         self.kind == HEADERS
     }
 
-    fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         self.flags & 1 != 0
     }
 }
@@ -72,7 +72,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    fn says(&self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub(super) fn says(&self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap();
         let mut frame = length.to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags]);
@@ -161,7 +161,7 @@ fn get(target: &str) -> String {
 
 impl Stage {
     /// Failures that the server was blamed for.
-    fn failures(&self) -> u64 {
+    pub(super) fn failures(&self) -> u64 {
         self.counted().counts().failures.load(Ordering::Relaxed)
     }
 
@@ -172,7 +172,7 @@ impl Stage {
     }
 
     /// Requests that were counted.
-    fn requests(&self) -> u64 {
+    pub(super) fn requests(&self) -> u64 {
         self.counted().counts().requests.load(Ordering::Relaxed)
     }
 
@@ -594,116 +594,6 @@ fn rfc9113_6_8_a_server_may_leave_all_its_connections_at_once() {
         enough.store(1, Ordering::Release);
         watching.await.unwrap();
         assert_eq!(stage.requests(), requests + 1, "one request, however often it was sent");
-    });
-}
-
-/// An origin that reads nothing of its first request, and a client that has sent it; how many heads
-/// the origin has seen.
-async fn unread() -> (Stage, Arc<AtomicUsize>) {
-    let unread: Mutex<Option<(usize, u32)>> = Mutex::default();
-    let heads = Arc::<AtomicUsize>::default();
-    let seen = Arc::clone(&heads);
-    let server = by_hand(move |wire, said| {
-        wire.has_manners(said);
-        let me = (wire.number, said.stream);
-        let mut unread = unread.lock();
-        seen.fetch_add(said.is_head().into(), Ordering::AcqRel);
-        if said.kind == HEADERS && unread.is_none() {
-            *unread = Some(me);
-        }
-        if *unread != Some(me) && said.is_last() && matches!(said.kind, HEADERS | DATA) {
-            wire.answers(said.stream, b"ok");
-        }
-    });
-    let stage = stage(server, "idle_timeout = \"60s\"\nretry_percent = 0");
-    let mut stuck = stage.caller();
-    let head = format!("POST /unread HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 200000\r\n\r\n");
-    stuck.send("POST", head.as_bytes()).await.unwrap();
-    tokio::spawn(async move {
-        stuck.more(&[b'x'; 200_000]).await;
-        stuck.answer().await
-    });
-    rest().await;
-    (stage, heads)
-}
-
-#[test]
-fn rfc9113_5_2_who_waits_behind_an_upload_that_is_not_read_moves() {
-    run(async {
-        let (stage, heads) = unread().await;
-        let began = Instant::now();
-        let mut behind = JoinSet::new();
-        for number in 0..6 {
-            let mut caller = stage.caller();
-            behind.spawn(async move {
-                let head = format!(
-                    "POST /{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello"
-                );
-                caller.send("POST", head.as_bytes()).await.unwrap();
-                caller.answer().await.status()
-            });
-        }
-        assert_eq!(behind.join_all().await, [200; 6]);
-        assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
-        assert_eq!((stage.connections(), stage.failures()), (2, 0));
-        assert_eq!(stage.requests(), 7, "one that moves is one request");
-        rest().await;
-        assert_eq!(heads.load(Ordering::Acquire), 13, "what was begun is not sent again");
-    });
-}
-
-#[test]
-fn rfc9113_5_2_who_has_moved_waits_for_as_long_as_the_server_takes() {
-    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
-    run(async {
-        let held: Arc<Mutex<Option<(Wire, u32)>>> = Arc::default();
-        let last = Arc::clone(&held);
-        let server = by_hand(move |wire, said| {
-            if (said.kind, said.flags & 1) == (SETTINGS, 0) {
-                wire.says(SETTINGS, 0, 0, &NO_WINDOW);
-            }
-            wire.has_manners(said);
-            if said.is_head() {
-                *last.lock() = Some((wire.clone(), said.stream));
-            } else if said.kind == DATA && said.is_last() {
-                wire.answers(said.stream, b"ok");
-            }
-        });
-        let stage = stage(server, "retry_percent = 0");
-        let mut caller = stage.caller();
-        let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello");
-        caller.send("POST", head.as_bytes()).await.unwrap();
-        for _ in 0..4 {
-            rest().await;
-            advance(SECOND).await;
-        }
-        rest().await;
-        let (wire, stream) = held.lock().clone().unwrap();
-        assert_eq!((wire.number, stage.connections()), (2, 2), "once, and no more");
-        wire.says(WINDOW_UPDATE, 0, stream, &1000_u32.to_be_bytes());
-        assert_eq!(caller.answer().await.status(), 200);
-    });
-}
-
-#[test]
-fn rfc9113_5_2_an_upload_that_is_not_read_stops_no_other() {
-    run(async {
-        let (stage, _heads) = unread().await;
-        advance(2 * SECOND).await;
-        rest().await;
-        let began = Instant::now();
-        assert_eq!(stage.ask("GET", "/", "").await.status(), 200);
-        assert_eq!(stage.connections(), 1, "what has no content finds room");
-        for number in 0..3 {
-            let mut caller = stage.caller();
-            let request = format!(
-                "POST /{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello"
-            );
-            caller.send("POST", request.as_bytes()).await.unwrap();
-            assert_eq!(caller.answer().await.status(), 200);
-        }
-        assert!(began.elapsed() < 5 * SECOND);
-        assert_eq!(stage.connections(), 2);
     });
 }
 
