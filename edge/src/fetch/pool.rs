@@ -395,10 +395,11 @@ impl Pool {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
+                    let needs_another = unanswered.blame == Blame::Others || way.is_over();
                     let again = self.in_vain(server, unanswered, (&way, reused), need);
                     message = again.map_err(|failed| *failed)?;
                     need.fresh = true;
-                    need.since = way.is_over().then_some(sent);
+                    need.since = needs_another.then_some(sent);
                 }
             }
         }
