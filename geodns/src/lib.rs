@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod alone;
+mod beside;
 pub mod clock;
 mod connections;
 mod doh;

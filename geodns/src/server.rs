@@ -39,6 +39,7 @@ use tokio::{
 };
 
 use crate::{
+    beside::beside,
     clock::Clock,
     limits::StreamLimits,
     listen::{Addresses, Bound},
@@ -300,7 +301,8 @@ impl Server {
     fn try_take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let inner = &self.0;
         check(&plan)?;
-        let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, Some(&self.loaded()))?);
+        let loaded = self.loaded();
+        let loaded = Arc::new(beside(|| Loaded::load(&plan.settings, &plan.fleet, Some(&loaded)))?);
         let before = Arc::clone(&inner.front.snapshot.lock());
         let snapshot = Arc::new(snapshot(&plan, &loaded, loading.own_secrets, Some(&before))?);
         drop(before);

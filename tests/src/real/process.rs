@@ -162,6 +162,23 @@ impl Process {
         self.entries("task")
     }
 
+    /// How nice a thread of this name is to others (`man 5 proc`, field 19 of its stat), if there is
+    /// one.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn niceness(&self, thread: &str) -> Tested<Option<i32>> {
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // A thread may have gone meanwhile.
+            let stat = std::fs::read_to_string(task?.path().join("stat")).unwrap_or_default();
+            let Some((name, fields)) = stat.rsplit_once(") ") else { continue };
+            if name.ends_with(&format!("({thread}")) {
+                return Ok(fields.split(' ').nth(16).and_then(|nice| nice.parse().ok()));
+            }
+        }
+        Ok(None)
+    }
+
     /// How many descriptors it has open.
     ///
     /// # Errors
