@@ -1,12 +1,18 @@
 //! A ledger whose disk is full or fails, and then is well again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use edge_core::purge::Purge;
 use nearcast_control::{
     applied::AppliedFile,
-    embedded::Embedded,
+    embedded::{Embedded, Kept},
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position},
     node::{self, Applies, Joining, NODES},
 };
@@ -129,12 +135,16 @@ async fn write_refused(ledger: &Embedded) {
 async fn another_ledger_in_its_place_is_not_taken_for_it() {
     let (disk, other) = (Disk::default(), Disk::default());
     drop(on(&other));
-    let ledger = on(&disk);
+    let is_replaced = Arc::new(AtomicBool::new(false));
+    let open = {
+        let (disk, is_replaced) = (disk.clone(), Arc::clone(&is_replaced));
+        move || Ok(if is_replaced.load(Ordering::SeqCst) { other.clone() } else { disk.clone() })
+    };
+    let ledger = Embedded::on(open, Kept::default()).unwrap();
+    // It fails for ever, so only the other can ever be written.
     disk.fails(Fails::Writes);
     write_refused(&ledger).await;
-    let contents = other.0.contents.lock().unwrap().clone();
-    *disk.0.contents.lock().unwrap() = contents;
-    disk.fails(Fails::Nothing);
+    is_replaced.store(true, Ordering::SeqCst);
     let mut health = ledger.health();
     let told = health
         .wait_for(|health| health.failing().is_none_or(|reason| reason.contains("another ledger")));
