@@ -663,13 +663,15 @@ fn rfc9113_5_2_who_has_moved_waits_for_as_long_as_the_server_takes() {
                 wire.says(SETTINGS, 0, 0, &NO_WINDOW);
             }
             wire.has_manners(said);
-            if said.is_head() {
-                *last.lock() = Some((wire.clone(), said.stream));
-            } else if said.kind == DATA && said.is_last() {
+            if said.is_last() && matches!(said.kind, HEADERS | DATA) {
                 wire.answers(said.stream, b"ok");
+            } else if said.is_head() {
+                *last.lock() = Some((wire.clone(), said.stream));
             }
         });
         let stage = stage(server, "retry_percent = 0");
+        assert_eq!(stage.ask("GET", "/", "").await.status(), 200);
+        advance(SECOND).await;
         let mut caller = stage.caller();
         let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello");
         caller.send("POST", head.as_bytes()).await.unwrap();
