@@ -2,8 +2,9 @@
 //!
 //! In: what became of each request, `now`. Out: which servers to leave out, why, and until when.
 //! Always holds: no more than `share_max` of the servers are left out, one of several at least; who is
-//! left out again and again is so for longer each time; error rate and delay are judged beside the
-//! other servers' alone, so what is wrong with all is no reason to leave out any.
+//! left out again and again is so for longer each time; error rate and delay are judged beside those
+//! of the other servers that have the same role and group, so what is wrong with all, and what writes or
+//! a longer way cost, is no reason to leave out any; neither takes the last of a role.
 //! It deliberately knows no request and no connection.
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod tests;
 use std::{fmt, time::Duration};
 
 use ground::moment::Moment;
+
+use crate::settings::RoleWord;
 
 /// What a site owner says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +98,14 @@ struct Rates {
 /// What is judged of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
+    /// Its role: what it is asked is like what others of that role are asked.
+    pub role: RoleWord,
+    /// Its group: its way is as long as that of others of the group.
+    pub group: usize,
     /// Whether it is left out now.
     pub is_ejected: bool,
+    /// Whether its checks fail.
+    pub is_down: bool,
     /// Failures in a row.
     pub in_a_row: u32,
     /// Requests of late.
@@ -144,12 +153,20 @@ impl Record {
         self.ejection.filter(|ejection| now < ejection.until)
     }
 
-    /// What is to be judged.
+    /// What is to be judged, of a server that is a primary and up as far as this record tells.
     #[must_use]
     pub fn shown(&self, plan: &EjectionPlan, first_byte: u64, now: Moment) -> Shown {
         let (requests, errors) = self.rates.sum(plan.window, now);
-        let is_ejected = self.ejection(now).is_some();
-        Shown { is_ejected, in_a_row: self.in_a_row, requests, errors, first_byte }
+        Shown {
+            role: RoleWord::Primary,
+            group: 0,
+            is_ejected: self.ejection(now).is_some(),
+            is_down: false,
+            in_a_row: self.in_a_row,
+            requests,
+            errors,
+            first_byte,
+        }
     }
 
     /// Leaves it out; for how long.
@@ -171,6 +188,12 @@ impl Record {
         self.rates = Rates::default();
         self.ejection = Some(Ejection { since, until: since.plus(time), reason });
         time
+    }
+}
+
+impl Shown {
+    const fn is_up(&self) -> bool {
+        !self.is_ejected && !self.is_down
     }
 }
 
@@ -207,8 +230,7 @@ pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
     let most = share.max(usize::from(count > 1));
     let out = servers.iter().filter(|server| server.is_ejected).count();
     let mut room = most.saturating_sub(out);
-    let mut up = count.saturating_sub(out);
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, Reason)> = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         if server.is_ejected || room == 0 {
             continue;
@@ -216,30 +238,36 @@ pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
         let in_a_row = server.in_a_row >= plan.failures;
         let reason = if in_a_row {
             Some(Reason::InARow(server.in_a_row))
-        } else if up > 1 {
-            // Who is only worse than the others is better than nobody.
-            outlying(plan, servers, index)
         } else {
-            None
+            outlying(plan, servers, index, &found)
         };
         if let Some(reason) = reason {
             found.push((index, reason));
             room = room.saturating_sub(1);
-            up = up.saturating_sub(1);
         }
     }
     found
 }
 
-/// Whether a server stands out among those that are not left out.
-fn outlying(plan: &EjectionPlan, servers: &[Shown], index: usize) -> Option<Reason> {
+/// Whether a server that is up stands out among those of its role and group that are, and that are not
+/// among those just `found`. Beside none of them it does not: who is only worse is better than nobody.
+fn outlying(
+    plan: &EjectionPlan,
+    servers: &[Shown],
+    index: usize,
+    found: &[(usize, Reason)],
+) -> Option<Reason> {
     let own = servers.get(index)?;
-    if own.requests < plan.requests_min.max(1) {
+    if own.is_down || own.requests < plan.requests_min.max(1) {
         return None;
     }
-    let others = servers.iter().enumerate();
-    let others = others.filter(|(other, shown)| *other != index && !shown.is_ejected);
-    let others: Vec<&Shown> = others.map(|(_, shown)| shown).collect();
+    let is_beside = |(other, shown): &(usize, &Shown)| {
+        let is_alike = (shown.role, shown.group) == (own.role, own.group);
+        let is_found = found.iter().any(|(found, _)| found == other);
+        *other != index && is_alike && shown.is_up() && !is_found
+    };
+    let others: Vec<&Shown> =
+        servers.iter().enumerate().filter(is_beside).map(|(_, shown)| shown).collect();
     if let Some(more) = plan.error_percent {
         let requests: u64 = others.iter().map(|other| u64::from(other.requests)).sum();
         let errors: u64 = others.iter().map(|other| u64::from(other.errors)).sum();

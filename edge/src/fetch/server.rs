@@ -367,7 +367,12 @@ impl Server {
 
     /// What is to be judged beside the others.
     pub(super) fn shown(&self, plan: &EjectionPlan) -> Shown {
-        self.glance(|state, now| state.record.shown(plan, state.latency.micros(now), now))
+        self.glance(|state, now| Shown {
+            role: self.plan.role,
+            group: self.plan.group,
+            is_down: state.is_down(),
+            ..state.record.shown(plan, state.latency.micros(now), now)
+        })
     }
 }
 

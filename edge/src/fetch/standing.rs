@@ -136,6 +136,11 @@ impl State {
         self.standing == Standing::Up
     }
 
+    /// Whether its checks fail.
+    pub(super) fn is_down(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| checked.machine.state() == StateWord::Down)
+    }
+
     /// What it takes of its share.
     pub(super) fn ramp(&self, slow_start: Duration, now: Moment) -> PerMille {
         if !self.has_recovered || slow_start.is_zero() {
@@ -187,9 +192,7 @@ impl State {
 
     fn found(&self, now: Moment) -> Standing {
         match (&self.checked, self.record.ejection(now)) {
-            (Some(checked), _) if checked.machine.state() == StateWord::Down => {
-                Standing::Down(checked.fault.clone())
-            }
+            (Some(checked), _) if self.is_down() => Standing::Down(checked.fault.clone()),
             (_, Some(ejection)) => Standing::Ejected(ejection.reason),
             (_, None) => Standing::Up,
         }

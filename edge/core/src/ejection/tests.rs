@@ -22,7 +22,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn shown(requests: u32, errors: u32, first_byte: u64) -> Shown {
-    Shown { is_ejected: false, in_a_row: 0, requests, errors, first_byte }
+    Shown { requests, errors, first_byte, ..Record::default().shown(&plan(), 0, at(0)) }
 }
 
 fn in_a_row(count: u32) -> Shown {
@@ -148,6 +148,33 @@ fn a_delay_is_judged_beside_the_median_of_the_others() {
 }
 
 #[test]
+fn error_rate_and_delay_are_judged_within_a_role_and_a_group_and_leave_the_last_of_them() {
+    let plan = EjectionPlan { error_percent: Some(30), latency_factor: Some(10), ..plan() };
+    let of = |role, group, shown| Shown { role, group, ..shown };
+    let (primary, replica) = (RoleWord::Primary, RoleWord::Replica);
+    let (good, slow, bad) = (shown(90, 0, 1_000), shown(90, 0, 90_000), shown(90, 90, 1_000));
+    let down = Shown { is_down: true, ..good };
+    let rows = [
+        ("a write is no read", vec![of(primary, 0, slow), of(replica, 0, good)], vec![]),
+        ("another role fails less", vec![of(primary, 0, bad), of(replica, 0, good)], vec![]),
+        ("a longer way", vec![of(replica, 1, slow), of(replica, 0, good)], vec![]),
+        ("the same role and group", vec![of(replica, 1, good), of(replica, 1, slow)], vec![1]),
+        ("of primaries too", vec![of(primary, 0, bad), of(primary, 0, good)], vec![0]),
+        ("the other is down", vec![of(replica, 0, slow), of(replica, 0, down)], vec![]),
+        (
+            "the other goes just now",
+            vec![of(replica, 0, in_a_row(9)), of(replica, 0, bad), of(primary, 0, good)],
+            vec![0],
+        ),
+    ];
+    for (name, servers, expected) in rows {
+        let judged = judge(&plan, &servers);
+        let judged: Vec<usize> = judged.into_iter().map(|(index, _)| index).collect();
+        assert_eq!(judged, expected, "{name}");
+    }
+}
+
+#[test]
 fn rates_are_of_late() {
     let mut record = Record::default();
     for second in 0..20 {
@@ -190,7 +217,7 @@ proptest! {
         let all: Vec<Shown> = servers
             .into_iter()
             .map(|(is_ejected, in_a_row, requests, errors, first_byte)| Shown {
-                is_ejected, in_a_row, requests, errors: errors.min(requests), first_byte,
+                is_ejected, in_a_row, ..shown(requests, errors.min(requests), first_byte)
             })
             .collect();
         let out = all.iter().filter(|server| server.is_ejected).count();
