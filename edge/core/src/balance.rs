@@ -59,6 +59,8 @@ pub struct ServerView {
     pub is_free: bool,
     /// Its measured first-byte time in microseconds; 0 where none was measured.
     pub first_byte: u64,
+    /// The share of its latest requests that came to nothing or to an error.
+    pub faults: PerMille,
     /// Whether this request has been tried there.
     pub tried: bool,
 }

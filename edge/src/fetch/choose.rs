@@ -70,8 +70,9 @@ impl Pool {
     fn views(&self, tried: &[usize]) -> Vec<ServerView> {
         self.judge();
         let view = |(index, server): (usize, &Arc<Server>)| {
-            let (is_up, ramp, first_byte) = server.glance(|state, now| {
-                (state.is_up(), state.ramp(self.plan.slow_start, now), state.latency.micros(now))
+            let (is_up, ramp, (first_byte, faults)) = server.glance(|state, now| {
+                let pace = (state.latency.micros(now), state.faults.share(now));
+                (state.is_up(), state.ramp(self.plan.slow_start, now), pace)
             });
             ServerView {
                 key: server.plan.key,
@@ -84,6 +85,7 @@ impl Pool {
                 waiting: server.waiting(),
                 is_free: server.is_free(),
                 first_byte,
+                faults,
                 tried: tried.contains(&index),
             }
         };

@@ -382,8 +382,9 @@ impl Pool {
             };
             match answer {
                 Ok(response) => {
-                    let is_error = self.is_error(response.status());
-                    server.answered(&self.plan.ejection, sent, is_error);
+                    let status = response.status();
+                    let kind = (self.is_error(status), status.is_server_error());
+                    server.answered(&self.plan.ejection, sent, kind);
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
                     let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);

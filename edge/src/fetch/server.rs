@@ -274,12 +274,23 @@ impl Server {
         self.trunks.drop_idle();
     }
 
-    /// A response came whose request went out at `sent`; whether its status counts as an error.
-    pub(super) fn answered(&self, plan: &EjectionPlan, sent: Instant, is_error: bool) {
+    /// A response came whose request went out at `sent`; whether its status counts as an error, and
+    /// whether it is a server's. How fast a server fails is no measure of how fast it is.
+    pub(super) fn answered(
+        &self,
+        plan: &EjectionPlan,
+        sent: Instant,
+        (is_error, is_5xx): (bool, bool),
+    ) {
         let (took, in_flight) = (sent.elapsed(), self.in_flight());
+        let is_fault = is_error || is_5xx;
         self.glance(|state, now| {
-            state.latency.measure(took, now);
+            state.faults.count(is_fault, now);
             state.record.answered(plan, now, is_error);
+            if is_fault {
+                return;
+            }
+            state.latency.measure(took, now);
             if let Some(room) = &mut state.room {
                 room.limit.answered(took, in_flight, now);
             }
@@ -299,7 +310,10 @@ impl Server {
     /// client that knows a URL that is answered 503 could have the server left out for all.
     pub(super) fn failed(&self, plan: &OriginPlan) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        self.glance(|state, now| state.record.failed(&plan.ejection, now));
+        self.glance(|state, now| {
+            state.faults.count(true, now);
+            state.record.failed(&plan.ejection, now);
+        });
     }
 
     /// It let a request wait for so long in vain, and nobody waits any more.

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use edge_core::{
-    balance::latency::Latency,
+    balance::latency::{Faults, Latency},
     concurrency::Limit,
     ejection::{Reason, Record},
     site::CheckPlan,
@@ -58,6 +58,7 @@ impl fmt::Display for Standing {
 pub struct State {
     pub(super) record: Record,
     pub(super) latency: Latency,
+    pub(super) faults: Faults,
     pub(super) room: Option<Room>,
     checked: Option<Checked>,
     /// Checks that failed so far.
@@ -92,6 +93,7 @@ impl State {
         let mut state = Self {
             record: Record::default(),
             latency: Latency::default(),
+            faults: Faults::default(),
             room: None,
             checked: None,
             checks_failed: 0,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     hash::server_key,
-    latency::Latency,
+    latency::{Faults, Latency},
     roles::{Succession, Takeover},
     *,
 };
@@ -28,6 +28,7 @@ fn server(name: &str) -> ServerView {
         waiting: 0,
         is_free: true,
         first_byte: 0,
+        faults: PerMille(0),
         tried: false,
     }
 }
@@ -175,6 +176,46 @@ fn of_two_the_one_with_less_to_do_for_its_pace_is_taken() {
         let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
         assert!(expected.contains(&count), "{name}: {count}");
     }
+}
+
+#[test]
+fn who_fails_gets_less_however_fast_it_does() {
+    let rows = [
+        ("all of it fails at once", (1000, 300), (0, 30_000), 0..=0),
+        ("half of it", (500, 300), (0, 30_000), 0..=0),
+        ("both do alike", (600, 10_000), (600, 10_000), 50..=150),
+        ("a few of many", (90, 1_000), (0, 10_000), 200..=200),
+    ];
+    for (name, one, other, expected) in rows {
+        let mut views = servers(2);
+        (views[0].faults, views[0].first_byte) = (PerMille(one.0), one.1);
+        (views[1].faults, views[1].first_byte) = (PerMille(other.0), other.1);
+        let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
+        assert!(expected.contains(&count), "{name}: {count}");
+    }
+    let mut views = servers(2);
+    (views[0].faults, views[1].in_flight) = (PerMille(1000), 30);
+    let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
+    assert_eq!(count, 200, "it is asked before others drown");
+}
+
+#[test]
+fn faults_count_an_eighth_and_fade() {
+    let at = Moment::from_millis;
+    let mut faults = Faults::default();
+    faults.count(true, at(0));
+    assert_eq!(faults.share(at(0)), PerMille(125));
+    for _ in 0..100 {
+        faults.count(true, at(0));
+    }
+    assert!(faults.share(at(0)) > PerMille(980), "{:?}", faults.share(at(0)));
+    let half = faults.share(at(10_000)).0;
+    assert!(half.abs_diff(500) < 10, "{half}");
+    assert_eq!(faults.share(at(u64::MAX)), PerMille(0));
+    for _ in 0..100 {
+        faults.count(false, at(10_000));
+    }
+    assert_eq!(faults.share(at(10_000)), PerMille(0));
 }
 
 #[test]
