@@ -7,9 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use edge_core::{
-    balance::{self, Ask, NoServer, Purpose, ServerView, roles::Succession, turns::Turns},
+    balance::{
+        self, Ask, NoServer, Purpose, ServerView,
+        roles::{Succession, Takeover},
+        turns::Turns,
+    },
     ejection,
-    site::OriginPlan,
+    settings::RoleWord,
+    site::{OriginPlan, ServerPlan},
 };
 use http::Method;
 
@@ -92,6 +97,22 @@ impl Pool {
         self.servers.iter().enumerate().map(view).collect()
     }
 
+    /// The standby of this pool that stands in for the primaries, by its place among `servers`: the one
+    /// that did in the pool `before`, for as long as it is still one.
+    pub(super) fn inherited(before: Option<&Self>, plan: &OriginPlan) -> Takeover {
+        let acting = before.and_then(Self::acting).map(|server| server.plan.key);
+        let is_it =
+            |server: &ServerPlan| server.role == RoleWord::Standby && Some(server.key) == acting;
+        Takeover::by(plan.servers.iter().position(is_it))
+    }
+
+    /// The standby that stands in for the primaries, as was last seen.
+    #[must_use]
+    pub fn acting(&self) -> Option<&Arc<Server>> {
+        let acting = self.takeover.lock().acting();
+        acting.and_then(|index| self.servers.get(index))
+    }
+
     /// Who stands in for the primaries now.
     fn succession(&self, views: &[ServerView]) -> Option<usize> {
         let down_for = |index: usize| {
@@ -102,23 +123,17 @@ impl Pool {
         match takeover.look(views, down_for, self.plan.takeover_after) {
             Some(Succession::TakenOver(standby)) => tracing::warn!(
                 server = name(standby),
-                "no primary is up; a standby has taken over, and stays for as long as it is up"
+                "no primary is up; a standby has taken over, and stays until it has been down as long"
             ),
             Some(Succession::Returned) => {
-                tracing::warn!("the standby that had taken over is down; the primaries are back");
+                tracing::warn!(
+                    "the standby that had taken over has been down; the primaries are back"
+                );
             }
             None => {}
         }
         takeover.acting()
     }
-}
-
-/// Whether two plans have the same servers in the same roles.
-pub(super) fn has_same_roles(one: &OriginPlan, other: &OriginPlan) -> bool {
-    let roles = |plan: &OriginPlan| -> Vec<_> {
-        plan.servers.iter().map(|server| (server.key, server.role)).collect()
-    };
-    roles(one) == roles(other)
 }
 
 /// What no server comes to, for the client.

@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     FetchError, chain,
-    choose::{Wish, has_same_roles, refused},
+    choose::{Wish, refused},
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     failed::Failed,
@@ -137,8 +137,7 @@ impl Pool {
             world: world.clone(),
         };
         let checks = plan.check.as_ref().map(|check| Checks::begin(check, &servers, &asker));
-        let takeover = before.filter(|pool| has_same_roles(&pool.plan, plan));
-        let takeover = takeover.map(|pool| *pool.takeover.lock()).unwrap_or_default();
+        let takeover = Self::inherited(before, plan);
         Ok(Self {
             plan: Arc::clone(plan),
             servers,

@@ -1,8 +1,8 @@
 //! Who may have a request: reads go to replicas, the rest to the primary.
 //!
 //! Always holds: a write never reaches a replica, nor a standby that has not taken over; a standby that
-//! has taken over stays until it is down itself, and the primaries wait meanwhile as it did before: a
-//! primary that comes back may lack what was written since.
+//! has taken over stays until it has been down itself for as long, and the primaries wait meanwhile as
+//! it did before: a primary that comes back may lack what was written since.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub struct Takeover {
 pub enum Succession {
     /// This standby stands in for them.
     TakenOver(usize),
-    /// They are back, for the standby is down.
+    /// They are back, for the standby has been down.
     Returned,
 }
 
@@ -92,16 +92,17 @@ impl Takeover {
         let of = |role| servers.iter().enumerate().filter(move |(_, view)| view.role == role);
         let mut primaries = of(RoleWord::Primary).map(|(index, _)| index);
         let has_primary = primaries.clone().any(is_up);
-        if has_primary {
-            return self.acting.take().map(|_| Succession::Returned);
-        }
         // Who holds the place has to be away for a while: a moment's trouble is no reason to change.
         let holder_waits = match self.acting {
             Some(acting) => down_for(acting) < after,
-            None => primaries.any(|index| down_for(index) < after),
+            None => has_primary || primaries.any(|index| down_for(index) < after),
         };
         if holder_waits {
             return None;
+        }
+        if has_primary {
+            self.acting = None;
+            return Some(Succession::Returned);
         }
         let (next, _) = of(RoleWord::Standby).find(|(_, view)| view.is_up)?;
         self.acting = Some(next);

@@ -309,7 +309,9 @@ fn a_standby_takes_over_in_time_and_does_not_flap_back() {
     assert_eq!(look([true, true, true], 99), (None, Some(1)), "it stays");
     assert_eq!(look([false, false, true], 1), (None, Some(1)));
     assert_eq!(look([false, false, true], 11), (Some(Succession::TakenOver(2)), Some(2)));
-    assert_eq!(look([true, false, false], 0), (Some(Succession::Returned), None));
+    assert_eq!(look([true, false, false], 9), (None, Some(2)), "nor does it flap back");
+    assert_eq!(look([true, false, true], 0), (None, Some(2)));
+    assert_eq!(look([true, false, false], 10), (Some(Succession::Returned), None));
     assert_eq!(look([false, false, false], 99), (None, None), "nobody is there to take over");
 }
 
