@@ -122,8 +122,32 @@ pub fn choose(
     ask: &Ask,
 ) -> Result<usize, NoServer> {
     let (members, eligible) = roles::eligible(servers, ask)?;
+    among(plan, turns, servers, (members, eligible), ask).ok_or(NoServer::AllTried)
+}
+
+/// Chooses a server for a second try beside the first at `first`, which is under way; nothing where no
+/// other is up that is as good a choice by its role.
+pub fn beside(
+    plan: &BalancePlan,
+    turns: &mut Turns,
+    servers: &[ServerView],
+    ask: &Ask,
+    first: usize,
+) -> Option<usize> {
+    let found = roles::beside(servers, ask, first)?;
+    among(plan, turns, servers, found, ask)
+}
+
+/// The choice among servers that are alike by their roles.
+fn among(
+    plan: &BalancePlan,
+    turns: &mut Turns,
+    servers: &[ServerView],
+    (members, eligible): (Vec<usize>, Vec<usize>),
+    ask: &Ask,
+) -> Option<usize> {
     let eligible = groups::narrowed(plan, servers, &members, eligible, ask);
-    let chosen = match plan.by {
+    match plan.by {
         BalanceWord::Hash => hash::pick(servers, &eligible, ask.key, plan.hash_load_max),
         BalanceWord::RoundRobin => {
             let is_first = servers.iter().all(|server| !server.tried);
@@ -132,8 +156,7 @@ pub fn choose(
         BalanceWord::LeastLoaded => {
             least::pick(servers, &least_waiting(servers, &eligible), ask.draw)
         }
-    };
-    chosen.ok_or(NoServer::AllTried)
+    }
 }
 
 /// Of those that are alike in all else, one with a free connection goes before one that has a queue,

@@ -47,6 +47,15 @@ impl Pool {
         Ok((index, self.servers.get(index).ok_or(NoServer::AllTried)?))
     }
 
+    /// The server for a second try beside the first, which is the last that was tried.
+    pub(super) fn beside(&self, wish: Wish, tried: &[usize]) -> Option<(usize, &Arc<Server>)> {
+        let views = self.views(tried);
+        let ask = self.ask(wish, self.takeover.lock().acting());
+        let (balance, first) = (&self.plan.balance, *tried.last()?);
+        let index = balance::beside(balance, &mut self.turns.lock(), &views, &ask, first)?;
+        Some((index, self.servers.get(index)?))
+    }
+
     /// Whether there is a server that has not had its try; it takes no turn.
     pub(super) fn has_other(&self, wish: Wish, tried: &[usize]) -> bool {
         let views = self.views(tried);

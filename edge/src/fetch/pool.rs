@@ -306,7 +306,7 @@ impl Pool {
     }
 
     /// Whether a response of this status may be bettered by another server.
-    fn is_error(&self, status: StatusCode) -> bool {
+    pub(super) fn is_error(&self, status: StatusCode) -> bool {
         self.plan.error_statuses.binary_search(&status.as_u16()).is_ok()
     }
 

@@ -35,6 +35,21 @@ pub(super) fn eligible(
     if untried.is_empty() { Err(NoServer::AllTried) } else { Ok((untried.clone(), untried)) }
 }
 
+/// Those whom a second try may go to beside a first at `first`: up, untried, and as good a choice by
+/// their role. Who is down or of a lower role may have other content, and has not been asked for.
+pub(super) fn beside(
+    servers: &[ServerView],
+    ask: &Ask,
+    first: usize,
+) -> Option<(Vec<usize>, Vec<usize>)> {
+    let best = servers.get(first).and_then(|view| rank(first, view, ask))?;
+    let members = servers.iter().enumerate();
+    let members = members.filter(|(index, view)| rank(*index, view, ask) == Some(best));
+    let now = members.clone().filter(|(_, view)| view.is_up && !view.tried);
+    let now: Vec<usize> = now.map(|(index, _)| index).collect();
+    Some((members.map(|(index, _)| index).collect(), now))
+}
+
 /// How far from the first choice a server is for a request; nothing where it may not have it.
 fn rank(index: usize, view: &ServerView, ask: &Ask) -> Option<u8> {
     let is_acting = match ask.acting {

@@ -292,6 +292,30 @@ fn reads_go_to_replicas_and_the_rest_to_the_primary() {
 }
 
 #[test]
+fn a_second_try_goes_to_whom_is_up_and_as_good_a_choice() {
+    let (primary, replica) = (RoleWord::Primary, RoleWord::Replica);
+    let rows = [
+        ("another", [primary, primary], [true, true], false, Some(1)),
+        ("it is down", [primary, primary], [true, false], false, None),
+        ("all are", [primary, primary], [false, false], false, None),
+        ("a lower role", [replica, primary], [true, true], false, None),
+        ("a higher one", [primary, replica], [true, true], false, None),
+        ("it was tried", [replica, replica], [true, true], true, None),
+    ];
+    for (name, roles, up, tried, expected) in rows {
+        for by in ALL {
+            let mut views = servers(2);
+            for ((view, role), is_up) in views.iter_mut().zip(roles).zip(up) {
+                (view.role, view.is_up) = (role, is_up);
+            }
+            (views[0].tried, views[1].tried) = (true, tried);
+            let second = beside(&plan(by), &mut Turns::of(2), &views, &read(1), 0);
+            assert_eq!(second, expected, "{name}, {by:?}");
+        }
+    }
+}
+
+#[test]
 fn a_standby_takes_over_in_time_and_does_not_flap_back() {
     let mut views = servers(3);
     views[1].role = RoleWord::Standby;
