@@ -83,6 +83,8 @@ pub struct Record {
     last_failure: Moment,
     rates: Rates,
     ejection: Option<Ejection>,
+    /// For how long it was left out the last time, by what was said then, and when that was over.
+    last: Option<(Duration, Moment)>,
     /// Ejections that followed close on each other.
     times: u32,
 }
@@ -123,7 +125,17 @@ impl Record {
     pub fn succeeded(&mut self, sent: Moment, now: Moment) -> bool {
         self.in_a_row = 0;
         let is_back = |ejection: &mut Ejection| ejection.since <= sent && now < ejection.until;
-        self.ejection.take_if(is_back).is_some()
+        let ended = self.ejection.take_if(is_back);
+        self.end(ended, now)
+    }
+
+    /// Notes that an ejection was over before its time, if it was.
+    fn end(&mut self, ended: Option<Ejection>, now: Moment) -> bool {
+        let early = ended.filter(|ejection| now < ejection.until);
+        if let (Some(_), Some((_, until))) = (early, &mut self.last) {
+            *until = now;
+        }
+        early.is_some()
     }
 
     /// A request failed, and the server is to blame.
@@ -142,9 +154,11 @@ impl Record {
     }
 
     /// Forgets failures in a row: who was seen to come back need not wait for the end of its ejection.
-    pub fn pardon(&mut self) {
+    pub fn pardon(&mut self, now: Moment) {
         self.in_a_row = 0;
-        self.ejection.take_if(|ejection| matches!(ejection.reason, Reason::InARow(_)));
+        let is_in_a_row = |ejection: &mut Ejection| matches!(ejection.reason, Reason::InARow(_));
+        let ended = self.ejection.take_if(is_in_a_row);
+        self.end(ended, now);
     }
 
     /// Why it is left out, while it is.
@@ -171,11 +185,9 @@ impl Record {
 
     /// Leaves it out; for how long.
     pub fn eject(&mut self, plan: &EjectionPlan, reason: Reason, now: Moment) -> Duration {
-        if let Some(last) = self.ejection {
-            let length = last.until.since(last.since);
-            if now.since(last.until) > length {
-                self.times = 0;
-            }
+        // However that one ended: who has been well for longer than it was said to be left out begins anew.
+        if self.last.is_some_and(|(length, ended)| now.since(ended) > length) {
+            self.times = 0;
         }
         let doubled = 1_u32.checked_shl(self.times).unwrap_or(u32::MAX);
         let time = plan.time.saturating_mul(doubled).min(plan.time_max.max(plan.time));
@@ -186,7 +198,9 @@ impl Record {
         self.times = self.times.saturating_add(1).min(16);
         self.in_a_row = 0;
         self.rates = Rates::default();
-        self.ejection = Some(Ejection { since, until: since.plus(time), reason });
+        let until = since.plus(time);
+        self.last = Some((time, until));
+        self.ejection = Some(Ejection { since, until, reason });
         time
     }
 }

@@ -175,7 +175,7 @@ impl State {
         let change = checked.machine.take(&checked.check, passed, now);
         if change == Some(StateWord::Up) {
             // What checks saw go and come back need not wait for the end of its ejection.
-            self.record.pardon();
+            self.record.pardon(now);
         }
     }
 

@@ -74,7 +74,7 @@ fn who_was_seen_to_come_back_is_pardoned_its_failures_and_nothing_else() {
         record.failed(&plan(), at(1));
         record.eject(&plan(), reason, at(1));
         record.failed(&plan(), at(1));
-        record.pardon();
+        record.pardon(at(2));
         assert_eq!(record.ejection(at(2)).is_some(), expected);
         assert_eq!(record.shown(&plan(), 0, at(2)).in_a_row, 0);
     }
@@ -90,6 +90,29 @@ fn who_is_left_out_again_is_so_for_longer_until_it_has_been_well() {
     let long = EjectionPlan { time: Duration::from_secs(3600), ..plan() };
     let time = Record::default().eject(&long, Reason::InARow(5), at(0));
     assert_eq!(time.as_secs(), 3600, "never shorter than the first");
+}
+
+#[test]
+fn a_back_off_falls_back_however_its_ejections_ended() {
+    let mut record = Record::default();
+    let mut outage = |record: &mut Record, start: u64, ends: &dyn Fn(&mut Record, Moment)| {
+        record.failed(&plan(), at(start));
+        let time = record.eject(&plan(), Reason::InARow(5), at(start));
+        ends(record, at(start + 2));
+        time.as_secs()
+    };
+    let answers = |record: &mut Record, now: Moment| assert!(record.succeeded(now, now));
+    let is_seen = |record: &mut Record, now: Moment| record.pardon(now);
+    let times = [
+        outage(&mut record, 0, &answers),
+        outage(&mut record, 13, &answers),
+        outage(&mut record, 26, &is_seen),
+        outage(&mut record, 39, &is_seen),
+        outage(&mut record, 50, &answers),
+        outage(&mut record, 72, &answers),
+        outage(&mut record, 115, &answers),
+    ];
+    assert_eq!(times, [10, 10, 10, 10, 20, 40, 10], "well for longer, or not");
 }
 
 #[test]
