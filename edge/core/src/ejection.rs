@@ -87,6 +87,8 @@ pub struct Record {
     last: Option<(Duration, Moment)>,
     /// Ejections that followed close on each other.
     times: u32,
+    /// Whether it answered while it was left out, which nobody has looked at yet.
+    has_answered: bool,
 }
 
 /// Requests and errors of this window and the one before.
@@ -108,6 +110,8 @@ pub struct Shown {
     pub is_ejected: bool,
     /// Whether its checks fail.
     pub is_down: bool,
+    /// Whether it answered while it was left out.
+    pub has_answered: bool,
     /// Failures in a row.
     pub in_a_row: u32,
     /// Requests of late.
@@ -126,7 +130,9 @@ impl Record {
         self.in_a_row = 0;
         let is_back = |ejection: &mut Ejection| ejection.since <= sent && now < ejection.until;
         let ended = self.ejection.take_if(is_back);
-        self.end(ended, now)
+        let is_early = self.end(ended, now);
+        self.has_answered |= is_early;
+        is_early
     }
 
     /// Notes that an ejection was over before its time, if it was.
@@ -153,6 +159,11 @@ impl Record {
         self.rates.count(plan.window, now, is_error);
     }
 
+    /// Whether it answered while it was left out, told once.
+    pub fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.has_answered)
+    }
+
     /// Forgets failures in a row: who was seen to come back need not wait for the end of its ejection.
     pub fn pardon(&mut self, now: Moment) {
         self.in_a_row = 0;
@@ -176,6 +187,7 @@ impl Record {
             group: 0,
             is_ejected: self.ejection(now).is_some(),
             is_down: false,
+            has_answered: self.has_answered,
             in_a_row: self.in_a_row,
             requests,
             errors,
@@ -233,6 +245,15 @@ impl Rates {
         let ((requests, errors), (more, further)) = (self.now, self.before);
         (requests.saturating_add(more), errors.saturating_add(further))
     }
+}
+
+/// Whether a server has answered while nobody was up: then the others are to be pardoned as well. What
+/// had taken all of them out was one thing, and one alone would now get everything, and fall.
+#[must_use]
+pub fn is_over(servers: &[Shown]) -> bool {
+    let mut others = servers.iter().filter(|server| !server.has_answered).peekable();
+    let is_alone = others.peek().is_some() && others.all(|server| !server.is_up());
+    is_alone && servers.iter().any(|server| server.has_answered)
 }
 
 /// Which servers to leave out now, by what all of them have shown.

@@ -72,7 +72,12 @@ impl Pool {
     /// Leaves out who is to be, and sees how all stand.
     pub(super) fn judge(&self) {
         let plan = &self.plan.ejection;
-        let shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
+        let mut shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
+        if shown.iter().any(|server| server.has_answered) {
+            let is_over = ejection::is_over(&shown);
+            self.servers.iter().for_each(|server| server.take_answered(is_over));
+            shown = self.servers.iter().map(|server| server.shown(plan)).collect();
+        }
         for (index, reason) in ejection::judge(plan, &shown) {
             if let Some(server) = self.servers.get(index) {
                 server.eject(plan, reason);

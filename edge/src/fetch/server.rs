@@ -367,6 +367,17 @@ impl Server {
         self.look();
     }
 
+    /// Takes note that the answer of one that was left out has been looked at; whether nobody else was up,
+    /// so that failures in a row are forgotten.
+    pub(super) fn take_answered(&self, is_over: bool) {
+        self.glance(|state, now| {
+            state.record.take_answered();
+            if is_over {
+                state.record.pardon(now);
+            }
+        });
+    }
+
     /// Leaves it out.
     pub(super) fn eject(&self, plan: &EjectionPlan, reason: Reason) {
         self.counts.ejections.fetch_add(1, Ordering::Relaxed);

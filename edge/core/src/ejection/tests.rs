@@ -198,6 +198,29 @@ fn error_rate_and_delay_are_judged_within_a_role_and_a_group_and_leave_the_last_
 }
 
 #[test]
+fn the_first_that_answers_while_all_are_out_ends_it_for_all() {
+    let back = Shown { has_answered: true, ..shown(1, 0, 0) };
+    let out = Shown { is_ejected: true, ..shown(1, 1, 0) };
+    let down = Shown { is_down: true, ..shown(1, 1, 0) };
+    let rows = [
+        ("all others are out", vec![out, back, down], true),
+        ("two at once", vec![back, out, back], true),
+        ("another was up", vec![out, back, shown(1, 0, 0)], false),
+        ("nobody has answered", vec![out, out], false),
+        ("there is no other", vec![back], false),
+    ];
+    for (name, servers, expected) in rows {
+        assert_eq!(is_over(&servers), expected, "{name}");
+    }
+    let mut record = Record::default();
+    record.failed(&plan(), at(1));
+    record.eject(&plan(), Reason::InARow(5), at(1));
+    assert!(record.succeeded(at(2), at(2)));
+    assert!(record.shown(&plan(), 0, at(2)).has_answered);
+    assert!(record.take_answered() && !record.take_answered(), "told once");
+}
+
+#[test]
 fn rates_are_of_late() {
     let mut record = Record::default();
     for second in 0..20 {
