@@ -49,6 +49,8 @@ pub struct ServerView {
     pub group: usize,
     /// Whether checks pass and nothing has it left out.
     pub is_up: bool,
+    /// Whether it is on trial after an ejection, and busy with the one request that shows how it is.
+    pub is_on_trial: bool,
     /// What it takes of its share, after it was down.
     pub ramp: PerMille,
     /// Requests that it has now.

@@ -87,6 +87,8 @@ pub struct Record {
     last: Option<(Duration, Moment)>,
     /// Ejections that followed close on each other.
     times: u32,
+    /// Since when it has been left out, time after time, without an answer between.
+    out_since: Option<Moment>,
     /// Whether it answered while it was left out, which nobody has looked at yet.
     has_answered: bool,
 }
@@ -131,8 +133,31 @@ impl Record {
         let is_back = |ejection: &mut Ejection| ejection.since <= sent && now < ejection.until;
         let ended = self.ejection.take_if(is_back);
         let is_early = self.end(ended, now);
+        self.prove(sent, now);
         self.has_answered |= is_early;
         is_early
+    }
+
+    /// Whether its last ejection is over and no answer has come since: it is on trial, with one request at
+    /// a time.
+    #[must_use]
+    pub fn is_on_trial(&self, now: Moment) -> bool {
+        self.ejection.is_some_and(|ejection| ejection.until <= now)
+    }
+
+    /// Since when it has been left out, time after time, without an answer between.
+    #[must_use]
+    pub fn out_since(&self) -> Option<Moment> {
+        self.out_since
+    }
+
+    /// An answer came to what was sent at `sent`, so a trial is over.
+    fn prove(&mut self, sent: Moment, now: Moment) {
+        let is_trial = |ejection: &mut Ejection| ejection.since <= sent && ejection.until <= now;
+        self.ejection.take_if(is_trial);
+        if self.ejection.is_none() {
+            self.out_since = None;
+        }
     }
 
     /// Notes that an ejection was over before its time, if it was.
@@ -144,19 +169,21 @@ impl Record {
         early.is_some()
     }
 
-    /// A request failed, and the server is to blame.
-    pub fn failed(&mut self, plan: &EjectionPlan, now: Moment) {
-        // What was sent before it was left out says nothing new.
-        if self.ejection(now).is_none() {
+    /// A request failed that was sent at `sent`, and the server is to blame.
+    pub fn failed(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment) {
+        // What was sent before it was left out, or while it was, says nothing new.
+        let is_old = self.last.is_some_and(|(_, ended)| sent < ended);
+        if !is_old && self.ejection(now).is_none() {
             self.in_a_row = self.in_a_row.saturating_add(1);
             self.last_failure = now;
         }
         self.rates.count(plan.window, now, true);
     }
 
-    /// A response came; whether its status is an error.
-    pub fn answered(&mut self, plan: &EjectionPlan, now: Moment, is_error: bool) {
+    /// A response came to what was sent at `sent`; whether its status is an error.
+    pub fn answered(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment, is_error: bool) {
         self.rates.count(plan.window, now, is_error);
+        self.prove(sent, now);
     }
 
     /// Whether it answered while it was left out, told once.
@@ -170,6 +197,9 @@ impl Record {
         let is_in_a_row = |ejection: &mut Ejection| matches!(ejection.reason, Reason::InARow(_));
         let ended = self.ejection.take_if(is_in_a_row);
         self.end(ended, now);
+        if self.ejection.is_none() {
+            self.out_since = None;
+        }
     }
 
     /// Why it is left out, while it is.
@@ -200,6 +230,7 @@ impl Record {
         // However that one ended: who has been well for longer than it was said to be left out begins anew.
         if self.last.is_some_and(|(length, ended)| now.since(ended) > length) {
             self.times = 0;
+            self.out_since = None;
         }
         let doubled = 1_u32.checked_shl(self.times).unwrap_or(u32::MAX);
         let time = plan.time.saturating_mul(doubled).min(plan.time_max.max(plan.time));
@@ -210,6 +241,7 @@ impl Record {
         self.times = self.times.saturating_add(1).min(16);
         self.in_a_row = 0;
         self.rates = Rates::default();
+        self.out_since = self.out_since.or(Some(since));
         let until = since.plus(time);
         self.last = Some((time, until));
         self.ejection = Some(Ejection { since, until, reason });

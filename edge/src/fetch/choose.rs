@@ -89,18 +89,21 @@ impl Pool {
     fn views(&self, tried: &[usize]) -> Vec<ServerView> {
         self.judge();
         let view = |(index, server): (usize, &Arc<Server>)| {
-            let (is_up, ramp, (first_byte, faults)) = server.glance(|state, now| {
+            let ((is_up, on_trial), ramp, (first_byte, faults)) = server.glance(|state, now| {
                 let pace = (state.latency.micros(now), state.faults.share(now));
-                (state.is_up(), state.ramp(self.plan.slow_start, now), pace)
+                let is_up = (state.is_up(), state.record.is_on_trial(now));
+                (is_up, state.ramp(self.plan.slow_start, now), pace)
             });
+            let in_flight = server.in_flight();
             ServerView {
                 key: server.plan.key,
                 weight: server.plan.weight,
                 role: server.plan.role,
                 group: server.plan.group,
                 is_up,
+                is_on_trial: on_trial && in_flight > 0,
                 ramp,
-                in_flight: server.in_flight(),
+                in_flight,
                 waiting: server.waiting(),
                 is_free: server.is_free(),
                 first_byte,
@@ -130,7 +133,7 @@ impl Pool {
     /// Who stands in for the primaries now.
     fn succession(&self, views: &[ServerView]) -> Option<usize> {
         let down_for = |index: usize| {
-            self.servers.get(index).map_or(Duration::ZERO, |server| server.standing().1)
+            self.servers.get(index).map_or(Duration::ZERO, |server| server.out_for())
         };
         let mut takeover = self.takeover.lock();
         let name = |index: usize| self.servers.get(index).map_or("", |server| server.name());

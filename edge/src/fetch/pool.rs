@@ -327,11 +327,12 @@ impl Pool {
         admission: Admission,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
+        let began = Instant::now();
         let exchanged = self.carry(server, admission, message).await;
         if let Err(failed) = &exchanged
             && failed.counts()
         {
-            server.failed(&self.plan);
+            server.failed(&self.plan, began);
         }
         exchanged
     }
@@ -392,7 +393,7 @@ impl Pool {
                     if let Some(error) = watch.failure() {
                         return Err(Failed::sent(error));
                     }
-                    let again = self.in_vain(server, unanswered, (&way, reused), need);
+                    let again = self.in_vain(server, unanswered, (&way, reused, sent), need);
                     message = again.map_err(|failed| *failed)?;
                     need.fresh = true;
                     need.since = way.is_over().then_some(sent);
@@ -406,7 +407,7 @@ impl Pool {
         &self,
         server: &Server,
         Unanswered { message, reason, blame }: Unanswered,
-        (way, reused): (&Way, bool),
+        (way, reused, sent): (&Way, bool, Instant),
         need: Need,
     ) -> Result<Request<ClientContent>, Box<Failed>> {
         if blame == Blame::Request {
@@ -421,7 +422,7 @@ impl Pool {
             Some(message) if may_again && message.body().untouched() => {
                 if is_shared && blame == Blame::Server {
                     // All that were on it are sent again; nobody else tells of its end.
-                    server.failed(&self.plan);
+                    server.failed(&self.plan, sent);
                 }
                 server.drop_idle();
                 Ok(message)

@@ -219,7 +219,7 @@ impl OriginBody {
         if let Some(lease) = self.lease.take() {
             // A server that was kept waiting by a slow client may give up without being to blame.
             if !self.kept_waiting && !self.is_blameless {
-                lease.server.failed(&lease.plan);
+                lease.server.failed(&lease.plan, self.sent);
             }
             server.clone_from(&lease.server.address.authority);
         }

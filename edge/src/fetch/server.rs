@@ -203,6 +203,19 @@ impl Server {
         self.state.lock().standing(now)
     }
 
+    /// For how long it has been out, one ejection after the other; of one that is not, since its standing
+    /// changed.
+    pub(super) fn out_for(&self) -> Duration {
+        self.glance(|state, now| {
+            let since = state.record.out_since().map_or(Duration::ZERO, |since| now.since(since));
+            state.standing(now).1.max(since)
+        })
+    }
+
+    fn moment_of(&self, at: Instant) -> Moment {
+        Moment::from_millis(self.clock.at(at).as_millis())
+    }
+
     /// What is known of it, for choosing.
     pub(super) fn glance<T>(&self, look: impl FnOnce(&mut State, Moment) -> T) -> T {
         let now = self.now();
@@ -282,11 +295,11 @@ impl Server {
         sent: Instant,
         (is_error, is_5xx): (bool, bool),
     ) {
-        let (took, in_flight) = (sent.elapsed(), self.in_flight());
+        let (took, in_flight, began) = (sent.elapsed(), self.in_flight(), self.moment_of(sent));
         let is_fault = is_error || is_5xx;
         self.glance(|state, now| {
             state.faults.count(is_fault, now);
-            state.record.answered(plan, now, is_error);
+            state.record.answered(plan, began, now, is_error);
             if is_fault {
                 return;
             }
@@ -300,19 +313,20 @@ impl Server {
 
     /// A response came to its end whose request went out at `sent`.
     pub(super) fn succeeded(&self, sent: Instant) {
-        let sent = Moment::from_millis(self.clock.at(sent).as_millis());
+        let sent = self.moment_of(sent);
         if self.glance(|state, now| state.record.succeeded(sent, now)) {
             self.look();
         }
     }
 
-    /// It gave no response, or half of one. A response is one whatever its status and framing say: else a
+    /// It gave no response to what was sent at `sent`, or half of one. A response is one whatever its status and framing say: else a
     /// client that knows a URL that is answered 503 could have the server left out for all.
-    pub(super) fn failed(&self, plan: &OriginPlan) {
+    pub(super) fn failed(&self, plan: &OriginPlan, sent: Instant) {
+        let sent = self.moment_of(sent);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         self.glance(|state, now| {
             state.faults.count(true, now);
-            state.record.failed(&plan.ejection, now);
+            state.record.failed(&plan.ejection, sent, now);
         });
     }
 

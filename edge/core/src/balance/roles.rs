@@ -17,11 +17,21 @@ pub(super) fn eligible(
     let ranked = |index: usize, view: &ServerView| rank(index, view, ask);
     let has_roles = servers.iter().any(|view| view.role != RoleWord::Primary);
     let all = || servers.iter().enumerate();
-    let up = all().filter(|(_, view)| view.is_up && !view.tried);
-    let best = up.filter_map(|(index, view)| ranked(index, view)).min();
-    if let Some(best) = best {
+    let is_ready = |view: &ServerView| view.is_up && !view.tried && !view.is_on_trial;
+    // A write has nowhere else to go.
+    let is_there = |view: &ServerView| {
+        let may_crowd = ask.purpose == Purpose::Write && has_roles;
+        is_ready(view) || may_crowd && view.is_up && !view.tried
+    };
+    let best_of = |is: &dyn Fn(&ServerView) -> bool| {
+        let those = all().filter(|(_, view)| is(view));
+        those.filter_map(|(index, view)| ranked(index, view)).min()
+    };
+    let sieves: [&dyn Fn(&ServerView) -> bool; 2] = [&is_ready, &is_there];
+    for is in sieves {
+        let Some(best) = best_of(is) else { continue };
         let members = all().filter(|(index, view)| ranked(*index, view) == Some(best));
-        let now = members.clone().filter(|(_, view)| view.is_up && !view.tried);
+        let now = members.clone().filter(|(_, view)| is(view));
         let now = now.map(|(index, _)| index).collect();
         return Ok((members.map(|(index, _)| index).collect(), now));
     }
@@ -45,7 +55,8 @@ pub(super) fn beside(
     let best = servers.get(first).and_then(|view| rank(first, view, ask))?;
     let members = servers.iter().enumerate();
     let members = members.filter(|(index, view)| rank(*index, view, ask) == Some(best));
-    let now = members.clone().filter(|(_, view)| view.is_up && !view.tried);
+    let is_ready = |view: &ServerView| view.is_up && !view.tried && !view.is_on_trial;
+    let now = members.clone().filter(|(_, view)| is_ready(view));
     let now: Vec<usize> = now.map(|(index, _)| index).collect();
     Some((members.map(|(index, _)| index).collect(), now))
 }

@@ -23,6 +23,7 @@ fn server(name: &str) -> ServerView {
         role: RoleWord::Primary,
         group: 0,
         is_up: true,
+        is_on_trial: false,
         ramp: PerMille::ALL,
         in_flight: 0,
         waiting: 0,
@@ -289,6 +290,23 @@ fn reads_go_to_replicas_and_the_rest_to_the_primary() {
     views[0].tried = true;
     let any = choose(&plan(BalanceWord::RoundRobin), &mut Turns::of(3), &views, &write(1));
     assert!(any.is_ok(), "without roles, writes are tried anyway as well");
+}
+
+#[test]
+fn who_is_on_trial_gets_no_second_request_where_others_are() {
+    for by in ALL {
+        let mut views = servers(2);
+        views[0].is_on_trial = true;
+        assert_eq!(counts(by, &views, 20), [0, 20], "{by:?}");
+        views[1].is_up = false;
+        let asked = counts(by, &views, 20);
+        assert_eq!(asked.iter().sum::<u64>(), 20, "{by:?}: nobody else is there");
+        views[1].role = RoleWord::Replica;
+        let choice = choose(&plan(by), &mut Turns::of(2), &views, &write(1));
+        assert_eq!(choice, Ok(0), "{by:?}: a write has nowhere else to go");
+        let second = beside(&plan(by), &mut Turns::of(2), &views, &read(1), 1);
+        assert_eq!(second, None, "{by:?}");
+    }
 }
 
 #[test]

@@ -33,12 +33,12 @@ fn in_a_row(count: u32) -> Shown {
 fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
     let mut record = Record::default();
     for _ in 0..4 {
-        record.failed(&plan(), at(1));
+        record.failed(&plan(), at(1), at(1));
     }
     assert!(judge(&plan(), &[record.shown(&plan(), 0, at(1))]).is_empty());
     record.succeeded(at(1), at(1));
     for _ in 0..5 {
-        record.failed(&plan(), at(2));
+        record.failed(&plan(), at(2), at(2));
     }
     let judged = judge(&plan(), &[record.shown(&plan(), 0, at(2))]);
     assert_eq!(judged, [(0, Reason::InARow(5))], "a single server as well: what is stored may do");
@@ -47,7 +47,7 @@ fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
     assert_eq!((ejection.since, ejection.until), (at(2), at(12)));
     assert!(judge(&plan(), &[record.shown(&plan(), 0, at(3))]).is_empty(), "once");
     for _ in 0..9 {
-        record.failed(&plan(), at(11));
+        record.failed(&plan(), at(11), at(11));
     }
     assert_eq!(record.ejection(at(12)), None);
     let judged = judge(&plan(), &[record.shown(&plan(), 0, at(12))]);
@@ -57,7 +57,7 @@ fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
 #[test]
 fn who_answers_while_left_out_is_back_unless_it_was_asked_before() {
     let mut record = Record::default();
-    record.failed(&plan(), at(5));
+    record.failed(&plan(), at(5), at(5));
     record.eject(&plan(), Reason::InARow(5), at(5));
     assert!(!record.succeeded(at(4), at(6)), "asked before it failed");
     assert!(record.ejection(at(6)).is_some());
@@ -71,9 +71,9 @@ fn who_was_seen_to_come_back_is_pardoned_its_failures_and_nothing_else() {
     let rows = [(Reason::InARow(5), false), (Reason::ErrorRate(50, 0), true)];
     for (reason, expected) in rows {
         let mut record = Record::default();
-        record.failed(&plan(), at(1));
+        record.failed(&plan(), at(1), at(1));
         record.eject(&plan(), reason, at(1));
-        record.failed(&plan(), at(1));
+        record.failed(&plan(), at(1), at(1));
         record.pardon(at(2));
         assert_eq!(record.ejection(at(2)).is_some(), expected);
         assert_eq!(record.shown(&plan(), 0, at(2)).in_a_row, 0);
@@ -96,7 +96,7 @@ fn who_is_left_out_again_is_so_for_longer_until_it_has_been_well() {
 fn a_back_off_falls_back_however_its_ejections_ended() {
     let mut record = Record::default();
     let mut outage = |record: &mut Record, start: u64, ends: &dyn Fn(&mut Record, Moment)| {
-        record.failed(&plan(), at(start));
+        record.failed(&plan(), at(start), at(start));
         let time = record.eject(&plan(), Reason::InARow(5), at(start));
         ends(record, at(start + 2));
         time.as_secs()
@@ -113,6 +113,48 @@ fn a_back_off_falls_back_however_its_ejections_ended() {
         outage(&mut record, 115, &answers),
     ];
     assert_eq!(times, [10, 10, 10, 10, 20, 40, 10], "well for longer, or not");
+}
+
+#[test]
+fn whose_ejection_is_over_is_on_trial_until_it_answers() {
+    let mut record = Record::default();
+    assert!(!record.is_on_trial(at(0)));
+    record.eject(&plan(), Reason::ErrorRate(90, 0), at(1));
+    assert!(!record.is_on_trial(at(10)) && record.is_on_trial(at(11)));
+    record.answered(&plan(), at(0), at(12), false);
+    assert!(record.is_on_trial(at(12)), "asked before it was left out");
+    record.answered(&plan(), at(11), at(13), true);
+    assert!(!record.is_on_trial(at(13)), "an answer is one");
+    assert_eq!(record.out_since(), None);
+}
+
+#[test]
+fn what_was_sent_before_an_ejection_ended_is_no_failure_after_it() {
+    let mut record = Record::default();
+    record.failed(&plan(), at(1), at(1));
+    record.eject(&plan(), Reason::InARow(5), at(1));
+    for _ in 0..9 {
+        record.failed(&plan(), at(10), at(40));
+    }
+    assert_eq!(record.shown(&plan(), 0, at(40)).in_a_row, 0);
+    record.failed(&plan(), at(11), at(40));
+    assert_eq!(record.shown(&plan(), 0, at(40)).in_a_row, 1);
+}
+
+#[test]
+fn ejections_without_an_answer_between_are_one_outage() {
+    let mut record = Record::default();
+    let mut ejects = |record: &mut Record, now: u64| {
+        record.failed(&plan(), at(now), at(now));
+        record.eject(&plan(), Reason::InARow(1), at(now));
+        record.out_since()
+    };
+    assert_eq!(ejects(&mut record, 1), Some(at(1)));
+    assert_eq!(ejects(&mut record, 12), Some(at(1)));
+    record.succeeded(at(33), at(33));
+    assert_eq!(record.out_since(), None);
+    assert_eq!(ejects(&mut record, 34), Some(at(34)));
+    assert_eq!(ejects(&mut record, 3000), Some(at(3000)), "nobody asked for so long");
 }
 
 #[test]
@@ -213,7 +255,7 @@ fn the_first_that_answers_while_all_are_out_ends_it_for_all() {
         assert_eq!(is_over(&servers), expected, "{name}");
     }
     let mut record = Record::default();
-    record.failed(&plan(), at(1));
+    record.failed(&plan(), at(1), at(1));
     record.eject(&plan(), Reason::InARow(5), at(1));
     assert!(record.succeeded(at(2), at(2)));
     assert!(record.shown(&plan(), 0, at(2)).has_answered);
@@ -224,7 +266,7 @@ fn the_first_that_answers_while_all_are_out_ends_it_for_all() {
 fn rates_are_of_late() {
     let mut record = Record::default();
     for second in 0..20 {
-        record.answered(&plan(), at(second), second < 10);
+        record.answered(&plan(), at(second), at(second), second < 10);
     }
     let of = |record: &Record, now| {
         let shown = record.shown(&plan(), 0, at(now));
