@@ -375,7 +375,9 @@ impl Pool {
                 Ok(answer) => answer,
                 Err(error) => {
                     way.give_up();
-                    server.was_late(sent.elapsed());
+                    // How long a client takes for its content is not the server's time.
+                    let since = watch.origin_since(sent).unwrap_or(sent).max(sent);
+                    server.was_late(since.elapsed());
                     let may_do_better = way.shun();
                     return Err(Failed { may_do_better, ..Failed::sent(error) });
                 }
@@ -384,7 +386,8 @@ impl Pool {
                 Ok(response) => {
                     let status = response.status();
                     let kind = (self.is_error(status), status.is_server_error());
-                    server.answered(&self.plan.ejection, sent, kind);
+                    let took = watch.whole_since(sent).map(|since| since.elapsed());
+                    server.answered(&self.plan.ejection, (sent, took), kind);
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
                     let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);

@@ -287,22 +287,21 @@ impl Server {
         self.trunks.drop_idle();
     }
 
-    /// A response came whose request went out at `sent`; whether its status counts as an error, and
-    /// whether it is a server's. How fast a server fails is no measure of how fast it is.
+    /// A response came to a request that went out at `sent`, so long after all of it was there, if all of
+    /// it was; whether its status counts as an error, and whether it is a server's. How fast a server
+    /// fails is no measure of how fast it is.
     pub(super) fn answered(
         &self,
         plan: &EjectionPlan,
-        sent: Instant,
+        (sent, took): (Instant, Option<Duration>),
         (is_error, is_5xx): (bool, bool),
     ) {
-        let (took, in_flight, began) = (sent.elapsed(), self.in_flight(), self.moment_of(sent));
+        let (in_flight, sent) = (self.in_flight(), self.moment_of(sent));
         let is_fault = is_error || is_5xx;
         self.glance(|state, now| {
             state.faults.count(is_fault, now);
-            state.record.answered(plan, began, now, is_error);
-            if is_fault {
-                return;
-            }
+            state.record.answered(plan, sent, now, is_error);
+            let Some(took) = took.filter(|_| !is_fault) else { return };
             state.latency.measure(took, now);
             if let Some(room) = &mut state.room {
                 room.limit.answered(took, in_flight, now);
