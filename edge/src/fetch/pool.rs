@@ -10,6 +10,7 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use edge_core::{
@@ -222,6 +223,11 @@ impl Pool {
                 Err(none) => return kept.ok_or_else(|| last.unwrap_or_else(|| refused(none))),
             };
             tried.push(index);
+            if kept.is_some() {
+                // It holds its place until it is read: who queued for a second could wait for another
+                // that does the same.
+                patience = Duration::ZERO;
+            }
             let admitted = tokio::select! {
                 biased;
                 () = &mut deserted => Err(FetchError::Deserted),

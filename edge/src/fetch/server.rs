@@ -240,13 +240,16 @@ impl Server {
         if let Some(admission) = self.admit_now() {
             return Ok(admission);
         }
-        let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
-        let _place = Place::take(self, queue_max)
-            .ok_or_else(|| FetchError::QueueFull { server: self.address.authority.clone() })?;
         let queue_timeout = || FetchError::QueueTimeout {
             server: self.address.authority.clone(),
             limit: plan.queue_timeout,
         };
+        if patience.is_zero() {
+            return Err(queue_timeout());
+        }
+        let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
+        let _place = Place::take(self, queue_max)
+            .ok_or_else(|| FetchError::QueueFull { server: self.address.authority.clone() })?;
         let before = Instant::now();
         let waited = timeout(*patience, Arc::clone(&self.permits).acquire_owned()).await;
         *patience = patience.saturating_sub(before.elapsed());
