@@ -3,7 +3,7 @@
 //! In: what is known of each server at this moment, what is asked for, a draw. Out: a server, or that
 //! none may be asked. Always holds: a server that is up and has not had its try goes before every other;
 //! while none is up all are tried, except by writes where roles say who may have them; a further try
-//! takes no turn of its own; weights are met in the long run.
+//! takes no turn of a first one; weights are met in the long run.
 //! It deliberately knows no connection, no clock and no reason why a server is down.
 //!
 //! The order of the sieves: role ([`roles`]), up or down, group ([`groups`]), a free connection, and
@@ -113,7 +113,7 @@ impl ServerView {
     }
 }
 
-/// Chooses a server; takes a turn unless a server has been tried before.
+/// Chooses a server; takes a turn.
 ///
 /// # Errors
 /// There is none that may be asked.

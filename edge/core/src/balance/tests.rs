@@ -110,7 +110,23 @@ fn who_could_not_take_part_has_nothing_to_catch_up_on() {
 }
 
 #[test]
-fn a_further_try_goes_elsewhere_and_takes_no_turn() {
+fn further_tries_have_turns_of_their_own() {
+    let mut views = servers(4);
+    let mut turns = Turns::of(4);
+    let plan = plan(BalanceWord::RoundRobin);
+    let mut counts = [0_u32; 4];
+    for _ in 0..120 {
+        views[0].tried = false;
+        if choose(&plan, &mut turns, &views, &read(1)) == Ok(0) {
+            views[0].tried = true;
+            counts[choose(&plan, &mut turns, &views, &read(1)).unwrap()] += 1;
+        }
+    }
+    assert_eq!(counts, [0, 10, 10, 10]);
+}
+
+#[test]
+fn a_further_try_goes_elsewhere_and_takes_no_turn_of_a_first() {
     for by in ALL {
         let mut views = servers(2);
         let mut turns = Turns::of(2);
