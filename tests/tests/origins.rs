@@ -11,6 +11,7 @@ mod origins {
     mod balance;
     mod checks;
     mod content;
+    mod fairness;
     mod faults;
     mod filling;
     mod http2;
