@@ -300,7 +300,7 @@ impl Pool {
         message.headers_mut().insert(header::HOST, host);
         frame(&mut message);
         if let Some(signer) = &self.signer {
-            signer.sign(&mut message, self.world.clock.now())?;
+            signer.sign(&mut message, self.world.clock.wall())?;
         }
         if let Some(interim) = request.interim.clone() {
             message.extensions_mut().insert(Interim(Arc::clone(&interim)));

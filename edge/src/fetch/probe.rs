@@ -129,7 +129,7 @@ async fn ask(check: &CheckPlan, server: &Server, asker: &Asker) -> Verdict {
     let charge = world.memory.reserve(roads.cost(address.tls))?;
     let mut message = request(check, server, plan);
     if let Some(signer) = signer
-        && let Err(error) = signer.sign(&mut message, world.clock.now())
+        && let Err(error) = signer.sign(&mut message, world.clock.wall())
     {
         return unanswered(error);
     }
