@@ -9,6 +9,7 @@
 mod origins {
     mod authority;
     mod balance;
+    mod bucket;
     mod checks;
     mod content;
     mod fairness;

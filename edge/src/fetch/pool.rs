@@ -32,7 +32,7 @@ use super::{
     content::{ClientContent, Watch},
     failed::Failed,
     link::Signs,
-    message::{expected, frame, is_conditional},
+    message::{expected, frame, is_conditional, withhold},
     probe::{Asker, Checks},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
@@ -245,7 +245,10 @@ impl Pool {
             let first = (server, admission, message);
             match self.hedged(first, &mut request, wish, &mut tried).await {
                 Ok(response) => {
-                    let response = expected(response, conditional, server)?;
+                    let mut response = expected(response, conditional, server)?;
+                    if self.signer.is_some() {
+                        withhold(&mut response);
+                    }
                     let is_error = self.is_error(response.status());
                     let is_last = !(is_error && replayable && self.has_other(wish, &tried));
                     if is_last || !self.budget.withdraw() {
