@@ -325,3 +325,17 @@ fn a_server_on_its_ramp_is_no_way_around_the_queue_of_another() {
         assert!(ramping * 3 < other, "{ramping} and {other}");
     });
 }
+
+#[test]
+fn what_this_node_is_short_of_takes_no_server_out() {
+    run(async {
+        let stage = of(vec![(open_door(), "")], &format!("ejection_failures = 1\n{CHECK}"));
+        pass(2).await;
+        stage.world.wires.reach("a:80", Reach::Spent);
+        pass(5).await;
+        assert_eq!(stage.get("/page").await.status(), 503);
+        assert_eq!(pool(&stage).servers()[0].standing().0, Standing::Up);
+        stage.world.wires.reach("a:80", Reach::Up);
+        assert_eq!(stage.get("/page").await.status(), 200);
+    });
+}
