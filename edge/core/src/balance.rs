@@ -113,6 +113,27 @@ impl ServerView {
     }
 }
 
+/// Whether a server has a connection free at once, and how many requests wait for one, as far as it is
+/// back: on its ramp it has a part of its connections, and what is beyond counts as waiting, by so much
+/// more as the part is smaller. Else it would be the only free one while others are full, which is when
+/// its ramp is there for.
+#[must_use]
+pub fn queue(
+    (is_free, waiting): (bool, usize),
+    ramp: PerMille,
+    in_flight: u32,
+    connections_max: u32,
+) -> (bool, usize) {
+    if ramp >= PerMille::ALL {
+        return (is_free, waiting);
+    }
+    let (all, ramp) = (u64::from(PerMille::ALL.0), u64::from(ramp.0.max(1)));
+    let part = u64::from(connections_max).saturating_mul(ramp).checked_div(all).unwrap_or(0).max(1);
+    let Some(beyond) = u64::from(in_flight).checked_sub(part) else { return (is_free, waiting) };
+    let beyond = beyond.saturating_add(1).saturating_mul(all).checked_div(ramp).unwrap_or(0);
+    (false, waiting.saturating_add(usize::try_from(beyond).unwrap_or(usize::MAX)))
+}
+
 /// Chooses a server; takes a turn.
 ///
 /// # Errors

@@ -95,6 +95,9 @@ impl Pool {
                 (is_up, state.ramp(self.plan.slow_start, now), pace)
             });
             let in_flight = server.in_flight();
+            let waits = (server.is_free(), server.waiting());
+            let max = self.plan.connections_max;
+            let (is_free, waiting) = balance::queue(waits, ramp, in_flight, max);
             ServerView {
                 key: server.plan.key,
                 weight: server.plan.weight,
@@ -104,8 +107,8 @@ impl Pool {
                 is_on_trial: on_trial && in_flight > 0,
                 ramp,
                 in_flight,
-                waiting: server.waiting(),
-                is_free: server.is_free(),
+                waiting,
+                is_free,
                 first_byte,
                 faults,
                 tried: tried.contains(&index),

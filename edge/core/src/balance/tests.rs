@@ -176,6 +176,22 @@ fn a_free_connection_goes_before_a_queue_and_the_shorter_queue_before_the_longer
 }
 
 #[test]
+fn a_server_on_its_ramp_is_free_within_its_part_alone() {
+    let rows = [
+        ("back", 1000, 99, (true, 0)),
+        ("within its part", 100, 9, (true, 0)),
+        ("at its end", 100, 10, (false, 10)),
+        ("beyond", 100, 12, (false, 30)),
+        ("just back, with one to begin with", 1, 0, (true, 0)),
+        ("and no more", 1, 1, (false, 1000)),
+    ];
+    for (name, ramp, in_flight, expected) in rows {
+        assert_eq!(queue((true, 0), PerMille(ramp), in_flight, 100), expected, "{name}");
+    }
+    assert_eq!(queue((false, 7), PerMille(500), 1, 100), (false, 7));
+}
+
+#[test]
 fn of_two_the_one_with_less_to_do_for_its_pace_is_taken() {
     let rows = [
         ("alike", (0, 0), (0, 0), 50..=150),
