@@ -264,6 +264,7 @@ fn who_is_back_from_an_ejection_is_tried_with_one_request() {
         let settings = "ejection_failures = 1\nfirst_byte_timeout = \"4s\"\nretry_percent = 0";
         let stage = of(vec![(hangs, ""), (open_door(), "")], settings);
         assert_eq!(stage.get("/first").await.status(), 504);
+        assert!(!pool(&stage).is_down());
         assert!(matches!(pool(&stage).servers()[0].standing().0, Standing::Ejected(_)));
         advance(11 * SECOND).await;
         let answers = stage.crowd((0..20).map(|n| format!("/{n}"))).join_all().await;
@@ -334,6 +335,7 @@ fn what_this_node_is_short_of_takes_no_server_out() {
         stage.world.wires.reach("a:80", Reach::Spent);
         pass(5).await;
         assert_eq!(stage.get("/page").await.status(), 503);
+        assert!(!pool(&stage).is_down());
         assert_eq!(pool(&stage).servers()[0].standing().0, Standing::Up);
         stage.world.wires.reach("a:80", Reach::Up);
         assert_eq!(stage.get("/page").await.status(), 200);
