@@ -95,7 +95,7 @@ fn who_is_left_out_again_is_so_for_longer_until_it_has_been_well() {
 #[test]
 fn a_back_off_falls_back_however_its_ejections_ended() {
     let mut record = Record::default();
-    let mut outage = |record: &mut Record, start: u64, ends: &dyn Fn(&mut Record, Moment)| {
+    let outage = |record: &mut Record, start: u64, ends: &dyn Fn(&mut Record, Moment)| {
         record.failed(&plan(), at(start), at(start));
         let time = record.eject(&plan(), Reason::InARow(5), at(start));
         ends(record, at(start + 2));
@@ -144,7 +144,7 @@ fn what_was_sent_before_an_ejection_ended_is_no_failure_after_it() {
 #[test]
 fn ejections_without_an_answer_between_are_one_outage() {
     let mut record = Record::default();
-    let mut ejects = |record: &mut Record, now: u64| {
+    let ejects = |record: &mut Record, now: u64| {
         record.failed(&plan(), at(now), at(now));
         record.eject(&plan(), Reason::InARow(1), at(now));
         record.out_since()
