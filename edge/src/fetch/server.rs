@@ -324,8 +324,9 @@ impl Server {
         }
     }
 
-    /// It gave no response to what was sent at `sent`, or half of one. A response is one whatever its status and framing say: else a
-    /// client that knows a URL that is answered 503 could have the server left out for all.
+    /// It gave no response to what was sent at `sent`, or half of one. A response is one whatever its
+    /// status and framing say: else a client that knows a URL that is answered 503 could have the server
+    /// left out for all.
     pub(super) fn failed(&self, plan: &OriginPlan, sent: Instant) {
         let sent = self.moment_of(sent);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
