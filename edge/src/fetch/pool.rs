@@ -223,11 +223,6 @@ impl Pool {
                 Err(none) => return kept.ok_or_else(|| last.unwrap_or_else(|| refused(none))),
             };
             tried.push(index);
-            if kept.is_some() {
-                // It holds its place until it is read: who queued for a second could wait for another
-                // that does the same.
-                patience = Duration::ZERO;
-            }
             let admitted = tokio::select! {
                 biased;
                 () = &mut deserted => Err(FetchError::Deserted),
@@ -245,10 +240,7 @@ impl Pool {
             let first = (server, admission, message);
             match self.hedged(first, &mut request, wish, &mut tried).await {
                 Ok(response) => {
-                    let mut response = expected(response, conditional, server)?;
-                    if self.signer.is_some() {
-                        withhold(&mut response);
-                    }
+                    let response = expected(response, conditional, server)?;
                     let is_error = self.is_error(response.status());
                     let is_last = !(is_error && replayable && self.has_other(wish, &tried));
                     if is_last || !self.budget.withdraw() {
@@ -258,6 +250,9 @@ impl Pool {
                         server = server.name(), status = %response.status(), "trying again"
                     );
                     kept.get_or_insert(response);
+                    // It holds its place until it is read: who queued for a second beside it could
+                    // wait for another that does the same.
+                    patience = Duration::ZERO;
                 }
                 Err(Failed { error, unsent, may_do_better, .. }) => {
                     // An unsent message may go elsewhere whatever its method; its content, if it
@@ -329,7 +324,7 @@ impl Pool {
         }
     }
 
-    /// One exchange; a failure that blames the server is noted.
+    /// One exchange; a failure that blames the server is noted, and what a bucket says of refusals kept.
     pub(super) async fn exchange(
         &self,
         server: &Arc<Server>,
@@ -337,11 +332,11 @@ impl Pool {
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
         let began = Instant::now();
-        let exchanged = self.carry(server, admission, message).await;
-        if let Err(failed) = &exchanged
-            && failed.counts()
-        {
-            server.failed(&self.plan, began);
+        let mut exchanged = self.carry(server, admission, message).await;
+        match &mut exchanged {
+            Ok(response) if self.signer.is_some() => withhold(response),
+            Err(failed) if failed.counts() => server.failed(&self.plan, began),
+            Ok(_) | Err(_) => {}
         }
         exchanged
     }
