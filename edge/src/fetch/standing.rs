@@ -187,8 +187,10 @@ impl State {
             if was_guess && found != self.standing {
                 self.tell(server, &found, now);
             }
-            // Why it is not up may have changed.
-            self.standing = found;
+            // Why it is not up may have changed; what passes too seldom yet says nothing of it.
+            if found != Standing::Down(None) {
+                self.standing = found;
+            }
             return;
         }
         self.tell(server, &found, now);
