@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use edge_core::{outcome::OutcomeLabel, purge::Mode, stamps::Cause};
+use edge_core::{outcome::OutcomeLabel, purge::Mode, settings::RoleWord, stamps::Cause};
 use nearcast_daemon::metrics::{Metrics, Scrape};
 
 use crate::{
@@ -264,11 +264,31 @@ fn origins(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
         family.sample(labels, u64::from(server.is_ejected()))?;
     }
     standings(&servers, scrape)?;
+    acting(edges, scrape)?;
     let mut family = scrape.counter("edge_origin_retries_refused", "Retries over the budget")?;
     for edge in edges {
         for entry in edge.snapshot.sites.values() {
             let labels = [("node", edge.node()), ("site", &*entry.site.name)];
             family.sample(&labels, entry.pool.retries_refused())?;
+        }
+    }
+    Ok(())
+}
+
+/// Which standbys stand in for primaries.
+fn acting(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
+    let mut family =
+        scrape.gauge("edge_origin_acting", "Whether a standby stands in for the primaries")?;
+    for edge in edges {
+        for entry in edge.snapshot.sites.values() {
+            let acting = entry.pool.acting();
+            let servers = entry.pool.servers().iter();
+            for server in servers.filter(|server| server.plan().role == RoleWord::Standby) {
+                let labels =
+                    [("node", edge.node()), ("site", &*entry.site.name), ("server", server.name())];
+                let acts = acting.is_some_and(|acting| Arc::ptr_eq(acting, server));
+                family.sample(&labels, u64::from(acts))?;
+            }
         }
     }
     Ok(())

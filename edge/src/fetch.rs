@@ -69,6 +69,14 @@ pub enum FetchError {
         /// What the system said.
         reason: String,
     },
+    /// This node had no descriptor, port or memory of the system's for a connection.
+    #[error("this node has nothing left for a connection to {server}: {reason}")]
+    Spent {
+        /// The server.
+        server: String,
+        /// What the system said.
+        reason: String,
+    },
     /// No TLS session could be made.
     #[error("no TLS session with {server}: {reason}")]
     Tls {
@@ -165,6 +173,7 @@ impl FetchError {
             | Self::QueueTimeout { .. }
             | Self::NoPrimary
             | Self::Deserted
+            | Self::Spent { .. }
             | Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
             Self::Withheld { .. } => StatusCode::FORBIDDEN,
             Self::RequestContent { too_large: true, .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -190,6 +199,7 @@ impl FetchError {
             | Self::Broken { .. }
             | Self::NoPrimary
             | Self::Deserted
+            | Self::Spent { .. }
             | Self::Withheld { .. }
             | Self::RequestContent { too_large: false, .. } => None,
         }
@@ -213,6 +223,7 @@ impl FetchError {
             | Self::Withheld { .. }
             | Self::NoPrimary
             | Self::Deserted
+            | Self::Spent { .. }
             | Self::Memory => false,
         }
     }
@@ -224,6 +235,7 @@ impl FetchError {
             Self::Resolve { .. } => "resolve",
             Self::NotAllowed { .. } => "not-allowed",
             Self::Connect { .. } => "connect",
+            Self::Spent { .. } => "spent",
             Self::Tls { .. } => "tls",
             Self::ConnectTimeout { .. } => "connect-timeout",
             Self::QueueFull { .. } => "queue-full",

@@ -64,6 +64,8 @@ pub enum Reach {
     Refuses,
     /// It neither accepts nor refuses.
     Hangs,
+    /// It would accept, but the node has no descriptor left to ask with.
+    Spent,
 }
 
 /// The wires to all servers.
@@ -136,6 +138,9 @@ impl Connect for Wires {
                         drop(counted);
                     });
                     Ok((Box::new(near) as BoxedIo).into())
+                }
+                Some((_, Reach::Spent)) => {
+                    Err(FetchError::Spent { server: authority, reason: "no descriptor".to_owned() })
                 }
                 Some((_, Reach::Hangs)) => std::future::pending().await,
                 Some((_, Reach::Refuses)) | None => {

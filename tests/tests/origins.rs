@@ -9,8 +9,10 @@
 mod origins {
     mod authority;
     mod balance;
+    mod bucket;
     mod checks;
     mod content;
+    mod fairness;
     mod faults;
     mod filling;
     mod http2;

@@ -3,7 +3,7 @@
 //! In: what is known of each server at this moment, what is asked for, a draw. Out: a server, or that
 //! none may be asked. Always holds: a server that is up and has not had its try goes before every other;
 //! while none is up all are tried, except by writes where roles say who may have them; a further try
-//! takes no turn of its own; weights are met in the long run.
+//! takes no turn of a first one; weights are met in the long run.
 //! It deliberately knows no connection, no clock and no reason why a server is down.
 //!
 //! The order of the sieves: role ([`roles`]), up or down, group ([`groups`]), a free connection, and
@@ -49,6 +49,8 @@ pub struct ServerView {
     pub group: usize,
     /// Whether checks pass and nothing has it left out.
     pub is_up: bool,
+    /// Whether it is on trial after an ejection, and busy with the one request that shows how it is.
+    pub is_on_trial: bool,
     /// What it takes of its share, after it was down.
     pub ramp: PerMille,
     /// Requests that it has now.
@@ -59,6 +61,8 @@ pub struct ServerView {
     pub is_free: bool,
     /// Its measured first-byte time in microseconds; 0 where none was measured.
     pub first_byte: u64,
+    /// The share of its latest requests that came to nothing or to an error.
+    pub faults: PerMille,
     /// Whether this request has been tried there.
     pub tried: bool,
 }
@@ -109,7 +113,28 @@ impl ServerView {
     }
 }
 
-/// Chooses a server; takes a turn unless a server has been tried before.
+/// Whether a server has a connection free at once, and how many requests wait for one, as far as it is
+/// back: on its ramp it has a part of its connections, and what is beyond counts as waiting, by so much
+/// more as the part is smaller. Else it would be the only free one while others are full, which is when
+/// its ramp is there for.
+#[must_use]
+pub fn queue(
+    (is_free, waiting): (bool, usize),
+    ramp: PerMille,
+    in_flight: u32,
+    connections_max: u32,
+) -> (bool, usize) {
+    if ramp >= PerMille::ALL {
+        return (is_free, waiting);
+    }
+    let (all, ramp) = (u64::from(PerMille::ALL.0), u64::from(ramp.0.max(1)));
+    let part = u64::from(connections_max).saturating_mul(ramp).checked_div(all).unwrap_or(0).max(1);
+    let Some(beyond) = u64::from(in_flight).checked_sub(part) else { return (is_free, waiting) };
+    let beyond = beyond.saturating_add(1).saturating_mul(all).checked_div(ramp).unwrap_or(0);
+    (false, waiting.saturating_add(usize::try_from(beyond).unwrap_or(usize::MAX)))
+}
+
+/// Chooses a server; takes a turn.
 ///
 /// # Errors
 /// There is none that may be asked.
@@ -120,8 +145,32 @@ pub fn choose(
     ask: &Ask,
 ) -> Result<usize, NoServer> {
     let (members, eligible) = roles::eligible(servers, ask)?;
+    among(plan, turns, servers, (members, eligible), ask).ok_or(NoServer::AllTried)
+}
+
+/// Chooses a server for a second try beside the first at `first`, which is under way; nothing where no
+/// other is up that is as good a choice by its role.
+pub fn beside(
+    plan: &BalancePlan,
+    turns: &mut Turns,
+    servers: &[ServerView],
+    ask: &Ask,
+    first: usize,
+) -> Option<usize> {
+    let found = roles::beside(servers, ask, first)?;
+    among(plan, turns, servers, found, ask)
+}
+
+/// The choice among servers that are alike by their roles.
+fn among(
+    plan: &BalancePlan,
+    turns: &mut Turns,
+    servers: &[ServerView],
+    (members, eligible): (Vec<usize>, Vec<usize>),
+    ask: &Ask,
+) -> Option<usize> {
     let eligible = groups::narrowed(plan, servers, &members, eligible, ask);
-    let chosen = match plan.by {
+    match plan.by {
         BalanceWord::Hash => hash::pick(servers, &eligible, ask.key, plan.hash_load_max),
         BalanceWord::RoundRobin => {
             let is_first = servers.iter().all(|server| !server.tried);
@@ -130,8 +179,7 @@ pub fn choose(
         BalanceWord::LeastLoaded => {
             least::pick(servers, &least_waiting(servers, &eligible), ask.draw)
         }
-    };
-    chosen.ok_or(NoServer::AllTried)
+    }
 }
 
 /// Of those that are alike in all else, one with a free connection goes before one that has a queue,

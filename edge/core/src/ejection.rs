@@ -2,8 +2,9 @@
 //!
 //! In: what became of each request, `now`. Out: which servers to leave out, why, and until when.
 //! Always holds: no more than `share_max` of the servers are left out, one of several at least; who is
-//! left out again and again is so for longer each time; error rate and delay are judged beside the
-//! other servers' alone, so what is wrong with all is no reason to leave out any.
+//! left out again and again is so for longer each time; error rate and delay are judged beside those
+//! of the other servers that have the same role and group, so what is wrong with all, and what writes or
+//! a longer way cost, is no reason to leave out any; neither takes the last of a role.
 //! It deliberately knows no request and no connection.
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod tests;
 use std::{fmt, time::Duration};
 
 use ground::moment::Moment;
+
+use crate::settings::RoleWord;
 
 /// What a site owner says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +83,14 @@ pub struct Record {
     last_failure: Moment,
     rates: Rates,
     ejection: Option<Ejection>,
+    /// For how long it was left out the last time, by what was said then, and when that was over.
+    last: Option<(Duration, Moment)>,
     /// Ejections that followed close on each other.
     times: u32,
+    /// Since when it has been left out, time after time, without an answer between.
+    out_since: Option<Moment>,
+    /// Whether it answered while it was left out, which nobody has looked at yet.
+    has_answered: bool,
 }
 
 /// Requests and errors of this window and the one before.
@@ -95,8 +104,16 @@ struct Rates {
 /// What is judged of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
+    /// Its role: what it is asked is like what others of that role are asked.
+    pub role: RoleWord,
+    /// Its group: its way is as long as that of others of the group.
+    pub group: usize,
     /// Whether it is left out now.
     pub is_ejected: bool,
+    /// Whether its checks fail.
+    pub is_down: bool,
+    /// Whether it answered while it was left out.
+    pub has_answered: bool,
     /// Failures in a row.
     pub in_a_row: u32,
     /// Requests of late.
@@ -114,28 +131,75 @@ impl Record {
     pub fn succeeded(&mut self, sent: Moment, now: Moment) -> bool {
         self.in_a_row = 0;
         let is_back = |ejection: &mut Ejection| ejection.since <= sent && now < ejection.until;
-        self.ejection.take_if(is_back).is_some()
+        let ended = self.ejection.take_if(is_back);
+        let is_early = self.end(ended, now);
+        self.prove(sent, now);
+        self.has_answered |= is_early;
+        is_early
     }
 
-    /// A request failed, and the server is to blame.
-    pub fn failed(&mut self, plan: &EjectionPlan, now: Moment) {
-        // What was sent before it was left out says nothing new.
-        if self.ejection(now).is_none() {
+    /// Whether its last ejection is over and no answer has come since: it is on trial, with one request at
+    /// a time.
+    #[must_use]
+    pub fn is_on_trial(&self, now: Moment) -> bool {
+        self.ejection.is_some_and(|ejection| ejection.until <= now)
+    }
+
+    /// Since when it has been left out, time after time, without an answer between.
+    #[must_use]
+    pub fn out_since(&self) -> Option<Moment> {
+        self.out_since
+    }
+
+    /// An answer came to what was sent at `sent`, so a trial is over.
+    fn prove(&mut self, sent: Moment, now: Moment) {
+        let is_trial = |ejection: &mut Ejection| ejection.since <= sent && ejection.until <= now;
+        self.ejection.take_if(is_trial);
+        if self.ejection.is_none() {
+            self.out_since = None;
+        }
+    }
+
+    /// Notes that an ejection was over before its time, if it was.
+    fn end(&mut self, ended: Option<Ejection>, now: Moment) -> bool {
+        let early = ended.filter(|ejection| now < ejection.until);
+        if let (Some(_), Some((_, until))) = (early, &mut self.last) {
+            *until = now;
+        }
+        early.is_some()
+    }
+
+    /// A request failed that was sent at `sent`, and the server is to blame.
+    pub fn failed(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment) {
+        // What was sent before it was left out, or while it was, says nothing new.
+        let is_old = self.last.is_some_and(|(_, ended)| sent < ended);
+        if !is_old && self.ejection(now).is_none() {
             self.in_a_row = self.in_a_row.saturating_add(1);
             self.last_failure = now;
         }
         self.rates.count(plan.window, now, true);
     }
 
-    /// A response came; whether its status is an error.
-    pub fn answered(&mut self, plan: &EjectionPlan, now: Moment, is_error: bool) {
+    /// A response came to what was sent at `sent`; whether its status is an error.
+    pub fn answered(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment, is_error: bool) {
         self.rates.count(plan.window, now, is_error);
+        self.prove(sent, now);
+    }
+
+    /// Whether it answered while it was left out, told once.
+    pub fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.has_answered)
     }
 
     /// Forgets failures in a row: who was seen to come back need not wait for the end of its ejection.
-    pub fn pardon(&mut self) {
+    pub fn pardon(&mut self, now: Moment) {
         self.in_a_row = 0;
-        self.ejection.take_if(|ejection| matches!(ejection.reason, Reason::InARow(_)));
+        let is_in_a_row = |ejection: &mut Ejection| matches!(ejection.reason, Reason::InARow(_));
+        let ended = self.ejection.take_if(is_in_a_row);
+        self.end(ended, now);
+        if self.ejection.is_none() {
+            self.out_since = None;
+        }
     }
 
     /// Why it is left out, while it is.
@@ -144,21 +208,29 @@ impl Record {
         self.ejection.filter(|ejection| now < ejection.until)
     }
 
-    /// What is to be judged.
+    /// What is to be judged, of a server that is a primary and up as far as this record tells.
     #[must_use]
     pub fn shown(&self, plan: &EjectionPlan, first_byte: u64, now: Moment) -> Shown {
         let (requests, errors) = self.rates.sum(plan.window, now);
-        let is_ejected = self.ejection(now).is_some();
-        Shown { is_ejected, in_a_row: self.in_a_row, requests, errors, first_byte }
+        Shown {
+            role: RoleWord::Primary,
+            group: 0,
+            is_ejected: self.ejection(now).is_some(),
+            is_down: false,
+            has_answered: self.has_answered,
+            in_a_row: self.in_a_row,
+            requests,
+            errors,
+            first_byte,
+        }
     }
 
     /// Leaves it out; for how long.
     pub fn eject(&mut self, plan: &EjectionPlan, reason: Reason, now: Moment) -> Duration {
-        if let Some(last) = self.ejection {
-            let length = last.until.since(last.since);
-            if now.since(last.until) > length {
-                self.times = 0;
-            }
+        // However that one ended: who has been well for longer than it was said to be left out begins anew.
+        if self.last.is_some_and(|(length, ended)| now.since(ended) > length) {
+            self.times = 0;
+            self.out_since = None;
         }
         let doubled = 1_u32.checked_shl(self.times).unwrap_or(u32::MAX);
         let time = plan.time.saturating_mul(doubled).min(plan.time_max.max(plan.time));
@@ -169,8 +241,17 @@ impl Record {
         self.times = self.times.saturating_add(1).min(16);
         self.in_a_row = 0;
         self.rates = Rates::default();
-        self.ejection = Some(Ejection { since, until: since.plus(time), reason });
+        self.out_since = self.out_since.or(Some(since));
+        let until = since.plus(time);
+        self.last = Some((time, until));
+        self.ejection = Some(Ejection { since, until, reason });
         time
+    }
+}
+
+impl Shown {
+    const fn is_up(&self) -> bool {
+        !self.is_ejected && !self.is_down
     }
 }
 
@@ -198,6 +279,15 @@ impl Rates {
     }
 }
 
+/// Whether a server has answered while nobody was up: then the others are to be pardoned as well. What
+/// had taken all of them out was one thing, and one alone would now get everything, and fall.
+#[must_use]
+pub fn is_over(servers: &[Shown]) -> bool {
+    let mut others = servers.iter().filter(|server| !server.has_answered).peekable();
+    let is_alone = others.peek().is_some() && others.all(|server| !server.is_up());
+    is_alone && servers.iter().any(|server| server.has_answered)
+}
+
 /// Which servers to leave out now, by what all of them have shown.
 #[must_use]
 pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
@@ -207,8 +297,7 @@ pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
     let most = share.max(usize::from(count > 1));
     let out = servers.iter().filter(|server| server.is_ejected).count();
     let mut room = most.saturating_sub(out);
-    let mut up = count.saturating_sub(out);
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, Reason)> = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         if server.is_ejected || room == 0 {
             continue;
@@ -216,30 +305,36 @@ pub fn judge(plan: &EjectionPlan, servers: &[Shown]) -> Vec<(usize, Reason)> {
         let in_a_row = server.in_a_row >= plan.failures;
         let reason = if in_a_row {
             Some(Reason::InARow(server.in_a_row))
-        } else if up > 1 {
-            // Who is only worse than the others is better than nobody.
-            outlying(plan, servers, index)
         } else {
-            None
+            outlying(plan, servers, index, &found)
         };
         if let Some(reason) = reason {
             found.push((index, reason));
             room = room.saturating_sub(1);
-            up = up.saturating_sub(1);
         }
     }
     found
 }
 
-/// Whether a server stands out among those that are not left out.
-fn outlying(plan: &EjectionPlan, servers: &[Shown], index: usize) -> Option<Reason> {
+/// Whether a server that is up stands out among those of its role and group that are, and that are not
+/// among those just `found`. Beside none of them it does not: who is only worse is better than nobody.
+fn outlying(
+    plan: &EjectionPlan,
+    servers: &[Shown],
+    index: usize,
+    found: &[(usize, Reason)],
+) -> Option<Reason> {
     let own = servers.get(index)?;
-    if own.requests < plan.requests_min.max(1) {
+    if own.is_down || own.requests < plan.requests_min.max(1) {
         return None;
     }
-    let others = servers.iter().enumerate();
-    let others = others.filter(|(other, shown)| *other != index && !shown.is_ejected);
-    let others: Vec<&Shown> = others.map(|(_, shown)| shown).collect();
+    let is_beside = |(other, shown): &(usize, &Shown)| {
+        let is_alike = (shown.role, shown.group) == (own.role, own.group);
+        let is_found = found.iter().any(|(found, _)| found == other);
+        *other != index && is_alike && shown.is_up() && !is_found
+    };
+    let others: Vec<&Shown> =
+        servers.iter().enumerate().filter(is_beside).map(|(_, shown)| shown).collect();
     if let Some(more) = plan.error_percent {
         let requests: u64 = others.iter().map(|other| u64::from(other.requests)).sum();
         let errors: u64 = others.iter().map(|other| u64::from(other.errors)).sum();

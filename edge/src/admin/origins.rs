@@ -4,7 +4,12 @@
 //! Always holds: there are no tokens yet, so it is for this machine alone ([`Local`]); what it says
 //! is read when it is asked for, and no request waits for it.
 
-use std::{fmt, fmt::Write as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    fmt,
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -31,6 +36,8 @@ struct Status {
     #[serde(skip_serializing_if = "str::is_empty")]
     group: String,
     role: RoleWord,
+    /// Whether it is a standby that stands in for the primaries.
+    acting: bool,
     /// `up`, `down` (its checks fail) or `ejected` (requests have failed).
     state: &'static str,
     /// Why it is not up.
@@ -90,12 +97,16 @@ fn told(edge: &Edge) -> Vec<Status> {
     let mut all = Vec::new();
     for entry in entries {
         let servers = entry.pool.servers().iter();
-        all.extend(servers.map(|server| status(&hall.node, &entry.site.name, server)));
+        let acting = entry.pool.acting();
+        all.extend(servers.map(|server| {
+            let acts = acting.is_some_and(|acting| Arc::ptr_eq(acting, server));
+            status((&hall.node, &entry.site.name), server, acts)
+        }));
     }
     all
 }
 
-fn status(node: &str, site: &str, server: &Server) -> Status {
+fn status((node, site): (&str, &str), server: &Server, acting: bool) -> Status {
     let (standing, lasts) = server.standing();
     let counts = server.counts();
     let plan = server.plan();
@@ -105,6 +116,7 @@ fn status(node: &str, site: &str, server: &Server) -> Status {
         server: server.name().to_owned(),
         group: plan.group_name.to_string(),
         role: plan.role,
+        acting,
         state: standing.as_str(),
         why: (standing != Standing::Up).then(|| standing.to_string()),
         for_seconds: lasts.as_secs(),
@@ -125,6 +137,9 @@ impl fmt::Display for Status {
         write!(f, "{node} {site} {server}")?;
         if !self.group.is_empty() {
             write!(f, " ({})", self.group)?;
+        }
+        if self.acting {
+            f.write_str(", for the primaries")?;
         }
         let first_byte = Duration::from_micros(self.first_byte_microseconds);
         write!(

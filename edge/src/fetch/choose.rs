@@ -7,9 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use edge_core::{
-    balance::{self, Ask, NoServer, Purpose, ServerView, roles::Succession, turns::Turns},
+    balance::{
+        self, Ask, NoServer, Purpose, ServerView,
+        roles::{Succession, Takeover},
+        turns::Turns,
+    },
     ejection,
-    site::OriginPlan,
+    settings::RoleWord,
+    site::{OriginPlan, ServerPlan},
 };
 use http::Method;
 
@@ -42,6 +47,15 @@ impl Pool {
         Ok((index, self.servers.get(index).ok_or(NoServer::AllTried)?))
     }
 
+    /// The server for a second try beside the first, which is the last that was tried.
+    pub(super) fn beside(&self, wish: Wish, tried: &[usize]) -> Option<(usize, &Arc<Server>)> {
+        let views = self.views(tried);
+        let ask = self.ask(wish, self.takeover.lock().acting());
+        let (balance, first) = (&self.plan.balance, *tried.last()?);
+        let index = balance::beside(balance, &mut self.turns.lock(), &views, &ask, first)?;
+        Some((index, self.servers.get(index)?))
+    }
+
     /// Whether there is a server that has not had its try; it takes no turn.
     pub(super) fn has_other(&self, wish: Wish, tried: &[usize]) -> bool {
         let views = self.views(tried);
@@ -58,7 +72,12 @@ impl Pool {
     /// Leaves out who is to be, and sees how all stand.
     pub(super) fn judge(&self) {
         let plan = &self.plan.ejection;
-        let shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
+        let mut shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
+        if shown.iter().any(|server| server.has_answered) {
+            let is_over = ejection::is_over(&shown);
+            self.servers.iter().for_each(|server| server.take_answered(is_over));
+            shown = self.servers.iter().map(|server| server.shown(plan)).collect();
+        }
         for (index, reason) in ejection::judge(plan, &shown) {
             if let Some(server) = self.servers.get(index) {
                 server.eject(plan, reason);
@@ -70,53 +89,71 @@ impl Pool {
     fn views(&self, tried: &[usize]) -> Vec<ServerView> {
         self.judge();
         let view = |(index, server): (usize, &Arc<Server>)| {
-            let (is_up, ramp, first_byte) = server.glance(|state, now| {
-                (state.is_up(), state.ramp(self.plan.slow_start, now), state.latency.micros(now))
+            let ((is_up, on_trial), ramp, (first_byte, faults)) = server.glance(|state, now| {
+                let pace = (state.latency.micros(now), state.faults.share(now));
+                let is_up = (state.is_up(), state.record.is_on_trial(now));
+                (is_up, state.ramp(self.plan.slow_start, now), pace)
             });
+            let in_flight = server.in_flight();
+            let waits = (server.is_free(), server.waiting());
+            let max = self.plan.connections_max;
+            let (is_free, waiting) = balance::queue(waits, ramp, in_flight, max);
             ServerView {
                 key: server.plan.key,
                 weight: server.plan.weight,
                 role: server.plan.role,
                 group: server.plan.group,
                 is_up,
+                is_on_trial: on_trial && in_flight > 0,
                 ramp,
-                in_flight: server.in_flight(),
-                waiting: server.waiting(),
-                is_free: server.is_free(),
+                in_flight,
+                waiting,
+                is_free,
                 first_byte,
+                faults,
                 tried: tried.contains(&index),
             }
         };
         self.servers.iter().enumerate().map(view).collect()
     }
 
+    /// The standby of this pool that stands in for the primaries, by its place among `servers`: the one
+    /// that did in the pool `before`, for as long as it is still one.
+    pub(super) fn inherited(before: Option<&Self>, plan: &OriginPlan) -> Takeover {
+        let acting = before.and_then(Self::acting).map(|server| server.plan.key);
+        let is_it =
+            |server: &ServerPlan| server.role == RoleWord::Standby && Some(server.key) == acting;
+        Takeover::by(plan.servers.iter().position(is_it))
+    }
+
+    /// The standby that stands in for the primaries, as was last seen.
+    #[must_use]
+    pub fn acting(&self) -> Option<&Arc<Server>> {
+        let acting = self.takeover.lock().acting();
+        acting.and_then(|index| self.servers.get(index))
+    }
+
     /// Who stands in for the primaries now.
     fn succession(&self, views: &[ServerView]) -> Option<usize> {
         let down_for = |index: usize| {
-            self.servers.get(index).map_or(Duration::ZERO, |server| server.standing().1)
+            self.servers.get(index).map_or(Duration::ZERO, |server| server.out_for())
         };
         let mut takeover = self.takeover.lock();
         let name = |index: usize| self.servers.get(index).map_or("", |server| server.name());
         match takeover.look(views, down_for, self.plan.takeover_after) {
             Some(Succession::TakenOver(standby)) => tracing::warn!(
                 server = name(standby),
-                "no primary is up; a standby has taken over, and stays for as long as it is up"
+                "no primary is up; a standby has taken over, and stays until it has been down as long"
             ),
             Some(Succession::Returned) => {
-                tracing::warn!("the standby that had taken over is down; the primaries are back");
+                tracing::warn!(
+                    "the standby that had taken over has been down; the primaries are back"
+                );
             }
             None => {}
         }
         takeover.acting()
     }
-}
-
-/// Whether two plans have the same servers in the same roles.
-pub(super) fn has_same_roles(one: &OriginPlan, other: &OriginPlan) -> bool {
-    let roles = |plan: &OriginPlan| -> Vec<_> {
-        plan.servers.iter().map(|server| (server.key, server.role)).collect()
-    };
-    roles(one) == roles(other)
 }
 
 /// What no server comes to, for the client.

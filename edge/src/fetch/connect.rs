@@ -7,6 +7,7 @@
 //! bring in-memory pipes.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -20,6 +21,7 @@ use futures_util::{
 use ground::fold::canonical;
 use ipnet::IpNet;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -282,6 +284,16 @@ async fn first_of<T, A: Future<Output = Result<T, FetchError>>>(
     }
 }
 
+/// Whether this node is what is short of something: that blames no server.
+fn is_spent(error: &io::Error, address: SocketAddr) -> bool {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => true,
+        // No port is left. Towards IPv6 it may also be that this machine has no such address at all.
+        Some(Errno::ADDRNOTAVAIL) => address.is_ipv4(),
+        _ => false,
+    }
+}
+
 /// A connection to one address, if it is allowed.
 async fn open(
     address: SocketAddr,
@@ -292,9 +304,14 @@ async fn open(
     if !policy.allows(address) {
         return Err(refused());
     }
-    let stream = TcpStream::connect(address).await.map_err(|error| FetchError::Connect {
-        server: format!("{} ({address})", server.authority),
-        reason: io_reason(&error),
+    let stream = TcpStream::connect(address).await.map_err(|error| {
+        let server = format!("{} ({address})", server.authority);
+        let reason = io_reason(&error);
+        if is_spent(&error, address) {
+            FetchError::Spent { server, reason }
+        } else {
+            FetchError::Connect { server, reason }
+        }
     })?;
     if home(&stream, policy) {
         return Err(refused());
@@ -371,6 +388,25 @@ mod tests {
         assert!(whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
         assert!(!whole.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
         assert!(!whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
+    }
+
+    #[test]
+    fn what_this_node_is_short_of_blames_no_server() {
+        let (four, six) = (address("192.0.2.1:80"), address("[2001:db8::1]:80"));
+        let rows = [
+            (Errno::MFILE, four, true),
+            (Errno::NFILE, six, true),
+            (Errno::NOBUFS, four, true),
+            (Errno::ADDRNOTAVAIL, four, true),
+            (Errno::ADDRNOTAVAIL, six, false),
+            (Errno::CONNREFUSED, four, false),
+            (Errno::NETUNREACH, six, false),
+        ];
+        for (errno, address, expected) in rows {
+            let error = io::Error::from(errno);
+            assert_eq!(is_spent(&error, address), expected, "{errno} {address}");
+        }
+        assert!(!is_spent(&io::Error::other("no"), four));
     }
 
     /// What comes of addresses whose last number says what each does: 1 answers, 2 refuses, 3 never

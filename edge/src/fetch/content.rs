@@ -127,6 +127,12 @@ impl Watch {
         }
     }
 
+    /// Since when the origin has had all of a request that went out at `sent`; none while it has not.
+    pub(super) fn whole_since(&self, sent: Instant) -> Option<Instant> {
+        let since = self.is_whole().then(|| self.origin_since(sent))?;
+        since.map(|since| since.max(sent))
+    }
+
     fn turn(&self, turn: Turn) {
         *self.turn.lock() = turn;
     }

@@ -1,8 +1,9 @@
 //! A second try beside the first, for a GET that takes long.
 //!
-//! In: a first exchange that is about to begin. Out: the first response of the two.
-//! Always holds: there is no second unless the settings say so, a server is free for it, and the retry
-//! budget has one; whichever is not needed ends at once. It knows no law and no queue.
+//! In: a first exchange that is about to begin. Out: the first response of the two that is no error.
+//! Always holds: there is no second unless the settings say so, a server that is up and of the same
+//! role is free for it, and the retry budget has one; the second never makes worse what the first
+//! brings; whichever is not needed ends at once. It knows no law and no queue.
 
 use std::{pin::pin, sync::Arc};
 
@@ -48,19 +49,27 @@ impl Pool {
         tracing::debug!(server = server.name(), beside = other.name(), "a second try");
         let second = pin!(self.exchange(&other, admission, message));
         match select(first, second).await {
+            Either::Left((Err(_), second)) => second.await,
+            Either::Right((Err(_), first)) => first.await,
+            // As good as a failure where the settings say so: it would be tried again, and is already.
+            Either::Left((Ok(response), second)) if self.is_error(response.status()) => {
+                Ok(better(response, second.await))
+            }
+            // The first may do better, and would have been waited for without a second.
+            Either::Right((Ok(response), first)) if response.status().is_server_error() => {
+                first.await.or(Ok(response))
+            }
             Either::Left((Ok(response), _)) => Ok(response),
             Either::Right((Ok(response), _)) => {
                 server.was_slow(sent.elapsed());
                 Ok(response)
             }
-            Either::Left((Err(_), second)) => second.await,
-            Either::Right((Err(_), first)) => first.await,
         }
     }
 
     /// Another server that has a place now, if the budget allows for it.
     fn second(&self, wish: Wish, tried: &mut Vec<usize>) -> Option<(Arc<Server>, Admission)> {
-        let (index, server) = self.choose(wish, tried).ok()?;
+        let (index, server) = self.beside(wish, tried)?;
         let admission = server.admit_now()?;
         if !self.budget.withdraw() {
             return None;
@@ -68,4 +77,12 @@ impl Pool {
         tried.push(index);
         Some((Arc::clone(server), admission))
     }
+}
+
+/// What the second brought, unless that is no better than the error that the first did.
+fn better(
+    first: Response<OriginBody>,
+    second: Result<Response<OriginBody>, Failed>,
+) -> Response<OriginBody> {
+    second.ok().filter(|second| !second.status().is_server_error()).unwrap_or(first)
 }

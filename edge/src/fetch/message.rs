@@ -25,6 +25,33 @@ pub(super) fn expected(
     })
 }
 
+/// Keeps to ourselves what a bucket says of a request that it does not serve: it names the key, the
+/// bucket and what was signed, and a redirect may carry the signature, which opens the whole bucket.
+/// Of what is not there it says nothing that its URL does not.
+pub(super) fn withhold(response: &mut Response<OriginBody>) {
+    let status = response.status();
+    let is_served =
+        status.is_success() || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND);
+    if is_served {
+        return;
+    }
+    tracing::debug!(%status, "a bucket refuses; what it says is withheld");
+    let fields = response.headers_mut();
+    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+        fields.remove(name);
+    }
+    let is_signed = |value: &HeaderValue| {
+        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        text.contains("x-amz-") || text.contains("x-goog-")
+    };
+    for name in [header::LOCATION, header::CONTENT_LOCATION, header::LINK] {
+        if fields.get_all(&name).iter().any(is_signed) {
+            fields.remove(name);
+        }
+    }
+    response.body_mut().withhold();
+}
+
 /// Whether a request asks for a 304 or a 412.
 pub(super) fn is_conditional(fields: &HeaderMap) -> bool {
     let conditions = [

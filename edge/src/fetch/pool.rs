@@ -10,6 +10,7 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use edge_core::{
@@ -26,12 +27,12 @@ use tokio::{
 
 use super::{
     FetchError, chain,
-    choose::{Wish, has_same_roles, refused},
+    choose::{Wish, refused},
     connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     failed::Failed,
     link::Signs,
-    message::{expected, frame, is_conditional},
+    message::{expected, frame, is_conditional, withhold},
     probe::{Asker, Checks},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
@@ -137,8 +138,7 @@ impl Pool {
             world: world.clone(),
         };
         let checks = plan.check.as_ref().map(|check| Checks::begin(check, &servers, &asker));
-        let takeover = before.filter(|pool| has_same_roles(&pool.plan, plan));
-        let takeover = takeover.map(|pool| *pool.takeover.lock()).unwrap_or_default();
+        let takeover = Self::inherited(before, plan);
         Ok(Self {
             plan: Arc::clone(plan),
             servers,
@@ -250,6 +250,9 @@ impl Pool {
                         server = server.name(), status = %response.status(), "trying again"
                     );
                     kept.get_or_insert(response);
+                    // It holds its place until it is read: who queued for a second beside it could
+                    // wait for another that does the same.
+                    patience = Duration::ZERO;
                 }
                 Err(Failed { error, unsent, may_do_better, .. }) => {
                     // An unsent message may go elsewhere whatever its method; its content, if it
@@ -295,7 +298,7 @@ impl Pool {
         message.headers_mut().insert(header::HOST, host);
         frame(&mut message);
         if let Some(signer) = &self.signer {
-            signer.sign(&mut message, self.world.clock.now())?;
+            signer.sign(&mut message, self.world.clock.wall())?;
         }
         if let Some(interim) = request.interim.clone() {
             message.extensions_mut().insert(Interim(Arc::clone(&interim)));
@@ -307,7 +310,7 @@ impl Pool {
     }
 
     /// Whether a response of this status may be bettered by another server.
-    fn is_error(&self, status: StatusCode) -> bool {
+    pub(super) fn is_error(&self, status: StatusCode) -> bool {
         self.plan.error_statuses.binary_search(&status.as_u16()).is_ok()
     }
 
@@ -321,18 +324,19 @@ impl Pool {
         }
     }
 
-    /// One exchange; a failure that blames the server is noted.
+    /// One exchange; a failure that blames the server is noted, and what a bucket says of refusals kept.
     pub(super) async fn exchange(
         &self,
         server: &Arc<Server>,
         admission: Admission,
         message: Request<ClientContent>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let exchanged = self.carry(server, admission, message).await;
-        if let Err(failed) = &exchanged
-            && failed.counts()
-        {
-            server.failed(&self.plan);
+        let began = Instant::now();
+        let mut exchanged = self.carry(server, admission, message).await;
+        match &mut exchanged {
+            Ok(response) if self.signer.is_some() => withhold(response),
+            Err(failed) if failed.counts() => server.failed(&self.plan, began),
+            Ok(_) | Err(_) => {}
         }
         exchanged
     }
@@ -378,15 +382,19 @@ impl Pool {
                 Ok(answer) => answer,
                 Err(error) => {
                     way.give_up();
-                    server.was_late(sent.elapsed());
+                    // How long a client takes for its content is not the server's time.
+                    let since = watch.origin_since(sent).unwrap_or(sent).max(sent);
+                    server.was_late(since.elapsed());
                     let may_do_better = way.shun();
                     return Err(Failed { may_do_better, ..Failed::sent(error) });
                 }
             };
             match answer {
                 Ok(response) => {
-                    let is_error = self.is_error(response.status());
-                    server.answered(&self.plan.ejection, sent, is_error);
+                    let status = response.status();
+                    let kind = (self.is_error(status), status.is_server_error());
+                    let took = watch.whole_since(sent).map(|since| since.elapsed());
+                    server.answered(&self.plan.ejection, (sent, took), kind);
                     let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
                     let lease = Lease { server, plan, way, admission, watch, _charge: charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
@@ -396,7 +404,7 @@ impl Pool {
                         return Err(Failed::sent(error));
                     }
                     let needs_another = unanswered.blame == Blame::Others || way.is_over();
-                    let again = self.in_vain(server, unanswered, (&way, reused), need);
+                    let again = self.in_vain(server, unanswered, (&way, reused, sent), need);
                     message = again.map_err(|failed| *failed)?;
                     need.fresh = true;
                     need.since = needs_another.then_some(sent);
@@ -410,7 +418,7 @@ impl Pool {
         &self,
         server: &Server,
         Unanswered { message, reason, blame }: Unanswered,
-        (way, reused): (&Way, bool),
+        (way, reused, sent): (&Way, bool, Instant),
         need: Need,
     ) -> Result<Request<ClientContent>, Box<Failed>> {
         if blame == Blame::Request {
@@ -425,7 +433,7 @@ impl Pool {
             Some(message) if may_again && message.body().untouched() => {
                 if is_shared && blame == Blame::Server {
                     // All that were on it are sent again; nobody else tells of its end.
-                    server.failed(&self.plan);
+                    server.failed(&self.plan, sent);
                 }
                 if blame != Blame::Others {
                     server.drop_idle();

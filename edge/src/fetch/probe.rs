@@ -115,7 +115,10 @@ async fn watch(check: Arc<CheckPlan>, server: Arc<Server>, asker: Asker) {
 
 /// One check.
 async fn ask(check: &CheckPlan, server: &Server, asker: &Asker) -> Verdict {
-    let unanswered = |error: FetchError| Some(Err(Fault::Unanswered(error.to_string())));
+    let unanswered = |error: FetchError| match error {
+        FetchError::Spent { .. } => None,
+        error => Some(Err(Fault::Unanswered(error.to_string()))),
+    };
     let Asker { plan, tls, signer, world } = asker;
     let address = &server.address;
     if check.kind == OriginCheckKind::Tcp {
@@ -129,7 +132,7 @@ async fn ask(check: &CheckPlan, server: &Server, asker: &Asker) -> Verdict {
     let charge = world.memory.reserve(roads.cost(address.tls))?;
     let mut message = request(check, server, plan);
     if let Some(signer) = signer
-        && let Err(error) = signer.sign(&mut message, world.clock.now())
+        && let Err(error) = signer.sign(&mut message, world.clock.wall())
     {
         return unanswered(error);
     }

@@ -45,6 +45,7 @@ pub(super) fn finish(
             asked,
             kept_waiting: false,
             is_blameless: false,
+            is_withheld: false,
         };
         if ended {
             body.give_back();
@@ -135,6 +136,8 @@ pub struct OriginBody {
     /// Its framing is wrong: an answer as good or bad as an error's, and nobody's failure to answer; or
     /// its end is somebody else's, and was counted.
     is_blameless: bool,
+    /// What it says is not for clients: it is read to its end, and nothing of it goes on.
+    is_withheld: bool,
 }
 
 impl OriginBody {
@@ -142,6 +145,11 @@ impl OriginBody {
     #[must_use]
     pub fn sent(&self) -> Instant {
         self.sent
+    }
+
+    /// Keeps its content from clients.
+    pub(super) fn withhold(&mut self) {
+        self.is_withheld = true;
     }
 
     /// Notes who has waited for whom since the body was last asked.
@@ -176,13 +184,16 @@ impl Body for OriginBody {
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = &mut *self;
         this.note_pause();
-        if let Poll::Ready(frame) = this.incoming.poll_frame(cx) {
+        while let Poll::Ready(frame) = this.incoming.poll_frame(cx) {
             // The timer is armed again only when the next wait begins.
             this.deadline = None;
             return Poll::Ready(match frame {
                 Some(Ok(frame)) => {
                     if this.incoming.is_end_stream() {
                         this.give_back();
+                    }
+                    if this.is_withheld {
+                        continue;
                     }
                     Some(Ok(frame))
                 }
@@ -209,7 +220,7 @@ impl Body for OriginBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        if self.is_withheld { SizeHint::default() } else { self.incoming.size_hint() }
     }
 }
 
@@ -219,7 +230,7 @@ impl OriginBody {
         if let Some(lease) = self.lease.take() {
             // A server that was kept waiting by a slow client may give up without being to blame.
             if !self.kept_waiting && !self.is_blameless {
-                lease.server.failed(&lease.plan);
+                lease.server.failed(&lease.plan, self.sent);
             }
             server.clone_from(&lease.server.address.authority);
         }

@@ -4,6 +4,9 @@
 //! requests waiting for one; every change of its state is told once, with the reason. It knows nothing of
 //! other servers or of retries: [`super::choose`] compares.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,
@@ -203,6 +206,19 @@ impl Server {
         self.state.lock().standing(now)
     }
 
+    /// For how long it has been out, one ejection after the other; of one that is not, since its standing
+    /// changed.
+    pub(super) fn out_for(&self) -> Duration {
+        self.glance(|state, now| {
+            let since = state.record.out_since().map_or(Duration::ZERO, |since| now.since(since));
+            state.standing(now).1.max(since)
+        })
+    }
+
+    fn moment_of(&self, at: Instant) -> Moment {
+        Moment::from_millis(self.clock.at(at).as_millis())
+    }
+
     /// What is known of it, for choosing.
     pub(super) fn glance<T>(&self, look: impl FnOnce(&mut State, Moment) -> T) -> T {
         let now = self.now();
@@ -227,13 +243,16 @@ impl Server {
         if let Some(admission) = self.admit_now() {
             return Ok(admission);
         }
-        let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
-        let _place = Place::take(self, queue_max)
-            .ok_or_else(|| FetchError::QueueFull { server: self.address.authority.clone() })?;
         let queue_timeout = || FetchError::QueueTimeout {
             server: self.address.authority.clone(),
             limit: plan.queue_timeout,
         };
+        if patience.is_zero() {
+            return Err(queue_timeout());
+        }
+        let queue_max = usize::try_from(plan.queue_max).unwrap_or(usize::MAX);
+        let _place = Place::take(self, queue_max)
+            .ok_or_else(|| FetchError::QueueFull { server: self.address.authority.clone() })?;
         let before = Instant::now();
         let waited = timeout(*patience, Arc::clone(&self.permits).acquire_owned()).await;
         *patience = patience.saturating_sub(before.elapsed());
@@ -274,12 +293,22 @@ impl Server {
         self.trunks.drop_idle();
     }
 
-    /// A response came whose request went out at `sent`; whether its status counts as an error.
-    pub(super) fn answered(&self, plan: &EjectionPlan, sent: Instant, is_error: bool) {
-        let (took, in_flight) = (sent.elapsed(), self.in_flight());
+    /// A response came to a request that went out at `sent`, so long after all of it was there, if all of
+    /// it was; whether its status counts as an error, and whether it is a server's. How fast a server
+    /// fails is no measure of how fast it is.
+    pub(super) fn answered(
+        &self,
+        plan: &EjectionPlan,
+        (sent, took): (Instant, Option<Duration>),
+        (is_error, is_5xx): (bool, bool),
+    ) {
+        let (in_flight, sent) = (self.in_flight(), self.moment_of(sent));
+        let is_fault = is_error || is_5xx;
         self.glance(|state, now| {
+            state.faults.count(is_fault, now);
+            state.record.answered(plan, sent, now, is_error);
+            let Some(took) = took.filter(|_| !is_fault) else { return };
             state.latency.measure(took, now);
-            state.record.answered(plan, now, is_error);
             if let Some(room) = &mut state.room {
                 room.limit.answered(took, in_flight, now);
             }
@@ -289,17 +318,22 @@ impl Server {
 
     /// A response came to its end whose request went out at `sent`.
     pub(super) fn succeeded(&self, sent: Instant) {
-        let sent = Moment::from_millis(self.clock.at(sent).as_millis());
+        let sent = self.moment_of(sent);
         if self.glance(|state, now| state.record.succeeded(sent, now)) {
             self.look();
         }
     }
 
-    /// It gave no response, or half of one. A response is one whatever its status and framing say: else a
-    /// client that knows a URL that is answered 503 could have the server left out for all.
-    pub(super) fn failed(&self, plan: &OriginPlan) {
+    /// It gave no response to what was sent at `sent`, or half of one. A response is one whatever its
+    /// status and framing say: else a client that knows a URL that is answered 503 could have the server
+    /// left out for all.
+    pub(super) fn failed(&self, plan: &OriginPlan, sent: Instant) {
+        let sent = self.moment_of(sent);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        self.glance(|state, now| state.record.failed(&plan.ejection, now));
+        self.glance(|state, now| {
+            state.faults.count(true, now);
+            state.record.failed(&plan.ejection, sent, now);
+        });
     }
 
     /// It let a request wait for so long in vain, and nobody waits any more.
@@ -353,6 +387,17 @@ impl Server {
         self.look();
     }
 
+    /// Takes note that the answer of one that was left out has been looked at; whether nobody else was up,
+    /// so that failures in a row are forgotten.
+    pub(super) fn take_answered(&self, is_over: bool) {
+        self.glance(|state, now| {
+            state.record.take_answered();
+            if is_over {
+                state.record.pardon(now);
+            }
+        });
+    }
+
     /// Leaves it out.
     pub(super) fn eject(&self, plan: &EjectionPlan, reason: Reason) {
         self.counts.ejections.fetch_add(1, Ordering::Relaxed);
@@ -367,7 +412,12 @@ impl Server {
 
     /// What is to be judged beside the others.
     pub(super) fn shown(&self, plan: &EjectionPlan) -> Shown {
-        self.glance(|state, now| state.record.shown(plan, state.latency.micros(now), now))
+        self.glance(|state, now| Shown {
+            role: self.plan.role,
+            group: self.plan.group,
+            is_down: state.is_down(),
+            ..state.record.shown(plan, state.latency.micros(now), now)
+        })
     }
 }
 
@@ -397,77 +447,5 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{io::Write as _, net::Shutdown};
-
-    use edge_core::{
-        settings::EdgeSettings,
-        site::{Site, SiteId},
-    };
-    use tokio::{
-        io::{AsyncReadExt as _, duplex},
-        net::TcpStream,
-        runtime::Handle,
-    };
-
-    use super::*;
-    use crate::{
-        fetch::{
-            connect::{BoxedIo, Opened},
-            socket::Socket,
-        },
-        store::budget::Budget,
-    };
-
-    fn site() -> Site {
-        let text = "name = \"a\"\nhosts = [\"*\"]\norigin = { servers = [\"http://a\"] }";
-        Site::build(&toml::from_str(text).unwrap(), &EdgeSettings::default(), SiteId(1)).unwrap()
-    }
-
-    #[tokio::test]
-    async fn dropped_idle_connections_are_closed() {
-        let origin = site().origin;
-        let server = Server::new(&origin.servers[0], &origin, Clock::system(), None);
-        let mut far_ends = Vec::new();
-        for _ in 0..2 {
-            let (near, far) = duplex(64);
-            let charge = Budget::new(1).reserve(1).unwrap();
-            let stream: BoxedIo = Box::new(near);
-            let link = Link::over(stream.into(), &Handle::current(), charge).await;
-            server.put_back(link.unwrap());
-            far_ends.push(far);
-        }
-        server.drop_idle();
-        assert!(server.checkout(Duration::from_secs(1)).is_none());
-        for far in &mut far_ends {
-            assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn rfc9112_6_3_a_connection_with_a_surplus_response_or_at_its_end_is_not_kept() {
-        let origin = site().origin;
-        let server = Server::new(&origin.servers[0], &origin, Clock::system(), None);
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        for (says, is_good) in [("", true), ("HTTP/1.1 200 OK\r\n", false), ("end", false)] {
-            let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut far, _) = listener.accept().unwrap();
-            let (stream, look) = Socket::of(near);
-            let opened = Opened { look: Some(look), ..(Box::new(stream) as BoxedIo).into() };
-            let charge = Budget::new(1).reserve(1).unwrap();
-            let link = Link::over(opened, &Handle::current(), charge).await.unwrap();
-            server.put_back(link);
-            match says {
-                "end" => far.shutdown(Shutdown::Write).unwrap(),
-                says => far.write_all(says.as_bytes()).unwrap(),
-            }
-            // Nobody has had a turn to read what came.
-            let kept = server.checkout(Duration::from_secs(1));
-            assert_eq!(kept.is_some(), is_good, "{says}");
-        }
     }
 }

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use edge_core::{
-    balance::latency::Latency,
+    balance::latency::{Faults, Latency},
     concurrency::Limit,
     ejection::{Reason, Record},
     site::CheckPlan,
@@ -58,6 +58,7 @@ impl fmt::Display for Standing {
 pub struct State {
     pub(super) record: Record,
     pub(super) latency: Latency,
+    pub(super) faults: Faults,
     pub(super) room: Option<Room>,
     checked: Option<Checked>,
     /// Checks that failed so far.
@@ -92,6 +93,7 @@ impl State {
         let mut state = Self {
             record: Record::default(),
             latency: Latency::default(),
+            faults: Faults::default(),
             room: None,
             checked: None,
             checks_failed: 0,
@@ -136,6 +138,11 @@ impl State {
         self.standing == Standing::Up
     }
 
+    /// Whether its checks fail.
+    pub(super) fn is_down(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| checked.machine.state() == StateWord::Down)
+    }
+
     /// What it takes of its share.
     pub(super) fn ramp(&self, slow_start: Duration, now: Moment) -> PerMille {
         if !self.has_recovered || slow_start.is_zero() {
@@ -168,18 +175,25 @@ impl State {
         let change = checked.machine.take(&checked.check, passed, now);
         if change == Some(StateWord::Up) {
             // What checks saw go and come back need not wait for the end of its ejection.
-            self.record.pardon();
+            self.record.pardon(now);
         }
     }
 
     /// Sees how it stands now, and tells if that has changed.
     pub(super) fn look(&mut self, server: &str, now: Moment) {
         let found = self.found(now);
+        let was_guess = self.standing == Standing::Down(None);
         if found.as_str() == self.standing.as_str() {
+            if was_guess && found != self.standing {
+                self.tell(server, &found, now);
+            }
+            // Why it is not up may have changed; what passes too seldom yet says nothing of it.
+            if found != Standing::Down(None) {
+                self.standing = found;
+            }
             return;
         }
         self.tell(server, &found, now);
-        let was_guess = self.standing == Standing::Down(None);
         self.has_recovered = found == Standing::Up && !was_guess;
         self.standing = found;
         self.since = now;
@@ -187,9 +201,7 @@ impl State {
 
     fn found(&self, now: Moment) -> Standing {
         match (&self.checked, self.record.ejection(now)) {
-            (Some(checked), _) if checked.machine.state() == StateWord::Down => {
-                Standing::Down(checked.fault.clone())
-            }
+            (Some(checked), _) if self.is_down() => Standing::Down(checked.fault.clone()),
             (_, Some(ejection)) => Standing::Ejected(ejection.reason),
             (_, None) => Standing::Up,
         }
@@ -214,5 +226,43 @@ impl State {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edge_core::{
+        settings::EdgeSettings,
+        site::{Site, SiteId},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_latest_and_who_was_seen_down_starts_slowly() {
+        let text = "name = \"a\"\nhosts = [\"*\"]\n[origin]\nservers = [\"http://a\"]\n\
+            check = { before = \"down\", rise = 1, fall = 1 }";
+        let settings = toml::from_str(text).unwrap();
+        let site = Site::build(&settings, &EdgeSettings::default(), SiteId(1)).unwrap();
+        let at = |seconds: u64| Moment::from_millis(seconds * 1000);
+        let (slow_start, check) = (Duration::from_secs(60), site.origin.check.as_deref());
+        let mut state = State::new(check, at(0));
+        assert_eq!(state.standing(at(0)).0.to_string(), "not checked yet");
+        for (second, fault, told) in [
+            (1, Fault::Status(500), "its check fails: status 500"),
+            (2, Fault::Unanswered("refused".to_owned()), "its check fails: refused"),
+        ] {
+            state.take(Some(Err(fault)), at(second));
+            state.look("a", at(second));
+            assert_eq!(state.standing(at(second)).0.to_string(), told);
+        }
+        state.take(Some(Ok(())), at(10));
+        state.look("a", at(10));
+        assert!(state.is_up());
+        assert!(state.ramp(slow_start, at(11)) < PerMille(100), "it was seen down");
+        let mut fresh = State::new(check, at(0));
+        fresh.take(Some(Ok(())), at(1));
+        fresh.look("a", at(1));
+        assert_eq!(fresh.ramp(slow_start, at(2)), PerMille::ALL, "it was not");
     }
 }

@@ -385,6 +385,7 @@ pub(super) fn detail_of(error: &FetchError) -> Detail {
         FetchError::Resolve { .. }
         | FetchError::NotAllowed { .. }
         | FetchError::Connect { .. }
+        | FetchError::Spent { .. }
         | FetchError::Tls { .. }
         | FetchError::Broken { .. }
         | FetchError::NoPrimary

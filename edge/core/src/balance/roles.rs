@@ -1,8 +1,8 @@
 //! Who may have a request: reads go to replicas, the rest to the primary.
 //!
 //! Always holds: a write never reaches a replica, nor a standby that has not taken over; a standby that
-//! has taken over stays until it is down itself, and the primaries wait meanwhile as it did before: a
-//! primary that comes back may lack what was written since.
+//! has taken over stays until it has been down itself for as long, and the primaries wait meanwhile as
+//! it did before: a primary that comes back may lack what was written since.
 
 use std::time::Duration;
 
@@ -17,11 +17,21 @@ pub(super) fn eligible(
     let ranked = |index: usize, view: &ServerView| rank(index, view, ask);
     let has_roles = servers.iter().any(|view| view.role != RoleWord::Primary);
     let all = || servers.iter().enumerate();
-    let up = all().filter(|(_, view)| view.is_up && !view.tried);
-    let best = up.filter_map(|(index, view)| ranked(index, view)).min();
-    if let Some(best) = best {
+    let is_ready = |view: &ServerView| view.is_up && !view.tried && !view.is_on_trial;
+    // A write has nowhere else to go.
+    let is_there = |view: &ServerView| {
+        let may_crowd = ask.purpose == Purpose::Write && has_roles;
+        is_ready(view) || may_crowd && view.is_up && !view.tried
+    };
+    let best_of = |is: &dyn Fn(&ServerView) -> bool| {
+        let those = all().filter(|(_, view)| is(view));
+        those.filter_map(|(index, view)| ranked(index, view)).min()
+    };
+    let sieves: [&dyn Fn(&ServerView) -> bool; 2] = [&is_ready, &is_there];
+    for is in sieves {
+        let Some(best) = best_of(is) else { continue };
         let members = all().filter(|(index, view)| ranked(*index, view) == Some(best));
-        let now = members.clone().filter(|(_, view)| view.is_up && !view.tried);
+        let now = members.clone().filter(|(_, view)| is(view));
         let now = now.map(|(index, _)| index).collect();
         return Ok((members.map(|(index, _)| index).collect(), now));
     }
@@ -33,6 +43,22 @@ pub(super) fn eligible(
     let untried = all().filter(|(index, view)| !view.tried && ranked(*index, view).is_some());
     let untried: Vec<usize> = untried.map(|(index, _)| index).collect();
     if untried.is_empty() { Err(NoServer::AllTried) } else { Ok((untried.clone(), untried)) }
+}
+
+/// Those whom a second try may go to beside a first at `first`: up, untried, and as good a choice by
+/// their role. Who is down or of a lower role may have other content, and has not been asked for.
+pub(super) fn beside(
+    servers: &[ServerView],
+    ask: &Ask,
+    first: usize,
+) -> Option<(Vec<usize>, Vec<usize>)> {
+    let best = servers.get(first).and_then(|view| rank(first, view, ask))?;
+    let members = servers.iter().enumerate();
+    let members = members.filter(|(index, view)| rank(*index, view, ask) == Some(best));
+    let is_ready = |view: &ServerView| view.is_up && !view.tried && !view.is_on_trial;
+    let now = members.clone().filter(|(_, view)| is_ready(view));
+    let now: Vec<usize> = now.map(|(index, _)| index).collect();
+    Some((members.map(|(index, _)| index).collect(), now))
 }
 
 /// How far from the first choice a server is for a request; nothing where it may not have it.
@@ -60,7 +86,7 @@ pub struct Takeover {
 pub enum Succession {
     /// This standby stands in for them.
     TakenOver(usize),
-    /// They are back, for the standby is down.
+    /// They are back, for the standby has been down.
     Returned,
 }
 
@@ -92,16 +118,17 @@ impl Takeover {
         let of = |role| servers.iter().enumerate().filter(move |(_, view)| view.role == role);
         let mut primaries = of(RoleWord::Primary).map(|(index, _)| index);
         let has_primary = primaries.clone().any(is_up);
-        if has_primary {
-            return self.acting.take().map(|_| Succession::Returned);
-        }
         // Who holds the place has to be away for a while: a moment's trouble is no reason to change.
         let holder_waits = match self.acting {
             Some(acting) => down_for(acting) < after,
-            None => primaries.any(|index| down_for(index) < after),
+            None => has_primary || primaries.any(|index| down_for(index) < after),
         };
         if holder_waits {
             return None;
+        }
+        if has_primary {
+            self.acting = None;
+            return Some(Succession::Returned);
         }
         let (next, _) = of(RoleWord::Standby).find(|(_, view)| view.is_up)?;
         self.acting = Some(next);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     hash::server_key,
-    latency::Latency,
+    latency::{Faults, Latency},
     roles::{Succession, Takeover},
     *,
 };
@@ -23,11 +23,13 @@ fn server(name: &str) -> ServerView {
         role: RoleWord::Primary,
         group: 0,
         is_up: true,
+        is_on_trial: false,
         ramp: PerMille::ALL,
         in_flight: 0,
         waiting: 0,
         is_free: true,
         first_byte: 0,
+        faults: PerMille(0),
         tried: false,
     }
 }
@@ -108,7 +110,23 @@ fn who_could_not_take_part_has_nothing_to_catch_up_on() {
 }
 
 #[test]
-fn a_further_try_goes_elsewhere_and_takes_no_turn() {
+fn further_tries_have_turns_of_their_own() {
+    let mut views = servers(4);
+    let mut turns = Turns::of(4);
+    let plan = plan(BalanceWord::RoundRobin);
+    let mut counts = [0_u32; 4];
+    for _ in 0..120 {
+        views[0].tried = false;
+        if choose(&plan, &mut turns, &views, &read(1)) == Ok(0) {
+            views[0].tried = true;
+            counts[choose(&plan, &mut turns, &views, &read(1)).unwrap()] += 1;
+        }
+    }
+    assert_eq!(counts, [0, 10, 10, 10]);
+}
+
+#[test]
+fn a_further_try_goes_elsewhere_and_takes_no_turn_of_a_first() {
     for by in ALL {
         let mut views = servers(2);
         let mut turns = Turns::of(2);
@@ -158,6 +176,22 @@ fn a_free_connection_goes_before_a_queue_and_the_shorter_queue_before_the_longer
 }
 
 #[test]
+fn a_server_on_its_ramp_is_free_within_its_part_alone() {
+    let rows = [
+        ("back", 1000, 99, (true, 0)),
+        ("within its part", 100, 9, (true, 0)),
+        ("at its end", 100, 10, (false, 10)),
+        ("beyond", 100, 12, (false, 30)),
+        ("just back, with one to begin with", 1, 0, (true, 0)),
+        ("and no more", 1, 1, (false, 1000)),
+    ];
+    for (name, ramp, in_flight, expected) in rows {
+        assert_eq!(queue((true, 0), PerMille(ramp), in_flight, 100), expected, "{name}");
+    }
+    assert_eq!(queue((false, 7), PerMille(500), 1, 100), (false, 7));
+}
+
+#[test]
 fn of_two_the_one_with_less_to_do_for_its_pace_is_taken() {
     let rows = [
         ("alike", (0, 0), (0, 0), 50..=150),
@@ -175,6 +209,46 @@ fn of_two_the_one_with_less_to_do_for_its_pace_is_taken() {
         let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
         assert!(expected.contains(&count), "{name}: {count}");
     }
+}
+
+#[test]
+fn who_fails_gets_less_however_fast_it_does() {
+    let rows = [
+        ("all of it fails at once", (1000, 300), (0, 30_000), 0..=0),
+        ("half of it", (500, 300), (0, 30_000), 0..=0),
+        ("both do alike", (600, 10_000), (600, 10_000), 50..=150),
+        ("a few of many", (90, 1_000), (0, 10_000), 200..=200),
+    ];
+    for (name, one, other, expected) in rows {
+        let mut views = servers(2);
+        (views[0].faults, views[0].first_byte) = (PerMille(one.0), one.1);
+        (views[1].faults, views[1].first_byte) = (PerMille(other.0), other.1);
+        let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
+        assert!(expected.contains(&count), "{name}: {count}");
+    }
+    let mut views = servers(2);
+    (views[0].faults, views[1].in_flight) = (PerMille(1000), 30);
+    let count = counts(BalanceWord::LeastLoaded, &views, 200)[0];
+    assert_eq!(count, 200, "it is asked before others drown");
+}
+
+#[test]
+fn faults_count_an_eighth_and_fade() {
+    let at = Moment::from_millis;
+    let mut faults = Faults::default();
+    faults.count(true, at(0));
+    assert_eq!(faults.share(at(0)), PerMille(125));
+    for _ in 0..100 {
+        faults.count(true, at(0));
+    }
+    assert!(faults.share(at(0)) > PerMille(980), "{:?}", faults.share(at(0)));
+    let half = faults.share(at(10_000)).0;
+    assert!(half.abs_diff(500) < 10, "{half}");
+    assert_eq!(faults.share(at(u64::MAX)), PerMille(0));
+    for _ in 0..100 {
+        faults.count(false, at(10_000));
+    }
+    assert_eq!(faults.share(at(10_000)), PerMille(0));
 }
 
 #[test]
@@ -251,6 +325,47 @@ fn reads_go_to_replicas_and_the_rest_to_the_primary() {
 }
 
 #[test]
+fn who_is_on_trial_gets_no_second_request_where_others_are() {
+    for by in ALL {
+        let mut views = servers(2);
+        views[0].is_on_trial = true;
+        assert_eq!(counts(by, &views, 20), [0, 20], "{by:?}");
+        views[1].is_up = false;
+        let asked = counts(by, &views, 20);
+        assert_eq!(asked.iter().sum::<u64>(), 20, "{by:?}: nobody else is there");
+        views[1].role = RoleWord::Replica;
+        let choice = choose(&plan(by), &mut Turns::of(2), &views, &write(1));
+        assert_eq!(choice, Ok(0), "{by:?}: a write has nowhere else to go");
+        let second = beside(&plan(by), &mut Turns::of(2), &views, &read(1), 1);
+        assert_eq!(second, None, "{by:?}");
+    }
+}
+
+#[test]
+fn a_second_try_goes_to_whom_is_up_and_as_good_a_choice() {
+    let (primary, replica) = (RoleWord::Primary, RoleWord::Replica);
+    let rows = [
+        ("another", [primary, primary], [true, true], false, Some(1)),
+        ("it is down", [primary, primary], [true, false], false, None),
+        ("all are", [primary, primary], [false, false], false, None),
+        ("a lower role", [replica, primary], [true, true], false, None),
+        ("a higher one", [primary, replica], [true, true], false, None),
+        ("it was tried", [replica, replica], [true, true], true, None),
+    ];
+    for (name, roles, up, tried, expected) in rows {
+        for by in ALL {
+            let mut views = servers(2);
+            for ((view, role), is_up) in views.iter_mut().zip(roles).zip(up) {
+                (view.role, view.is_up) = (role, is_up);
+            }
+            (views[0].tried, views[1].tried) = (true, tried);
+            let second = beside(&plan(by), &mut Turns::of(2), &views, &read(1), 0);
+            assert_eq!(second, expected, "{name}, {by:?}");
+        }
+    }
+}
+
+#[test]
 fn a_standby_takes_over_in_time_and_does_not_flap_back() {
     let mut views = servers(3);
     views[1].role = RoleWord::Standby;
@@ -268,7 +383,9 @@ fn a_standby_takes_over_in_time_and_does_not_flap_back() {
     assert_eq!(look([true, true, true], 99), (None, Some(1)), "it stays");
     assert_eq!(look([false, false, true], 1), (None, Some(1)));
     assert_eq!(look([false, false, true], 11), (Some(Succession::TakenOver(2)), Some(2)));
-    assert_eq!(look([true, false, false], 0), (Some(Succession::Returned), None));
+    assert_eq!(look([true, false, false], 9), (None, Some(2)), "nor does it flap back");
+    assert_eq!(look([true, false, true], 0), (None, Some(2)));
+    assert_eq!(look([true, false, false], 10), (Some(Succession::Returned), None));
     assert_eq!(look([false, false, false], 99), (None, None), "nobody is there to take over");
 }
 

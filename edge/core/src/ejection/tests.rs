@@ -22,7 +22,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn shown(requests: u32, errors: u32, first_byte: u64) -> Shown {
-    Shown { is_ejected: false, in_a_row: 0, requests, errors, first_byte }
+    Shown { requests, errors, first_byte, ..Record::default().shown(&plan(), 0, at(0)) }
 }
 
 fn in_a_row(count: u32) -> Shown {
@@ -33,12 +33,12 @@ fn in_a_row(count: u32) -> Shown {
 fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
     let mut record = Record::default();
     for _ in 0..4 {
-        record.failed(&plan(), at(1));
+        record.failed(&plan(), at(1), at(1));
     }
     assert!(judge(&plan(), &[record.shown(&plan(), 0, at(1))]).is_empty());
     record.succeeded(at(1), at(1));
     for _ in 0..5 {
-        record.failed(&plan(), at(2));
+        record.failed(&plan(), at(2), at(2));
     }
     let judged = judge(&plan(), &[record.shown(&plan(), 0, at(2))]);
     assert_eq!(judged, [(0, Reason::InARow(5))], "a single server as well: what is stored may do");
@@ -47,7 +47,7 @@ fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
     assert_eq!((ejection.since, ejection.until), (at(2), at(12)));
     assert!(judge(&plan(), &[record.shown(&plan(), 0, at(3))]).is_empty(), "once");
     for _ in 0..9 {
-        record.failed(&plan(), at(11));
+        record.failed(&plan(), at(11), at(11));
     }
     assert_eq!(record.ejection(at(12)), None);
     let judged = judge(&plan(), &[record.shown(&plan(), 0, at(12))]);
@@ -57,7 +57,7 @@ fn failures_in_a_row_leave_a_server_out_and_a_success_between_begins_anew() {
 #[test]
 fn who_answers_while_left_out_is_back_unless_it_was_asked_before() {
     let mut record = Record::default();
-    record.failed(&plan(), at(5));
+    record.failed(&plan(), at(5), at(5));
     record.eject(&plan(), Reason::InARow(5), at(5));
     assert!(!record.succeeded(at(4), at(6)), "asked before it failed");
     assert!(record.ejection(at(6)).is_some());
@@ -71,10 +71,10 @@ fn who_was_seen_to_come_back_is_pardoned_its_failures_and_nothing_else() {
     let rows = [(Reason::InARow(5), false), (Reason::ErrorRate(50, 0), true)];
     for (reason, expected) in rows {
         let mut record = Record::default();
-        record.failed(&plan(), at(1));
+        record.failed(&plan(), at(1), at(1));
         record.eject(&plan(), reason, at(1));
-        record.failed(&plan(), at(1));
-        record.pardon();
+        record.failed(&plan(), at(1), at(1));
+        record.pardon(at(2));
         assert_eq!(record.ejection(at(2)).is_some(), expected);
         assert_eq!(record.shown(&plan(), 0, at(2)).in_a_row, 0);
     }
@@ -90,6 +90,71 @@ fn who_is_left_out_again_is_so_for_longer_until_it_has_been_well() {
     let long = EjectionPlan { time: Duration::from_secs(3600), ..plan() };
     let time = Record::default().eject(&long, Reason::InARow(5), at(0));
     assert_eq!(time.as_secs(), 3600, "never shorter than the first");
+}
+
+#[test]
+fn a_back_off_falls_back_however_its_ejections_ended() {
+    let mut record = Record::default();
+    let outage = |record: &mut Record, start: u64, ends: &dyn Fn(&mut Record, Moment)| {
+        record.failed(&plan(), at(start), at(start));
+        let time = record.eject(&plan(), Reason::InARow(5), at(start));
+        ends(record, at(start + 2));
+        time.as_secs()
+    };
+    let answers = |record: &mut Record, now: Moment| assert!(record.succeeded(now, now));
+    let is_seen = |record: &mut Record, now: Moment| record.pardon(now);
+    let times = [
+        outage(&mut record, 0, &answers),
+        outage(&mut record, 13, &answers),
+        outage(&mut record, 26, &is_seen),
+        outage(&mut record, 39, &is_seen),
+        outage(&mut record, 50, &answers),
+        outage(&mut record, 72, &answers),
+        outage(&mut record, 115, &answers),
+    ];
+    assert_eq!(times, [10, 10, 10, 10, 20, 40, 10], "well for longer, or not");
+}
+
+#[test]
+fn whose_ejection_is_over_is_on_trial_until_it_answers() {
+    let mut record = Record::default();
+    assert!(!record.is_on_trial(at(0)));
+    record.eject(&plan(), Reason::ErrorRate(90, 0), at(1));
+    assert!(!record.is_on_trial(at(10)) && record.is_on_trial(at(11)));
+    record.answered(&plan(), at(0), at(12), false);
+    assert!(record.is_on_trial(at(12)), "asked before it was left out");
+    record.answered(&plan(), at(11), at(13), true);
+    assert!(!record.is_on_trial(at(13)), "an answer is one");
+    assert_eq!(record.out_since(), None);
+}
+
+#[test]
+fn what_was_sent_before_an_ejection_ended_is_no_failure_after_it() {
+    let mut record = Record::default();
+    record.failed(&plan(), at(1), at(1));
+    record.eject(&plan(), Reason::InARow(5), at(1));
+    for _ in 0..9 {
+        record.failed(&plan(), at(10), at(40));
+    }
+    assert_eq!(record.shown(&plan(), 0, at(40)).in_a_row, 0);
+    record.failed(&plan(), at(11), at(40));
+    assert_eq!(record.shown(&plan(), 0, at(40)).in_a_row, 1);
+}
+
+#[test]
+fn ejections_without_an_answer_between_are_one_outage() {
+    let mut record = Record::default();
+    let ejects = |record: &mut Record, now: u64| {
+        record.failed(&plan(), at(now), at(now));
+        record.eject(&plan(), Reason::InARow(1), at(now));
+        record.out_since()
+    };
+    assert_eq!(ejects(&mut record, 1), Some(at(1)));
+    assert_eq!(ejects(&mut record, 12), Some(at(1)));
+    record.succeeded(at(33), at(33));
+    assert_eq!(record.out_since(), None);
+    assert_eq!(ejects(&mut record, 34), Some(at(34)));
+    assert_eq!(ejects(&mut record, 3000), Some(at(3000)), "nobody asked for so long");
 }
 
 #[test]
@@ -148,10 +213,60 @@ fn a_delay_is_judged_beside_the_median_of_the_others() {
 }
 
 #[test]
+fn error_rate_and_delay_are_judged_within_a_role_and_a_group_and_leave_the_last_of_them() {
+    let plan = EjectionPlan { error_percent: Some(30), latency_factor: Some(10), ..plan() };
+    let of = |role, group, shown| Shown { role, group, ..shown };
+    let (primary, replica) = (RoleWord::Primary, RoleWord::Replica);
+    let (good, slow, bad) = (shown(90, 0, 1_000), shown(90, 0, 90_000), shown(90, 90, 1_000));
+    let down = Shown { is_down: true, ..good };
+    let rows = [
+        ("a write is no read", vec![of(primary, 0, slow), of(replica, 0, good)], vec![]),
+        ("another role fails less", vec![of(primary, 0, bad), of(replica, 0, good)], vec![]),
+        ("a longer way", vec![of(replica, 1, slow), of(replica, 0, good)], vec![]),
+        ("the same role and group", vec![of(replica, 1, good), of(replica, 1, slow)], vec![1]),
+        ("of primaries too", vec![of(primary, 0, bad), of(primary, 0, good)], vec![0]),
+        ("the other is down", vec![of(replica, 0, slow), of(replica, 0, down)], vec![]),
+        (
+            "the other goes just now",
+            vec![of(replica, 0, in_a_row(9)), of(replica, 0, bad), of(primary, 0, good)],
+            vec![0],
+        ),
+    ];
+    for (name, servers, expected) in rows {
+        let judged = judge(&plan, &servers);
+        let judged: Vec<usize> = judged.into_iter().map(|(index, _)| index).collect();
+        assert_eq!(judged, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_first_that_answers_while_all_are_out_ends_it_for_all() {
+    let back = Shown { has_answered: true, ..shown(1, 0, 0) };
+    let out = Shown { is_ejected: true, ..shown(1, 1, 0) };
+    let down = Shown { is_down: true, ..shown(1, 1, 0) };
+    let rows = [
+        ("all others are out", vec![out, back, down], true),
+        ("two at once", vec![back, out, back], true),
+        ("another was up", vec![out, back, shown(1, 0, 0)], false),
+        ("nobody has answered", vec![out, out], false),
+        ("there is no other", vec![back], false),
+    ];
+    for (name, servers, expected) in rows {
+        assert_eq!(is_over(&servers), expected, "{name}");
+    }
+    let mut record = Record::default();
+    record.failed(&plan(), at(1), at(1));
+    record.eject(&plan(), Reason::InARow(5), at(1));
+    assert!(record.succeeded(at(2), at(2)));
+    assert!(record.shown(&plan(), 0, at(2)).has_answered);
+    assert!(record.take_answered() && !record.take_answered(), "told once");
+}
+
+#[test]
 fn rates_are_of_late() {
     let mut record = Record::default();
     for second in 0..20 {
-        record.answered(&plan(), at(second), second < 10);
+        record.answered(&plan(), at(second), at(second), second < 10);
     }
     let of = |record: &Record, now| {
         let shown = record.shown(&plan(), 0, at(now));
@@ -190,7 +305,7 @@ proptest! {
         let all: Vec<Shown> = servers
             .into_iter()
             .map(|(is_ejected, in_a_row, requests, errors, first_byte)| Shown {
-                is_ejected, in_a_row, requests, errors: errors.min(requests), first_byte,
+                is_ejected, in_a_row, ..shown(requests, errors.min(requests), first_byte)
             })
             .collect();
         let out = all.iter().filter(|server| server.is_ejected).count();

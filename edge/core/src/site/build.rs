@@ -17,7 +17,8 @@ use crate::{
     key::{NamePattern, Parameters, QueryPlan},
     purge::FOR_CACHES,
     settings::{
-        EdgeSettings, OriginSettings, QueryMode, QuerySettings, RuleSettings, SiteSettings,
+        EdgeSettings, OriginCheckKind, OriginSettings, QueryMode, QuerySettings, RuleSettings,
+        SiteSettings,
     },
 };
 
@@ -171,6 +172,7 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
     {
         faults.add("origin.sni".to_owned(), sni, "a host name");
     }
+    let (bucket, check) = bucket_and_check(settings, faults);
     OriginPlan {
         servers,
         host: host_choice(&settings.host, faults),
@@ -194,9 +196,26 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
         slow_start: settings.slow_start,
         concurrency: settings.concurrency,
         hedge_after: settings.hedge_after,
-        check: settings.check.as_ref().map(|check| Arc::new(CheckPlan::build(check, faults))),
-        bucket: settings.bucket.as_ref().map(|bucket| BucketPlan::build(bucket, faults)),
+        check: check.map(Arc::new),
+        bucket,
     }
+}
+
+/// The bucket, and the check, which has to ask for what a bucket is asked for.
+fn bucket_and_check(
+    settings: &OriginSettings,
+    faults: &mut Faults,
+) -> (Option<BucketPlan>, Option<CheckPlan>) {
+    let bucket = settings.bucket.as_ref().map(|bucket| BucketPlan::build(bucket, faults));
+    let check = settings.check.as_ref().map(|check| CheckPlan::build(check, faults));
+    let (Some(plan), Some(asks)) = (&bucket, &check) else { return (bucket, check) };
+    if asks.kind == OriginCheckKind::Http
+        && let Err(withheld) = plan.object_path(asks.target.path())
+    {
+        let message = format!("never asked of a bucket, so never passed: {withheld}");
+        faults.0.push(Problem { at: "origin.check.path".to_owned(), message });
+    }
+    (bucket, check)
 }
 
 /// A certificate with its key.
