@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 31] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -49,6 +49,7 @@ const ROWS: [Row; 30] = [
     ("control.embedded", |a, b| a.control.embedded == b.control.embedded),
     ("control.purges_kept", |a, b| a.control.purges_kept == b.control.purges_kept),
     ("control.audit_kept", |a, b| a.control.audit_kept == b.control.audit_kept),
+    ("control.log_bytes_kept", |a, b| a.control.log_bytes_kept == b.control.log_bytes_kept),
     ("control.requests_per_second", |a, b| {
         a.control.requests_per_second == b.control.requests_per_second
     }),
