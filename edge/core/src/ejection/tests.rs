@@ -218,7 +218,7 @@ fn error_rate_and_delay_are_judged_within_a_role_and_a_group_and_leave_the_last_
     let of = |role, group, shown| Shown { role, group, ..shown };
     let (primary, replica) = (RoleWord::Primary, RoleWord::Replica);
     let (good, slow, bad) = (shown(90, 0, 1_000), shown(90, 0, 90_000), shown(90, 90, 1_000));
-    let down = Shown { is_down: true, ..good };
+    let (down, failing) = (Shown { is_down: true, ..good }, Shown { in_a_row: 9, ..good });
     let rows = [
         ("a write is no read", vec![of(primary, 0, slow), of(replica, 0, good)], vec![]),
         ("another role fails less", vec![of(primary, 0, bad), of(replica, 0, good)], vec![]),
@@ -228,7 +228,7 @@ fn error_rate_and_delay_are_judged_within_a_role_and_a_group_and_leave_the_last_
         ("the other is down", vec![of(replica, 0, slow), of(replica, 0, down)], vec![]),
         (
             "the other goes just now",
-            vec![of(replica, 0, in_a_row(9)), of(replica, 0, bad), of(primary, 0, good)],
+            vec![of(replica, 0, failing), of(replica, 0, bad), of(primary, 0, good)],
             vec![0],
         ),
     ];
