@@ -59,7 +59,8 @@ pub enum RoleWord {
     Primary,
     /// GET and HEAD alone
     Replica,
-    /// nothing, until the primaries are down; then what they were asked, for as long as it is up
+    /// nothing, until the primaries are down; then what they were asked, until it has been down for
+    /// `takeover_after` itself
     Standby,
 }
 
