@@ -39,7 +39,10 @@ async fn a_full_disk_ends_nothing_but_what_was_under_way() {
         let epoch = ledger.ends(Log::Purges).await.unwrap().last.epoch;
         let mut follow = ledger.follow(Log::Purges, Position { epoch, seq: 1 }).await.unwrap();
         disk.fails(fails);
-        let refused = ledger.append(Log::Purges, text(2), None).await.unwrap_err();
+        // Pages of its own that nothing writes again: if a failed sync lost them, they stay lost.
+        let large = Key::parse("large").unwrap();
+        let value = Bytes::from(vec![7; DOCUMENT_BYTES_MAX]);
+        let refused = ledger.write(&large, value, Expect::Anything).await.unwrap_err();
         assert!(matches!(refused, LedgerError::Unavailable(_)), "{fails:?}: {refused}");
         assert!(ledger.health().borrow().failing().is_some(), "{fails:?}");
         // What comes while it fails is refused at once, whoever looks after the file.
@@ -61,9 +64,13 @@ async fn a_full_disk_ends_nothing_but_what_was_under_way() {
                 assert_eq!(entry.position.seq, seen, "{fails:?}: a reader skips nothing");
             }
         }
-        // And now the power goes: what was acknowledged after a failed sync is on the disk as well.
+        // And now the power goes: what was acknowledged after a failed sync is on the disk as well,
+        // and so is what that sync was about, if it was seen since.
+        let seen = ledger.read(&large).await.unwrap();
         let left = disk.0.contents.lock().unwrap().cut(|| false);
-        assert_holds(&on(&Disk::holding(left)), 20, &format!("{fails:?}")).await;
+        let after = on(&Disk::holding(left));
+        assert_holds(&after, 20, &format!("{fails:?}")).await;
+        assert_eq!(after.read(&large).await.unwrap(), seen, "{fails:?}");
     }
 }
 
