@@ -143,7 +143,8 @@ mod tests {
     fn live_purges_add_no_allocation() {
         let (without, with) = (hit_slope(AccessLog::off()), hit_slope_after(AccessLog::off(), 999));
         println!("allocations per hit: {without:.3} without purges, {with:.3} with 999");
-        assert!(with <= without, "{with} with, {without} without");
+        // One that a hit needed would add 1; the runtime's own come and go, a few in thousands of hits.
+        assert!(with < without + 0.1, "{with} with, {without} without");
     }
 
     #[test]

@@ -34,7 +34,7 @@ const OTHER_DATA_CENTER: &str = SERVERS[4];
 /// `rise` × `interval` + `slow_start` of the page's file.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// What may come to that: `jitter`, and that this machine has more to do.
-const ALLOWANCE: Duration = Duration::from_secs(1);
+const ALLOWANCE: Duration = Duration::from_secs(2);
 /// Clients that ask at once.
 const CLIENTS: usize = 4;
 
