@@ -189,7 +189,7 @@ impl Pool {
     }
 
     /// Closes connections that have been idle for longer than `keep_alive`, and sees how servers do
-    /// that nobody asks for now.
+    /// that nobody asks at the moment.
     pub fn sweep(&self) {
         self.judge();
         for server in &self.servers {
