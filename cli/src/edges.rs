@@ -4,7 +4,8 @@
 //! In: plans with their bound sockets. Out: edges that answer, and those that do not.
 //! Always holds: an edge that is started again listens where it did before and begins with an empty
 //! cache; one change of an edge is done before the next begins, and is done whether or not who asked
-//! for it waits; an edge that is down is no node of the ledger; nothing waits under the lock.
+//! for it waits; an edge that comes up while all drain ends with them; an edge that is down is no node
+//! of the ledger; nothing waits under the lock.
 //! It knows no settings file and no signal.
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
@@ -329,11 +330,14 @@ impl Edges {
         slots.iter().filter_map(Slot::running).map(|running| running.drain.clone()).collect()
     }
 
-    /// Waits for the workers, which end once all have drained.
+    /// Ends what came up while the others drained, and waits for the workers.
     pub(crate) fn join(self) {
         let slots = std::mem::take(&mut *self.0.slots.lock());
         for slot in slots {
             if let State::Up(running) = slot.state {
+                // Its start was under way when the others were told.
+                running.drain.start();
+                running.drain.stop();
                 running.workers.join();
             }
         }

@@ -1,6 +1,6 @@
 //! What stopping and starting edges comes to, whoever waits for it.
 
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
 use edge::listener;
 use futures_util::FutureExt as _;
@@ -77,4 +77,26 @@ fn who_does_not_wait_for_a_change_has_not_called_it_off() {
         timeout(PATIENCE, up).await.expect("nobody started it");
         assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
     });
+}
+
+/// Else the process would wait for workers that nobody has told to end.
+#[test]
+fn an_edge_that_comes_up_while_all_drain_ends_with_them() {
+    let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let edges = one(&runtime, folder.path());
+    runtime.block_on(async {
+        assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
+        edges.take_down("iad").unwrap();
+        let running = edges.start_again("iad").await.ok().unwrap();
+        assert_eq!(edges.drain(PATIENCE, std::future::pending()).await, 0);
+        edges.put("iad", State::Up(running));
+    });
+    let (done, ended) = mpsc::channel();
+    // A thread that nobody waits for: one that hangs shall fail the test, not hold it up.
+    let joining = std::thread::spawn(move || {
+        edges.join();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(PATIENCE).expect("its workers were not told to end");
+    joining.join().unwrap();
 }
