@@ -3,9 +3,10 @@
 
 The origin holds its answer until all have asked. One thread stamps every client's first byte as
 epoll reports it. Beside the caches stands what the kernel alone takes: a loop that sends as much
-to as many connections, with nothing between one send and the next. Judged: requests at the origin
-(1), and the followers' first bytes after the leader's: the last at most 2.5 times as late as the
-bare loop's (both the worst of all rounds).
+to as many connections, with nothing between one send and the next; and hyper, with nothing of ours.
+Judged: requests at the origin (1), and the followers' first bytes after the leader's: the last at
+most 2.5 times as late as the bare loop's, by the best round of each, for a host adds to such a time
+and never takes from it.
 """
 
 import argparse
@@ -30,6 +31,7 @@ BARE_TIMES_MAX = 2.5
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True, help="the nearcast program")
+    parser.add_argument("--bare", metavar="FILE", help="the bench-bare program: hyper alone, which waits for one POST")
     parser.add_argument("--origin", help="another origin's command line, with {port} in it")
     parser.add_argument("--caches", default="nearcast,nginx,varnish")
     parser.add_argument("--clients", type=int, default=1000)
@@ -85,20 +87,37 @@ def stamp_first_bytes(sockets, seconds=30):
     return stamps
 
 
-def one_round(origin, cache, clients, path):
+def one_round(cache, clients, path, release):
+    """All ask for `path`, `release` lets the answer come, and says what it knows of the requests."""
     sockets = connect_all(cache.port, clients)
     try:
         request = f"GET {path} HTTP/1.1\r\nHost: bench.test\r\n\r\n".encode()
         for one in sockets:
             one.send(request)
         wait_quiet(cache.process)
-        asked = len(origin.ask("GET", f"requests?path={path}"))
-        origin.ask("POST", "release")
+        known = release(path)
         stamps = stamp_first_bytes(sockets)
     finally:
         for one in sockets:
             one.close()
-    return {"asked": asked, **delays(stamps)}
+    return {**known, **delays(stamps)}
+
+
+def release_origin(origin):
+    def release(path):
+        asked = len(origin.ask("GET", f"requests?path={path}"))
+        origin.ask("POST", "release")
+        return {"asked": asked}
+    return release
+
+
+def release_bare(bare):
+    def release(_path):
+        # Its answer is not waited for: it would be read between the others'.
+        with socket.create_connection(("127.0.0.1", bare.port), timeout=10) as one:
+            one.send(b"POST /release HTTP/1.1\r\nHost: bench.test\r\nContent-Length: 0\r\n\r\n")
+        return {}
+    return release
 
 
 def delays(stamps):
@@ -140,6 +159,15 @@ def send_to_all(server, clients, content, ready):
         os._exit(0)
 
 
+def tell(name, rounds):
+    """Prints what came of the rounds; the last follower's first byte in the best of them."""
+    def span(key):
+        return " to ".join(f"{of(one[key] for one in rounds):.2f}" for of in (min, max))
+    asked = max((one["asked"] for one in rounds if "asked" in one), default="")
+    print(f"| {name} | {asked} | {span('median')} | {span('last')} |", flush=True)
+    return min(one["last"] for one in rounds)
+
+
 def run():
     args = arguments()
     machine.need("taskset", "setpriv", "nginx")
@@ -156,17 +184,20 @@ def run():
             caches.append(peers.start_nearcast(folder, start, origin.port, args.binary))
         print(f"{time.strftime('%Y-%m-%d')}, {machine.description()}; {args.clients} clients, "
               f"{args.octets} octets, {args.rounds} rounds; first bytes in ms after the leader's\n")
-        print("| server | origin requests | median, worst round | last, worst round |\n|---|---:|---:|---:|")
-        bare = [bare_round(args.clients, args.octets) for _ in range(args.rounds)]
-        bare = {key: max(r[key] for r in bare) for key in bare[0]}
-        print(f"| bare loop | | {bare['median']:.2f} | {bare['last']:.2f} |", flush=True)
-        for cache in caches:
-            rounds = [one_round(origin, cache, args.clients, f"/collapse/{cache.name}/{number}")
+        print("| server | origin requests | median, best and worst round | last, best and worst round |\n"
+              "|---|---:|---:|---:|")
+        bare = tell("bare loop", [bare_round(args.clients, args.octets) for _ in range(args.rounds)])
+        if args.bare:
+            bare_hyper = peers.start_command(folder, start, origin.port, "bare hyper", args.bare)
+            rounds = [one_round(bare_hyper, args.clients, f"/held/k16_{number}.bin", release_bare(bare_hyper))
                       for number in range(args.rounds)]
-            worst = {key: max(r[key] for r in rounds) for key in rounds[0]}
-            print(f"| {cache.name} | {worst['asked']} | {worst['median']:.2f} | {worst['last']:.2f} |", flush=True)
+            tell("bare hyper", rounds)
+        for cache in caches:
+            rounds = [one_round(cache, args.clients, f"/collapse/{cache.name}/{number}", release_origin(origin))
+                      for number in range(args.rounds)]
+            last = tell(cache.name, rounds)
             if cache.name == "nearcast":
-                held = worst["asked"] == 1 and worst["last"] <= BARE_TIMES_MAX * bare["last"]
+                held = all(one["asked"] == 1 for one in rounds) and last <= BARE_TIMES_MAX * bare
                 print(f"budget {'held' if held else 'MISSED'}", file=sys.stderr)
     return 0 if held else 1
 
