@@ -133,7 +133,8 @@ impl Server {
         };
         let max = origin.connections_max;
         let room = (origin.concurrency == ConcurrencyWord::Adaptive).then(|| {
-            let limit = Limit::new(max, now);
+            let known = state.room.map(|room| room.limit.within(max, now));
+            let limit = known.unwrap_or_else(|| Limit::new(max, now));
             Room { limit, granted: limit.value() }
         });
         let permits = room.map_or(max, |room| room.granted);
@@ -341,7 +342,7 @@ impl Server {
         self.was_slow(waited);
         self.glance(|state, _| {
             if let Some(room) = &mut state.room {
-                room.limit.was_late();
+                room.limit.was_late(now);
             }
             self.fit(state);
         });
