@@ -85,6 +85,8 @@ pub struct Pool {
     pub(super) servers: Vec<Arc<Server>>,
     pub(super) turns: Mutex<Turns>,
     pub(super) takeover: Mutex<Takeover>,
+    /// Held by who leaves out servers.
+    pub(super) judging: Mutex<()>,
     pub(super) budget: RetryBudget,
     tls: Option<TlsPlan>,
     signer: Option<Signer>,
