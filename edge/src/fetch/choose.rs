@@ -142,14 +142,17 @@ impl Pool {
             self.servers.get(index).map_or(Duration::ZERO, |server| server.out_for())
         };
         let mut takeover = self.takeover.lock();
+        let site = &*self.plan.site;
         let name = |index: usize| self.servers.get(index).map_or("", |server| server.name());
         match takeover.look(views, down_for, self.plan.takeover_after) {
             Some(Succession::TakenOver(standby)) => tracing::warn!(
+                site,
                 server = name(standby),
                 "no primary is up; a standby has taken over, and stays until it has been down as long"
             ),
             Some(Succession::Returned) => {
                 tracing::warn!(
+                    site,
                     "the standby that had taken over has been down; the primaries are back"
                 );
             }
