@@ -76,6 +76,8 @@ pub struct Rule {
 /// The origin of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPlan {
+    /// The site's name, for logs.
+    pub site: Arc<str>,
     /// Its servers, at least one.
     pub servers: Vec<ServerPlan>,
     /// The Host that is sent.
@@ -131,6 +133,9 @@ pub struct OriginPlan {
 pub struct ServerPlan {
     /// Where it is.
     pub address: ServerAddress,
+    /// What logs and metrics call it: its authority, with the scheme before it if another server of the
+    /// origin has the same.
+    pub name: Arc<str>,
     /// What hashing knows it by.
     pub key: u64,
     /// Its share among equals.

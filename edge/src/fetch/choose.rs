@@ -71,6 +71,9 @@ impl Pool {
 
     /// Leaves out who is to be, and sees how all stand.
     pub(super) fn judge(&self) {
+        // What is seen holds until it is acted on: two at once would leave out one server twice, or more
+        // of them than may be.
+        let _judging = self.judging.lock();
         let plan = &self.plan.ejection;
         let mut shown: Vec<_> = self.servers.iter().map(|server| server.shown(plan)).collect();
         if shown.iter().any(|server| server.has_answered) {
@@ -139,14 +142,17 @@ impl Pool {
             self.servers.get(index).map_or(Duration::ZERO, |server| server.out_for())
         };
         let mut takeover = self.takeover.lock();
+        let site = &*self.plan.site;
         let name = |index: usize| self.servers.get(index).map_or("", |server| server.name());
         match takeover.look(views, down_for, self.plan.takeover_after) {
             Some(Succession::TakenOver(standby)) => tracing::warn!(
+                site,
                 server = name(standby),
                 "no primary is up; a standby has taken over, and stays until it has been down as long"
             ),
             Some(Succession::Returned) => {
                 tracing::warn!(
+                    site,
                     "the standby that had taken over has been down; the primaries are back"
                 );
             }
@@ -164,5 +170,60 @@ pub(super) fn refused(none: NoServer) -> FetchError {
             host: String::new(),
             reason: "the site has no server that may be asked".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Barrier, atomic::Ordering},
+        thread,
+    };
+
+    use edge_core::{
+        settings::EdgeSettings,
+        site::{Site, SiteId},
+    };
+    use tokio::{runtime::Handle, time::Instant};
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        fetch::{connect::Tcp, pool::OriginWorld},
+        store::{Memory, budget::Budget, memory::MemoryTier},
+    };
+
+    #[tokio::test]
+    async fn however_many_look_at_once_no_more_are_left_out_than_may_be_and_each_once() {
+        let text = "name = \"a\"\nhosts = [\"*\"]\n[origin]\nejection_failures = 1\n\
+            ejection_share_max = 50\nservers = [\"http://a\", \"http://b\", \"http://c\", \"http://d\"]";
+        let settings = toml::from_str(text).unwrap();
+        let site = Site::build(&settings, &EdgeSettings::default(), SiteId(1)).unwrap();
+        let budget = Budget::new(1);
+        let tier = Arc::new(MemoryTier::new(1, 1, Arc::clone(&budget)));
+        let world = OriginWorld {
+            connector: Arc::new(Tcp::new(Handle::current())),
+            policy: Arc::default(),
+            fills: Handle::current(),
+            memory: Memory { budget, tier },
+            control: Handle::current(),
+            clock: Clock::system(),
+        };
+        for _ in 0..300 {
+            let pool = Pool::new(&site.origin, world.clone(), None).unwrap();
+            pool.servers.iter().for_each(|server| server.failed(&site.origin, Instant::now()));
+            let together = Barrier::new(4);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        together.wait();
+                        pool.judge();
+                    });
+                }
+            });
+            let left_out =
+                pool.servers.iter().map(|one| one.counts().ejections.load(Ordering::Relaxed));
+            assert_eq!(left_out.collect::<Vec<_>>(), [1, 1, 0, 0]);
+        }
     }
 }

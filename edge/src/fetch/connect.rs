@@ -31,7 +31,7 @@ use tokio::{
 
 use super::{
     FetchError, io_reason,
-    names::{Dns, Manner, Name, Names, Question, Residence, Seen},
+    names::{Dns, Manner, Name, Names, Question, Residence, Seen, Trouble},
     server::Counted,
     socket::{Look, Socket},
 };
@@ -172,13 +172,23 @@ impl Tcp {
         server: &ServerAddress,
         name: Option<&Arc<Name>>,
     ) -> Result<Vec<SocketAddr>, FetchError> {
-        let failed = |reason| FetchError::Resolve { host: server.host.clone(), reason };
         if let Some(name) = name {
-            return name.addresses(server.port).await.map_err(failed);
+            let found = name.addresses(server.port).await;
+            return found.map_err(|trouble| unresolved(server, trouble));
         }
         // An address, in whatever form the system knows.
         let found = lookup_host((&*server.host, server.port)).await;
-        found.map(Iterator::collect).map_err(|error| failed(io_reason(&error)))
+        let failed = |error| unresolved(server, Trouble::of(io_reason(&error)));
+        found.map(Iterator::collect).map_err(failed)
+    }
+}
+
+fn unresolved(server: &ServerAddress, trouble: Trouble) -> FetchError {
+    let (host, reason) = (server.host.clone(), trouble.reason);
+    if trouble.is_ours {
+        FetchError::Spent { server: host, reason }
+    } else {
+        FetchError::Resolve { host, reason }
     }
 }
 
@@ -245,6 +255,7 @@ impl<'n> Attempt<'n> {
         let Some(name) = self.name.take() else { return };
         match opened {
             Ok(_) => name.worked(self.address),
+            Err(FetchError::Spent { .. }) => {}
             Err(_) => name.failed(self.address),
         }
     }
@@ -286,12 +297,15 @@ async fn first_of<T, A: Future<Output = Result<T, FetchError>>>(
 
 /// Whether this node is what is short of something: that blames no server.
 fn is_spent(error: &io::Error, address: SocketAddr) -> bool {
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => true,
-        // No port is left. Towards IPv6 it may also be that this machine has no such address at all.
-        Some(Errno::ADDRNOTAVAIL) => address.is_ipv4(),
-        _ => false,
-    }
+    // No port is left. Towards IPv6 it may also be that this machine has no such address at all.
+    let has_no_port = Errno::from_io_error(error) == Some(Errno::ADDRNOTAVAIL);
+    is_short(error) || has_no_port && address.is_ipv4()
+}
+
+/// Whether the system had no descriptor or no memory for a socket.
+pub(super) fn is_short(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
 /// A connection to one address, if it is allowed.
@@ -407,6 +421,17 @@ mod tests {
             assert_eq!(is_spent(&error, address), expected, "{errno} {address}");
         }
         assert!(!is_spent(&io::Error::other("no"), four));
+    }
+
+    #[test]
+    fn a_name_that_nobody_could_be_asked_for_blames_no_server() {
+        let server = ServerAddress::parse("http://a.example").unwrap();
+        let trouble = Trouble::of("no sockets");
+        assert!(unresolved(&server, trouble.clone()).blames_server());
+        let error = unresolved(&server, Trouble { is_ours: true, ..trouble });
+        assert!(!error.blames_server() && error.to_string().contains("a.example"), "{error}");
+        assert!(is_short(&io::Error::from(Errno::MFILE)));
+        assert!(!is_short(&io::Error::from(Errno::ADDRNOTAVAIL)));
     }
 
     /// What comes of addresses whose last number says what each does: 1 answers, 2 refuses, 3 never

@@ -14,7 +14,7 @@ mod answer;
 mod dns;
 
 pub use self::{
-    answer::{Answer, Family, Target},
+    answer::{Answer, Family, Target, Trouble},
     dns::Dns,
 };
 
@@ -84,7 +84,7 @@ fn is_address(host: &str) -> bool {
 /// Whoever answers questions.
 pub trait Resolve: Send + Sync {
     /// The answer, or why there is none.
-    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, String>>;
+    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Trouble>>;
 }
 
 /// How names are resolved now.
@@ -187,7 +187,7 @@ struct State {
     /// The last good one.
     answer: Option<Arc<Answer>>,
     /// Why the last question was not answered.
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// When there was one, and when there was a whole one.
     answered_at: Option<Instant>,
     whole_at: Option<Instant>,
@@ -204,20 +204,20 @@ struct State {
 
 impl Name {
     /// The addresses to try, the best first; waits only for a name's first answer.
-    pub(super) async fn addresses(&self, port: u16) -> Result<Vec<SocketAddr>, String> {
+    pub(super) async fn addresses(&self, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
         let mut heard = self.heard.subscribe();
         loop {
             if let Some(addresses) = self.known(port) {
                 return addresses;
             }
             if heard.changed().await.is_err() {
-                return Err("nobody asks for it any more".to_owned());
+                return Err(Trouble::of("nobody asks for it any more"));
             }
         }
     }
 
     /// What is known already, if anything is.
-    fn known(&self, port: u16) -> Option<Result<Vec<SocketAddr>, String>> {
+    fn known(&self, port: u16) -> Option<Result<Vec<SocketAddr>, Trouble>> {
         let mut state = self.state.lock();
         let Some(answer) = state.answer.clone() else {
             return state.trouble.clone().map(Err);
@@ -280,34 +280,31 @@ impl Name {
         }
     }
 
-    /// Asks once; the answer's lifetime, or none if there was no answer, or not the whole of one.
+    /// Asks once; how long to wait before it is asked again, or none if there was no answer, or not the
+    /// whole of one: who fails is asked more and more seldom.
     async fn ask(&self) -> Option<Duration> {
         let Manner { resolver, ttl: (min, max) } = self.manner.lock().clone();
         let answer = match timeout(QUESTION_TIMEOUT, resolver.resolve(&self.question)).await {
             Ok(Ok(answer)) if answer.addresses(0).next().is_some() => Ok(answer),
-            Ok(Ok(answer)) => Err(answer.trouble.unwrap_or_else(|| "it has no address".to_owned())),
-            Ok(Err(reason)) => Err(reason),
-            Err(_elapsed) => Err(format!("no answer within {QUESTION_TIMEOUT:?}")),
+            Ok(Ok(answer)) => {
+                Err(answer.trouble.unwrap_or_else(|| Trouble::of("it has no address")))
+            }
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_elapsed) => Err(Trouble::of(format!("no answer within {QUESTION_TIMEOUT:?}"))),
         };
-        let ttl = match answer {
+        let wait = match answer {
             Ok(mut answer) => {
                 let (ttl, trouble) = (answer.ttl.clamp(min, max), answer.trouble.take());
                 self.learns(answer, trouble.is_none());
                 match trouble {
-                    Some(reason) => {
-                        self.learns_nothing(reason);
-                        None
-                    }
+                    Some(trouble) => self.learns_nothing(trouble),
                     None => Some(ttl),
                 }
             }
-            Err(reason) => {
-                self.learns_nothing(reason);
-                None
-            }
+            Err(trouble) => self.learns_nothing(trouble),
         };
         self.heard.send_replace(());
-        ttl
+        wait
     }
 
     /// Takes an answer; of what is missing where it is not `whole` the last is as good.
@@ -340,8 +337,8 @@ impl Name {
         state.answer = Some(Arc::new(answer));
     }
 
-    /// Told once, until there is an answer again.
-    fn learns_nothing(&self, reason: String) {
+    /// Told once, until there is an answer again. Whom nobody could ask need not be spared.
+    fn learns_nothing(&self, trouble: Trouble) -> Option<Duration> {
         let name = &self.question.name;
         let mut state = self.state.lock();
         state.failed += 1;
@@ -356,9 +353,10 @@ impl Name {
             } else {
                 "requests to it fail until it is; look at the resolver and at the name"
             };
+            let reason = &trouble.reason;
             tracing::warn!(%name, %reason, "an origin's name is not resolved; {what_now}");
         }
-        state.trouble = Some(reason);
+        state.trouble.insert(trouble).is_ours.then_some(PAUSE)
     }
 }
 

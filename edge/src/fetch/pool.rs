@@ -85,6 +85,8 @@ pub struct Pool {
     pub(super) servers: Vec<Arc<Server>>,
     pub(super) turns: Mutex<Turns>,
     pub(super) takeover: Mutex<Takeover>,
+    /// Held by who leaves out servers.
+    pub(super) judging: Mutex<()>,
     pub(super) budget: RetryBudget,
     tls: Option<TlsPlan>,
     signer: Option<Signer>,
@@ -144,7 +146,8 @@ impl Pool {
             servers,
             turns: Mutex::new(Turns::of(plan.servers.len())),
             takeover: Mutex::new(takeover),
-            budget: RetryBudget::new(plan.retry_percent),
+            judging: Mutex::default(),
+            budget: RetryBudget::after(before.map(|pool| &pool.budget), plan.retry_percent),
             tls,
             signer,
             world,
@@ -240,18 +243,23 @@ impl Pool {
             let first = (server, admission, message);
             match self.hedged(first, &mut request, wish, &mut tried).await {
                 Ok(response) => {
-                    let response = expected(response, conditional, server)?;
+                    let mut response = expected(response, conditional, server)?;
                     let is_error = self.is_error(response.status());
                     let is_last = !(is_error && replayable && self.has_other(wish, &tried));
-                    if is_last || !self.budget.withdraw() {
+                    let is_last = is_last || !self.budget.withdraw();
+                    // The client gets another, now or later.
+                    if is_error && (kept.is_some() || !is_last) {
+                        response.body_mut().take_in().await;
+                    }
+                    if is_last {
                         return Ok(kept.filter(|_| is_error).unwrap_or(response));
                     }
                     tracing::debug!(
                         server = server.name(), status = %response.status(), "trying again"
                     );
                     kept.get_or_insert(response);
-                    // It holds its place until it is read: who queued for a second beside it could
-                    // wait for another that does the same.
+                    // Where it is long it holds its place until it is read: who queued for a second
+                    // beside it could wait for another that does the same.
                     patience = Duration::ZERO;
                 }
                 Err(Failed { error, unsent, may_do_better, .. }) => {
@@ -395,8 +403,9 @@ impl Pool {
                     let kind = (self.is_error(status), status.is_server_error());
                     let took = watch.whole_since(sent).map(|since| since.elapsed());
                     server.answered(&self.plan.ejection, (sent, took), kind);
-                    let (server, plan) = (Arc::clone(server), Arc::clone(&self.plan));
-                    let lease = Lease { server, plan, way, admission, watch, _charge: charge };
+                    let (server, plan, charge) =
+                        (Arc::clone(server), Arc::clone(&self.plan), Some(charge));
+                    let lease = Lease { server, plan, way, admission, watch, charge };
                     return finish(response, lease, sent).map_err(Failed::answered);
                 }
                 Err(unanswered) => {

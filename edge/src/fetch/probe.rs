@@ -175,24 +175,80 @@ fn request(check: &CheckPlan, server: &Server, plan: &OriginPlan) -> Request<Cli
 
 /// Whether the beginning of the content holds `text`.
 async fn holds(mut content: Content, text: &str) -> Result<(), Fault> {
-    let mut read: Vec<u8> = Vec::new();
+    let mut search = Search::of(text);
     loop {
-        if read.windows(text.len().max(1)).any(|part| part == text.as_bytes()) || text.is_empty() {
+        if search.is_found {
             return Ok(());
         }
-        if read.len() >= CONTENT_BYTES_MAX || content.is_end_stream() {
+        if search.left == 0 || content.is_end_stream() {
             return Err(Fault::Content(text.to_owned()));
         }
         match poll_fn(|cx| content.poll_frame(cx)).await {
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_else(|_trailers| Bytes::new());
-                let left = CONTENT_BYTES_MAX.saturating_sub(read.len());
-                read.extend_from_slice(data.get(..left).unwrap_or(&data));
+                search.look(&data);
             }
             Some(Err(Misread { reason, .. })) => {
                 return Err(Fault::Unanswered(format!("the content broke off: {reason}")));
             }
             None => return Err(Fault::Content(text.to_owned())),
+        }
+    }
+}
+
+/// Looks for a text in what comes piece by piece; no byte is looked at again with the next piece but
+/// those that the text may have begun with.
+struct Search<'t> {
+    text: &'t [u8],
+    /// The end of what came, shorter than the text.
+    tail: Vec<u8>,
+    /// Bytes that are still looked at.
+    left: usize,
+    is_found: bool,
+}
+
+impl<'t> Search<'t> {
+    fn of(text: &'t str) -> Self {
+        let (text, is_found) = (text.as_bytes(), text.is_empty());
+        Self { text, tail: Vec::new(), left: CONTENT_BYTES_MAX, is_found }
+    }
+
+    fn look(&mut self, piece: &[u8]) {
+        let piece = piece.get(..self.left).unwrap_or(piece);
+        self.left = self.left.saturating_sub(piece.len());
+        self.tail.extend_from_slice(piece);
+        let length = self.text.len().max(1);
+        self.is_found |= self.tail.windows(length).any(|part| part == self.text);
+        let done = self.tail.len().saturating_sub(length - 1);
+        self.tail.drain(..done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_over_the_ends_of_pieces_and_what_is_kept_is_shorter_than_it() {
+        for length in 1..=6 {
+            let mut search = Search::of("ready");
+            for piece in b"not rearearead, but ready".chunks(length) {
+                assert!(!search.is_found, "{length}");
+                search.look(piece);
+                assert!(search.tail.len() < 5, "{length}");
+            }
+            assert!(search.is_found, "{length}");
+        }
+        assert!(Search::of("").is_found);
+    }
+
+    #[test]
+    fn a_text_behind_the_beginning_of_the_content_is_not_looked_for() {
+        for (before, is_found) in [(CONTENT_BYTES_MAX - 5, true), (CONTENT_BYTES_MAX - 4, false)] {
+            let mut search = Search::of("ready");
+            search.look(&vec![b' '; before]);
+            search.look(b"ready");
+            assert_eq!((search.is_found, search.left), (is_found, 0), "{before}");
         }
     }
 }

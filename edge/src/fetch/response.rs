@@ -2,6 +2,8 @@
 //! time, the connection given back at its end.
 
 use std::{
+    collections::VecDeque,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use edge_core::site::OriginPlan;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{
     FetchError,
@@ -46,6 +48,8 @@ pub(super) fn finish(
             kept_waiting: false,
             is_blameless: false,
             is_withheld: false,
+            taken: VecDeque::new(),
+            charge: None,
         };
         if ended {
             body.give_back();
@@ -116,8 +120,12 @@ pub(super) struct Lease {
     /// What becomes of the request's content.
     pub(super) watch: Arc<Watch>,
     /// The memory that the exchange may take.
-    pub(super) _charge: Charge,
+    pub(super) charge: Option<Charge>,
 }
+
+/// Content that is taken in whole, and how long it may take to come.
+const SHORT_BYTES: usize = 16 * 1024;
+const SHORT_TIME: Duration = Duration::from_millis(20);
 
 /// A pause of this length says who waited for whom; what is shorter may be the scheduler's.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -138,6 +146,9 @@ pub struct OriginBody {
     is_blameless: bool,
     /// What it says is not for clients: it is read to its end, and nothing of it goes on.
     is_withheld: bool,
+    /// What was taken in before anybody asked for it, and what it is charged to.
+    taken: VecDeque<Result<Frame<Bytes>, FetchError>>,
+    charge: Option<Charge>,
 }
 
 impl OriginBody {
@@ -150,6 +161,27 @@ impl OriginBody {
     /// Keeps its content from clients.
     pub(super) fn withhold(&mut self) {
         self.is_withheld = true;
+    }
+
+    /// Takes in what there is of it, if it is short, so that its connection is free for others while the
+    /// request is tried elsewhere.
+    pub(super) async fn take_in(&mut self) {
+        self.charge = self.lease.as_mut().and_then(|lease| lease.charge.take());
+        let until = Instant::now() + SHORT_TIME;
+        let mut bytes = 0;
+        while self.lease.is_some() && bytes < SHORT_BYTES {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(Some(frame)) = timeout(left, poll_fn(|cx| self.poll_rest(cx))).await else {
+                break;
+            };
+            // A slice would keep the whole of what was read.
+            let frame = frame.map(|frame| frame.map_data(|data| Bytes::copy_from_slice(&data)));
+            bytes += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+            self.taken.push_back(frame);
+        }
+        if let Some(charge) = self.charge.as_mut().filter(|_| self.lease.is_none()) {
+            charge.reduce_to(bytes);
+        }
     }
 
     /// Notes who has waited for whom since the body was last asked.
@@ -182,49 +214,70 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
-        let this = &mut *self;
-        this.note_pause();
-        while let Poll::Ready(frame) = this.incoming.poll_frame(cx) {
+        match self.taken.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => self.poll_rest(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.taken.is_empty() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_withheld {
+            return SizeHint::default();
+        }
+        let data = self.taken.iter().flatten().filter_map(Frame::data_ref);
+        let taken: usize = data.map(Bytes::len).sum();
+        let (taken, rest) = (taken as u64, self.incoming.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(taken));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(taken));
+        }
+        hint
+    }
+}
+
+impl OriginBody {
+    /// What has not been taken in.
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        self.note_pause();
+        while let Poll::Ready(frame) = self.incoming.poll_frame(cx) {
             // The timer is armed again only when the next wait begins.
-            this.deadline = None;
+            self.deadline = None;
             return Poll::Ready(match frame {
                 Some(Ok(frame)) => {
-                    if this.incoming.is_end_stream() {
-                        this.give_back();
+                    if self.incoming.is_end_stream() {
+                        self.give_back();
                     }
-                    if this.is_withheld {
+                    if self.is_withheld {
                         continue;
                     }
                     Some(Ok(frame))
                 }
                 Some(Err(misread)) => {
-                    this.is_blameless |= misread.is_blameless;
-                    Some(Err(this.broken(misread.reason)))
+                    self.is_blameless |= misread.is_blameless;
+                    Some(Err(self.broken(misread.reason)))
                 }
                 None => {
-                    this.give_back();
+                    self.give_back();
                     None
                 }
             });
         }
-        let idle = this.idle_timeout;
+        let idle = self.idle_timeout;
         let deadline =
-            this.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
         ready!(deadline.as_mut().poll(cx));
-        this.kept_waiting = false;
-        Poll::Ready(Some(Err(this.broken(format!("no content for {idle:?}")))))
+        self.kept_waiting = false;
+        Poll::Ready(Some(Err(self.broken(format!("no content for {idle:?}")))))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if self.is_withheld { SizeHint::default() } else { self.incoming.size_hint() }
-    }
-}
-
-impl OriginBody {
     fn broken(&mut self, reason: String) -> FetchError {
         let mut server = String::new();
         if let Some(lease) = self.lease.take() {

@@ -4,7 +4,10 @@
 //! and holds no more than a burst, so retries can never multiply the load of a failing origin:
 //! 1,000 requests at ten percent make at most 103 extra.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Tries are counted in hundredths, so that a percentage is a whole number.
 const TRY: u64 = 100;
@@ -18,7 +21,8 @@ const BURST: u64 = 100 * TRY;
 pub struct RetryBudget {
     percent: u64,
     purse: AtomicU64,
-    refused: AtomicU64,
+    /// Counted over all settings.
+    refused: Arc<AtomicU64>,
 }
 
 impl RetryBudget {
@@ -26,10 +30,19 @@ impl RetryBudget {
     #[must_use]
     pub fn new(percent: u32) -> Self {
         let start = if percent == 0 { 0 } else { START };
+        Self { percent: u64::from(percent), purse: AtomicU64::new(start), refused: Arc::default() }
+    }
+
+    /// The budget that comes after another, if there was one: what is saved up stays, and so does what
+    /// was refused.
+    #[must_use]
+    pub fn after(before: Option<&Self>, percent: u32) -> Self {
+        let Some(before) = before else { return Self::new(percent) };
+        let purse = if percent == 0 { 0 } else { before.purse.load(Ordering::Relaxed) };
         Self {
             percent: u64::from(percent),
-            purse: AtomicU64::new(start),
-            refused: AtomicU64::new(0),
+            purse: AtomicU64::new(purse),
+            refused: Arc::clone(&before.refused),
         }
     }
 
@@ -88,5 +101,17 @@ mod tests {
         let none = RetryBudget::new(0);
         (0..1000).for_each(|_| none.deposit());
         assert!(!none.withdraw());
+    }
+
+    #[test]
+    fn another_percentage_takes_nothing_away_and_gives_nothing() {
+        let budget = RetryBudget::new(10);
+        (0..20).for_each(|_| budget.deposit());
+        assert!(budget.withdraw());
+        let later = RetryBudget::after(Some(&budget), 50);
+        assert_eq!((0..10).filter(|_| later.withdraw()).count(), 4);
+        let none = RetryBudget::after(Some(&later), 0);
+        assert!(!none.withdraw());
+        assert_eq!(none.refused(), 7);
     }
 }

@@ -40,6 +40,7 @@ use crate::clock::Clock;
 
 /// One server and what is known of it.
 pub struct Server {
+    site: Arc<str>,
     pub(super) address: ServerAddress,
     pub(super) plan: ServerPlan,
     pub(super) authority: HeaderValue,
@@ -133,12 +134,14 @@ impl Server {
         };
         let max = origin.connections_max;
         let room = (origin.concurrency == ConcurrencyWord::Adaptive).then(|| {
-            let limit = Limit::new(max, now);
+            let known = state.room.map(|room| room.limit.within(max, now));
+            let limit = known.unwrap_or_else(|| Limit::new(max, now));
             Room { limit, granted: limit.value() }
         });
         let permits = room.map_or(max, |room| room.granted);
         state.room = room;
         Arc::new(Self {
+            site: Arc::clone(&origin.site),
             address,
             plan: plan.clone(),
             authority,
@@ -155,9 +158,9 @@ impl Server {
         })
     }
 
-    /// `host:port`, the server's name in logs and metrics.
+    /// What logs and metrics call it.
     pub fn name(&self) -> &str {
-        &self.address.authority
+        &self.plan.name
     }
 
     /// What the settings say of it.
@@ -339,9 +342,9 @@ impl Server {
     /// It let a request wait for so long in vain, and nobody waits any more.
     pub(super) fn was_late(&self, waited: Duration) {
         self.was_slow(waited);
-        self.glance(|state, _| {
+        self.glance(|state, now| {
             if let Some(room) = &mut state.room {
-                room.limit.was_late();
+                room.limit.was_late(now);
             }
             self.fit(state);
         });
@@ -407,7 +410,7 @@ impl Server {
 
     /// Notes whether it is up, and tells if that has changed.
     pub(super) fn look(&self) {
-        self.glance(|state, now| state.look(self.name(), now));
+        self.glance(|state, now| state.look((&self.site, self.name()), now));
     }
 
     /// What is to be judged beside the others.

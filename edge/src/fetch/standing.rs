@@ -179,13 +179,13 @@ impl State {
         }
     }
 
-    /// Sees how it stands now, and tells if that has changed.
-    pub(super) fn look(&mut self, server: &str, now: Moment) {
+    /// Sees how it stands now, and tells if that has changed, of which site and server.
+    pub(super) fn look(&mut self, who: (&str, &str), now: Moment) {
         let found = self.found(now);
         let was_guess = self.standing == Standing::Down(None);
         if found.as_str() == self.standing.as_str() {
             if was_guess && found != self.standing {
-                self.tell(server, &found, now);
+                self.tell(who, &found, now);
             }
             // Why it is not up may have changed; what passes too seldom yet says nothing of it.
             if found != Standing::Down(None) {
@@ -193,7 +193,7 @@ impl State {
             }
             return;
         }
-        self.tell(server, &found, now);
+        self.tell(who, &found, now);
         self.has_recovered = found == Standing::Up && !was_guess;
         self.standing = found;
         self.since = now;
@@ -207,21 +207,21 @@ impl State {
         }
     }
 
-    fn tell(&self, server: &str, found: &Standing, now: Moment) {
+    fn tell(&self, (site, server): (&str, &str), found: &Standing, now: Moment) {
         let was = self.standing.as_str();
         let lasted = now.since(self.since);
         match found {
             Standing::Up => {
-                tracing::info!(server, was, for_ = ?lasted, "an origin server is asked again");
+                tracing::info!(site, server, was, for_ = ?lasted, "an origin server is asked again");
             }
             Standing::Down(_) => tracing::warn!(
-                server, was, reason = %found,
+                site, server, was, reason = %found,
                 "an origin server is down; it is asked only while no other is up"
             ),
             Standing::Ejected(_) => {
                 let until = self.record.ejection(now).map(|ejection| ejection.until.since(now));
                 tracing::warn!(
-                    server, was, reason = %found, for_ = ?until.unwrap_or_default(),
+                    site, server, was, reason = %found, for_ = ?until.unwrap_or_default(),
                     "an origin server fails; it is left out while others answer"
                 );
             }
@@ -253,16 +253,16 @@ mod tests {
             (2, Fault::Unanswered("refused".to_owned()), "its check fails: refused"),
         ] {
             state.take(Some(Err(fault)), at(second));
-            state.look("a", at(second));
+            state.look(("a", "a"), at(second));
             assert_eq!(state.standing(at(second)).0.to_string(), told);
         }
         state.take(Some(Ok(())), at(10));
-        state.look("a", at(10));
+        state.look(("a", "a"), at(10));
         assert!(state.is_up());
         assert!(state.ramp(slow_start, at(11)) < PerMille(100), "it was seen down");
         let mut fresh = State::new(check, at(0));
         fresh.take(Some(Ok(())), at(1));
-        fresh.look("a", at(1));
+        fresh.look(("a", "a"), at(1));
         assert_eq!(fresh.ramp(slow_start, at(2)), PerMille::ALL, "it was not");
     }
 }

@@ -1,6 +1,9 @@
 //! What one server, one client or one answer must not do to the choice among servers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use edge::fetch::{pool::Pool, standing::Standing};
 use edge_core::settings::EdgeSettings;
@@ -8,7 +11,7 @@ use nearcast_tests::{
     message::Answer,
     world::{Reach, rest, site},
 };
-use origin_mock::script::{Script, Step};
+use origin_mock::script::{Pace, Script, Step};
 use tokio::time::{Instant, advance};
 
 use super::stage::{HOST, Stage, run, stage_of, unstorable};
@@ -212,6 +215,53 @@ fn an_error_that_is_kept_for_the_client_waits_in_no_queue() {
             assert_eq!(answer.status(), 503);
         }
         assert!(before.elapsed() < SECOND, "{:?}", before.elapsed());
+    });
+}
+
+#[test]
+fn an_error_that_is_tried_again_elsewhere_costs_no_connection() {
+    run(async {
+        let pages = "x".repeat(10_000);
+        let fails =
+            |text: &str| Script::new().route("/*", [Step { status: 503, ..unstorable(text) }]);
+        let settings = "error_statuses = [503]\nretry_percent = 100";
+        for (text, second, status) in [
+            ("", open_door(), 200),
+            ("no", open_door(), 200),
+            (&*pages, open_door(), 200),
+            (&*pages, fails("neither"), 503),
+        ] {
+            let servers = vec![(fails(text), ""), (second, "")];
+            let stage = stage_of(&EdgeSettings::default(), servers, settings);
+            for number in 0..40 {
+                let answer = stage.get(&format!("/{number}")).await;
+                assert_eq!(answer.status(), status, "{}", text.len());
+                let from_first = status == 503 && number % 2 == 0;
+                assert!(!from_first || answer.body == text.as_bytes(), "the first, whole");
+            }
+            for server in pool(&stage).servers() {
+                let opened = server.counts().connections.load(Ordering::Relaxed);
+                assert_eq!(opened, 1, "{} of {}", server.name(), text.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn an_error_whose_content_is_long_or_late_keeps_nobody_waiting() {
+    run(async {
+        let late = Pace { bytes: 1, every: SECOND };
+        for step in
+            [unstorable(&"x".repeat(100_000)), Step { pace: Some(late), ..unstorable("late") }]
+        {
+            let bad = Script::new().route("/*", [Step { status: 503, ..step }]);
+            let settings = "error_statuses = [503]\nretry_percent = 100";
+            let servers = vec![(bad, ""), (open_door(), "")];
+            let stage = stage_of(&EdgeSettings::default(), servers, settings);
+            let before = Instant::now();
+            assert_eq!(stage.get("/").await.status(), 200);
+            assert!(before.elapsed() < SECOND / 10, "{:?}", before.elapsed());
+        }
     });
 }
 

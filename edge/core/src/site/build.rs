@@ -38,7 +38,7 @@ impl Site {
             faults.add("name".to_owned(), &settings.name, "a DNS label: a-z, 0-9 and inner -");
         }
         let hosts = hosts(&settings.hosts, &mut faults);
-        let origin = origin(&settings.origin, &mut faults);
+        let origin = origin(&settings.name, &settings.origin, &mut faults);
         let mut rules = Vec::new();
         for (index, rule) in settings.rules.iter().enumerate() {
             let at = format!("rule[{index}]");
@@ -165,7 +165,7 @@ fn hosts(texts: &[String], faults: &mut Faults) -> Vec<HostPattern> {
     hosts
 }
 
-fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
+fn origin(site: &str, settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
     let servers = origin::servers(&settings.servers, faults);
     if let Some(sni) = &settings.sni
         && !is_name(sni)
@@ -174,6 +174,7 @@ fn origin(settings: &OriginSettings, faults: &mut Faults) -> OriginPlan {
     }
     let (bucket, check) = bucket_and_check(settings, faults);
     OriginPlan {
+        site: site.into(),
         servers,
         host: host_choice(&settings.host, faults),
         sni: settings.sni.clone(),

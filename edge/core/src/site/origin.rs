@@ -3,6 +3,8 @@
 //! In: [`OriginSettings`]. Out: parts of an [`super::OriginPlan`]; every problem on the way.
 //! Bounds of numbers are the schema's business.
 
+use std::collections::HashMap;
+
 use super::{Problem, ServerAddress, ServerPlan, build::Faults};
 use crate::{
     balance::{BalancePlan, hash::server_key},
@@ -54,7 +56,8 @@ pub(super) fn servers(all: &[ServerSettings], faults: &mut Faults) -> Vec<Server
     }
     let has_groups = all.iter().any(|server| server.group.is_some());
     let mut groups: Vec<&str> = Vec::new();
-    let mut servers = Vec::new();
+    let mut servers: Vec<ServerPlan> = Vec::new();
+    let mut known_at = HashMap::new();
     for (index, server) in all.iter().enumerate() {
         let at = format!("origin.servers[{index}]");
         if has_groups && server.group.is_none() {
@@ -72,9 +75,17 @@ pub(super) fn servers(all: &[ServerSettings], faults: &mut Faults) -> Vec<Server
             fault(at, &format!("\"{}\" is not {message}", server.url));
             continue;
         };
-        let scheme = if address.tls { "https" } else { "http" };
+        if let Some(before) = known_at.insert(address.clone(), index) {
+            let message = format!(
+                "\"{}\" is servers[{before}] already; who is to get more has a weight",
+                server.url
+            );
+            fault(at, &message);
+            continue;
+        }
         servers.push(ServerPlan {
-            key: server_key(&format!("{scheme}://{}", address.authority)),
+            key: server_key(&url(&address)),
+            name: address.authority.as_str().into(),
             address,
             weight: server.weight,
             role: server.role,
@@ -82,5 +93,26 @@ pub(super) fn servers(all: &[ServerSettings], faults: &mut Faults) -> Vec<Server
             group_name: name.into(),
         });
     }
+    tell_apart(&mut servers);
     servers
+}
+
+/// Names those by their URLs who have their authority in common.
+fn tell_apart(servers: &mut [ServerPlan]) {
+    let mut count: HashMap<String, u32> = HashMap::new();
+    for server in &*servers {
+        let alike = count.entry(server.address.authority.clone()).or_default();
+        *alike = alike.saturating_add(1);
+    }
+    for server in servers {
+        if count.get(&server.address.authority).is_some_and(|alike| *alike > 1) {
+            server.name = url(&server.address).into();
+        }
+    }
+}
+
+fn url(address: &ServerAddress) -> String {
+    let scheme = if address.tls { "https" } else { "http" };
+    let service = if address.service.is_some() { "+srv" } else { "" };
+    format!("{scheme}{service}://{}", address.authority)
 }

@@ -1,6 +1,10 @@
 //! Tables of sites: hosts, paths, and settings turned into values.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use proptest::prelude::*;
@@ -278,6 +282,28 @@ fn the_default_policy_is_that_of_an_empty_rule() {
         withheld_fields: Arc::default(),
     };
     assert_eq!(Policy::default(), expected);
+}
+
+#[test]
+fn servers_of_one_authority_are_told_apart_and_none_stands_twice() {
+    let with = |servers| {
+        let pairs: Vec<_> = GOOD.iter().filter(|(name, _)| *name != "servers").copied().collect();
+        build(&settings(&[&*pairs, &[("servers", servers)]].concat()))
+    };
+    let all = "http://a:443 https://a https://a:443 http://b http+srv://b https://b:80 http://c";
+    let problems = with(all).unwrap_err();
+    let printed: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = "origin.servers[2]: \"https://a:443\" is servers[1] already; who is to get more has \
+        a weight";
+    assert_eq!(printed, [expected]);
+    let site = with("http://a:443 https://a:80 https://a http://b http+srv://b http://c").unwrap();
+    let names: Vec<&str> = site.origin.servers.iter().map(|server| &*server.name).collect();
+    assert_eq!(names, ["a:443", "a:80", "a", "http://b", "http+srv://b", "c"]);
+    let site = with("http://a https://a https://b:80").unwrap();
+    let names: Vec<&str> = site.origin.servers.iter().map(|server| &*server.name).collect();
+    assert_eq!(names, ["http://a", "https://a", "b:80"]);
+    let keys: HashSet<u64> = site.origin.servers.iter().map(|server| server.key).collect();
+    assert_eq!(keys.len(), 3);
 }
 
 /// Whether TLS, host, port, authority.

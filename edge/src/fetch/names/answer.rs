@@ -19,7 +19,24 @@ pub struct Answer {
     /// How long it may be used.
     pub ttl: Duration,
     /// Why a part of it is missing, if one is.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What went wrong.
+    pub reason: String,
+    /// Nobody could be asked, for want of something that this node needs for it.
+    pub is_ours: bool,
+}
+
+impl Trouble {
+    /// One of the resolver's or of the name's.
+    #[must_use]
+    pub fn of(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_ours: false }
+    }
 }
 
 /// A host that a name leads to.

@@ -33,7 +33,8 @@ use hickory_resolver::{
 use nearcast_daemon::files::Print;
 use parking_lot::Mutex;
 
-use super::{Answer, Family, Question, Resolve, Target};
+use super::{Answer, Family, Question, Resolve, Target, Trouble};
+use crate::fetch::connect::is_short;
 
 /// The system's resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -110,9 +111,9 @@ fn server(address: &SocketAddr) -> NameServerConfig {
 }
 
 impl Resolve for Dns {
-    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, String>> {
+    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Trouble>> {
         async move {
-            let client = self.client().map_err(|error| reason(&error))?;
+            let client = self.client().map_err(|error| trouble(&error))?;
             if question.is_service {
                 client.service(&question.name).await
             } else {
@@ -128,8 +129,8 @@ impl Resolve for Dns {
 
 impl Client {
     /// The hosts of a service, with their addresses.
-    async fn service(&self, name: &str) -> Result<Answer, String> {
-        let lookup = self.resolver.srv_lookup(name).await.map_err(|error| reason(&error))?;
+    async fn service(&self, name: &str) -> Result<Answer, Trouble> {
+        let lookup = self.resolver.srv_lookup(name).await.map_err(|error| trouble(&error))?;
         let ttl = ttl_of(&lookup);
         let records = lookup.answers().iter().filter_map(|record| match &record.data {
             // "." says that there is no such service here (RFC 2782).
@@ -138,7 +139,7 @@ impl Client {
         });
         let records = first(records.collect());
         if records.is_empty() {
-            return Err("there is no such service (SRV)".to_owned());
+            return Err(Trouble::of("there is no such service (SRV)"));
         }
         let hosts = records.iter().map(|srv| async {
             let host = srv.target.to_ascii();
@@ -149,8 +150,11 @@ impl Client {
             // Of one that fails nothing is known; the others do meanwhile.
             let Found { addresses, unknown, ttl, trouble } = host.unwrap_or_else(Found::nothing);
             answer.ttl = answer.ttl.min(ttl);
-            let trouble = || trouble.map(|reason| format!("{name}: {reason}"));
-            answer.trouble = answer.trouble.or_else(trouble);
+            let named = |trouble: Trouble| Trouble {
+                reason: format!("{name}: {}", trouble.reason),
+                ..trouble
+            };
+            answer.trouble = answer.trouble.or_else(|| trouble.map(named));
             answer.targets.push(Target {
                 host: name,
                 priority: srv.priority,
@@ -164,7 +168,7 @@ impl Client {
     }
 
     /// The addresses of a host.
-    async fn host(&self, name: &str) -> Result<Found, String> {
+    async fn host(&self, name: &str) -> Result<Found, Trouble> {
         let listed = self.listed(name);
         if !listed.is_empty() {
             return Ok(Found { addresses: listed, ttl: HOSTS_TTL, ..Found::default() });
@@ -180,15 +184,15 @@ impl Client {
                     found.addresses.extend(addresses);
                     found.ttl = found.ttl.min(ttl_of(&lookup));
                 }
-                Err(error) if error.is_no_records_found() => none = Some(reason(&error)),
+                Err(error) if error.is_no_records_found() => none = Some(trouble(&error)),
                 Err(error) => {
                     found.unknown.push(family);
-                    found.trouble = Some(reason(&error));
+                    found.trouble = Some(trouble(&error));
                 }
             }
         }
         if found.addresses.is_empty() {
-            return Err(found.trouble.or(none).unwrap_or_else(|| "it has no address".to_owned()));
+            return Err(found.trouble.or(none).unwrap_or_else(|| Trouble::of("it has no address")));
         }
         Ok(found)
     }
@@ -213,13 +217,13 @@ struct Found {
     addresses: Vec<IpAddr>,
     unknown: Vec<Family>,
     ttl: Duration,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
 }
 
 impl Found {
-    fn nothing(reason: String) -> Self {
+    fn nothing(trouble: Trouble) -> Self {
         let unknown = vec![Family::V4, Family::V6];
-        Self { addresses: Vec::new(), unknown, ttl: Duration::MAX, trouble: Some(reason) }
+        Self { addresses: Vec::new(), unknown, ttl: Duration::MAX, trouble: Some(trouble) }
     }
 }
 
@@ -236,14 +240,24 @@ fn ttl_of(lookup: &Lookup) -> Duration {
     Duration::from_secs(ttl.into())
 }
 
-fn reason(error: &NetError) -> String {
+fn trouble(error: &NetError) -> Trouble {
     if error.is_nx_domain() {
-        return "there is no such name (NXDOMAIN)".to_owned();
+        return Trouble::of("there is no such name (NXDOMAIN)");
     }
     if error.is_no_records_found() {
-        return "it has no address".to_owned();
+        return Trouble::of("it has no address");
     }
-    crate::fetch::chain(error)
+    match unasked() {
+        Some(reason) => Trouble { reason, is_ours: true },
+        None => Trouble::of(crate::fetch::chain(error)),
+    }
+}
+
+/// Why this node can ask nobody, if so. The resolver does not pass that on: it says that it has no
+/// connections.
+fn unasked() -> Option<String> {
+    let error = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).err()?;
+    is_short(&error).then(|| format!("this node has no socket for the question: {error}"))
 }
 
 #[cfg(test)]
@@ -315,7 +329,8 @@ mod tests {
 
     async fn ask(resolver: SocketAddr, name: &str, is_service: bool) -> Result<Answer, String> {
         let question = Question { name: name.to_owned(), is_service };
-        Dns::new(vec![resolver]).resolve(&question).await
+        let answer = Dns::new(vec![resolver]).resolve(&question).await;
+        answer.map_err(|trouble| trouble.reason)
     }
 
     #[tokio::test]
@@ -367,7 +382,7 @@ mod tests {
         assert_eq!((two.host.as_str(), two.port, two.priority), ("two.", Some(82), 1));
         assert_eq!((two.addresses, two.unknown), (vec![], vec![Family::V4, Family::V6]));
         assert_eq!(answer.ttl, Duration::from_secs(30));
-        assert!(answer.trouble.is_some_and(|why| why.starts_with("two.: ")));
+        assert!(answer.trouble.is_some_and(|why| why.reason.starts_with("two.: ")));
     }
 
     #[tokio::test]

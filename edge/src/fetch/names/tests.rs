@@ -14,12 +14,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Answers with what is next in line, and with the last of it for ever; hangs where that is nothing.
 #[derive(Default)]
 struct Script {
-    lines: Mutex<VecDeque<Option<Result<Answer, String>>>>,
+    lines: Mutex<VecDeque<Option<Result<Answer, Trouble>>>>,
     asked: AtomicUsize,
 }
 
 impl Resolve for Script {
-    fn resolve<'a>(&'a self, _question: &'a Question) -> BoxFuture<'a, Result<Answer, String>> {
+    fn resolve<'a>(&'a self, _question: &'a Question) -> BoxFuture<'a, Result<Answer, Trouble>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let mut lines = self.lines.lock();
         let line = if lines.len() > 1 { lines.pop_front() } else { lines.front().cloned() };
@@ -32,15 +32,15 @@ impl Resolve for Script {
     }
 }
 
-fn answer(address: &str, ttl: Duration) -> Option<Result<Answer, String>> {
+fn answer(address: &str, ttl: Duration) -> Option<Result<Answer, Trouble>> {
     Some(Ok(Answer::of_addresses(vec![address.parse().unwrap()], ttl)))
 }
 
-fn fails() -> Option<Result<Answer, String>> {
-    Some(Err("SERVFAIL".to_owned()))
+fn fails() -> Option<Result<Answer, Trouble>> {
+    Some(Err(Trouble::of("SERVFAIL")))
 }
 
-fn names(lines: impl IntoIterator<Item = Option<Result<Answer, String>>>) -> (Names, Arc<Script>) {
+fn names(lines: impl IntoIterator<Item = Option<Result<Answer, Trouble>>>) -> (Names, Arc<Script>) {
     let script =
         Arc::new(Script { lines: Mutex::new(lines.into_iter().collect()), ..Script::default() });
     let manner = Manner { resolver: Arc::<Script>::clone(&script), ttl: (SECOND, 60 * SECOND) };
@@ -54,7 +54,7 @@ fn question() -> Question {
 async fn first(name: &Name) -> String {
     match name.addresses(80).await {
         Ok(addresses) => addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
-        Err(reason) => reason,
+        Err(trouble) => trouble.reason,
     }
 }
 
@@ -132,6 +132,19 @@ async fn a_name_that_was_never_resolved_fails_at_once_until_it_is() {
     assert_eq!(script.asked.load(Ordering::Relaxed), 1, "a failure is not asked for by each");
     pass(3).await;
     assert_eq!(first(&name).await, "192.0.2.1:80");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_this_node_could_not_ask_is_to_blame_for_nothing_and_is_asked_again_soon() {
+    let ours = || Some(Err(Trouble { reason: "EMFILE".to_owned(), is_ours: true }));
+    let lines = [ours(), ours(), ours(), ours(), ours(), answer("192.0.2.1", 60 * SECOND)];
+    let (names, _script) = names(lines);
+    let name = names.name(&question());
+    assert!(name.addresses(80).await.unwrap_err().is_ours);
+    pass(4).await;
+    assert_eq!(first(&name).await, "EMFILE");
+    pass(1).await;
+    assert_eq!(first(&name).await, "192.0.2.1:80", "once a second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,10 +230,10 @@ fn addresses_in_any_form_are_not_asked_for() {
     }
 }
 
-fn both(addresses: &str, unknown: &[Family]) -> Option<Result<Answer, String>> {
+fn both(addresses: &str, unknown: &[Family]) -> Option<Result<Answer, Trouble>> {
     let addresses = addresses.split(' ').map(|text| text.parse().unwrap()).collect();
     let target = Target { addresses, unknown: unknown.to_vec(), ..Target::default() };
-    let trouble = (!unknown.is_empty()).then(|| "SERVFAIL".to_owned());
+    let trouble = (!unknown.is_empty()).then(|| Trouble::of("SERVFAIL"));
     Some(Ok(Answer { targets: vec![target], ttl: SECOND, trouble }))
 }
 
