@@ -12,6 +12,7 @@ pub mod applied;
 pub mod documents;
 pub mod embedded;
 pub mod ledger;
+pub mod nats;
 pub mod node;
 pub mod progress;
 pub mod purge;

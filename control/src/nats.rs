@@ -1,0 +1,292 @@
+//! The ledger of many processes and machines: NATS JetStream.
+//!
+//! In: servers, credentials, a prefix of names. Out: a [`Ledger`].
+//! Always: a write is acknowledged once its stream has it; a message that may have been stored is
+//! sent again under its id, so never twice; a stream that is there is never made anew while a
+//! process runs. It deliberately does not know what documents and entries say.
+//! Clause: docs/operate.md *The ledger over NATS*.
+//!
+//! Documents are a key-value bucket, each log is a stream; revisions and positions are their sequence
+//! numbers, and an epoch is the moment at which a log's stream was made. JetStream is spoken to in its
+//! own words, requests in JSON: what the ledger's promises hang on (whom a read asks, what a retry
+//! does, when a reader begins anew) is decided here and not by a client's conveniences.
+
+mod access;
+mod documents;
+mod entries;
+mod gone;
+mod link;
+mod mirror;
+mod names;
+mod pace;
+mod standing;
+mod streams;
+mod tail;
+mod writing;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+pub use self::access::{Access, AccessError};
+use self::{
+    documents::{Documents, unavailable},
+    entries::Entries,
+    gone::Forgetting,
+    link::Link,
+    names::Names,
+    standing::Standing,
+    streams::{Extent, Message, Unfit},
+    writing::Pen,
+};
+use crate::{
+    embedded::Kept,
+    ledger::{
+        Answer, Appended, Change, DOCUMENT_BYTES_MAX, Document, ENTRY_BYTES_MAX, Ends, Epoch,
+        Expect, Follow, Health, Key, Ledger, LedgerError, Listing, Log, ONCE_BYTES_MAX, Position,
+        Revision, Watch, fits, may_continue,
+    },
+};
+
+/// A log's epoch is asked for again after so long.
+const EPOCH_KNOWN: Duration = Duration::from_secs(1);
+/// How long it may take until documents are followed for the first time.
+const FILLED: Duration = Duration::from_secs(10);
+/// What a message takes beside a document.
+const HEADER_BYTES: usize = 4096;
+
+/// Which ledger, and how it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How to reach it.
+    pub access: Access,
+    /// How the names of its streams begin.
+    pub prefix: String,
+    /// Servers that keep each stream.
+    pub replicas: u8,
+    /// How much of the logs is kept.
+    pub kept: Kept,
+}
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// NATS cannot be reached.
+    #[error("the ledger cannot be opened")]
+    Access(#[from] AccessError),
+    /// A stream cannot be had.
+    #[error("the ledger's stream {stream} cannot be had: {reason}")]
+    Stream {
+        /// The stream.
+        stream: String,
+        /// What NATS said.
+        reason: String,
+    },
+    /// A stream is there and is another's.
+    #[error(
+        "the stream {stream} is no ledger's: its {what} is {found}, not {wanted}; name another \
+         prefix, or take the stream away"
+    )]
+    Other {
+        /// The stream.
+        stream: String,
+        /// The setting of it.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: String,
+    },
+    /// Documents would not fit.
+    #[error(
+        "the NATS server takes messages of up to {max} bytes; the ledger needs max_payload of {needed} at least"
+    )]
+    Payload {
+        /// What it takes.
+        max: usize,
+        /// What it must take.
+        needed: usize,
+    },
+    /// Documents cannot be read.
+    #[error("the ledger's documents in NATS cannot be read: {0}")]
+    Documents(String),
+}
+
+/// See the module; clones are the same ledger.
+#[derive(Clone, Debug)]
+pub struct Nats(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    link: Link,
+    names: Names,
+    documents: Documents,
+    pen: Pen,
+    standing: Arc<Standing>,
+    epochs: Mutex<[Option<(Epoch, Instant)>; 2]>,
+    _tasks: JoinSet<()>,
+}
+
+impl Nats {
+    /// Opens the ledger, or makes it, inside the runtime that it will work in.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub async fn open(options: &Options) -> Result<Self, OpenError> {
+        let standing = Arc::<Standing>::default();
+        let link = options.access.connect(&standing).await?;
+        let (max, needed) = (link.client.max_payload(), DOCUMENT_BYTES_MAX + HEADER_BYTES);
+        if max < needed {
+            return Err(OpenError::Payload { max, needed });
+        }
+        let names = Names::new(&options.prefix);
+        for wanted in streams::wanted(&names, options.kept, options.replicas) {
+            wanted.have(&link).await.map_err(|unfit| {
+                let stream = wanted.name.clone();
+                match unfit {
+                    Unfit::Refused(refusal) => {
+                        OpenError::Stream { stream, reason: refusal.to_string() }
+                    }
+                    Unfit::Other { what, found, wanted } => {
+                        OpenError::Other { stream, what, found, wanted }
+                    }
+                }
+            })?;
+        }
+        let (documents, following, gauge) = Documents::new(&link, &names, &standing);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(following.run());
+        tasks.spawn(gauge.run());
+        let watched = Arc::clone(&standing);
+        tasks.spawn(standing::look_after(watched, link.clone(), names.clone()));
+        let pen = Pen { link: link.clone(), standing: Arc::clone(&standing) };
+        let forgetting = Forgetting {
+            link: link.clone(),
+            names: names.clone(),
+            documents: documents.clone(),
+            pen: pen.clone(),
+        };
+        tasks.spawn(forgetting.run());
+        let caught_up = timeout(FILLED, documents.catch_up()).await;
+        match caught_up {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(OpenError::Documents(error.to_string())),
+            Err(_late) => return Err(OpenError::Documents("it takes too long".to_owned())),
+        }
+        let epochs = Mutex::default();
+        let inner = Inner { link, names, documents, pen, standing, epochs, _tasks: tasks };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    async fn extent(&self, log: Log) -> Result<Extent, LedgerError> {
+        let extent = Extent::of(&self.0.link, &self.0.names.log(log)).await.map_err(unavailable)?;
+        *self.epoch_of(log) = Some((extent.epoch, Instant::now()));
+        Ok(extent)
+    }
+
+    fn epoch_of(&self, log: Log) -> parking_lot::MappedMutexGuard<'_, Option<(Epoch, Instant)>> {
+        parking_lot::MutexGuard::map(self.0.epochs.lock(), |[purges, audit]| match log {
+            Log::Purges => purges,
+            Log::Audit => audit,
+        })
+    }
+
+    /// A log's epoch, which is almost never another one.
+    async fn epoch(&self, log: Log) -> Result<Epoch, LedgerError> {
+        let known = *self.epoch_of(log);
+        match known {
+            Some((epoch, at)) if at.elapsed() < EPOCH_KNOWN => Ok(epoch),
+            _ => Ok(self.extent(log).await?.epoch),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        value: Option<Bytes>,
+        expect: Expect,
+    ) -> Result<Revision, LedgerError> {
+        let (stream, subject) = (self.0.names.documents(), self.0.names.document(key));
+        let put = self.0.pen.document(&stream, (key, &subject), value, expect).await;
+        put.inspect(|revision| self.0.documents.wrote(revision.0))
+    }
+}
+
+impl Ledger for Nats {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.0.standing.health()
+    }
+
+    fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>> {
+        Box::pin(self.0.documents.read(key))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        Box::pin(self.0.documents.list(prefix))
+    }
+
+    fn history<'a>(&'a self, key: &'a Key) -> Answer<'a, Vec<Change>> {
+        Box::pin(self.0.documents.history(key))
+    }
+
+    fn write<'a>(&'a self, key: &'a Key, value: Bytes, expect: Expect) -> Answer<'a, Revision> {
+        Box::pin(async move {
+            fits("a document", value.len(), DOCUMENT_BYTES_MAX)?;
+            self.put(key, Some(value), expect).await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key, at: Revision) -> Answer<'a, Revision> {
+        Box::pin(self.put(key, None, Expect::At(at)))
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str, after: Revision) -> Answer<'a, Box<dyn Watch>> {
+        Box::pin(async move {
+            let watching = self.0.documents.watch(prefix, after).await?;
+            Ok(Box::new(watching) as Box<dyn Watch>)
+        })
+    }
+
+    fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
+        Box::pin(async move {
+            fits("an entry", entry.len(), ENTRY_BYTES_MAX)?;
+            fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
+            let (stream, subject) = (self.0.names.log(log), self.0.names.entry(log, once));
+            let put = self.0.pen.entry(&stream, &subject, entry, once.is_some()).await?;
+            let position = Position { epoch: self.epoch(log).await?, seq: put.seq };
+            Ok(Appended { position, repeated: put.is_another })
+        })
+    }
+
+    fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>> {
+        Box::pin(async move {
+            if position.seq == 0 {
+                return Ok(None);
+            }
+            let stream = self.0.names.log(log);
+            let found = Message::numbered(&self.0.link, &stream, position.seq).await;
+            let found = found.map_err(unavailable)?;
+            // After it was read: so it is of the log that this is the epoch of.
+            let is_its = self.extent(log).await?.epoch == position.epoch;
+            Ok(found.filter(|_| is_its).map(|message| message.value))
+        })
+    }
+
+    fn ends(&self, log: Log) -> Answer<'_, Ends> {
+        Box::pin(async move { Ok(self.extent(log).await?.ends()) })
+    }
+
+    fn follow(&self, log: Log, after: Position) -> Answer<'_, Box<dyn Follow>> {
+        Box::pin(async move {
+            may_continue(after, self.extent(log).await?.ends())?;
+            let entries = Entries::new(&self.0.link, &self.0.names, log, after);
+            Ok(Box::new(entries) as Box<dyn Follow>)
+        })
+    }
+}
