@@ -9,6 +9,7 @@
 //! commit, so a commit that a power cut breaks is as if it had never begun. One that fails otherwise
 //! may stand in the file nevertheless; nobody was told that it does.
 
+mod place;
 mod readers;
 mod reading;
 mod storage;
@@ -17,18 +18,17 @@ mod tables;
 mod writer;
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
+use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use tokio::sync::watch;
 
 use self::{
+    place::Place,
     readers::Readers,
     reading::{Entries, Watching},
     storage::Doubt,
@@ -132,17 +132,8 @@ impl Embedded {
     /// # Errors
     /// When it cannot be used.
     pub fn open(path: &Path, kept: Kept) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::File { path: path.into(), source };
-        make(path).map_err(failed)?;
-        let (doubt, place) = (Doubt::default(), path.to_path_buf());
-        let open = move || {
-            let path = place.as_path();
-            let failed = |source| OpenError::File { path: path.into(), source };
-            let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-            let storage = FileBackend::new(file).map_err(|error| refused(path, error))?;
-            let storage = doubt.over(storage).map_err(failed)?;
-            builder().create_with_backend(storage).map_err(|error| refused(path, error))
-        };
+        let place = Place::take(path)?;
+        let open = move || place.open();
         Self::of(Box::new(open), path, kept)
     }
 
@@ -167,20 +158,17 @@ impl Embedded {
     }
 
     fn of(open: Open, path: &Path, kept: Kept) -> Result<Self, OpenError> {
-        let unreadable = |reason: &dyn std::fmt::Display| OpenError::Unreadable {
-            path: path.into(),
-            reason: reason.to_string(),
-        };
         let database = open()?;
         let (heads, epoch) = match tables::begin(&database) {
             Ok(Ok(begun)) => begun,
             Ok(Err(found)) => return Err(OpenError::Newer { path: path.into(), found }),
-            Err(error) => return Err(unreadable(&error)),
+            Err(error) => return Err(unusable(path, error)),
         };
+        let failed = |source| OpenError::File { path: path.into(), source };
         let store = Arc::new(Store::new(database, epoch, open));
         let (publish, heads) = watch::channel(heads);
-        let readers = Readers::start(&store).map_err(|error| unreadable(&error))?;
-        let writer = Writer::start(store, publish, kept).map_err(|error| unreadable(&error))?;
+        let readers = Readers::start(&store).map_err(failed)?;
+        let writer = Writer::start(store, publish, kept).map_err(failed)?;
         Ok(Self(Arc::new(Inner { writer, readers, heads, epoch })))
     }
 
@@ -206,15 +194,6 @@ fn builder() -> Builder {
     builder
 }
 
-/// Makes the file, for its owner alone, where there is none, and its name on disk.
-fn make(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    drop(options.open(path)?);
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-}
-
 fn refused(path: &Path, error: DatabaseError) -> OpenError {
     let path = path.to_path_buf();
     match error {
@@ -222,6 +201,18 @@ fn refused(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::Storage(StorageError::Io(source))
             if source.kind() != io::ErrorKind::InvalidData =>
         {
+            OpenError::File { path, source }
+        }
+        error => OpenError::Unreadable { path, reason: error.to_string() },
+    }
+}
+
+/// A disk that is full or fails says nothing against the ledger on it, and least of all that an
+/// older copy should take its place.
+fn unusable(path: &Path, error: redb::Error) -> OpenError {
+    let path = path.to_path_buf();
+    match error {
+        redb::Error::Io(source) if source.kind() != io::ErrorKind::InvalidData => {
             OpenError::File { path, source }
         }
         error => OpenError::Unreadable { path, reason: error.to_string() },

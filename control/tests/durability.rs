@@ -30,7 +30,7 @@ use nearcast_control::{
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
-use self::durability::disk::{Disk, assert_holds, on, text, write_one};
+use self::durability::disk::{Disk, Fails, assert_holds, on, text, write_one};
 
 #[tokio::test]
 async fn a_power_cut_loses_nothing_acknowledged() {
@@ -129,6 +129,119 @@ async fn a_ledger_is_for_its_owner_and_one_process_alone() {
     assert!(matches!(second, OpenError::InUse { .. }), "{second}");
     drop(ledger);
     Embedded::open(&path, Kept::default()).unwrap();
+}
+
+/// Is no test of its own: fails to write to the ledger that the environment names, and says when it
+/// was tried anew, until it is killed.
+#[tokio::test]
+async fn a_child_fails_until_it_is_killed() {
+    let Some(path) = std::env::var_os(FAILING_CHILD) else { return };
+    let ledger = Embedded::open(Path::new(&path), Kept::default()).unwrap();
+    let mut health = ledger.health();
+    println!("opened");
+    // Whoever reads that takes the disk away.
+    for number in 1.. {
+        if ledger.append(Log::Purges, text(number), None).await.is_err() {
+            break;
+        }
+    }
+    loop {
+        println!("failed");
+        io::stdout().flush().unwrap();
+        health.changed().await.unwrap();
+    }
+}
+
+const FAILING_CHILD: &str = "NEARCAST_TEST_FAILING_LEDGER";
+
+#[tokio::test]
+async fn nobody_else_opens_a_ledger_that_is_being_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    // A write beyond the limit shall fail, and not end the child.
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_child_fails_until_it_is_killed", "--nocapture"])
+        .env(FAILING_CHILD, &path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut failures = 0;
+    let mut opened = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.ends_with("opened") {
+            let pid = rustix::process::Pid::from_child(&child);
+            let none = rustix::process::Rlimit { current: Some(0), maximum: None };
+            rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, none).unwrap();
+        }
+        if line.ends_with("failed") {
+            failures += 1;
+            opened.push(Embedded::open(&path, Kept::default()).map(drop));
+            if failures == 4 {
+                child.kill().unwrap();
+            }
+        }
+    }
+    child.wait().unwrap();
+    assert!(failures >= 4, "the child ended by itself");
+    for opened in opened {
+        let told = opened.expect_err("two have it");
+        assert!(matches!(told, OpenError::InUse { .. }), "{told}");
+    }
+    Embedded::open(&path, Kept::default()).unwrap();
+}
+
+#[tokio::test]
+async fn a_first_start_that_breaks_off_leaves_no_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let new = folder.path().join("ledger.redb.new");
+    // Where it cannot be begun it has no name.
+    fs::create_dir(&new).unwrap();
+    let told = Embedded::open(&path, Kept::default()).unwrap_err();
+    assert!(matches!(told, OpenError::File { .. }), "{told}");
+    assert!(!path.exists());
+    fs::remove_dir(&new).unwrap();
+    // What a kill leaves of it: a length, and nothing in it yet.
+    fs::File::create(&new).unwrap().set_len(1 << 20).unwrap();
+    let ledger = Embedded::open(&path, Kept::default()).unwrap();
+    write_one(&ledger, 1).await;
+    assert!(path.exists() && !new.exists());
+    drop(ledger);
+    // An empty file is none yet either.
+    fs::File::create(&path).unwrap();
+    Embedded::open(&path, Kept::default()).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_at_the_start_says_nothing_against_the_ledger_on_it() {
+    for fails in [Fails::MostWrites, Fails::Writes, Fails::All] {
+        let disk = Disk::default();
+        drop(on(&disk));
+        disk.fails(fails);
+        let told = Embedded::on(move || Ok(disk.clone()), Kept::default()).unwrap_err();
+        assert!(matches!(told, OpenError::File { .. }), "{fails:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_known_by_its_number_whatever_its_tables_are() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    const NEWEST: TableDefinition<'_, u64, u64> = TableDefinition::new("newest");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    {
+        let database = Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert("format", 2).unwrap();
+        transaction.open_table(NEWEST).unwrap().insert(1, 1).unwrap();
+        transaction.commit().unwrap();
+    }
+    let told = Embedded::open(&path, Kept::default()).unwrap_err();
+    assert!(matches!(told, OpenError::Newer { found: 2, .. }), "{told}");
 }
 
 #[tokio::test]

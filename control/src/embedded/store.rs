@@ -2,13 +2,17 @@
 //!
 //! In: how it is opened. Out: the database, for as long as it can be used.
 //! Always: after a failure redb answers nothing from this opening any more, so it is closed for
-//! everyone before it is opened again; what is opened then is the same ledger, by its epoch, or it
-//! is not used. It does not know when to try.
+//! everyone before it is opened again; what is opened then is the same ledger, by its epoch, and has
+//! come as far as was told before, or it is not used: readers that go on from where they were would
+//! skip what comes next in an older copy. It does not know when to try.
 
 use parking_lot::RwLock;
 use redb::Database;
 
-use super::{OpenError, tables};
+use super::{
+    OpenError,
+    tables::{self, Heads},
+};
 use crate::ledger::Epoch;
 
 /// How the database is opened.
@@ -38,21 +42,33 @@ impl Store {
     }
 
     /// Closes it and opens it again, so that it can be read; whether it can be written shows then.
+    /// All had come as far as `told` before.
     ///
     /// # Errors
     /// Why it cannot be opened, as a text. It stays closed then.
-    pub(super) fn open_again(&self) -> Result<(), String> {
+    pub(super) fn open_again(&self, told: Heads) -> Result<(), String> {
         // Readers end first, and those that come now wait: of two openings none would be told of
         // what the other writes.
         let mut place = self.database.write();
         drop(place.take());
         let database = (self.open)().map_err(|error| error.to_string())?;
-        let epoch = tables::epoch(&database).map_err(|error| error.to_string())?;
-        if epoch != Some(self.epoch) {
-            return Err(
-                "another ledger stands in its place; this process must be restarted to use it"
-                    .to_owned(),
-            );
+        let found = tables::standing(&database).map_err(|error| error.to_string())?;
+        match found {
+            Some((epoch, heads)) if epoch == self.epoch && !heads.are_behind(told) => {}
+            Some((epoch, _)) if epoch == self.epoch => {
+                return Err(
+                    "an older copy of the ledger stands in its place; this process must be \
+                            restarted to use it, and its edges will purge all that they have stored"
+                        .to_owned(),
+                );
+            }
+            _ => {
+                return Err(
+                    "another ledger stands in its place; this process must be restarted to \
+                            use it"
+                        .to_owned(),
+                );
+            }
         }
         *place = Some(database);
         Ok(())

@@ -62,6 +62,12 @@ impl Heads {
         self.of(log).last
     }
 
+    /// Whether anything has come less far than in `told`.
+    pub(super) fn are_behind(&self, told: Self) -> bool {
+        self.revision < told.revision
+            || Log::ALL.iter().any(|log| self.last(*log) < told.last(*log))
+    }
+
     fn of(&self, log: Log) -> LogHead {
         match log {
             Log::Purges => self.logs[0],
@@ -104,35 +110,39 @@ impl Done {
 /// newer one.
 pub(super) fn begin(database: &Database) -> Result<Result<(Heads, Epoch), u64>, redb::Error> {
     let transaction = database.begin_write()?;
+    // First by itself: other tables of a newer format may be of another kind.
+    let found = transaction.open_table(META)?.get("format")?.map(|found| found.value());
+    if let Some(found) = found.filter(|found| *found > FORMAT) {
+        // It stays as it is.
+        transaction.abort()?;
+        return Ok(Err(found));
+    }
     let begun = {
         let mut tables = Tables::open(&transaction)?;
-        let found = tables.meta("format")?;
-        if let Some(found) = found.filter(|found| *found > FORMAT) {
-            Err(found)
-        } else {
-            let epoch = match tables.meta("epoch")? {
-                Some(epoch) => epoch,
-                None => random()?,
-            };
-            tables.meta.insert("format", FORMAT)?;
-            tables.meta.insert("epoch", epoch)?;
-            let heads = tables.heads()?;
-            tables.write_heads(heads)?;
-            Ok((heads, Epoch(epoch)))
-        }
+        let epoch = match tables.meta("epoch")? {
+            Some(epoch) => epoch,
+            None => random()?,
+        };
+        tables.meta.insert("format", FORMAT)?;
+        tables.meta.insert("epoch", epoch)?;
+        let heads = tables.heads()?;
+        tables.write_heads(heads)?;
+        (heads, Epoch(epoch))
     };
-    match begun {
-        Ok(_) => transaction.commit()?,
-        // A newer file stays as it is.
-        Err(_) => transaction.abort()?,
-    }
-    Ok(begun)
+    transaction.commit()?;
+    Ok(Ok(begun))
 }
 
-/// The epoch of a database that was begun once; reads only.
-pub(super) fn epoch(database: &Database) -> Result<Option<Epoch>, redb::Error> {
+/// The epoch of a database that was begun once, and how far its numbers have come; reads only.
+pub(super) fn standing(database: &Database) -> Result<Option<(Epoch, Heads)>, redb::Error> {
     let meta = database.begin_read()?.open_table(META)?;
-    Ok(meta.get("epoch")?.map(|found| Epoch(found.value())))
+    let number = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|found| found.value()));
+    let Some(epoch) = number("epoch")? else { return Ok(None) };
+    let mut heads = Heads { revision: number("revision")?.unwrap_or(0), ..Heads::default() };
+    for log in Log::ALL {
+        heads.of_mut(log).last = number(names(log).last)?.unwrap_or(0);
+    }
+    Ok(Some((Epoch(epoch), heads)))
 }
 
 /// Writes what is there already, which shows whether more can be written; says how far all has come.

@@ -123,7 +123,8 @@ impl Thread {
             if let Err(error) = failed {
                 let orders = &mut self.orders;
                 let refuse = |reason: &str| refuse_waiting(orders, reason);
-                match self.mending.mend(&error.to_string(), refuse) {
+                let told = *self.publish.borrow();
+                match self.mending.mend(&error.to_string(), told, refuse) {
                     Some(heads) => drop(self.publish.send_replace(heads)),
                     None => return,
                 }

@@ -45,6 +45,8 @@ pub(crate) enum Fails {
     Writes,
     /// It is full: nothing can grow.
     Growth,
+    /// Nothing can be written but its first page.
+    MostWrites,
     /// A sync fails, and what it should have written counts as written from then on.
     Syncs,
     /// Nothing can be read or written.
@@ -156,6 +158,9 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check(&[Fails::All, Fails::Writes])?;
+        if offset >= 4096 {
+            self.check(&[Fails::MostWrites])?;
+        }
         let mut contents = self.0.contents.lock().unwrap();
         let from = usize::try_from(offset).unwrap();
         let place = contents.cached.get_mut(from..from + data.len());

@@ -159,6 +159,41 @@ async fn another_ledger_in_its_place_is_not_taken_for_it() {
     assert!(told.failing().is_some(), "it took the other one");
 }
 
+#[tokio::test]
+async fn an_older_copy_in_its_place_is_not_taken_for_it() {
+    let disk = Disk::default();
+    drop(on(&disk));
+    let copy = Disk::holding(disk.0.contents.lock().unwrap().cached.clone());
+    let is_replaced = Arc::new(AtomicBool::new(false));
+    let open = {
+        let (disk, is_replaced) = (disk.clone(), Arc::clone(&is_replaced));
+        move || Ok(if is_replaced.load(Ordering::SeqCst) { copy.clone() } else { disk.clone() })
+    };
+    let ledger = Embedded::on(open, Kept::default()).unwrap();
+    let start = ledger.ends(Log::Purges).await.unwrap().last;
+    let mut follow = ledger.follow(Log::Purges, start).await.unwrap();
+    ledger.append(Log::Purges, text(1), None).await.unwrap();
+    assert_eq!(timeout(PATIENCE, follow.next()).await.unwrap().unwrap().len(), 1);
+    disk.fails(Fails::Writes);
+    write_refused(&ledger).await;
+    is_replaced.store(true, Ordering::SeqCst);
+    let mut health = ledger.health();
+    let told = health
+        .wait_for(|health| health.failing().is_none_or(|reason| reason.contains("older copy")));
+    let told = timeout(PATIENCE, told).await.unwrap().unwrap().clone();
+    assert!(
+        told.failing().is_some(),
+        "a purge there would have the number of one that was applied"
+    );
+    // The ledger itself, back in its place, is taken.
+    disk.fails(Fails::Nothing);
+    is_replaced.store(false, Ordering::SeqCst);
+    mended(&ledger).await;
+    ledger.append(Log::Purges, text(2), None).await.unwrap();
+    let next = timeout(PATIENCE, follow.next()).await.unwrap().unwrap();
+    assert_eq!(next[0].position.seq, 2);
+}
+
 #[test]
 fn a_read_waits_for_no_thread_of_the_rest_of_the_process() {
     let runtime =

@@ -1,6 +1,6 @@
 //! Bringing a ledger back whose storage has failed.
 //!
-//! In: that it has. Out: how far all had come, once it takes writes again.
+//! In: that it has, and how far all had come. Out: how far it has, once it takes writes again.
 //! Always: it is tried at a pace, which slows down to [`PAUSE_MAX`] and stays slow while failures
 //! follow each other, so that a disk that is nearly full is not repaired without end; between two
 //! tries it can be read if it can be opened; each change is told once, to the log and to whoever
@@ -67,10 +67,15 @@ impl Mending {
 
     /// Brings it back, and calls `refuse` for those that wait meanwhile. Nothing if the process
     /// ends first.
-    pub(super) fn mend(&mut self, reason: &str, mut refuse: impl FnMut(&str)) -> Option<Heads> {
+    pub(super) fn mend(
+        &mut self,
+        reason: &str,
+        told: Heads,
+        mut refuse: impl FnMut(&str),
+    ) -> Option<Heads> {
         self.begin(reason);
         loop {
-            let opened = self.store.open_again();
+            let opened = self.store.open_again(told);
             refuse(reason);
             if self.end.has_come_within(self.pause) {
                 return None;
