@@ -22,7 +22,9 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
+    nats::{self, Access, Nats},
     node::{self, Applies, Joining, Member},
+    settings::{ControlSettings, NatsSettings},
     token,
 };
 use nearcast_daemon::{
@@ -38,11 +40,14 @@ use crate::{edges::Edges, failure::Failure, process::Plan};
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 /// The file of the first token, beside the ledger.
 const TOKEN_FILE: &str = "token";
+/// How the names of a node's own files begin where its ledger is in NATS.
+const NATS_FILES: &str = "nats";
 
-/// A ledger that is open; clones are the same one.
+/// A ledger that is open, in a file or in NATS; clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Opened {
     ledger: Arc<dyn Ledger>,
+    /// Beside it are the node's own files.
     path: PathBuf,
     control: Handle,
     /// The longest wait for nodes.
@@ -54,19 +59,28 @@ impl Opened {
     /// Opens the ledger of a process, if it is to have one.
     pub(crate) fn open(plan: &Plan, control: &Handle) -> Result<Option<Self>, Failure> {
         let settings = &plan.control;
-        let Some(path) = settings.embedded.clone() else { return Ok(None) };
-        let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
-        let bytes = settings.log_bytes_kept.as_u64();
-        let kept = Kept {
-            purges: Bound { entries: settings.purges_kept, bytes },
-            audit: Bound { entries: settings.audit_kept, bytes },
-        };
-        let ledger = Embedded::open(&path, kept).map_err(|error| Failure::of(&error))?;
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let (ledger, path, is_ours_alone): (Arc<dyn Ledger>, _, _) =
+            match (&settings.embedded, &settings.nats) {
+                (Some(path), _) => {
+                    let ledger = Embedded::open(path, kept(settings));
+                    (Arc::new(ledger.map_err(|error| Failure::of(&error))?), path.clone(), true)
+                }
+                (None, Some(nats)) => {
+                    let options = options(nats, kept(settings));
+                    let ledger = control.block_on(Nats::open(&options));
+                    let ledger = ledger.map_err(|error| Failure::of(&error))?;
+                    (Arc::new(ledger), nats.folder.join(NATS_FILES), false)
+                }
+                (None, None) => return Ok(None),
+            };
         let at = api::at(wall_clock()());
         control.block_on(async {
             let file = path.with_file_name(TOKEN_FILE);
             token::leave_first(&*ledger, &file, &at).await.map_err(|error| Failure::of(&error))?;
+            if !is_ours_alone {
+                return Ok(());
+            }
+            let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
             node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
         })?;
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
@@ -144,6 +158,26 @@ impl Opened {
             requests_per_second: self.requests_per_second,
         })
     }
+}
+
+/// How much of the logs is kept.
+fn kept(settings: &ControlSettings) -> Kept {
+    let bytes = settings.log_bytes_kept.as_u64();
+    Kept {
+        purges: Bound { entries: settings.purges_kept, bytes },
+        audit: Bound { entries: settings.audit_kept, bytes },
+    }
+}
+
+fn options(settings: &NatsSettings, kept: Kept) -> nats::Options {
+    let access = Access {
+        servers: settings.servers.clone(),
+        credentials: settings.credentials.clone(),
+        ca: settings.ca.clone(),
+        certificate: settings.certificate.clone().zip(settings.key.clone()),
+    };
+    let (prefix, replicas) = (settings.prefix.clone(), settings.replicas);
+    nats::Options { access, prefix, replicas, kept }
 }
 
 async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition) {
