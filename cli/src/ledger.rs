@@ -31,13 +31,15 @@ use nearcast_daemon::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 use self::explained::told;
 use crate::{edges::Edges, failure::Failure, process::Plan};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+/// How long a node that ends tries to leave a ledger that does not answer.
+const LEAVING_MAX: Duration = Duration::from_secs(2);
 /// The file of the first token, beside the ledger.
 const TOKEN_FILE: &str = "token";
 /// How the names of a node's own files begin where its ledger is in NATS.
@@ -49,6 +51,8 @@ pub(crate) struct Opened {
     ledger: Arc<dyn Ledger>,
     /// Beside it are the node's own files.
     path: PathBuf,
+    /// Whether other processes have it as well.
+    is_shared: bool,
     control: Handle,
     /// The longest wait for nodes.
     wait_max: Duration,
@@ -59,17 +63,17 @@ impl Opened {
     /// Opens the ledger of a process, if it is to have one.
     pub(crate) fn open(plan: &Plan, control: &Handle) -> Result<Option<Self>, Failure> {
         let settings = &plan.control;
-        let (ledger, path, is_ours_alone): (Arc<dyn Ledger>, _, _) =
+        let (ledger, path, is_shared): (Arc<dyn Ledger>, _, _) =
             match (&settings.embedded, &settings.nats) {
                 (Some(path), _) => {
                     let ledger = Embedded::open(path, kept(settings));
-                    (Arc::new(ledger.map_err(|error| Failure::of(&error))?), path.clone(), true)
+                    (Arc::new(ledger.map_err(|error| Failure::of(&error))?), path.clone(), false)
                 }
                 (None, Some(nats)) => {
                     let options = options(nats, kept(settings));
                     let ledger = control.block_on(Nats::open(&options));
                     let ledger = ledger.map_err(|error| Failure::of(&error))?;
-                    (Arc::new(ledger), nats.folder.join(NATS_FILES), false)
+                    (Arc::new(ledger), nats.folder.join(NATS_FILES), true)
                 }
                 (None, None) => return Ok(None),
             };
@@ -77,7 +81,8 @@ impl Opened {
         control.block_on(async {
             let file = path.with_file_name(TOKEN_FILE);
             token::leave_first(&*ledger, &file, &at).await.map_err(|error| Failure::of(&error))?;
-            if !is_ours_alone {
+            // In one that is shared, others are others' nodes.
+            if is_shared {
                 return Ok(());
             }
             let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
@@ -85,7 +90,7 @@ impl Opened {
         })?;
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let (control, requests_per_second) = (control.clone(), settings.requests_per_second);
-        Ok(Some(Self { ledger, path, control, wait_max, requests_per_second }))
+        Ok(Some(Self { ledger, path, is_shared, control, wait_max, requests_per_second }))
     }
 
     /// Lets an edge join that does not answer yet, from a thread that may wait.
@@ -115,6 +120,20 @@ impl Opened {
         };
         let joined = node::join(Arc::clone(&self.ledger), joining).await;
         joined.map_err(|error| Failure::of(&error))
+    }
+
+    /// Takes a node out as its process ends, from a thread that may wait: nobody who goes on waits for
+    /// it. In a ledger that ends with the process nobody would.
+    pub(crate) fn left_for_good(&self, member: Member) {
+        if !self.is_shared {
+            return;
+        }
+        let left = self.control.block_on(async { timeout(LEAVING_MAX, member.leave()).await });
+        if !matches!(left, Ok(None)) {
+            tracing::warn!(
+                "the ledger has this node still, so purges are partial until it is started again"
+            );
+        }
     }
 
     /// The routes for the admin listener; and on the metrics page and in the report of readiness
