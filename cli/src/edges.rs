@@ -330,7 +330,8 @@ impl Edges {
         slots.iter().filter_map(Slot::running).map(|running| running.drain.clone()).collect()
     }
 
-    /// Ends what came up while the others drained, and waits for the workers.
+    /// Ends what came up while the others drained, waits for the workers, and takes the nodes out of
+    /// a ledger that others go on with.
     pub(crate) fn join(self) {
         let slots = std::mem::take(&mut *self.0.slots.lock());
         for slot in slots {
@@ -339,6 +340,9 @@ impl Edges {
                 running.drain.start();
                 running.drain.stop();
                 running.workers.join();
+                if let (Some(ledger), Some(member)) = (&self.0.ground.ledger, running.member) {
+                    ledger.left_for_good(member);
+                }
             }
         }
     }

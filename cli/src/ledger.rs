@@ -22,28 +22,37 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
+    nats::{self, Access, Nats},
     node::{self, Applies, Joining, Member},
+    settings::{ControlSettings, NatsSettings},
     token,
 };
 use nearcast_daemon::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 use self::explained::told;
 use crate::{edges::Edges, failure::Failure, process::Plan};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+/// How long a node that ends tries to leave a ledger that does not answer.
+const LEAVING_MAX: Duration = Duration::from_secs(2);
 /// The file of the first token, beside the ledger.
 const TOKEN_FILE: &str = "token";
+/// How the names of a node's own files begin where its ledger is in NATS.
+const NATS_FILES: &str = "nats";
 
-/// A ledger that is open; clones are the same one.
+/// A ledger that is open, in a file or in NATS; clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Opened {
     ledger: Arc<dyn Ledger>,
+    /// Beside it are the node's own files.
     path: PathBuf,
+    /// Whether other processes have it as well.
+    is_shared: bool,
     control: Handle,
     /// The longest wait for nodes.
     wait_max: Duration,
@@ -54,24 +63,34 @@ impl Opened {
     /// Opens the ledger of a process, if it is to have one.
     pub(crate) fn open(plan: &Plan, control: &Handle) -> Result<Option<Self>, Failure> {
         let settings = &plan.control;
-        let Some(path) = settings.embedded.clone() else { return Ok(None) };
-        let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
-        let bytes = settings.log_bytes_kept.as_u64();
-        let kept = Kept {
-            purges: Bound { entries: settings.purges_kept, bytes },
-            audit: Bound { entries: settings.audit_kept, bytes },
-        };
-        let ledger = Embedded::open(&path, kept).map_err(|error| Failure::of(&error))?;
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let (ledger, path, is_shared): (Arc<dyn Ledger>, _, _) =
+            match (&settings.embedded, &settings.nats) {
+                (Some(path), _) => {
+                    let ledger = Embedded::open(path, kept(settings));
+                    (Arc::new(ledger.map_err(|error| Failure::of(&error))?), path.clone(), false)
+                }
+                (None, Some(nats)) => {
+                    let options = options(nats, kept(settings));
+                    let ledger = control.block_on(Nats::open(&options));
+                    let ledger = ledger.map_err(|error| Failure::of(&error))?;
+                    (Arc::new(ledger), nats.folder.join(NATS_FILES), true)
+                }
+                (None, None) => return Ok(None),
+            };
         let at = api::at(wall_clock()());
         control.block_on(async {
             let file = path.with_file_name(TOKEN_FILE);
             token::leave_first(&*ledger, &file, &at).await.map_err(|error| Failure::of(&error))?;
+            // In one that is shared, others are others' nodes.
+            if is_shared {
+                return Ok(());
+            }
+            let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
             node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
         })?;
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let (control, requests_per_second) = (control.clone(), settings.requests_per_second);
-        Ok(Some(Self { ledger, path, control, wait_max, requests_per_second }))
+        Ok(Some(Self { ledger, path, is_shared, control, wait_max, requests_per_second }))
     }
 
     /// Lets an edge join that does not answer yet, from a thread that may wait.
@@ -101,6 +120,20 @@ impl Opened {
         };
         let joined = node::join(Arc::clone(&self.ledger), joining).await;
         joined.map_err(|error| Failure::of(&error))
+    }
+
+    /// Takes a node out as its process ends, from a thread that may wait: nobody who goes on waits for
+    /// it. In a ledger that ends with the process nobody would.
+    pub(crate) fn left_for_good(&self, member: Member) {
+        if !self.is_shared {
+            return;
+        }
+        let left = self.control.block_on(async { timeout(LEAVING_MAX, member.leave()).await });
+        if !matches!(left, Ok(None)) {
+            tracing::warn!(
+                "the ledger has this node still, so purges are partial until it is started again"
+            );
+        }
     }
 
     /// The routes for the admin listener; and on the metrics page and in the report of readiness
@@ -144,6 +177,26 @@ impl Opened {
             requests_per_second: self.requests_per_second,
         })
     }
+}
+
+/// How much of the logs is kept.
+fn kept(settings: &ControlSettings) -> Kept {
+    let bytes = settings.log_bytes_kept.as_u64();
+    Kept {
+        purges: Bound { entries: settings.purges_kept, bytes },
+        audit: Bound { entries: settings.audit_kept, bytes },
+    }
+}
+
+fn options(settings: &NatsSettings, kept: Kept) -> nats::Options {
+    let access = Access {
+        servers: settings.servers.clone(),
+        credentials: settings.credentials.clone(),
+        ca: settings.ca.clone(),
+        certificate: settings.certificate.clone().zip(settings.key.clone()),
+    };
+    let (prefix, replicas) = (settings.prefix.clone(), settings.replicas);
+    nats::Options { access, prefix, replicas, kept }
 }
 
 async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition) {

@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 32] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -47,6 +47,7 @@ const ROWS: [Row; 31] = [
         a.admin.connection_deadline == b.admin.connection_deadline
     }),
     ("control.embedded", |a, b| a.control.embedded == b.control.embedded),
+    ("control.nats", |a, b| a.control.nats == b.control.nats),
     ("control.purges_kept", |a, b| a.control.purges_kept == b.control.purges_kept),
     ("control.audit_kept", |a, b| a.control.audit_kept == b.control.audit_kept),
     ("control.log_bytes_kept", |a, b| a.control.log_bytes_kept == b.control.log_bytes_kept),
@@ -285,6 +286,34 @@ mod tests {
         }
     }
 
+    /// The same of `[control.nats]`, whose whole table is named.
+    const OF_NATS: [(&str, &str); 8] = [
+        ("control.nats.servers", "[\"nats://b\"]"),
+        ("control.nats.folder", "\"other\""),
+        ("control.nats.credentials", "\"a.creds\""),
+        ("control.nats.ca", "\"a.pem\""),
+        ("control.nats.certificate", "\"a.pem\"\ncontrol.nats.key = \"a.key\""),
+        ("control.nats.key", "\"a.key\"\ncontrol.nats.certificate = \"a.pem\""),
+        ("control.nats.prefix", "\"other\""),
+        ("control.nats.replicas", "1"),
+    ];
+
+    #[test]
+    fn a_changed_key_of_nats_names_the_table() {
+        let needed_by_all =
+            [("control.nats.servers", "[\"nats://a\"]"), ("control.nats.folder", "\".\"")];
+        let with = |key: &str, line: &str| {
+            let others = needed_by_all.iter().filter(|(other, _)| *other != key);
+            let others: String = others.map(|(key, value)| format!("{key} = {value}\n")).collect();
+            with(&format!("{others}{line}"))
+        };
+        let started = with("", "");
+        for (key, value) in OF_NATS {
+            let new = with(key, &format!("{key} = {value}"));
+            assert_eq!(needed(&started, &new).collect::<Vec<_>>(), ["control.nats"], "{key}");
+        }
+    }
+
     /// The keys of a section of the schema, those of its tables included.
     fn keys(schema: &Value, section: &Value, path: &str, found: &mut Vec<String>) {
         let reference = section["$ref"].as_str().or_else(|| section["anyOf"][0]["$ref"].as_str());
@@ -310,7 +339,8 @@ mod tests {
             keys(&schema, &schema["properties"][section], section, &mut found);
         }
         let of_geodns = OF_GEODNS.iter().map(|(key, ..)| *key);
-        let listed = OTHER.iter().map(|(key, ..)| *key).chain(of_geodns);
+        let of_nats = OF_NATS.iter().map(|(key, _)| *key);
+        let listed = OTHER.iter().map(|(key, ..)| *key).chain(of_geodns).chain(of_nats);
         let mut listed: Vec<String> = listed.map(str::to_owned).collect();
         found.sort();
         listed.sort();

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What the design knows and this version does not.
-const LATER: [&str; 3] = ["control.nats", "edge.disk", "edge.tls"];
+const LATER: [&str; 2] = ["edge.disk", "edge.tls"];
 
 /// A fault and where it stands.
 #[derive(Clone, Debug)]

@@ -137,6 +137,9 @@ fn compose(
     if let Some(log) = &log {
         cross::log(root, log, findings);
     }
+    if let Some(control) = &control {
+        cross::control(root, control, findings);
+    }
     sites::check(root, edge.as_ref(), &sites, findings);
     if files == Files::Looked {
         named::sites(root, &base, &sites, findings);
@@ -161,6 +164,13 @@ fn compose(
     let mut control = control?;
     if let Some(path) = &mut control.embedded {
         *path = base.join(&*path);
+    }
+    if let Some(nats) = &mut control.nats {
+        nats.folder = base.join(&nats.folder);
+        let files = [&mut nats.credentials, &mut nats.ca, &mut nats.certificate, &mut nats.key];
+        for path in files.into_iter().flatten() {
+            *path = base.join(&*path);
+        }
     }
     // A section that is there must not be missing from what is handed out.
     if geodns.is_none() && tree::find(root, "geodns").is_some() {

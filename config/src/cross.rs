@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
+use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::settings::LogSettings;
 
 use crate::{
@@ -144,6 +145,26 @@ pub(crate) fn never_reached(
         let fault = format!("more than {other}, so it would never be reached");
         findings.wrong(key, node, Complaint::new(fault, format!("at most {all}")));
     }
+}
+
+/// The laws of `[control]`: there is one ledger, and a certificate has its key.
+pub(crate) fn control(root: &Node<'_>, control: &ControlSettings, findings: &mut Findings) {
+    let Some(nats) = &control.nats else { return };
+    let (one, other) = ("control.nats", "control.embedded");
+    if control.embedded.is_some()
+        && let Some(node) = tree::find(root, one)
+        && [one, other].iter().all(|key| findings.none_within(key))
+    {
+        let fault = format!("beside {other}, and a node has one ledger");
+        findings.wrong(one, node, Complaint::new(fault, format!("{one} or {other}")));
+    }
+    let (key, there) = match (&nats.certificate, &nats.key) {
+        (Some(_), None) => ("control.nats.key", "certificate"),
+        (None, Some(_)) => ("control.nats.certificate", "key"),
+        _ => return,
+    };
+    let complaint = Complaint::new(format!("missing beside `{there}`"), "the path of a PEM file");
+    findings.missing(key, tree::nearest(root, key), complaint);
 }
 
 /// The laws of `[log]`.

@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     PathPattern,
     FieldName,
     OriginUrl,
+    NatsUrl,
     StatusTtl,
     Parameter,
     UriPath,
@@ -79,6 +80,7 @@ impl Kind {
             "path-pattern" => Self::PathPattern,
             "field-name" => Self::FieldName,
             "origin-url" => Self::OriginUrl,
+            "nats-url" => Self::NatsUrl,
             "status-ttl" => Self::StatusTtl,
             "parameter" => Self::Parameter,
             "uri-path" => Self::UriPath,
@@ -106,6 +108,7 @@ impl Kind {
             Self::PathPattern => "a path pattern",
             Self::FieldName => "a field name",
             Self::OriginUrl => "an origin URL",
+            Self::NatsUrl => "the URL of a NATS server",
             Self::Parameter => "a parameter name",
             Self::UriPath => "the path of a URL",
             Self::RelativeName => "a name relative to a zone",
@@ -135,6 +138,7 @@ impl Kind {
             Self::OriginUrl => {
                 "http://host[:port] or https://host[:port], or http+srv://name or https+srv://name"
             }
+            Self::NatsUrl => "nats://host[:port] or tls://host[:port]",
             Self::Parameter => "a parameter name, or the start of one and '*'",
             Self::UriPath => "a path from its '/', as \"/health\"",
             Self::RelativeName => "\"www\", \"*.img\", or \"@\" for the zone's own name",
@@ -184,6 +188,7 @@ impl Text {
             }
             Kind::FieldName => parsed(names::is_token(value)),
             Kind::OriginUrl => names::origin_url(value).map_err(|advice| advised(wrong(), advice)),
+            Kind::NatsUrl => names::nats_url(value).map_err(|advice| advised(wrong(), advice)),
             Kind::Parameter => parsed(!value.is_empty()),
             Kind::UriPath => names::uri_path(value).map_err(|advice| advised(wrong(), advice)),
             Kind::RelativeName => {

@@ -146,7 +146,8 @@ pub(crate) fn log(root: &Node<'_>, base: &Path, log: &LogSettings, findings: &mu
     }
 }
 
-/// The ledger is made where it is not there; its folder is not.
+/// The ledger is made where it is not there; its folder is not. What a ledger elsewhere is reached
+/// with must be there.
 pub(crate) fn ledger(
     root: &Node<'_>,
     base: &Path,
@@ -155,6 +156,24 @@ pub(crate) fn ledger(
 ) {
     if let Some(path) = &control.embedded {
         log_file(root, base, "control.embedded", path, findings);
+    }
+    let Some(nats) = &control.nats else { return };
+    let key = |name: &str| format!("control.nats.{name}");
+    let folder = base.join(&nats.folder);
+    let is_there = folder.is_dir();
+    let missing =
+        || Complaint::new("there is no such folder", "the path of a folder that there is");
+    tell(root, &key("folder"), &folder, is_there.then_some(()).ok_or_else(missing), findings);
+    if let Some(path) = nats.credentials.as_ref().map(|path| base.join(path)) {
+        tell(root, &key("credentials"), &path, read(&path), findings);
+    }
+    if let Some(path) = nats.ca.as_ref().map(|path| base.join(path)) {
+        let complaint = read(&path).and_then(|()| authorities(&path));
+        tell(root, &key("ca"), &path, complaint, findings);
+    }
+    if let (Some(certificate), Some(private)) = (&nats.certificate, &nats.key) {
+        let paths = (base.join(certificate), base.join(private));
+        identity(root, (&key("certificate"), &key("key")), paths, findings);
     }
 }
 

@@ -106,7 +106,8 @@ fn settings_that_stand_commented_out_are_right_as_well() {
         })
     };
     let every = reference::every_setting();
-    let lines = every.lines();
+    // Of two that exclude each other, the other one is right in other tests.
+    let lines = every.lines().filter(|line| !line.starts_with("# embedded = "));
     let text: Vec<&str> = lines
         .map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line })
         .collect();

@@ -17,10 +17,14 @@ use serde::{Deserialize, Serialize};
 pub struct ControlSettings {
     /// File of the ledger of a node that stands alone; it is made where there is none, for this user
     /// alone. Its folder must be there, and gets the first token as `token` and the node's position in
-    /// the purge log. Without it there is no ledger, and nothing can be purged.
+    /// the purge log. Without it and `nats` there is no ledger, and nothing can be purged.
     #[schemars(extend("x-kind" = "path"))]
     pub embedded: Option<PathBuf>,
+    /// The ledger of many nodes, in NATS JetStream, instead of `embedded`.
+    pub nats: Option<NatsSettings>,
     /// Purges that the ledger keeps. A node that was away for more of them purges everything it holds.
+    /// With `nats` this and the two below must be the same for all nodes: the node that starts last
+    /// sets them.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub purges_kept: u64,
     /// Entries of the audit log that the ledger keeps.
@@ -39,10 +43,62 @@ impl Default for ControlSettings {
     fn default() -> Self {
         Self {
             embedded: None,
+            nats: None,
             purges_kept: 100_000,
             audit_kept: 100_000,
             log_bytes_kept: ByteSize::mib(64),
             requests_per_second: 100,
         }
+    }
+}
+
+/// The ledger in NATS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NatsSettings {
+    /// Servers of one cluster; the others of it are found by themselves.
+    #[schemars(length(min = 1, max = 32))]
+    #[schemars(extend("x-kind" = "nats-url", "x-example" = ["nats://10.0.0.1:4222"]))]
+    pub servers: Vec<String>,
+    /// Folder of this node's own files, which must be there: its position in the purge log, and as
+    /// `token` the first token, where this node was the first of all.
+    #[schemars(extend("x-kind" = "path", "x-example" = "/var/lib/nearcast"))]
+    pub folder: PathBuf,
+    /// File with a user's JWT and seed, as `nsc generate creds` writes it, or with the seed of an nkey
+    /// alone. Without it no name is given, or the one of `certificate`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "node.creds"))]
+    pub credentials: Option<PathBuf>,
+    /// A PEM file of certificate authorities to trust instead of the system's; with it TLS is
+    /// insisted on, and so it is with servers that are written `tls://`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "nats-ca.pem"))]
+    pub ca: Option<PathBuf>,
+    /// A PEM file of the certificate that this node shows to the servers, with its chain; needs `key`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "node.pem"))]
+    pub certificate: Option<PathBuf>,
+    /// A PEM file of the private key of `certificate`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-kind" = "path", "x-example" = "node.key"))]
+    pub key: Option<PathBuf>,
+    /// The name of the key-value bucket, and how the names of the other streams and their subjects
+    /// begin; another one is another ledger.
+    #[serde(default = "NatsSettings::default_prefix")]
+    #[schemars(extend("x-kind" = "label"))]
+    pub prefix: String,
+    /// Servers that keep each stream; 1 where there is one alone, which then may lose what it has.
+    #[serde(default = "NatsSettings::default_replicas")]
+    #[schemars(range(min = 1, max = 5))]
+    pub replicas: u8,
+}
+
+impl NatsSettings {
+    fn default_prefix() -> String {
+        "nearcast".to_owned()
+    }
+
+    fn default_replicas() -> u8 {
+        3
     }
 }

@@ -10,6 +10,7 @@ mod real_operations {
     mod drain;
     mod h2;
     mod log;
+    mod nats;
     mod purge;
     mod reload;
     mod up;

@@ -1,4 +1,4 @@
-//! Names: hosts, labels, field names, path patterns and origin URLs.
+//! Names: hosts, labels, field names, path patterns, and URLs of origins and NATS servers.
 //!
 //! In: a string. Out: whether it is one; where a common slip is recognised, advice.
 //! Always: what the edge's own law accepts is accepted here; the other way round is not promised,
@@ -165,6 +165,27 @@ pub(super) fn origin_url(text: &str) -> Result<(), Option<String>> {
         return Err(Some(format!("leave out {path}: the client's path is forwarded as it is")));
     }
     Ok(())
+}
+
+/// `nats://host[:port]` or `tls://host[:port]`.
+pub(super) fn nats_url(text: &str) -> Result<(), Option<String>> {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        let advice = format!("did you mean \"nats://{text}\"?");
+        return Err(Some(advice).filter(|_| is_authority(text)));
+    };
+    if authority.contains('@') {
+        return Err(Some(
+            "a secret does not belong into a URL; name its file as `credentials`".to_owned(),
+        ));
+    }
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    match (scheme, is_authority(authority)) {
+        ("nats" | "tls", true) => Ok(()),
+        ("ws" | "wss", true) => {
+            Err(Some("connections over WebSocket are not in this version".to_owned()))
+        }
+        _ => Err(None),
+    }
 }
 
 /// The name of a service, or of the domain that has it.

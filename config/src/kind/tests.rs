@@ -32,6 +32,11 @@ fn a_kind_takes_what_it_names_and_nothing_else() {
         (Kind::PathPattern, &["*", "/", "/a/*.js", "*.js"], &["", "a", "/a?b", "/a#b", "/a b"]),
         (Kind::FieldName, &["Accept", "x-a_b"], &["", "A B", "A:", "ä"]),
         (
+            Kind::NatsUrl,
+            &["nats://a", "nats://10.0.0.1:4222", "tls://[::1]:4222", "nats://a/"],
+            &["", "a", "nats://", "http://a", "nats://a/b", "nats://u:p@a", "ws://a", "nats://a:0"],
+        ),
+        (
             Kind::OriginUrl,
             &["http://a", "https://a.example:8443", "http://[::1]:80", "http://a/"],
             &[
@@ -127,6 +132,12 @@ fn common_slips_are_answered_with_the_remedy() {
             "leave out \"/b\": the client's path is forwarded as it is",
         ),
         (Kind::OriginUrl, "http://me:secret@a", "credentials do not belong into a URL"),
+        (Kind::NatsUrl, "10.0.0.1:4222", "did you mean \"nats://10.0.0.1:4222\"?"),
+        (
+            Kind::NatsUrl,
+            "nats://me:secret@a",
+            "a secret does not belong into a URL; name its file as `credentials`",
+        ),
     ] {
         let complaint = text(kind, "", "").check(value).unwrap_err();
         assert_eq!(complaint.advice.as_deref(), Some(advice), "{value}");

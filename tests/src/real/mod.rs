@@ -11,6 +11,7 @@
 pub mod bucket;
 pub mod geodns;
 pub mod http;
+pub mod nats;
 pub mod network;
 pub mod nginx;
 pub mod node;

@@ -1,0 +1,184 @@
+//! Two nodes over one NATS, as an operator runs them.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Command, Output},
+};
+
+use nearcast_tests::real::{
+    Tested,
+    http::{Connection, Response},
+    nats::Nats,
+    origin::Origin,
+    process::{Process, Signal},
+    program, wait_for,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A node, whose folder outlives its process.
+struct Node {
+    process: Process,
+    edge: SocketAddr,
+    admin: SocketAddr,
+    folder: TempDir,
+}
+
+impl Node {
+    fn start(name: &str, nats: &Nats, origin: &Origin) -> Tested<Self> {
+        let folder = tempfile::tempdir()?;
+        let text = format!(
+            "[node]\nname = \"{name}\"\n[edge]\nlisten = [\"127.0.0.1:0\"]\n\
+             origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [control.nats]\nservers = [\"{}\"]\nfolder = \".\"\nreplicas = 1\n\
+             [[site]]\nname = \"shop\"\nhosts = [\"*\"]\norigin = {{ servers = [\"http://{}\"] }}\n",
+            nats.url(),
+            origin.address
+        );
+        fs::write(folder.path().join("node.toml"), text)?;
+        let (process, edge, admin) = run(&folder)?;
+        Ok(Self { process, edge, admin, folder })
+    }
+
+    fn start_again(&mut self) -> Tested {
+        (self.process, self.edge, self.admin) = run(&self.folder)?;
+        Ok(())
+    }
+
+    fn get(&self, target: &str) -> Tested<Response> {
+        Connection::open(self.edge)?.host("shop.test").get(target)
+    }
+
+    /// Whether it has it in its cache; it has then.
+    fn hits(&self, target: &str) -> Tested<bool> {
+        let response = self.get(target)?;
+        assert_eq!(response.status, 200);
+        Ok(response.is_hit())
+    }
+
+    /// What a client verb does here, with the token of the node that has it.
+    fn client(&self, arguments: &[&str], first: &TempDir) -> Tested<Output> {
+        let mut command = Command::new(program::nearcast()?);
+        command.args(arguments).arg("--admin").arg(self.admin.to_string());
+        command.arg("--token-file").arg(first.path().join("token"));
+        Ok(command.output()?)
+    }
+}
+
+fn run(folder: &TempDir) -> Tested<(Process, SocketAddr, SocketAddr)> {
+    let mut command = Command::new(program::nearcast()?);
+    command.args(["run", "--config"]).arg(folder.path().join("node.toml"));
+    let process = Process::start(command.env("NEARCAST_WORKERS", "2"))?;
+    let listens = |message: &str| {
+        process.stderr_line(|line| {
+            let rest = line.split_once(message)?.1.split_once("listen=")?.1;
+            let address = rest.split_whitespace().next()?.trim_matches(['[', ']', ',']);
+            address.parse().ok()
+        })
+    };
+    let (edge, admin) = (listens("the edge answers")?, listens("the admin listener answers")?);
+    Ok((process, edge, admin))
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+const CACHED: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn a_purge_at_one_node_is_applied_by_all() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Node::start("fra-1", &nats, &origin).unwrap();
+    let mut sin = Node::start("sin-1", &nats, &origin).unwrap();
+    for node in [&fra, &sin] {
+        assert!(!node.hits("/a").unwrap());
+        assert!(node.hits("/a").unwrap());
+    }
+    let purge = ["purge", "--site", "shop", "--url", "http://shop.test/a", "--wait", "--json"];
+    // Either takes orders, and there is one set of tokens: the first node made the first.
+    assert!(!sin.folder.path().join("token").exists());
+    for node in [&fra, &sin] {
+        let output = node.client(&purge, &fra.folder).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let purged: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let nodes = purged["nodes"].as_array().unwrap();
+        let names: Vec<&str> = nodes.iter().filter_map(|node| node["node"].as_str()).collect();
+        assert_eq!(names, ["fra-1", "sin-1"], "{purged}");
+        for node in [&fra, &sin] {
+            assert!(!node.hits("/a").unwrap(), "purged before it was said");
+            assert!(node.hits("/a").unwrap());
+        }
+    }
+
+    // A node that is away is named, and has applied what it missed before it answers again.
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    let partial = ["purge", "--site", "shop", "--all", "--wait=1s"];
+    let output = fra.client(&partial, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("sin-1"), "{output:?}");
+    sin.start_again().unwrap();
+    let output = fra.client(&["status"], &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    // One that ends in order is waited for no more.
+    sin.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(sin.process.ended().unwrap().code(), Some(0));
+    let output = fra.client(&purge, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!text(&output.stdout).contains("sin-1"), "{output:?}");
+}
+
+#[test]
+fn without_nats_nodes_serve_and_orders_are_refused() {
+    let mut nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Node::start("fra-1", &nats, &origin).unwrap();
+    let sin = Node::start("sin-1", &nats, &origin).unwrap();
+    for node in [&fra, &sin] {
+        assert!(!node.hits("/a").unwrap());
+    }
+    nats.kill().unwrap();
+    let purge = ["purge", "--site", "shop", "--all", "--wait"];
+    let output = fra.client(&purge, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("ledger"), "{output:?}");
+    let ready = || Connection::open(fra.admin)?.get("/readyz");
+    let told = wait_for("what is told", || {
+        let ready = ready()?;
+        Ok(ready.text().contains("NATS").then_some(ready.status))
+    });
+    assert_eq!(told.unwrap(), 200, "it takes no traffic away");
+    for node in [&fra, &sin] {
+        assert!(node.hits("/a").unwrap(), "it serves what it has");
+        assert!(!node.hits("/b").unwrap(), "and fetches what it has not");
+    }
+    nats.start_again().unwrap();
+    wait_for("a purge", || {
+        let output = fra.client(&purge, &fra.folder)?;
+        Ok(output.status.success().then_some(()))
+    })
+    .unwrap();
+    for node in [&fra, &sin] {
+        assert!(!node.hits("/a").unwrap());
+    }
+}
+
+#[test]
+fn a_node_whose_nats_is_not_there_says_so_and_ends() {
+    let mut nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let node = Node::start("fra-1", &nats, &origin).unwrap();
+    let mut process = node.process;
+    process.signal(Signal::Terminate).unwrap();
+    process.ended().unwrap();
+    nats.kill().unwrap();
+    let mut command = Command::new(program::nearcast().unwrap());
+    command.args(["run", "--config"]).arg(node.folder.path().join("node.toml"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains(&nats.url()), "{output:?}");
+}
