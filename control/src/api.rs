@@ -2,9 +2,10 @@
 //!
 //! In: a ledger, what this process holds, a wall clock. Out: axum routes; every error is a problem
 //! detail (RFC 9457).
-//! Always: every route asks for a token; what is refused writes nothing to the ledger; requests of
-//! a token are limited, and so is the size of what is sent; an order that was acknowledged is on
-//! disk. It deliberately does not know an edge: who mounts the routes says what it holds.
+//! Always: every route asks for a token, but for the OpenAPI document, which is the same everywhere;
+//! what is refused writes nothing to the ledger; requests of a token are limited, and so is the size
+//! of what is sent, and how many orders outlive their connections; an order that was acknowledged is
+//! on disk. It deliberately does not know an edge: who mounts the routes says what it holds.
 //! Clause: docs/operate.md *Ordering purges*, *Tokens*; RFC 6750; RFC 9457.
 
 mod audit;
@@ -30,7 +31,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use edge_core::purge::Purge;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
 use nearcast_daemon::http_problem::Problem;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -42,6 +43,9 @@ use crate::ledger::{Ledger, LedgerError};
 
 /// The largest content of a request.
 const CONTENT_BYTES_MAX: usize = 192 * 1024;
+
+/// Orders that are carried out at once.
+const ORDERS_MAX: usize = 64;
 
 /// What this process holds.
 pub trait Holdings: Send + Sync {
@@ -88,6 +92,8 @@ struct Shared {
     rates: Rates,
     /// One dry run or explanation at a time: each may walk whole stores.
     counting: Arc<Semaphore>,
+    /// One revocation at a time.
+    revoking: Semaphore,
 }
 
 impl Shared {
@@ -112,7 +118,9 @@ pub fn router(api: Api) -> Router {
         wait_max: api.wait_max,
         rates: Rates::new(api.requests_per_second),
         counting: Arc::new(Semaphore::new(1)),
+        revoking: Semaphore::new(1),
     };
+    let orders = Arc::new(Semaphore::new(ORDERS_MAX));
     Router::new()
         .route("/v1/purges", post(purges::order))
         .route("/v1/purges/{id}", get(purges::progress))
@@ -122,17 +130,43 @@ pub fn router(api: Api) -> Router {
         .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
         .route(openapi::PATH, get(openapi::page))
-        .layer(middleware::from_fn(to_its_end))
+        .layer(middleware::from_fn(move |request, next| {
+            to_its_end(Arc::clone(&orders), request, next)
+        }))
+        .layer(middleware::map_response(challenge))
         .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))
         .with_state(Arc::new(shared))
 }
 
-/// What was begun is ended, with its line in the audit log, even if the caller goes away meanwhile.
-async fn to_its_end(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
+/// What was begun is ended, with its line in the audit log, even if the caller goes away meanwhile;
+/// what only reads ends with its connection.
+async fn to_its_end(orders: Arc<Semaphore>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let Ok(turn) = orders.try_acquire_owned() else {
+        let detail =
+            "too many orders are under way; none of them may have been taken by the ledger";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).into_response();
+    };
+    let order = async move {
+        let response = next.run(request).await;
+        drop(turn);
+        response
+    };
+    match tokio::spawn(order).await {
         Ok(response) => response,
         Err(error) => internal(&error).into_response(),
     }
+}
+
+/// Who shows a token that does not allow this is told so as RFC 6750 §3 asks.
+async fn challenge(mut response: Response) -> Response {
+    if response.status() == StatusCode::FORBIDDEN {
+        let scope = "Bearer realm=\"nearcast\", error=\"insufficient_scope\"";
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scope));
+    }
+    response
 }
 
 /// What the ledger's refusal is to a caller.

@@ -1,13 +1,18 @@
 //! How far a node has come in the purge log, on its own disk.
 //!
 //! In: a path, positions. Out: the position that was last kept. Always: what is kept was applied; a
-//! file that is broken counts as none, which only makes the node purge more. It stands beside the
-//! ledger and not in it, because it is what tells a ledger that was replaced.
+//! file that is broken counts as none, which only makes the node purge more; nobody but a thread of
+//! its own waits for the disk ([`Keeper`]), which may hang. It stands beside the ledger and not in
+//! it, because it is what tells a ledger that was replaced.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
+    thread,
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::ledger::Position;
 
@@ -40,6 +45,76 @@ impl AppliedFile {
         let new = PathBuf::from(new);
         fs::write(&new, format!("{position}\n"))?;
         fs::rename(&new, &self.0)
+    }
+}
+
+/// Keeps positions, the newest only. Dropped, it ends once the last one is kept; nobody waits for
+/// that, since a disk may never answer.
+#[derive(Debug)]
+pub(crate) struct Keeper(Arc<Wanted>);
+
+#[derive(Debug, Default)]
+struct Wanted {
+    order: Mutex<Order>,
+    told: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    position: Option<Position>,
+    ended: bool,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub(crate) fn start(file: AppliedFile, node: &str) -> io::Result<Self> {
+        let wanted = Arc::<Wanted>::default();
+        let (of_thread, node) = (Arc::clone(&wanted), node.to_owned());
+        let thread = thread::Builder::new().name("applied".to_owned());
+        thread.spawn(move || of_thread.run(&file, &node))?;
+        Ok(Self(wanted))
+    }
+
+    /// Keeps it soon.
+    pub(crate) fn keep(&self, position: Position) {
+        self.0.order.lock().position = Some(position);
+        self.0.told.notify_one();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.order.lock().ended = true;
+        self.0.told.notify_one();
+    }
+}
+
+impl Wanted {
+    fn run(&self, file: &AppliedFile, node: &str) {
+        let mut failed_before = false;
+        while let Some(position) = self.next() {
+            let kept = file.keep(position);
+            // A full disk fails every one of them, which is told once.
+            if let Err(error) = &kept
+                && !failed_before
+            {
+                tracing::warn!(
+                    node,
+                    %error,
+                    "the applied position cannot be kept; a start now would purge more than it must"
+                );
+            }
+            failed_before = kept.is_err();
+        }
+    }
+
+    fn next(&self) -> Option<Position> {
+        let mut order = self.order.lock();
+        self.told.wait_while(&mut order, |order| order.position.is_none() && !order.ended);
+        order.position.take()
     }
 }
 

@@ -149,10 +149,8 @@ impl Embedded {
         let path = Path::new("(memory)");
         let doubt = Doubt::default();
         let open = move || {
-            let storage = open().and_then(|storage| doubt.over(storage));
-            let storage =
-                storage.map_err(|source| OpenError::File { path: path.into(), source })?;
-            builder().create_with_backend(storage).map_err(|error| refused(path, error))
+            let storage = || open().map_err(|source| OpenError::File { path: path.into(), source });
+            open_settled(path, &doubt, storage)
         };
         Self::of(Box::new(open), path, kept)
     }
@@ -186,6 +184,35 @@ impl Embedded {
             LedgerError::Unavailable(error.to_string())
         })
     }
+}
+
+/// Opens what `storage` brings, which is called again where it is to be settled first: after a failed
+/// sync, or at the first opening if nobody closed it, since a sync may have failed before that.
+fn open_settled<S: StorageBackend>(
+    path: &Path,
+    doubt: &Doubt,
+    storage: impl Fn() -> Result<S, OpenError>,
+) -> Result<Database, OpenError> {
+    let failed = |source| OpenError::File { path: path.into(), source };
+    let settled = doubt.over(storage()?).map_err(failed)?;
+    if doubt.was_opened() {
+        return create(path, settled);
+    }
+    let mut careful = builder();
+    careful.set_repair_callback(redb::RepairSession::abort);
+    let opened = match careful.create_with_backend(settled) {
+        Err(DatabaseError::RepairAborted) => {
+            doubt.arise();
+            create(path, doubt.over(storage()?).map_err(failed)?)?
+        }
+        opened => opened.map_err(|error| refused(path, error))?,
+    };
+    doubt.opened();
+    Ok(opened)
+}
+
+fn create(path: &Path, storage: impl StorageBackend) -> Result<Database, OpenError> {
+    builder().create_with_backend(storage).map_err(|error| refused(path, error))
 }
 
 fn builder() -> Builder {

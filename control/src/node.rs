@@ -4,17 +4,11 @@
 //! the document `nodes/NAME`.
 //! Always: what was in the log when a node joins is applied before [`join`] returns; if it cannot
 //! go on from where it was, everything that it holds is purged first; it reports only what it has
-//! applied. Reports are written beside applying, the newest only, so that they never hold it up.
+//! applied. Reports are written beside applying, and so is the position on its disk, the newest only,
+//! so that they never hold it up.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use edge_core::purge::Purge;
 use serde::{Deserialize, Serialize};
@@ -25,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    applied::AppliedFile,
+    applied::{AppliedFile, Keeper},
     documents,
     ledger::{Entry, Expect, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
     purge::{Act, act},
@@ -133,9 +127,11 @@ async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
 /// When the ledger cannot be read or written; the node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
     let Joining { key, addresses, edge, file } = joining;
-    let (name, keeps_failing) = (key.name().into(), AtomicBool::new(false));
-    let node = Node { ledger: Arc::clone(&ledger), name, edge, file, keeps_failing };
-    let (mut follow, mut applied) = node.begin(node.file.read()).await?;
+    let kept = file.read();
+    let keeper = Keeper::start(file, key.name());
+    let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, keeper };
+    let (mut follow, mut applied) = node.begin(kept).await?;
     let last = ledger.ends(Log::Purges).await?.last;
     while !applied.has_reached(last) {
         applied = node.apply(&follow.next().await?, applied);
@@ -153,8 +149,7 @@ struct Node {
     ledger: Arc<dyn Ledger>,
     name: Box<str>,
     edge: Arc<dyn Applies>,
-    file: AppliedFile,
-    keeps_failing: AtomicBool,
+    keeper: Keeper,
 }
 
 impl Node {
@@ -177,7 +172,7 @@ impl Node {
                 }
                 // What comes after the end is followed; all before it is in this.
                 self.edge.apply_everything();
-                self.keep(ends.last);
+                self.keeper.keep(ends.last);
                 Ok((self.ledger.follow(Log::Purges, ends.last).await?, ends.last))
             }
         }
@@ -199,23 +194,8 @@ impl Node {
             }
         }
         let applied = entries.last().map_or(before, |entry| entry.position);
-        self.keep(applied);
+        self.keeper.keep(applied);
         applied
-    }
-
-    fn keep(&self, position: Position) {
-        let kept = self.file.keep(position);
-        let failed_before = self.keeps_failing.swap(kept.is_err(), Ordering::Relaxed);
-        // A full disk fails every one of them, which is told once.
-        if let Err(error) = kept
-            && !failed_before
-        {
-            tracing::warn!(
-                node = &*self.name,
-                %error,
-                "the applied position cannot be kept; a start now would purge more than it must"
-            );
-        }
     }
 
     async fn run(self, mut follow: Box<dyn Follow>, report: watch::Sender<Position>) {

@@ -5,6 +5,10 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod api {
+    mod hostile;
+}
+
 use std::{
     net::SocketAddr,
     path::Path,
@@ -20,7 +24,7 @@ use edge_core::purge::{Mode, Purge, Selector};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use nearcast_control::{
-    api::{self, Api, Counted, Explained, Holdings, NextRequest, Url, openapi},
+    api::{self as routes_of, Api, Counted, Explained, Holdings, NextRequest, Url, openapi},
     applied::AppliedFile,
     embedded::{Embedded, Kept},
     ledger::{Expect, Key, Ledger, Log, Revision},
@@ -82,6 +86,16 @@ impl Holdings for TwoSites {
     }
 }
 
+fn routes(ledger: Arc<dyn Ledger>, requests_per_second: u32) -> Router {
+    routes_of::router(Api {
+        ledger,
+        holdings: Arc::new(TwoSites),
+        clock: Arc::new(|| SystemTime::UNIX_EPOCH),
+        wait_max: Duration::from_secs(20),
+        requests_per_second,
+    })
+}
+
 struct Place {
     ledger: Arc<dyn Ledger>,
     routes: Router,
@@ -101,14 +115,20 @@ impl Place {
         let file = folder.path().join("token");
         token::leave_first(&*ledger, &file, "now").await.unwrap();
         let first = std::fs::read_to_string(file).unwrap().trim().to_owned();
-        let routes = api::router(Api {
-            ledger: Arc::clone(&ledger),
-            holdings: Arc::new(TwoSites),
-            clock: Arc::new(|| SystemTime::UNIX_EPOCH),
-            wait_max: Duration::from_secs(20),
-            requests_per_second,
-        });
+        let routes = routes(Arc::clone(&ledger), requests_per_second);
         Self { ledger, routes, first, folder }
+    }
+
+    /// Waits until the node's position on its disk is the log's end.
+    async fn has_kept(&self, name: &str) {
+        let last = self.ledger.ends(Log::Purges).await.unwrap().last;
+        let file = AppliedFile::beside(&self.folder.path().join("ledger.redb"), name);
+        let kept = async {
+            while file.read() != Some(last) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap();
     }
 
     async fn join(&self, name: &str) -> (Member, Arc<Told>) {
@@ -229,6 +249,7 @@ async fn a_node_that_does_not_report_is_named() {
     let place = Place::new().await;
     let (_one, _told) = place.join("fra").await;
     let (away, _) = place.join("iad").await;
+    place.has_kept("iad").await;
     // It follows no longer, and is registered still.
     drop(away);
     let (status, answer) = place.order("/v1/purges?wait=50ms", shop(json!(["all"]))).await;
@@ -542,6 +563,7 @@ async fn a_node_of_a_foreign_or_trimmed_log_purges_everything_and_goes_on() {
     // It has never been here: what it holds, if anything, is of no known position.
     assert_eq!(told.1.load(Ordering::SeqCst), 1);
     place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    place.has_kept("fra").await;
     drop(one);
     let (two, told) = place.join("fra").await;
     assert_eq!((told.0.lock().unwrap().len(), told.1.load(Ordering::SeqCst)), (0, 0));

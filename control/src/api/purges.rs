@@ -121,7 +121,7 @@ pub(super) async fn order(
 ) -> Result<Response, Problem> {
     caller.may(Action::Purge)?;
     caller.speaks_for(&wanted.site)?;
-    let selectors = check(&wanted, &shared)?;
+    let selectors = check(&wanted, &shared, &caller)?;
     let wait = query.wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
     let once = idempotency_key(&fields)?;
     let entry = PurgeEntry {
@@ -141,10 +141,12 @@ pub(super) async fn order(
 }
 
 /// The selectors, if all is well.
-fn check(wanted: &Wanted, shared: &Shared) -> Result<Vec<Selector>, Problem> {
+fn check(wanted: &Wanted, shared: &Shared, caller: &Caller) -> Result<Vec<Selector>, Problem> {
     let sites = shared.holdings.sites();
     if !sites.contains(&wanted.site) {
-        let known = sites.join(", ");
+        // Other sites' names are not for a token of some.
+        let own = sites.into_iter().filter(|site| caller.token.covers(site));
+        let known = own.collect::<Vec<_>>().join(", ");
         let detail = format!("there is no site {:?} (there are: {known})", wanted.site);
         return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
     }
@@ -222,11 +224,11 @@ async fn append(
     let (Appended { position, repeated }, at) = (appended, Instant::now());
     let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
     let note = async {
-        if !repeated {
-            // What it speaks of stands in the purge log, once.
-            let on = json!({ "purge": position, "site": entry.site, "mode": entry.mode });
-            audit::note(shared, caller, "purge", on).await;
-        }
+        // What it speaks of stands in the purge log, once. So does the line: who repeats an order
+        // that was not acknowledged, and is in the log nevertheless, writes it.
+        let on = json!({ "purge": position, "site": entry.site, "mode": entry.mode });
+        let once = format!("purge.{position}");
+        audit::note(shared, caller, "purge", on, Some(&once)).await;
     };
     let waited = async {
         let (reports, wait) = (reports.as_mut()?, wait?);

@@ -1,7 +1,8 @@
 //! Tokens: made, listed, revoked.
 //!
 //! In: callers that may. Out: JSON; the secret of a new token once. Always: nobody gives what it
-//! has not, and a hash is shown to nobody. It does not know who keeps the secret.
+//! has not, and a hash is shown to nobody; one revocation at a time is looked at and done, so that
+//! no two leave nobody who can make tokens. It does not know who keeps the secret.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use serde_json::json;
 use super::{
     Shared, audit, bad,
     caller::Caller,
+    internal,
     reading::{Asked, Given},
     refused,
 };
@@ -128,16 +130,17 @@ pub(super) async fn make(
     };
     let made = token::make(&*shared.ledger, document).await;
     let (secret, document) = made.map_err(|error| told(&error))?;
+    // Before anything else can go wrong: it is there.
+    let shown = shown(secret.id(), document);
+    audit::note(&shared, &caller, "token.make", json!(shown), None).await;
     // Whoever revoked its maker meanwhile could not see it yet.
     if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
         let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
         let undone = token::revoke(&*shared.ledger, secret.id(), revoked).await;
-        undone.map_err(|error| told(&error))?;
-        let detail = "this token was revoked meanwhile, and what it was making with it";
-        return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
+        let undone = undone.map_err(|error| told(&error))?;
+        note_revoked(&shared, &caller, (secret.id(), false), &undone).await;
+        return Err(meanwhile());
     }
-    let shown = shown(secret.id(), document);
-    audit::note(&shared, &caller, "token.make", json!(shown)).await;
     let made = Made { shown, token: secret.reveal().to_owned() };
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
@@ -201,6 +204,8 @@ pub(super) async fn revoke(
     Asked(query): Asked<Query>,
 ) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
+    // It ends with the process.
+    let turn = shared.revoking.acquire().await.map_err(|error| internal(&error))?;
     let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
     let known = all.tokens.iter().find(|(known, _)| *known == id);
     // Who may not give it may not take it either: else a token for one site could end all others.
@@ -214,20 +219,52 @@ pub(super) async fn revoke(
         let detail = format!("token \"{}\" may do less than \"{id}\"", caller.id);
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: query.keep_made };
+    let is_caller = |(known, document): &(String, TokenDocument)| {
+        *known == caller.id && document.revoked.is_none()
+    };
+    if !all.tokens.iter().any(is_caller) {
+        return Err(meanwhile());
+    }
+    let keep_made = query.keep_made;
+    let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: keep_made };
     if !token::leaves_a_maker(&all.tokens, &id, &revoked) {
-        let detail = "no token would be left with which others can be made for all sites, and none \
-                      could ever be made again; make one first, or keep those that this one has made";
+        let detail = "no token would be left with which any other can be made, and none could ever \
+                      be made again; make one that may do everything for all sites first, or keep \
+                      those that this one has made";
         return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
     }
     let revocation = token::revoke(&*shared.ledger, &id, revoked).await;
-    let Revocation { document, revoked } = revocation.map_err(|error| told(&error))?;
-    if !revoked.is_empty() {
-        let on = json!({ "id": id, "keep_made": query.keep_made, "revoked": revoked });
-        audit::note(&shared, &caller, "token.revoke", on).await;
+    let revocation = revocation.map_err(|error| told(&error))?;
+    note_revoked(&shared, &caller, (&id, keep_made), &revocation).await;
+    drop(turn);
+    let Revocation { document, revoked, broken_off } = revocation;
+    if let Some(error) = broken_off {
+        return Err(told(&error));
     }
     let revoked_with_it = revoked.into_iter().filter(|other| *other != id).collect();
     Ok(Json(Ended { shown: shown(&id, document), revoked_with_it }))
+}
+
+/// Notes what is good no longer, also where that was broken off.
+async fn note_revoked(
+    shared: &Shared,
+    caller: &Caller,
+    (id, keep_made): (&str, bool),
+    revocation: &Revocation,
+) {
+    let Revocation { document, revoked, broken_off } = revocation;
+    let whole = broken_off.is_none();
+    let on = json!({ "id": id, "keep_made": keep_made, "revoked": revoked, "whole": whole });
+    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
+    let once = document.revoked.as_ref().map(|done| format!("revoke.{id}.{}", done.at));
+    let is_new = revoked.is_empty() || revoked.iter().any(|other| *other == id);
+    let once = once.filter(|_| is_new);
+    audit::note(shared, caller, "token.revoke", on, once.as_deref()).await;
+}
+
+fn meanwhile() -> Problem {
+    let detail = "this token was revoked meanwhile, and what it was making with it";
+    Problem::new(StatusCode::FORBIDDEN).detail(detail)
 }
 
 fn shown(id: &str, document: TokenDocument) -> Token {
@@ -240,7 +277,7 @@ fn told(error: &TokenError) -> Problem {
         TokenError::NoSuchToken(_) => StatusCode::NOT_FOUND,
         TokenError::TooMany => StatusCode::CONFLICT,
         TokenError::Ledger(error) => return refused(error),
-        TokenError::Random => return super::internal(error),
+        TokenError::Random => return internal(error),
     };
     Problem::new(status).detail(error.to_string())
 }

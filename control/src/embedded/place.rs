@@ -13,9 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Database, StorageBackend, backends::FileBackend};
+use redb::{Database, backends::FileBackend};
 
-use super::{OpenError, builder, refused, storage::Doubt, tables, unusable};
+use super::{OpenError, create, open_settled, refused, storage::Doubt, tables, unusable};
 
 /// See the module.
 #[derive(Debug)]
@@ -52,10 +52,7 @@ impl Place {
     /// # Errors
     /// When it cannot be read.
     pub(super) fn open(&self) -> Result<Database, OpenError> {
-        let storage = self.doubt.over(storage(&self.path)?);
-        let storage =
-            storage.map_err(|source| OpenError::File { path: self.path.clone(), source })?;
-        create(&self.path, storage)
+        open_settled(&self.path, &self.doubt, || storage(&self.path))
     }
 }
 
@@ -100,10 +97,6 @@ fn storage(path: &Path) -> Result<FileBackend, OpenError> {
     let file = owners().open(path);
     let file = file.map_err(|source| OpenError::File { path: path.into(), source })?;
     FileBackend::new(file).map_err(|error| refused(path, error))
-}
-
-fn create(path: &Path, storage: impl StorageBackend) -> Result<Database, OpenError> {
-    builder().create_with_backend(storage).map_err(|error| refused(path, error))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

@@ -78,9 +78,9 @@ fn run(store: &Store, reads: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         let next = reads.lock().blocking_recv();
         let Some(read) = next else { return };
-        // A file that something else has written to can make redb panic; one read is lost then.
+        // What redb does is caught by the store; one read is lost if anything else goes wrong.
         if catch_unwind(AssertUnwindSafe(|| read(store))).is_err() {
-            tracing::error!("a read of the ledger ended badly; its file may be broken");
+            tracing::error!("a read of the ledger ended badly");
         }
     }
 }

@@ -6,6 +6,8 @@
 //! come as far as was told before, or it is not used: readers that go on from where they were would
 //! skip what comes next in an older copy. It does not know when to try.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use parking_lot::RwLock;
 use redb::Database;
 
@@ -14,6 +16,9 @@ use super::{
     tables::{self, Heads},
 };
 use crate::ledger::Epoch;
+
+/// Why nothing came of it, when nobody foresaw that.
+const PANICKED: &str = "what was done with it ended badly; its file may be broken";
 
 /// How the database is opened.
 pub(super) type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
@@ -30,15 +35,16 @@ impl Store {
         Self { database: RwLock::new(Some(database)), open, epoch }
     }
 
-    /// Does something with the database, if it is open.
+    /// Does something with the database, if it is open. A file that something else has written to
+    /// can make redb panic, which is a failure as any other.
     pub(super) fn with<T>(
         &self,
         act: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        match &*self.database.read() {
-            Some(database) => act(database),
-            None => Err(redb::Error::PreviousIo),
-        }
+        let place = self.database.read();
+        let Some(database) = &*place else { return Err(redb::Error::PreviousIo) };
+        let done = catch_unwind(AssertUnwindSafe(|| act(database)));
+        done.unwrap_or_else(|_told| Err(redb::Error::Corrupted(PANICKED.to_owned())))
     }
 
     /// Closes it and opens it again, so that it can be read; whether it can be written shows then.
@@ -50,8 +56,12 @@ impl Store {
         // Readers end first, and those that come now wait: of two openings none would be told of
         // what the other writes.
         let mut place = self.database.write();
-        drop(place.take());
-        let database = (self.open)().map_err(|error| error.to_string())?;
+        // After a panic redb may not even close it.
+        let former = place.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(former))));
+        let database = catch_unwind(AssertUnwindSafe(&self.open));
+        let database = database.map_err(|_told| PANICKED.to_owned())?;
+        let database = database.map_err(|error| error.to_string())?;
         let found = tables::standing(&database).map_err(|error| error.to_string())?;
         match found {
             Some((epoch, heads)) if epoch == self.epoch && !heads.are_behind(told) => {}

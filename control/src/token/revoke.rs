@@ -2,16 +2,18 @@
 //!
 //! In: a ledger, an id, who revokes it. Out: which tokens are good no longer.
 //! Always: a token that somebody else has got hold of may have made others, so revoking it revokes
-//! these as well, and what they have made; a revoker who only takes a token out of use says so, and
-//! they stay. The revoker's own token stays, and what it has made: they are in the hands that are
-//! clearing up. What is begun and broken off is ended by revoking it again. Documents of the revoked
-//! stay for a while, for people. It deliberately does not know who may revoke.
+//! these as well, and what they have made, also while that goes on ([`is_good`]); a revoker who only
+//! takes a token out of use says so, and they stay, until somebody revokes it again without saying
+//! so. The revoker's own token stays, and what it has made: they are in the hands that are clearing
+//! up. What is begun and broken off is ended by revoking it again. Documents of the revoked stay for
+//! a while, for people. It deliberately does not know who may revoke.
 //! Clause: docs/operate.md *Tokens*.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Action, FIRST, Revoked, TOKENS, TokenDocument, TokenError, is_revoked, key_of, list, write,
+    Action, FIRST, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, is_revoked, key_of,
+    list, write,
 };
 use crate::{
     documents,
@@ -28,46 +30,96 @@ pub struct Revocation {
     pub document: TokenDocument,
     /// The ids of those that were good before, it among them.
     pub revoked: Vec<String>,
+    /// Why it is not done to its end; revoking it again is.
+    pub broken_off: Option<TokenError>,
 }
 
 /// Revokes a token: from now on it is nobody's. Who revokes it twice changes nothing, but for what
-/// the first time was broken off from.
+/// the first time was broken off from, or had kept.
 ///
 /// # Errors
-/// When there is none, or the ledger does not take it.
+/// When there is none, or the ledger does not take it; nothing is revoked then.
 pub async fn revoke(
     ledger: &dyn Ledger,
     id: &str,
     revoked: Revoked,
 ) -> Result<Revocation, TokenError> {
-    let (document, is_new) = one(ledger, id, &revoked).await?;
-    let mut all: Vec<String> = is_new.then(|| id.to_owned()).into_iter().collect();
-    let keeps = document.revoked.as_ref().is_some_and(|revoked| revoked.keeps_made);
-    if !keeps {
-        // It makes none any more, and what it was making meanwhile looks again ([`is_good`]).
-        for id in goes_with(&list(ledger).await?.tokens, id, &revoked.by) {
-            let (_, is_new) = one(ledger, &id, &revoked).await?;
-            all.extend(is_new.then_some(id));
+    let (document, was_good) = one(ledger, id, &revoked).await?;
+    let mut all: Vec<String> = was_good.then(|| id.to_owned()).into_iter().collect();
+    let with_it = async {
+        if !revoked.keeps_made {
+            // What it and they were making meanwhile looks again ([`is_good`]), and finds this one
+            // revoked; what was made before that is listed. A pass more costs little.
+            while take_with_it(ledger, id, &revoked, &mut all).await? {}
         }
-    }
-    forget_oldest(ledger).await?;
-    Ok(Revocation { document, revoked: all })
+        // Only now: who looks again follows the documents up to this one.
+        forget_oldest(ledger).await.map_err(TokenError::from)
+    };
+    let broken_off = with_it.await.err();
+    Ok(Revocation { document, revoked: all, broken_off })
 }
 
-/// Whether what `maker` has just made is good: it may have been revoked meanwhile, by who could not
-/// know of that yet.
+/// Revokes what was made by leave of `id`, as far as it is listed; says whether there was any.
+async fn take_with_it(
+    ledger: &dyn Ledger,
+    id: &str,
+    revoked: &Revoked,
+    all: &mut Vec<String>,
+) -> Result<bool, TokenError> {
+    let mut found = false;
+    let tokens = list(ledger).await?.tokens;
+    let is_good = |id: &String| {
+        tokens.iter().any(|(known, document)| known == id && document.revoked.is_none())
+    };
+    let with_it = goes_with(&tokens, id, &revoked.by);
+    for id in with_it.into_iter().filter(is_good) {
+        match one(ledger, &id, revoked).await {
+            Ok((_, was_good)) => {
+                found |= was_good;
+                all.extend(was_good.then_some(id));
+            }
+            // Somebody else has revoked it, and it was forgotten since.
+            Err(TokenError::NoSuchToken(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether what `maker` has just made is good: it, or one by whose leave it was made, may have been
+/// revoked meanwhile, by who could not know of that yet.
 ///
 /// # Errors
 /// When the ledger cannot be read.
 pub async fn is_good(ledger: &dyn Ledger, maker: &str) -> Result<bool, LedgerError> {
-    let Some(key) = key_of(maker) else { return Ok(false) };
-    let Some(found) = ledger.read(&key).await? else { return Ok(false) };
-    let document = documents::decode::<TokenDocument>(&found.value);
-    Ok(document.is_ok_and(|found| found.revoked.is_none_or(|revoked| revoked.keeps_made)))
+    let mut chain: Vec<String> = Vec::new();
+    let mut next = maker.to_owned();
+    while !chain.contains(&next) && chain.len() < TOKENS_MAX {
+        let found = match key_of(&next) {
+            Some(key) => ledger.read(&key).await?,
+            None => None,
+        };
+        let document =
+            found.and_then(|found| documents::decode::<TokenDocument>(&found.value).ok());
+        // Only of one that is long gone, or of no use to anybody, nothing is known; what it has
+        // made was revoked with it or stands for itself.
+        let Some(document) = document else { return Ok(!chain.is_empty()) };
+        chain.push(next);
+        match document.revoked {
+            Some(revoked) if revoked.keeps_made => return Ok(true),
+            // What is in the hands that revoked it stays.
+            Some(revoked) if !chain.contains(&revoked.by) => return Ok(false),
+            // It has revoked itself.
+            Some(_) if chain.len() == 1 => return Ok(false),
+            _ => next = document.made_by,
+        }
+    }
+    Ok(true)
 }
 
-/// Revokes one, and says whether that is new.
-async fn one(
+/// Revokes one, and says whether it was good before. One that had kept what it has made loses that
+/// word to who revokes it without.
+pub(super) async fn one(
     ledger: &dyn Ledger,
     id: &str,
     revoked: &Revoked,
@@ -77,20 +129,25 @@ async fn one(
     loop {
         let found = ledger.read(&key).await?.ok_or_else(none)?;
         let document = match documents::decode::<TokenDocument>(&found.value) {
-            Ok(document) if document.revoked.is_some() => return Ok((document, false)),
+            Ok(document) if is_so_already(&document, revoked) => return Ok((document, false)),
             Ok(document) => document,
             // Nobody knows what it may, so it may nothing more.
             Err(error) => unread(&error),
         };
+        let was_good = document.revoked.is_none();
         let revoked = Some(revoked.clone());
         let document = TokenDocument { hash: String::new(), revoked, ..document };
         match write(ledger, id, &document, Expect::At(found.revision)).await {
-            Ok(()) => return Ok((document, true)),
+            Ok(()) => return Ok((document, was_good)),
             // Someone else changed it, which only revoking does.
             Err(TokenError::Ledger(LedgerError::Conflict { .. })) => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+fn is_so_already(document: &TokenDocument, revoked: &Revoked) -> bool {
+    document.revoked.as_ref().is_some_and(|former| !former.keeps_made || revoked.keeps_made)
 }
 
 fn unread(error: &documents::DocumentError) -> TokenDocument {
@@ -105,16 +162,21 @@ fn unread(error: &documents::DocumentError) -> TokenDocument {
     }
 }
 
-/// Whether after `id` is revoked by `revoked` a token is left of `all` with which others can be made
-/// for any site: if none is, nobody can ever make one again.
+/// Whether after `id` is revoked by `revoked` a token is left of `all` with which any other can be
+/// made, if there is one now: if none is, nobody can ever make one again.
 #[must_use]
 pub fn leaves_a_maker(all: &[(String, TokenDocument)], id: &str, revoked: &Revoked) -> bool {
     let with_it = if revoked.keeps_made { Vec::new() } else { goes_with(all, id, &revoked.by) };
     let stays = |known: &String| known != id && !with_it.contains(known);
-    let is_maker = |document: &TokenDocument| {
-        document.revoked.is_none() && document.may_give(&[Action::Tokens], None)
-    };
-    all.iter().any(|(known, document)| stays(known) && is_maker(document))
+    let makers = all.iter().filter(|(_, document)| {
+        document.revoked.is_none() && document.may_give(&Action::ALL, None)
+    });
+    let (mut all, mut left) = (0_usize, 0_usize);
+    for (known, _) in makers {
+        all = all.saturating_add(1);
+        left = left.saturating_add(usize::from(stays(known)));
+    }
+    left > 0 || all == 0
 }
 
 /// The ids of all that were made by leave of `id`, directly or not. Those that a token has made which

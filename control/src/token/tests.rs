@@ -220,7 +220,7 @@ async fn who_revokes_keeps_the_token_in_hand_and_what_that_has_made() {
     leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
     let maker = async |made_by: &str| {
         let made_by = made_by.to_owned();
-        let actions = vec![Action::Tokens];
+        let actions = Action::ALL.to_vec();
         let document = |hash| TokenDocument { made_by, actions, sites: None, ..purger(hash) };
         make(&ledger, document).await.unwrap().0
     };
@@ -241,6 +241,71 @@ async fn who_revokes_keeps_the_token_in_hand_and_what_that_has_made() {
     assert!(leaves_a_maker(&all().await, own.id(), &keeping));
     revoke(&ledger, own.id(), keeping).await.unwrap();
     assert_eq!(are_good(&ledger, &[&own, &heir, &made]).await, [false, true, true]);
+}
+
+#[tokio::test]
+async fn only_who_may_make_any_token_counts_as_one_that_is_left() {
+    let ledger = ledger();
+    let folder = tempfile::tempdir().unwrap();
+    leave_first(&ledger, &folder.path().join("token"), "now").await.unwrap();
+    let document =
+        |hash| TokenDocument { actions: vec![Action::Tokens], sites: None, ..purger(hash) };
+    make(&ledger, document).await.unwrap();
+    let all = list(&ledger).await.unwrap().tokens;
+    let keeping = Revoked { keeps_made: true, ..revoked() };
+    assert!(!leaves_a_maker(&all, FIRST, &keeping), "nobody could ever purge again");
+    // Where there is none anyway, revoking goes on.
+    let others: Vec<_> = all.into_iter().filter(|(id, _)| id != FIRST).collect();
+    assert!(leaves_a_maker(&others, &others[0].0, &keeping));
+}
+
+#[tokio::test]
+async fn what_a_token_below_a_revoked_one_was_making_is_not_good() {
+    let ledger = ledger();
+    let top = made_by(&ledger, FIRST).await;
+    let maker = made_by(&ledger, top.id()).await;
+    let below = made_by(&ledger, maker.id()).await;
+    let other = made_by(&ledger, FIRST).await;
+    assert!(is_good(&ledger, below.id()).await.unwrap());
+    // As far as one who has just begun to revoke it has come.
+    let by = |id: &str| Revoked { by: id.to_owned(), ..revoked() };
+    revoke::one(&ledger, top.id(), &by(other.id())).await.unwrap();
+    for token in [&top, &maker, &below] {
+        assert!(!is_good(&ledger, token.id()).await.unwrap(), "{token:?}");
+    }
+    assert!(is_good(&ledger, other.id()).await.unwrap());
+    // Who revokes what it was made by goes on, and so does what it has made.
+    let top = made_by(&ledger, FIRST).await;
+    let maker = made_by(&ledger, top.id()).await;
+    let below = made_by(&ledger, maker.id()).await;
+    let beside = made_by(&ledger, top.id()).await;
+    revoke::one(&ledger, top.id(), &by(maker.id())).await.unwrap();
+    for (token, good) in [(&maker, true), (&below, true), (&beside, false), (&top, false)] {
+        assert_eq!(is_good(&ledger, token.id()).await.unwrap(), good, "{token:?}");
+    }
+    // What was only taken out of use took nothing with it.
+    let top = made_by(&ledger, FIRST).await;
+    let below = made_by(&ledger, top.id()).await;
+    let keeping = Revoked { keeps_made: true, ..by(other.id()) };
+    revoke(&ledger, top.id(), keeping).await.unwrap();
+    assert!(is_good(&ledger, below.id()).await.unwrap());
+}
+
+#[tokio::test]
+async fn who_revokes_for_good_what_was_taken_out_of_use_takes_what_it_has_made() {
+    let ledger = ledger();
+    let top = made_by(&ledger, FIRST).await;
+    let child = made_by(&ledger, top.id()).await;
+    let keeping = Revoked { keeps_made: true, ..revoked() };
+    revoke(&ledger, top.id(), keeping.clone()).await.unwrap();
+    assert_eq!(are_good(&ledger, &[&top, &child]).await, [false, true]);
+    let revocation = revoke(&ledger, top.id(), revoked()).await.unwrap();
+    assert_eq!(revocation.revoked, [child.id()]);
+    assert_eq!(revocation.document.revoked, Some(revoked()));
+    assert_eq!(are_good(&ledger, &[&top, &child]).await, [false, false]);
+    // The milder word comes too late.
+    let revocation = revoke(&ledger, top.id(), keeping).await.unwrap();
+    assert_eq!(revocation.document.revoked, Some(revoked()));
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub(crate) enum Fails {
     Syncs,
     /// Nothing can be read or written.
     All,
+    /// The next write panics, as redb does over a broken file, and none is taken after it.
+    Panics,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -158,6 +160,11 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check(&[Fails::All, Fails::Writes])?;
+        let panics = *self.0.fails.lock().unwrap() == Fails::Panics;
+        if panics {
+            self.fails(Fails::Writes);
+            panic!("a test says so");
+        }
         if offset >= 4096 {
             self.check(&[Fails::MostWrites])?;
         }

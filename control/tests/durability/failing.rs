@@ -75,6 +75,50 @@ async fn a_full_disk_ends_nothing_but_what_was_under_way() {
 }
 
 #[tokio::test]
+async fn what_a_failed_sync_left_is_settled_by_the_next_process_as_well() {
+    let disk = Disk::default();
+    let ledger = on(&disk);
+    write_one(&ledger, 1).await;
+    let large = Key::parse("large").unwrap();
+    let write = async |octet: u8| {
+        let value = Bytes::from(vec![octet; DOCUMENT_BYTES_MAX]);
+        ledger.write(&large, value, Expect::Anything).await
+    };
+    // So that there is room, and the failing sync is that of the commit.
+    for octet in 1..=5 {
+        write(octet).await.unwrap();
+    }
+    disk.fails(Fails::Syncs);
+    write(7).await.unwrap_err();
+    // It ends before the disk is well again.
+    drop(ledger);
+    disk.fails(Fails::Nothing);
+    let ledger = on(&disk);
+    let seen = ledger.read(&large).await.unwrap();
+    assert_eq!(seen.as_ref().unwrap().value[0], 7, "the case is that it is seen");
+    for number in 2..=20 {
+        write_one(&ledger, number).await;
+    }
+    let left = disk.0.contents.lock().unwrap().cut(|| false);
+    let after = on(&Disk::holding(left));
+    assert_holds(&after, 20, "after a restart").await;
+    assert_eq!(after.read(&large).await.unwrap(), seen);
+}
+
+#[tokio::test]
+async fn a_panic_over_its_file_is_a_failure_and_not_its_end() {
+    let disk = Disk::default();
+    let ledger = on(&disk);
+    write_one(&ledger, 1).await;
+    disk.fails(Fails::Panics);
+    write_refused(&ledger).await;
+    assert!(ledger.health().borrow().failing().is_some(), "it says that it takes writes");
+    disk.fails(Fails::Nothing);
+    mended(&ledger).await;
+    write_one(&ledger, 2).await;
+}
+
+#[tokio::test]
 async fn a_full_disk_can_be_read() {
     let disk = Disk::default();
     let ledger = on(&disk);

@@ -5,7 +5,9 @@
 //! Always holds: what carries a stamp up to and including that of a name that means it is dead, or
 //! stale, and nothing newer is; the maps are bounded, and what they forget becomes a floor, which
 //! can only declare too much dead (or stale), never too little. What was dead and is certainly out
-//! of the store by then ([`SiteStamps::swept`]) raises the floor for what is on its way only.
+//! of the store by then ([`SiteStamps::swept`]) raises the floor for what is on its way only. What
+//! clients can strike is forgotten only once that is so, up to several times the room
+//! ([`SiteStamps::wants_sweep`]): nobody outside shall take what is stored of a whole site.
 //! A look costs a few probes, however many names were struck: no list is walked.
 //! It deliberately does not know the counter that stamps come from, nor what is stored.
 //!
@@ -159,6 +161,10 @@ pub struct Room {
     pub purges_max: usize,
 }
 
+/// What was forgotten, to be dropped.
+#[derive(Debug)]
+pub struct Forgotten(#[expect(dead_code, reason = "it is only dropped")] Prefixes);
+
 /// What of one site was struck.
 #[derive(Debug)]
 pub struct SiteStamps<H> {
@@ -202,24 +208,37 @@ impl<H: BuildHasher> SiteStamps<H> {
         self.tags.names_max = room.purges_max;
     }
 
-    /// Strikes what `name` means, up to `stamp`; stamps come in order.
-    pub fn strike(&mut self, name: &Name, strike: Strike, stamp: u64) {
-        let swept = self.swept;
+    /// Strikes what `name` means, up to `stamp`; stamps come in order. Out comes what is forgotten
+    /// for it and takes long to drop: that shall be done where nobody waits.
+    pub fn strike(&mut self, name: &Name, strike: Strike, stamp: u64) -> Option<Forgotten> {
+        let at = (stamp, self.swept);
         match name {
-            // Whoever invalidates a URI takes it out of the store at once: see `Self::standing`.
-            Name::Target(uri) => self.targets.strike(&self.mark(uri), strike, (stamp, u64::MAX)),
+            Name::Target(uri) => {
+                let mark = self.mark(uri);
+                self.targets.strike_patiently(&mark, strike, at);
+            }
             Name::Group { origin, group } => {
                 let mark = self.mark_of_group(origin, group);
-                self.groups.strike(&mark, strike, (stamp, swept));
+                self.groups.strike_patiently(&mark, strike, at);
             }
-            Name::Url(uri) => self.urls.strike(&self.mark(uri), strike, (stamp, swept)),
-            Name::Prefix(beginning) => self.prefixes.strike(beginning, strike, (stamp, swept)),
+            Name::Url(uri) => drop(self.urls.strike(&self.mark(uri), strike, at)),
+            Name::Prefix(beginning) => {
+                return self.prefixes.strike(beginning, strike, at).map(Forgotten);
+            }
             Name::Host(host) => {
-                self.hosts.strike(&self.mark(host.as_bytes()), strike, (stamp, swept));
+                drop(self.hosts.strike(&self.mark(host.as_bytes()), strike, at));
             }
-            Name::Tag(tag) => self.tags.strike(&self.mark(tag.as_bytes()), strike, (stamp, swept)),
+            Name::Tag(tag) => drop(self.tags.strike(&self.mark(tag.as_bytes()), strike, at)),
             Name::Everything => self.everything.take(strike, stamp),
         }
+        None
+    }
+
+    /// Whether a sweep shall come by before more is forgotten of what the protocol struck: URIs
+    /// that a rule's fields set apart are still stored, for nobody knows by which values.
+    #[must_use]
+    pub fn wants_sweep(&self) -> bool {
+        self.targets.wants_sweep(self.swept)
     }
 
     /// Everything that was dead at `stamp` has left the store.
@@ -243,12 +262,15 @@ impl<H: BuildHasher> SiteStamps<H> {
         let mut worst = of.under(Cause::Everything, self.everything);
         if self.targets.concerns(of) || self.urls.concerns(of) {
             let mark = self.mark(uri);
-            // An invalidated URI has left the store; what a rule's fields set apart from it has not,
-            // for nobody knows by which values.
-            let is_apart = uri.len() < of.key.len();
-            let place = if is_apart { Place::OnItsWay } else { of.place };
-            let target = Subject { place, ..*of };
-            worst = worst.or(target.under(Cause::Target, self.targets.find(&mark, place)));
+            // Whoever invalidates a URI takes it out of the store at once, so what is forgotten is
+            // none of its kind; what a rule's fields set apart from it is swept.
+            let has_left = of.place == Place::Stored && uri.len() == of.key.len();
+            let target = if has_left {
+                self.targets.find_remembered(&mark)
+            } else {
+                self.targets.find(&mark, of.place)
+            };
+            worst = worst.or(of.under(Cause::Target, target));
             worst = worst.or(of.under(Cause::Url, self.urls.find(&mark, of.place)));
         }
         if self.prefixes.concerns(of) {
@@ -313,13 +335,14 @@ impl Subject<'_> {
 }
 
 impl Standing {
-    /// The worse of two; of two that are stale the one that has been for longer.
+    /// The worse of two; of two that are stale the one that was declared so last, as of two purges
+    /// of one name (docs/operate.md *Purging*).
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Dead(_), _) | (_, Self::Alive) => self,
             (_, Self::Dead(_)) | (Self::Alive, _) => other,
             (Self::Stale { since, .. }, Self::Stale { since: others, .. }) => {
-                if since <= others {
+                if since >= others {
                     self
                 } else {
                     other

@@ -1,8 +1,10 @@
 //! What this node has of a URL, and what a plain GET for it would come to now.
 //!
 //! In: a URL. Out: [`Explained`]. Always holds: it is looked up and judged as a request's would be;
-//! nothing is fetched or stored, and nothing gets a longer life by it. A request's own fields may
-//! change the verdict: by which names is told, with every variant. At most [`STORED_MAX`] are told.
+//! nothing is fetched or stored, and nothing is fresh for longer by it, though its entry counts as
+//! asked for where room is made, since the index cannot be looked at otherwise. A request's own
+//! fields may change the verdict: by which names is told, with every variant. At most [`STORED_MAX`]
+//! are told.
 //! It deliberately does not know who asks, nor how it is shown.
 
 use std::{borrow::Cow, sync::Arc};

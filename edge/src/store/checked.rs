@@ -1,7 +1,8 @@
 //! What a stored response knows of its own standing, so that a hit need not ask again.
 //!
 //! In: what was looked up, and after which strike. Out: the same, as long as nothing was struck
-//! since. Always holds: what is dead stays dead, and what is stale stays stale; two that look at once
+//! since. Always holds: what is dead stays dead, and what is stale stays stale, since the latest that
+//! declared it so, whether or not somebody looked between two; two that look at once
 //! may both write, and the older of their answers is asked for again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +15,14 @@ pub(crate) struct Checked {
     /// The newest strike when it was looked up, and in the last bits by what it is dead: the place
     /// of the cause, counted from 1.
     last: AtomicU64,
-    /// Since when it is stale, in milliseconds.
+    /// Since when it is stale, in milliseconds; 0 while it was not declared so.
     stale_since: AtomicU64,
 }
 
 /// Room for the place of a cause.
 const BITS: u32 = 3;
 const MASK: u64 = (1 << BITS) - 1;
-const NEVER: u64 = u64::MAX;
+const NEVER: u64 = 0;
 
 const _: () = assert!(Cause::ALL.len() < 1 << BITS, "every cause has a place beside none");
 
@@ -51,7 +52,8 @@ impl Checked {
 
     /// Notes that it is stale; gives the cause back if it was not known.
     pub(super) fn outdate(&self, since: Timestamp, cause: Cause) -> Option<Cause> {
-        let before = self.stale_since.fetch_min(since.as_millis(), Ordering::AcqRel);
+        let since = since.as_millis().max(NEVER + 1);
+        let before = self.stale_since.fetch_max(since, Ordering::AcqRel);
         (before == NEVER).then_some(cause)
     }
 

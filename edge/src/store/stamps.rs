@@ -22,7 +22,7 @@ use edge_core::{
     key,
     purge::{Name, Tags},
     site::SiteId,
-    stamps::{Cause, Place, Room, SiteStamps, Standing, Strike, Subject},
+    stamps::{Cause, Forgotten, Place, Room, SiteStamps, Standing, Strike, Subject},
 };
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, RwLock};
@@ -126,15 +126,18 @@ impl Stamps {
         });
         let mut stamps = stamps.write();
         let stamp = self.counter.fetch_add(1, Ordering::AcqRel);
-        for name in names {
-            stamps.strike(name, strike, stamp);
-        }
-        // An invalidated URI is taken out of the store by who invalidates it.
-        let is_left = |name: &Name| !matches!(name, Name::Target(_));
+        let forgotten: Vec<Forgotten> =
+            names.iter().filter_map(|name| stamps.strike(name, strike, stamp)).collect();
+        // An invalidated URI is taken out of the store by who invalidates it, but for what a rule's
+        // fields set apart, for which the sweeper comes by before it is forgotten.
+        let is_left = |name: &Name| !matches!(name, Name::Target(_)) || stamps.wants_sweep();
         if strike == Strike::Dead && names.iter().any(is_left) {
             self.newest_left.store(stamp, Ordering::Release);
         }
         self.newest.store(stamp, Ordering::Release);
+        // Those who look go on first: this may take a while.
+        drop(stamps);
+        drop(forgotten);
         (seen, stamp.saturating_add(1))
     }
 
@@ -319,6 +322,49 @@ mod tests {
         assert!(!stamps.has_left_since(0));
         stamps.strike(SITE, &url(), Strike::Dead);
         assert!(stamps.has_left_since(0) && !stamps.has_left_since(stamps.newest()));
+    }
+
+    #[test]
+    fn what_a_rule_sets_apart_is_swept_before_its_invalidation_is_forgotten() {
+        let stamps = stamps();
+        let (apart, old) = (b"http/1/h/x\nk=1".as_slice(), response(&stamps));
+        let invalidate = |number: u64| {
+            let uri = format!("http/1/h/{number}").into_bytes().into_boxed_slice();
+            stamps.strike(SITE, &[Name::Target(uri)], Strike::Dead);
+        };
+        let mut swept = 0;
+        for number in 0..40 {
+            invalidate(number);
+            if stamps.has_left_since(swept) {
+                // As the sweeper does, which has found nothing that is dead.
+                swept = stamps.newest();
+                stamps.swept(swept);
+            }
+        }
+        assert!(swept > 0, "nobody called the sweeper");
+        assert_eq!(stamps.death(apart, &old), None, "clients took what they did not name");
+        stamps.strike(SITE, &[Name::Target(b"http/1/h/x".as_slice().into())], Strike::Dead);
+        assert_eq!(stamps.death(apart, &old), Some(Cause::Target));
+    }
+
+    #[test]
+    fn how_long_something_has_been_stale_does_not_depend_on_who_looked() {
+        let since = |looks_between: bool| {
+            let stamps = stamps();
+            let old = response(&stamps);
+            for second in [1_700_000_010, 1_700_000_014] {
+                let mode = Strike::Stale(Timestamp::from_secs(second));
+                stamps.strike(SITE, &[Name::Host("h".into())], mode);
+                if looks_between {
+                    assert_eq!(stamps.death(KEY, &old), None);
+                }
+            }
+            stamps.strike(SITE, &url(), Strike::Stale(Timestamp::from_secs(1_700_000_012)));
+            assert_eq!(stamps.death(KEY, &old), None);
+            old.checked.stale_since()
+        };
+        let latest = Some(Timestamp::from_secs(1_700_000_014));
+        assert_eq!((since(false), since(true)), (latest, latest));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Maps from names of one kind to when they were struck, bounded.
 //!
 //! In: names in their form as keys of the map. Out: [`Struck`]. Always holds: of names that are
-//! struck one after the other, at least the latest half of the room is remembered one by one; what
-//! is forgotten goes all at once, in a time that no number of names makes longer: two generations,
-//! of which the older is dropped when the younger has filled its half.
+//! struck one after the other, at least the latest half of the room is remembered one by one, where a
+//! long name takes the room of several; what is forgotten goes all at once: two generations, of which
+//! the older is handed out to be dropped when the younger has filled its half. A strike does a
+//! bounded number of things, however many names there are.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,8 +24,15 @@ pub(super) trait Index: Default + fmt::Debug {
     fn strike(&mut self, name: &Self::Name, strike: Strike, stamp: u64);
     /// Whether a strike of `name` takes no further room.
     fn has(&self, name: &Self::Name) -> bool;
-    fn len(&self) -> usize;
+    /// The room that it takes, in names of common length.
+    fn weight(&self) -> usize;
+    /// The room that one name takes.
+    fn weight_of(name: &Self::Name) -> usize;
 }
+
+/// While what was dead may still be in the store, the younger generation outgrows its half up to so
+/// many times.
+const GROWN_MAX: usize = 16;
 
 /// Names of one kind.
 #[derive(Debug, Default)]
@@ -63,26 +71,66 @@ impl<I: Index> Generations<I> {
         }
     }
 
-    /// Remembers a strike; whatever was dead at `swept` has left the store.
-    pub(super) fn strike(&mut self, name: &I::Name, strike: Strike, (stamp, swept): (u64, u64)) {
-        if !self.young.has(name) && self.young.len() >= (self.names_max / 2).max(1) {
-            self.forget(swept);
+    /// What holds of a name by itself, whatever is forgotten.
+    pub(super) fn find_remembered(&self, name: &I::Name) -> Struck {
+        self.young.find(name).or(self.old.find(name))
+    }
+
+    /// Whether a sweep would let go of what a floor would else have to stand for.
+    pub(super) fn wants_sweep(&self, swept: u64) -> bool {
+        self.of_old.dead > swept
+    }
+
+    /// Remembers a strike; whatever was dead at `swept` has left the store. Out comes what is
+    /// forgotten for it.
+    pub(super) fn strike(
+        &mut self,
+        name: &I::Name,
+        strike: Strike,
+        (stamp, swept): (u64, u64),
+    ) -> Option<I> {
+        let forgotten = self.is_full(name, 1).then(|| self.forget(swept));
+        self.remember(name, strike, stamp);
+        forgotten
+    }
+
+    /// The same for what anybody may strike: nothing is forgotten before the sweep came by, as long as
+    /// that is not late beyond all measure.
+    pub(super) fn strike_patiently(
+        &mut self,
+        name: &I::Name,
+        strike: Strike,
+        (stamp, swept): (u64, u64),
+    ) {
+        let halves = if self.wants_sweep(swept) { GROWN_MAX } else { 1 };
+        if self.is_full(name, halves) {
+            drop(self.forget(swept));
         }
+        self.remember(name, strike, stamp);
+    }
+
+    fn is_full(&self, name: &I::Name, halves: usize) -> bool {
+        let room = (self.names_max / 2).max(1).saturating_mul(halves);
+        let weight = self.young.weight();
+        weight > 0 && !self.young.has(name) && weight.saturating_add(I::weight_of(name)) > room
+    }
+
+    fn remember(&mut self, name: &I::Name, strike: Strike, stamp: u64) {
         self.young.strike(name, strike, stamp);
         self.of_young.take(strike, stamp);
         self.latest.take(strike, stamp);
     }
 
-    fn forget(&mut self, swept: u64) {
+    fn forget(&mut self, swept: u64) -> I {
         let gone = std::mem::replace(&mut self.of_old, std::mem::take(&mut self.of_young));
         self.forgotten = self.forgotten.or(gone);
         if gone.dead > swept {
             self.forgotten_unswept = self.forgotten_unswept.max(gone.dead);
         }
-        if self.old.len() > 0 {
+        if self.old.weight() > 0 {
             self.overflows = self.overflows.saturating_add(1);
         }
-        self.old = std::mem::take(&mut self.young);
+        std::mem::replace(&mut self.old, std::mem::take(&mut self.young))
     }
 }
 
@@ -105,8 +153,12 @@ impl Index for Marks {
         self.0.contains_key(name)
     }
 
-    fn len(&self) -> usize {
+    fn weight(&self) -> usize {
         self.0.len()
+    }
+
+    fn weight_of(_name: &u128) -> usize {
+        1
     }
 }
 
@@ -131,10 +183,18 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Beginnings, in order. A longer one that an at least as hard, shorter one has overtaken is gone,
-/// so that few stand above each other.
+/// Beginnings, in order. Longer ones that an at least as hard, shorter one has overtaken go, some
+/// with each strike, so that few stand above each other.
 #[derive(Debug, Default)]
-pub(super) struct Prefixes(BTreeMap<Box<[u8]>, Struck>);
+pub(super) struct Prefixes {
+    struck: BTreeMap<Box<[u8]>, Struck>,
+    weight: usize,
+}
+
+/// A beginning is kept as it is, and takes the room of one name for each of so many bytes.
+const BYTES_OF_A_NAME: usize = 64;
+/// Overtaken ones that a strike looks at.
+const OVERTAKEN_MAX: usize = 64;
 
 impl Index for Prefixes {
     type Name = [u8];
@@ -146,7 +206,9 @@ impl Index for Prefixes {
         let mut rest = name;
         loop {
             let below = (Bound::Unbounded, Bound::Included(rest));
-            let Some((beginning, own)) = self.0.range::<[u8], _>(below).next_back() else { break };
+            let Some((beginning, own)) = self.struck.range::<[u8], _>(below).next_back() else {
+                break;
+            };
             let shared = rest.iter().zip(beginning.iter()).take_while(|(a, b)| a == b).count();
             let left = if shared == beginning.len() {
                 struck = struck.or(*own);
@@ -162,24 +224,49 @@ impl Index for Prefixes {
 
     fn strike(&mut self, name: &[u8], strike: Strike, stamp: u64) {
         let from = (Bound::Excluded(name), Bound::Unbounded);
-        let longer = self.0.range::<[u8], _>(from).take_while(|(other, _)| other.starts_with(name));
-        let mut overtaken: Vec<Box<[u8]>> = Vec::new();
-        for (other, struck) in longer {
-            if strike == Strike::Dead || struck.dead == 0 {
-                overtaken.push(other.clone());
-            }
-        }
+        let longer = self.struck.range::<[u8], _>(from).take(OVERTAKEN_MAX);
+        let overtaken: Vec<Box<[u8]>> = longer
+            .take_while(|(other, _)| other.starts_with(name))
+            .filter(|(_, struck)| strike == Strike::Dead || struck.dead == 0)
+            .map(|(other, _)| other.clone())
+            .collect();
         for other in &overtaken {
-            self.0.remove(other);
+            self.struck.remove(other);
+            self.weight = self.weight.saturating_sub(Self::weight_of(other));
         }
-        self.0.entry(name.into()).or_default().take(strike, stamp);
+        if !self.has(name) {
+            self.weight = self.weight.saturating_add(Self::weight_of(name));
+        }
+        self.struck.entry(name.into()).or_default().take(strike, stamp);
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        self.0.contains_key(name)
+        self.struck.contains_key(name)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn weight_of(name: &[u8]) -> usize {
+        (name.len() / BYTES_OF_A_NAME).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_overtakes_a_bounded_number_at_once_and_stands_for_all() {
+        let mut prefixes = Prefixes::default();
+        for stamp in 1..=1000_u64 {
+            prefixes.strike(format!("h/a/{stamp:04}").as_bytes(), Strike::Dead, stamp);
+        }
+        prefixes.strike(b"h/a", Strike::Dead, 1001);
+        assert_eq!(prefixes.weight(), 1001 - OVERTAKEN_MAX);
+        assert_eq!(prefixes.find(b"h/a/0999").dead, 1001);
+        let all: usize = prefixes.struck.keys().map(|name| Prefixes::weight_of(name)).sum();
+        assert_eq!(prefixes.weight(), all);
     }
 }

@@ -84,12 +84,12 @@ fn each_kind_of_name_strikes_what_it_means_and_nothing_else() {
 }
 
 #[test]
-fn of_several_strikes_the_worst_counts_and_of_two_stale_ones_the_first() {
+fn of_several_strikes_the_worst_counts_and_of_two_stale_ones_the_latest() {
     let all = tags("s t");
     let mut map = stamps(8, 8);
     map.strike(&Name::Tag("t".into()), Strike::Stale(at(7)), 1);
     map.strike(&Name::Host("h".into()), Strike::Stale(at(6)), 2);
-    let stale = Standing::Stale { since: at(6), cause: Cause::Host };
+    let stale = Standing::Stale { since: at(7), cause: Cause::Tag };
     assert_eq!(map.standing(&subject("http/1/h/a", &all, 1)), stale);
     map.strike(&Name::Tag("s".into()), Strike::Dead, 3);
     assert_eq!(map.standing(&subject("http/1/h/a", &all, 1)), Standing::Dead(Cause::Tag));
@@ -181,16 +181,73 @@ fn what_is_forgotten_becomes_a_floor_for_what_may_still_be_there() {
     map.strike(&Name::Tag("c".into()), Strike::Dead, 3);
     let stale = Standing::Stale { since: at(3), cause: Cause::Tag };
     assert_eq!(map.standing(&subject("http/1/h/x", &none, 1)), stale);
+}
 
-    // An invalidated URI leaves the store at once, but for what a rule's fields set apart.
-    let mut map = stamps(2, 2);
-    for stamp in 1..=3 {
-        map.strike(&Name::Target(bytes(&format!("http/1/h/{stamp}"))), Strike::Dead, stamp);
+#[test]
+fn what_clients_invalidate_is_no_floor_for_what_is_stored_once_a_sweep_came_by() {
+    let none = Tags::default();
+    let on_its_way = Subject { place: Place::OnItsWay, ..subject("http/1/h/x", &none, 1) };
+    // An invalidated URI leaves the store at once; what a rule's fields set apart is swept.
+    let (plain, apart) = (subject("http/1/h/x", &none, 1), subject("http/1/h/x\nk", &none, 1));
+    let mut map = stamps(4, 4);
+    let mut stamp = 0;
+    let mut invalidate = |map: &mut SiteStamps<Fixed>, times: u64| {
+        for _ in 0..times {
+            stamp += 1;
+            let target = Name::Target(bytes(&format!("http/1/h/{stamp}")));
+            map.strike(&target, Strike::Dead, stamp);
+        }
+        stamp
+    };
+    invalidate(&mut map, 2);
+    assert!(!map.wants_sweep(), "nothing is about to be forgotten");
+    let newest = invalidate(&mut map, 6);
+    assert!(map.wants_sweep());
+    // The sweep is late: all are remembered one by one.
+    for stamp in 1..=newest {
+        let key = format!("http/1/h/{stamp}\nk");
+        assert_eq!(map.standing(&subject(&key, &none, stamp)), Standing::Dead(Cause::Target));
     }
-    assert_eq!(map.standing(&subject("http/1/h/x", &none, 1)), Standing::Alive);
-    assert_eq!(map.standing(&on_its_way("http/1/h/x", 1)), Standing::Dead(Cause::Target));
-    assert_eq!(map.standing(&subject("http/1/h/x\nk", &none, 1)), Standing::Dead(Cause::Target));
-    assert_eq!(map.overflows(), (1, 0));
+    for of in [&plain, &apart, &on_its_way] {
+        assert_eq!(map.standing(of), Standing::Alive, "{of:?}");
+    }
+    map.swept(newest);
+    assert!(!map.wants_sweep());
+    let newest = invalidate(&mut map, 3);
+    map.swept(newest);
+    invalidate(&mut map, 3);
+    assert_eq!(map.standing(&plain), Standing::Alive);
+    assert_eq!(map.standing(&apart), Standing::Alive, "it was swept");
+    assert_eq!(map.standing(&on_its_way), Standing::Dead(Cause::Target));
+    assert_eq!(map.overflows(), (3, 0));
+    // Where no sweep ever comes, the room has an end.
+    invalidate(&mut map, 1000);
+    assert_eq!(map.standing(&apart), Standing::Dead(Cause::Target));
+    assert_eq!(map.standing(&plain), Standing::Alive);
+}
+
+#[test]
+fn a_long_prefix_takes_the_room_of_many_names() {
+    let none = Tags::default();
+    let long = |number: u64| {
+        let path = format!("http/1/h/{number}{}", "x".repeat(1000));
+        Name::Prefix(bytes(&path))
+    };
+    let kept = |room: usize| {
+        let mut map = stamps(4, room);
+        for stamp in 1..=100 {
+            map.strike(&long(stamp), Strike::Dead, stamp);
+        }
+        let forgotten = (0..=100).rev().find(|stamp| {
+            let of = subject("http/1/h/none", &none, *stamp);
+            map.standing(&of) != Standing::Alive
+        });
+        100 - forgotten.unwrap_or(0)
+    };
+    // 1009 bytes each: as much as sixteen names.
+    assert_eq!((kept(3200), kept(320)), (100, 20));
+    // One that is larger than all room is remembered, as the only one of its half.
+    assert_eq!(kept(2), 2);
 }
 
 const KEYS: [&str; 6] =
