@@ -164,6 +164,24 @@ async fn a_stopped_server_fails_writes_clearly_and_readers_catch_up() {
     assert_eq!((during, seen.len()), (1, 2), "{seen:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_again_is_stored_once() {
+    let server = Server::alone();
+    let ledger = Arc::new(server.place("cdn").nats().await);
+    let start = ledger.ends(Log::Purges).await.unwrap().last;
+    server.stop();
+    let appending = Arc::clone(&ledger);
+    let append = tokio::spawn(async move { appending.append(Log::Purges, "1".into(), None).await });
+    // These take so long that the other has been sent again meanwhile; the server gets both.
+    for _ in 0..2 {
+        ledger.ends(Log::Purges).await.unwrap_err();
+    }
+    server.go_on();
+    let appended = soon(append).await.unwrap().unwrap();
+    assert!(!appended.repeated);
+    assert_there(&ledger, start, &[1]).await;
+}
+
 fn lost<T>(result: Result<T, LedgerError>) -> Lost {
     match result {
         Err(LedgerError::Lost(lost)) => lost,
@@ -263,6 +281,7 @@ async fn what_one_process_writes_another_reads() {
     let (one, other) = (place.nats().await, place.nats().await);
     for number in 0..50 {
         let revision = one.write(&key("a"), text(number), Expect::Anything).await.unwrap();
+        // Nothing that comes by itself has come yet.
         let read = other.read(&key("a")).await.unwrap().unwrap();
         assert_eq!((read.revision, read.value), (revision, text(number)));
         let listing = other.list("a").await.unwrap();
