@@ -49,7 +49,7 @@ fn world() -> Tested<World> {
     for name in SERVERS {
         let server = Nginx::serving(files.path(), LOCATIONS)?;
         let url = format!("https://{name}.shop.example");
-        let (before, after) = sites.split_once(&url).ok_or(format!("no {url}"))?;
+        let (before, after) = sites.split_once(&url).ok_or_else(|| format!("no {url}"))?;
         moved.push_str(&format!("{before}http://{}", server.address));
         sites = after;
         servers.push(server);
