@@ -6,8 +6,9 @@ ip link set lo up
 nft add table inet faults
 nft add chain inet faults input '{ type filter hook input priority 0; }'
 
-# server NAME ADDRESS: an nginx. It answers with its address; with a file `half` in its folder half of
-# its answers are 503, with a file `slow` it gives five answers a second.
+# server NAME ADDRESS: an nginx. It answers with its address, at /orders to a POST as well; with a
+# file `half` in its folder half of its other answers are 503, with a file `slow` it gives five of them a
+# second.
 server() {
   mkdir -p "$shop/$1"
   echo "$2" > "$shop/$1/index.html"
@@ -28,6 +29,7 @@ http {
     root $shop/$1;
     add_header Cache-Control no-store always;
     location = /health { return 200 ready; }
+    location = /orders { return 200 "$2\n"; }
     location / {
       set \$bad \$half;
       if (!-f \$document_root/half) { set \$bad 0; }

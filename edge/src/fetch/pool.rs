@@ -207,7 +207,7 @@ impl Pool {
     /// See [`FetchError`].
     pub async fn send(
         &self,
-        request: OriginRequest,
+        mut request: OriginRequest,
         deserted: impl Future<Output = ()> + Send,
     ) -> Result<Response<OriginBody>, FetchError> {
         let mut deserted = pin!(deserted);
@@ -215,10 +215,8 @@ impl Pool {
         let mut tried: Vec<usize> = Vec::new();
         let mut patience = self.plan.queue_timeout;
         let wish = Wish::of(&request.method, request.key);
-        let mut crossed = false;
-        let (mut kept, mut last) = (None, None);
+        let (mut crossed, mut kept, mut last) = (false, None, None);
         let replayable = request.content.is_none() && request.method.is_idempotent();
-        let mut request = request;
         let conditional = is_conditional(&request.fields);
         loop {
             let (index, server) = match self.choose(wish, &tried) {
@@ -245,13 +243,13 @@ impl Pool {
                 Ok(response) => {
                     let mut response = expected(response, conditional, server)?;
                     let is_error = self.is_error(response.status());
-                    let is_last = !(is_error && replayable && self.has_other(wish, &tried));
-                    let is_last = is_last || !self.budget.withdraw();
+                    let may_again = is_error && replayable && self.has_other(wish, &tried);
+                    let again = may_again && self.budget.withdraw();
                     // The client gets another, now or later.
-                    if is_error && (kept.is_some() || !is_last) {
+                    if is_error && (kept.is_some() || again) {
                         response.body_mut().take_in().await;
                     }
-                    if is_last {
+                    if !again {
                         return Ok(kept.filter(|_| is_error).unwrap_or(response));
                     }
                     tracing::debug!(

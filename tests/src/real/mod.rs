@@ -22,7 +22,12 @@ pub mod program;
 pub mod resolver;
 pub mod terminal;
 
-use std::{error::Error, thread, time::Duration};
+use std::{
+    error::Error,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -34,6 +39,16 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Time between two looks at a state that cannot be awaited.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// A flag that is raised when this drops, by a panic as well: who waits for it is not waited for in vain.
+#[derive(Debug)]
+pub struct Raised<'f>(pub &'f AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// Looks until there is something to see.
 ///

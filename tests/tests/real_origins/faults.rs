@@ -1,35 +1,39 @@
-//! Servers of real data centers die, hang, slow down and lie, and no client notices.
+//! The shop of config/examples/origins.toml, with servers that are real: what its clients notice when
+//! these die.
 //!
-//! In: three nginx as two data centers, a node that checks them, clients that never stop asking. The
-//! rules: docs/operate.md *Which server gets a request*, *When a server is left out*: with one good
-//! server no GET sees an error; the others share the load evenly; who is back is asked again.
+//! In: the example as it stands, but for where its servers are; six nginx; clients that never stop
+//! asking. The rules: docs/operate.md *Which server gets a request*, *Primaries and standbys*. One
+//! server's faults of every kind are tried in `tried.rs`, with shorter times.
 
 use std::{
-    io::{Read as _, Write as _},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
-    time::Duration,
 };
 
 use nearcast_tests::real::{
-    Tested,
-    http::Connection,
+    Raised, Tested,
+    http::{Connection, Response},
     nginx::Nginx,
     node::{Node, NodeFile},
-    origin::Origin,
-    process::Signal,
     wait_for,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
+const EXAMPLE: &str = include_str!("../../../config/examples/origins.toml");
+/// The servers, as the example lists them.
+const SERVERS: [&str; 6] = ["db-1.fra", "db-2.ams", "ro-1.fra", "ro-2.fra", "ro-3.fra", "ro-1.ams"];
+/// Their places there.
+const PRIMARY: usize = 0;
+const STANDBY: usize = 1;
+const REPLICAS: [usize; 3] = [2, 3, 4];
+const OTHER_DATA_CENTER: usize = 5;
 /// Clients that ask at once.
 const CLIENTS: usize = 4;
-/// What every request has to find its way anew for.
-const UNSTORED: &str = "add_header Cache-Control no-store always;";
-/// A check that sees a fault within half a second, and tries that may cost as much as requests.
-const SETTINGS: &str = "slow_start = \"300ms\"\nfirst_byte_timeout = \"700ms\"\nretry_percent = 100\n\
-    error_statuses = [502, 503]\n\
-    check = { path = \"/a.txt\", interval = \"200ms\", timeout = \"150ms\", fall = 2, rise = 2 }\n";
+/// Everything is answered, writes as well; and nothing may be stored, so that each request has to find
+/// its way.
+const LOCATIONS: &str = "location = /health { return 200 ready; }\n\
+    location / { add_header Cache-Control no-store; return 200 $server_addr; }";
 
 struct World {
     node: Node,
@@ -37,49 +41,42 @@ struct World {
     _files: tempfile::TempDir,
 }
 
-/// Two servers in the first data center and one in the second; each with its own words for nginx.
-fn world(locations: [&str; 3], more: &str) -> Tested<World> {
+fn world() -> Tested<World> {
     let files = tempfile::tempdir()?;
-    std::fs::write(files.path().join("a.txt"), "here")?;
+    let mut sites = EXAMPLE.get(EXAMPLE.find("[[site]]").ok_or("no site")?..).unwrap_or_default();
+    let mut moved = String::new();
     let mut servers = Vec::new();
-    for location in locations {
-        servers.push(Nginx::serving(files.path(), &format!("{UNSTORED}\n{location}"))?);
+    for name in SERVERS {
+        let server = Nginx::serving(files.path(), LOCATIONS)?;
+        let url = format!("https://{name}.shop.example");
+        let (before, after) = sites.split_once(&url).ok_or_else(|| format!("no {url}"))?;
+        moved.push_str(&format!("{before}http://{}", server.address));
+        sites = after;
+        servers.push(server);
     }
-    let listed: Vec<String> = servers
-        .iter()
-        .zip(["fra", "fra", "ams"])
-        .map(|(server, group)| {
-            format!("{{ url = \"http://{}\", group = \"{group}\" }}", server.address)
-        })
-        .collect();
-    let node = Node::start(&file(&listed, more))?;
+    let sites = format!("{moved}{sites}").replace("\"www.shop.example\"", "\"*\"");
+    let edge = vec!["origin_networks_allowed = [\"127.0.0.0/8\"]".to_owned()];
+    let node = Node::start(&NodeFile { edge, sites, ..NodeFile::default() })?;
     let world = World { node, servers, _files: files };
-    for index in 0..3 {
+    for index in 0..SERVERS.len() {
         world.wait_until(index, true)?;
     }
     Ok(world)
 }
 
-fn file(servers: &[String], more: &str) -> NodeFile {
-    NodeFile {
-        edge: vec!["origin_networks_allowed = [\"127.0.0.0/8\"]".to_owned()],
-        sites: format!(
-            "[[site]]\nname = \"www\"\nhosts = [\"*\"]\n[site.origin]\nservers = [{}]\n{SETTINGS}{more}\n",
-            servers.join(", ")
-        ),
-        ..NodeFile::default()
-    }
-}
-
 impl World {
     fn of(&self, name: &str, index: usize) -> Tested<f64> {
-        let server = self.servers.get(index).ok_or("no such server")?.address.to_string();
+        let server = self.address(index)?;
         let value = self.node.metrics()?.sum(name, &[("server", &server)]);
         value.ok_or_else(|| format!("{name} of {server} is not on the page").into())
     }
 
+    fn address(&self, index: usize) -> Tested<String> {
+        Ok(self.servers.get(index).ok_or("no such server")?.address.to_string())
+    }
+
     fn wait_until(&self, index: usize, up: bool) -> Tested {
-        wait_for(&format!("server {index} up: {up}"), || {
+        wait_for(&format!("{} up: {up}", SERVERS.get(index).unwrap_or(&"?")), || {
             let is_up = self.of("nearcast_edge_origin_up", index)? > 0.5;
             Ok((is_up == up).then_some(()))
         })
@@ -88,17 +85,28 @@ impl World {
     /// What `/v1/origins` says of a server.
     fn told(&self, index: usize) -> Tested<Value> {
         let all: Vec<Value> = serde_json::from_str(&self.node.ask_admin("/v1/origins")?.text())?;
-        let server = self.servers.get(index).ok_or("no such server")?.address.to_string();
+        let server = self.address(index)?;
         let one = all.into_iter().find(|one| one["server"] == server.as_str());
         one.ok_or_else(|| format!("nothing is told of {server}").into())
     }
 
+    /// Answers to requests so far, checks not counted.
     fn requests(&self, index: usize) -> Tested<f64> {
         self.of("nearcast_edge_origin_requests_total", index)
     }
 
     fn server(&mut self, index: usize) -> Tested<&mut Nginx> {
         self.servers.get_mut(index).ok_or_else(|| "no such server".into())
+    }
+
+    fn post(&self) -> Tested<Response> {
+        self.node.connect()?.ask("POST", "/orders", &[("Content-Length", "0")])
+    }
+
+    /// Whether a server has answered.
+    fn is_of(&self, response: &Response, index: usize) -> Tested<bool> {
+        let address = self.servers.get(index).ok_or("no such server")?.address.ip().to_string();
+        Ok(response.status == 200 && response.text() == address)
     }
 
     /// Has clients ask without end while `act` runs, and at least so many times after it; none may see
@@ -108,11 +116,13 @@ impl World {
         let edge = self.node.edge;
         thread::scope(|scope| {
             let (ends, asked) = (&ends, &asked);
+            // Whatever becomes of `act`: who never stops asking would be waited for.
+            let ending = Raised(ends);
             let ask = move || -> Tested {
                 let mut connection = Connection::open(edge)?;
                 while !ends.load(Ordering::Acquire) {
                     let number = asked.fetch_add(1, Ordering::AcqRel);
-                    let response = connection.get(&format!("/a.txt?{number}"))?;
+                    let response = connection.get(&format!("/{number}"))?;
                     if response.status != 200 {
                         return Err(format!("request {number}: {}", response.status).into());
                     }
@@ -128,7 +138,7 @@ impl World {
                     Ok((is_enough || clients.iter().any(|one| one.is_finished())).then_some(()))
                 })
             });
-            ends.store(true, Ordering::Release);
+            drop(ending);
             for client in clients {
                 client.join().map_err(|_panicked| "a client panicked")??;
             }
@@ -138,103 +148,79 @@ impl World {
 }
 
 #[test]
-fn no_client_notices_a_server_that_is_killed_and_comes_back() -> Tested {
-    let mut world = world([""; 3], "group_up_min = 50\nejection_time = \"1s\"")?;
+fn no_reader_notices_a_replica_that_dies_and_comes_back() -> Tested {
+    let mut world = world()?;
+    let [dies, ..] = REPLICAS;
     world.under_load(|world| {
-        world.server(0)?.kill()?;
-        world.wait_until(0, false)?;
-        let told = world.told(0)?;
+        world.server(dies)?.kill()?;
+        world.wait_until(dies, false)?;
+        let told = world.told(dies)?;
         assert!(matches!(told["state"].as_str(), Some("down" | "ejected")), "{told}");
         assert!(told["why"].as_str().is_some_and(|why| !why.is_empty()), "{told}");
-        world.server(0)?.restart()?;
-        world.wait_until(0, true)
+        world.server(dies)?.restart()?;
+        world.wait_until(dies, true)
     })?;
-    let told = world.told(0)?;
+    let told = world.told(dies)?;
     assert_eq!((told["state"].as_str(), told["why"].as_str()), (Some("up"), None), "{told}");
-    assert_eq!(told["group"], "fra");
-    assert!(world.requests(2)? < 1.0, "half of the first group was enough");
-    world.node.logged(&["an origin server is asked again"])?;
+    assert_eq!((told["group"].as_str(), told["role"].as_str()), (Some("fra"), Some("replica")));
+    assert!(world.requests(OTHER_DATA_CENTER)? < 1.0, "two of three replicas were enough");
+    assert!(world.requests(PRIMARY)? < 1.0, "nobody has written");
+    let server = world.address(dies)?;
+    world.node.logged(&["an origin server is asked again", "\"site\":\"shop\"", &server])?;
     Ok(())
 }
 
 #[test]
-fn no_client_notices_a_server_that_hangs_and_goes_on() -> Tested {
-    let mut world = world([""; 3], "group_up_min = 50\nejection_time = \"1s\"")?;
+fn no_reader_notices_a_data_center_that_is_gone() -> Tested {
+    let mut world = world()?;
     world.under_load(|world| {
-        world.server(1)?.signal(Signal::Stop)?;
-        world.wait_until(1, false)?;
-        world.server(1)?.signal(Signal::Continue)?;
-        world.wait_until(1, true)
-    })
-}
-
-#[test]
-fn no_client_notices_a_data_center_that_is_gone() -> Tested {
-    let mut world = world([""; 3], "ejection_time = \"1s\"")?;
-    world.under_load(|world| {
-        assert!(world.requests(2)? < 1.0, "the second waits");
-        world.server(0)?.kill()?;
-        world.server(1)?.signal(Signal::Stop)?;
-        world.wait_until(0, false)?;
-        world.wait_until(1, false)?;
-        let before = world.requests(2)?;
-        wait_for("the second takes over", || {
-            Ok((world.requests(2)? > before + 50.0).then_some(()))
+        // Three servers that die at once cost each request three tries, which have to be saved up.
+        wait_for("requests", || {
+            let mut all = 0.0;
+            for index in REPLICAS {
+                all += world.requests(index)?;
+            }
+            Ok((all > 400.0).then_some(()))
         })?;
-        world.server(0)?.restart()?;
-        world.server(1)?.signal(Signal::Continue)?;
-        world.wait_until(0, true)?;
-        world.wait_until(1, true)
+        assert!(world.requests(OTHER_DATA_CENTER)? < 1.0, "the second waits");
+        for index in REPLICAS {
+            world.server(index)?.kill()?;
+        }
+        for index in REPLICAS {
+            world.wait_until(index, false)?;
+        }
+        let before = world.requests(OTHER_DATA_CENTER)?;
+        wait_for("the second takes over", || {
+            Ok((world.requests(OTHER_DATA_CENTER)? > before + 50.0).then_some(()))
+        })?;
+        assert!(world.requests(PRIMARY)? < 1.0, "no reader of a replica's is sent to the primary");
+        for index in REPLICAS {
+            world.server(index)?.restart()?;
+        }
+        for index in REPLICAS {
+            world.wait_until(index, true)?;
+        }
+        Ok(())
     })
 }
 
 #[test]
-fn no_client_notices_a_server_whose_answers_are_errors_half_of_the_time() -> Tested {
-    // nginx draws a request's id by chance. Its check is answered as ever.
-    let half = "if ($request_id ~ \"^[0-7]\") { set $bad 1; }\nif ($args = \"\") { set $bad 0; }\n\
-        if ($bad = 1) { return 503; }";
-    let more = "ejection_error_percent = 20\nejection_requests_min = 10\nejection_time = \"30s\"";
-    let mut world = world([half, "", ""], more)?;
+fn a_primary_that_dies_costs_writes_alone_and_those_at_once() -> Tested {
+    let mut world = world()?;
+    let written = world.post()?;
+    assert!(world.is_of(&written, PRIMARY)?, "{written:?}");
     world.under_load(|world| {
-        wait_for("the one that errs is left out", || {
-            Ok((world.of("nearcast_edge_origin_ejected", 0)? > 0.5).then_some(()))
-        })
+        world.server(PRIMARY)?.kill()?;
+        world.wait_until(PRIMARY, false)?;
+        let before = Instant::now();
+        let refused = world.post()?;
+        assert_eq!((refused.status, refused.field("retry-after").as_deref()), (503, Some("1")));
+        assert!(before.elapsed().as_secs() < 1, "{:?}", before.elapsed());
+        world.server(PRIMARY)?.restart()?;
+        world.wait_until(PRIMARY, true)
     })?;
-    world.node.logged(&["an origin server fails", "% of its requests fail"])?;
-    Ok(())
-}
-
-#[test]
-fn a_server_that_is_slow_is_left_out_and_the_others_are_even() -> Tested {
-    let slow = Origin::start(|target, stream| {
-        // A client says nothing more: this waits, and is no sleep of the test's.
-        if target != "/a.txt" {
-            stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-            drop(stream.read(&mut [0]));
-        }
-        stream.write_all(
-            b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 4\r\n\
-              Connection: close\r\n\r\nhere",
-        )
-    })?;
-    let files = tempfile::tempdir()?;
-    std::fs::write(files.path().join("a.txt"), "here")?;
-    let fast = [Nginx::serving(files.path(), UNSTORED)?, Nginx::serving(files.path(), UNSTORED)?];
-    let mut listed: Vec<String> =
-        fast.iter().map(|server| format!("\"http://{}\"", server.address)).collect();
-    listed.push(format!("\"http://{}\"", slow.address));
-    let more = "ejection_latency_factor = 4\nejection_requests_min = 5\nejection_time = \"30s\"";
-    let node = Node::start(&file(&listed, more))?;
-    let mut world = World { node, servers: fast.into(), _files: files };
-    let slow = slow.address.to_string();
-    world.under_load(|world| {
-        wait_for("the slow one is left out", || {
-            let ejected = world.node.metrics()?;
-            let ejected = ejected.sum("nearcast_edge_origin_ejected", &[("server", &slow)]);
-            Ok((ejected > Some(0.5)).then_some(()))
-        })
-    })?;
-    let (one, other) = (world.requests(0)?, world.requests(1)?);
-    assert!((one - other).abs() < 0.1 * one, "{one} and {other}");
+    let written = world.post()?;
+    assert!(world.is_of(&written, PRIMARY)?, "{written:?}");
+    assert!(world.requests(STANDBY)? < 1.0, "it was back before `takeover_after`");
     Ok(())
 }

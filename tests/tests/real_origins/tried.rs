@@ -14,7 +14,7 @@ use std::{
 };
 
 use nearcast_tests::real::{
-    Tested,
+    Raised, Tested,
     http::Connection,
     network::{Shell, in_own_network},
     node::Metrics,
@@ -35,6 +35,8 @@ const OTHER_DATA_CENTER: &str = SERVERS[4];
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// What may come to that: `jitter`, and that this machine has more to do.
 const ALLOWANCE: Duration = Duration::from_secs(2);
+/// `takeover_after` of the page's file.
+const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
 /// Clients that ask at once.
 const CLIENTS: usize = 4;
 
@@ -167,6 +169,12 @@ impl Tried {
         Ok(Metrics(Connection::open(self.admin)?.get("/metrics")?.text()))
     }
 
+    /// How its servers do, as the page asks it.
+    fn origins(&self) -> Tested<String> {
+        let mut connection = Connection::open(self.admin)?;
+        Ok(connection.ask("GET", "/v1/origins", &[("Accept", "text/plain")])?.text())
+    }
+
     fn is_left_out(&self) -> Tested<Option<()>> {
         let page = self.metrics()?;
         let of = |name| {
@@ -183,8 +191,9 @@ impl Tried {
         thread::scope(|scope| {
             let asking: Vec<_> =
                 (0..CLIENTS).map(|_| scope.spawn(move || clients.ask(edge))).collect();
+            let ending = Raised(&clients.ends);
             let acted = act(self, clients);
-            clients.ends.store(true, Ordering::Release);
+            drop(ending);
             // What a client has met says more than that answers were waited for in vain.
             for client in asking {
                 client.join().map_err(|_panicked| "a client panicked")??;
@@ -257,6 +266,51 @@ fn a_server_that_is_slow() -> Tested {
 #[test]
 fn a_server_that_errs_half_of_the_time() -> Tested {
     tried("Errors half of the time", "a_server_that_errs_half_of_the_time")
+}
+
+/// Writes are asked for one after the other, and readers meanwhile, who may notice nothing.
+#[test]
+fn a_primary_that_is_killed() -> Tested {
+    let [dies, back] = &*blocks("### The primary killed") else {
+        return Err("a fault and its end".into());
+    };
+    let (primary, standby) = (SERVERS[3], SERVERS[5]);
+    in_page("a_primary_that_is_killed", |tried, _clients| {
+        let edge = tried.edge;
+        let post = || -> Tested<(u16, String)> {
+            let asked = Connection::open(edge)?.ask("POST", "/orders", &[("Content-Length", "0")]);
+            let response = asked?;
+            let retry_after = response.field("retry-after").unwrap_or_default();
+            let said = if response.status == 200 { response.text() } else { retry_after };
+            Ok((response.status, said.trim().to_owned()))
+        };
+        let of = |server: &str| (200, server.to_owned());
+        if post()? != of(primary) {
+            return Err("the primary does not write".into());
+        }
+        tried.shell.run(dies)?;
+        let died = Instant::now();
+        wait_for("503 with Retry-After", || Ok((post()? == (503, "1".to_owned())).then_some(())))?;
+        wait_for("the standby takes over", || Ok((post()? == of(standby)).then_some(())))?;
+        if died.elapsed() < TAKEOVER_AFTER {
+            return Err(format!("it took over after {:?}", died.elapsed()).into());
+        }
+        wait_for("it is told", || {
+            Ok(tried.origins()?.contains("for the primaries").then_some(()))
+        })?;
+        tried.shell.run(back)?;
+        wait_for("all are up", || {
+            let up = tried.metrics()?.sum("nearcast_edge_origin_up", &[]);
+            Ok((up == Some(6.0)).then_some(()))
+        })?;
+        for _ in 0..20 {
+            let written = post()?;
+            if written != of(standby) {
+                return Err(format!("it went back: {written:?}").into());
+            }
+        }
+        Ok(())
+    })
 }
 
 #[test]

@@ -91,9 +91,9 @@ impl Play {
 
 const NEEDS: [(&str, Need); 5] = [
     ("all take as long", |_, _| 100_000),
-    ("one of twenty is quick", |chance, _| if chance % 20 == 0 { 1_000 } else { 100_000 }),
-    ("one of twenty is slow", |chance, _| if chance % 20 == 0 { 100_000 } else { 1_000 }),
-    ("half are quick", |chance, _| if chance % 2 == 0 { 1_000 } else { 100_000 }),
+    ("one of twenty is quick", |chance, _| if chance.is_multiple_of(20) { 1_000 } else { 100_000 }),
+    ("one of twenty is slow", |chance, _| if chance.is_multiple_of(20) { 100_000 } else { 1_000 }),
+    ("half are quick", |chance, _| if chance.is_multiple_of(2) { 1_000 } else { 100_000 }),
     ("all between", |chance, _| 1_000 + chance % 100_000),
 ];
 
@@ -160,7 +160,7 @@ fn no_client_shrinks_it_with_a_quick_url() {
         ("8 s of 20 s", |chance, micros| burst(chance, micros, 20_000_000)),
     ];
     fn burst(chance: u64, micros: u64, period: u64) -> u64 {
-        let is_quick = micros % period < period * 2 / 5 && chance % 10 != 0;
+        let is_quick = micros % period < period * 2 / 5 && !chance.is_multiple_of(10);
         if is_quick { 1_000 } else { 100_000 }
     }
     for (name, need) in needs {
