@@ -95,20 +95,20 @@ fn listen() -> std::io::Result<TcpListener> {
 }
 
 async fn serve_bare(io: TokioIo<TcpStream>, desk: Desk) {
-    let service = service_fn(|request| desk.answer(request));
+    let service = service_fn(|request| desk.answer(&request));
     // A connection that ends badly is the client's business here.
     drop(http1::Builder::new().serve_connection(io, service).await);
 }
 
 async fn serve_own(io: Io<TcpStream, Never>, desk: Desk) {
-    let service = service_fn(|request| desk.answer(request));
+    let service = service_fn(|request| desk.answer(&request));
     drop(http1::Builder::new().serve_connection(io, service).await);
 }
 
 impl Desk {
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: &Request<Incoming>,
     ) -> Either<Ready<Answer>, impl Future<Output = Answer> + use<>> {
         let path = request.uri().path();
         if *request.method() == Method::POST {
