@@ -22,7 +22,7 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
-    node::{self, Applies, Joining, Member},
+    node::{self, Applies, Joining, Leaving, Member},
     token,
 };
 use nearcast_daemon::{
@@ -101,6 +101,12 @@ impl Opened {
         };
         let joined = node::join(Arc::clone(&self.ledger), joining).await;
         joined.map_err(|error| Failure::of(&error))
+    }
+
+    /// Takes a node out of the ledger that could not join again, however long that takes.
+    pub(crate) fn leave(&self, name: &str) -> Option<Leaving> {
+        let _inside = self.control.enter();
+        node::key_of(name).map(|key| Leaving::begin(Arc::clone(&self.ledger), key))
     }
 
     /// The routes for the admin listener; and on the metrics page and in the report of readiness
