@@ -74,7 +74,7 @@ struct Slot {
 enum State {
     Up(Running),
     /// With what takes it out of the ledger, as long as that takes.
-    Down(#[expect(dead_code, reason = "it works until it is dropped")] Option<Leaving>),
+    Down(Option<Leaving>),
     /// Between the two, or back.
     Changing,
 }
@@ -214,10 +214,11 @@ impl Edges {
     }
 
     async fn start_now(&self, name: &str) -> Result<Change, Failure> {
-        if let Err(change) = self.take_down(name) {
-            return Ok(change);
-        }
-        match self.start_again(name).await {
+        let leaving = match self.take_down(name) {
+            Ok(leaving) => leaving,
+            Err(change) => return Ok(change),
+        };
+        match self.start_again(name, leaving).await {
             Ok(running) => {
                 self.put(name, State::Up(running));
                 tracing::warn!(edge = name, "started");
@@ -230,18 +231,25 @@ impl Edges {
         }
     }
 
-    /// Builds it anew and lets it join and answer; what had joined before a failure leaves.
-    async fn start_again(&self, name: &str) -> Result<Running, (Failure, Option<Leaving>)> {
-        let alone = |failure| (failure, None);
-        let (plan, addresses) = self.plan(name).map_err(alone)?;
-        let ground = &self.0.ground;
-        let plain = plan.settings.listen.len().min(addresses.len());
-        let (listen, proxied) = addresses.split_at(plain);
-        let bound = listener::bind(listen, proxied, ground.workers.get());
-        let bound = bound.map_err(|error| alone(Failure::of(&error)))?;
-        let (edge, drain) = build(&plan, ground).map_err(alone)?;
-        let member = match &ground.ledger {
-            Some(ledger) => Some(ledger.join(name, &addresses, &edge).await.map_err(alone)?),
+    /// Builds it anew and lets it join and answer; what had joined before a failure leaves, and what
+    /// was leaving still does.
+    async fn start_again(
+        &self,
+        name: &str,
+        leaving: Option<Leaving>,
+    ) -> Result<Running, (Failure, Option<Leaving>)> {
+        let ((edge, drain), bound) = match self.build_again(name) {
+            Ok(built) => built,
+            Err(failure) => return Err((failure, leaving)),
+        };
+        // It is about to join.
+        drop(leaving);
+        let member = match &self.0.ground.ledger {
+            Some(ledger) => match ledger.join(name, &bound.addresses, &edge).await {
+                Ok(member) => Some(member),
+                // It may have, or was there still.
+                Err(failure) => return Err((failure, ledger.leave(name))),
+            },
             None => None,
         };
         match edge.start(bound) {
@@ -254,6 +262,16 @@ impl Edges {
                 Err((Failure::of(&error), leaving))
             }
         }
+    }
+
+    fn build_again(&self, name: &str) -> Result<((Edge, Drain), Bound), Failure> {
+        let (plan, addresses) = self.plan(name)?;
+        let ground = &self.0.ground;
+        let plain = plan.settings.listen.len().min(addresses.len());
+        let (listen, proxied) = addresses.split_at(plain);
+        let bound = listener::bind(listen, proxied, ground.workers.get());
+        let bound = bound.map_err(|error| Failure::of(&error))?;
+        Ok((build(&plan, ground)?, bound))
     }
 
     fn plan(&self, name: &str) -> Result<(EdgePlan, Vec<SocketAddr>), Failure> {
@@ -277,17 +295,19 @@ impl Edges {
         }
     }
 
-    /// Claims the slot of an edge that is down, to change it.
-    fn take_down(&self, name: &str) -> Result<(), Change> {
+    /// Claims the slot of an edge that is down, to change it, with what still takes it out of the
+    /// ledger.
+    fn take_down(&self, name: &str) -> Result<Option<Leaving>, Change> {
         let mut slots = self.0.slots.lock();
         let slot = slots.iter_mut().find(|slot| slot.plan.name == name).ok_or(Change::Unknown)?;
-        match slot.state {
-            // What still takes it out of the ledger ends here: it is about to join again.
-            State::Down(_) => slot.state = State::Changing,
-            State::Changing => return Err(Change::Busy),
-            State::Up(_) => return Err(Change::Nothing),
+        match std::mem::replace(&mut slot.state, State::Changing) {
+            State::Down(leaving) => Ok(leaving),
+            State::Changing => Err(Change::Busy),
+            up @ State::Up(_) => {
+                slot.state = up;
+                Err(Change::Nothing)
+            }
         }
-        Ok(())
     }
 
     fn put(&self, name: &str, state: State) {

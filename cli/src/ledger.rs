@@ -23,7 +23,7 @@ use nearcast_control::{
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
     nats::{self, Access, Nats},
-    node::{self, Applies, Joining, Member},
+    node::{self, Applies, Joining, Leaving, Member},
     settings::{ControlSettings, NatsSettings},
     token,
 };
@@ -134,6 +134,12 @@ impl Opened {
                 "the ledger has this node still, so purges are partial until it is started again"
             );
         }
+    }
+
+    /// Takes a node out of the ledger that could not join again, however long that takes.
+    pub(crate) fn leave(&self, name: &str) -> Option<Leaving> {
+        let _inside = self.control.enter();
+        node::key_of(name).map(|key| Leaving::begin(Arc::clone(&self.ledger), key))
     }
 
     /// The routes for the admin listener; and on the metrics page and in the report of readiness

@@ -36,6 +36,7 @@ use nearcast_daemon::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::oneshot,
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
@@ -85,7 +86,7 @@ pub(crate) struct Process {
     fills: Runtime,
     edges: Edges,
     dns: Option<Dns>,
-    admin: Option<(SocketAddr, oneshot::Sender<()>)>,
+    admin: Option<Answering>,
     /// What an edge says of readiness.
     listening: Option<Condition>,
     access_log: AccessLog,
@@ -186,7 +187,7 @@ impl Process {
 
     /// Where the admin listener answers.
     pub(crate) fn admin(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|(address, _)| *address)
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// Runs until a signal ends it; `reload` is called when a signal or one of `files` that has
@@ -244,16 +245,21 @@ impl Process {
             let (of_dns, of_edges) = tokio::join!(of_dns, of_edges);
             of_dns + of_edges
         });
+        if let Some(Answering { end, ended, .. }) = self.admin {
+            // The listener may have ended by itself; then nobody waits for this.
+            end.send(()).unwrap_or_default();
+            // It gives what it is answering a moment, and writes down what was done; the edges are
+            // still known to it.
+            if let Err(error) = control.block_on(ended) {
+                tracing::error!(%error, "the admin listener ended badly");
+            }
+        }
         edges.join();
         let query_log = dns.map(Dns::join);
         if let Some(log) = query_log {
             control.block_on(log.close(LAST_LINES));
         }
         control.block_on(self.access_log.close(LAST_LINES));
-        if let Some((_, end)) = self.admin {
-            // The listener may have ended by itself; then nobody waits for this.
-            end.send(()).unwrap_or_default();
-        }
         if left > 0 {
             tracing::warn!(remaining = left, "ended before everything in flight was done");
         }
@@ -343,17 +349,24 @@ fn tell(edges: &Edges, metrics: &Metrics) -> Router {
     edge::admin::origins::router(move || on_route.running())
 }
 
+/// The admin listener while it answers.
+struct Answering {
+    address: SocketAddr,
+    end: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
 fn serve_admin(
     control: &Runtime,
     admin: Admin,
     (metrics, readiness): (&Metrics, &Readiness),
     more: Router,
-) -> (SocketAddr, oneshot::Sender<()>) {
+) -> Answering {
     let address = admin.address();
     admin.register(metrics);
     let (end, ended) = oneshot::channel::<()>();
     let routes = admin::router(metrics, readiness, more);
-    control.spawn(async move {
+    let ended = control.spawn(async move {
         let until = async {
             // An error means that the process ends without saying so; that is an end as well.
             drop(ended.await);
@@ -362,7 +375,7 @@ fn serve_admin(
             tracing::error!(%error, "the admin listener ended");
         }
     });
-    (address, end)
+    Answering { address, end, ended }
 }
 
 /// A cdn-id that no other process has, for a node whose name many have: two CDNs that call

@@ -82,14 +82,7 @@ impl Member {
         self.tasks.shutdown().await;
         let Err(error) = forget(&*self.ledger, &self.key).await else { return None };
         tracing::warn!(node = self.key.name(), %error, "the ledger still has it as a node; trying again");
-        let Self { mut tasks, key, ledger } = self;
-        tasks.spawn(async move {
-            let mut retry = Retry::default();
-            while forget(&*ledger, &key).await.is_err() {
-                retry.wait().await;
-            }
-        });
-        Some(Leaving { _task: tasks })
+        Some(Leaving::begin(self.ledger, self.key))
     }
 }
 
@@ -98,6 +91,21 @@ impl Member {
 #[derive(Debug)]
 pub struct Leaving {
     _task: JoinSet<()>,
+}
+
+impl Leaving {
+    /// Takes the document at `key` away, however long that takes; inside a runtime.
+    #[must_use]
+    pub fn begin(ledger: Arc<dyn Ledger>, key: Key) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut retry = Retry::default();
+            while forget(&*ledger, &key).await.is_err() {
+                retry.wait().await;
+            }
+        });
+        Self { _task: task }
+    }
 }
 
 /// Takes the documents away of nodes that are none of `names`: of a ledger that is one process's,

@@ -86,8 +86,8 @@ fn an_edge_that_comes_up_while_all_drain_ends_with_them() {
     let edges = one(&runtime, folder.path());
     runtime.block_on(async {
         assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
-        edges.take_down("iad").unwrap();
-        let running = edges.start_again("iad").await.ok().unwrap();
+        let leaving = edges.take_down("iad").unwrap();
+        let running = edges.start_again("iad", leaving).await.ok().unwrap();
         assert_eq!(edges.drain(PATIENCE, std::future::pending()).await, 0);
         edges.put("iad", State::Up(running));
     });
@@ -99,4 +99,24 @@ fn an_edge_that_comes_up_while_all_drain_ends_with_them() {
     });
     ended.recv_timeout(PATIENCE).expect("its workers were not told to end");
     joining.join().unwrap();
+}
+
+/// Else every purge that is waited for would be partial, for ever.
+#[test]
+fn an_edge_that_cannot_start_again_goes_on_leaving() {
+    let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let edges = one(&runtime, folder.path());
+    runtime.block_on(async {
+        assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
+        // As if the ledger had not taken it.
+        let leaving = edges.0.ground.ledger.as_ref().unwrap().leave("iad");
+        edges.put("iad", State::Down(leaving));
+        let taken = std::net::TcpListener::bind(edges.seen()[0].addresses[0]).unwrap();
+        assert!(edges.start("iad").await.is_err(), "its address is taken");
+        let is_leaving = |slot: &Slot| matches!(&slot.state, State::Down(Some(_)));
+        assert!(edges.0.slots.lock().iter().all(is_leaving), "nobody takes it out any more");
+        drop(taken);
+        assert_eq!(edges.start("iad").await.unwrap(), Change::Done);
+        assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
+    });
 }

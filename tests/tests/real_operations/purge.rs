@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
 use nearcast_tests::real::{
@@ -152,7 +154,7 @@ fn a_url_is_explained_before_and_after_its_purge() {
     let told = text(&up.client(&["explain", url]).unwrap().stdout);
     assert_eq!(told.matches("hit: it is stored, and fresh for").count(), 3, "{told}");
     assert_eq!(told.matches("200 fresh, age ").count(), 3, "{told}");
-    // Looking keeps nothing alive and changes nothing.
+    // Looking changes nothing.
     up.json(&["purge", "--site", "www", "--url", url, "--soft", "--wait"]).unwrap();
     let told = up.json(&["explain", url]).unwrap();
     let stored = &told["nodes"][0]["stored"][0];
@@ -188,6 +190,36 @@ fn an_edge_that_was_stopped_is_not_waited_for_and_joins_again() {
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     assert_eq!(purged["nodes"].as_array().map(Vec::len), Some(3), "{purged}");
     up.interrupted().unwrap();
+}
+
+#[test]
+fn an_order_whose_content_is_arriving_is_answered_when_the_process_ends() {
+    let data = tempfile::tempdir().unwrap();
+    let mut up = Up::start(data.path()).unwrap();
+    let admin: SocketAddr = up.fact("admin").parse().unwrap();
+    let token = fs::read_to_string(up.fact("token_file")).unwrap();
+    let content = r#"{"site":"www","selectors":["all"]}"#;
+    let (first, rest) = content.split_at(5);
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let length = content.len();
+    write!(
+        stream,
+        "POST /v1/purges HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{first}",
+        token.trim()
+    )
+    .unwrap();
+    // Whoever asks after it is answered after it was let in.
+    Connection::open(admin).unwrap().get("/healthz").unwrap();
+    up.process.signal(Signal::Interrupt).unwrap();
+    wait_for("the listener to end", || Ok(TcpStream::connect(admin).is_err().then_some(())))
+        .unwrap();
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    assert_eq!(up.process.ended().unwrap().code(), Some(0));
 }
 
 #[test]
