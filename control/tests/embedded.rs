@@ -57,20 +57,7 @@ macro_rules! keeps {
     )* };
 }
 
-keeps!(
-    a_write_expects_what_is_there,
-    of_racing_writers_one_wins_each_round,
-    a_listing_is_what_is_there_under_a_prefix,
-    history_is_newest_first_and_bounded,
-    a_watch_brings_what_was_and_what_comes_in_order,
-    a_watcher_that_was_away_sees_the_newest_of_each,
-    a_log_has_one_order_without_gaps,
-    a_reader_goes_on_where_it_was_after_a_restart,
-    an_entry_of_one_name_is_appended_once,
-    a_reader_learns_what_was_trimmed,
-    a_shorter_log_is_reached_in_time,
-    what_is_too_large_is_refused,
-);
+contract::all_rules!(keeps);
 
 #[tokio::test]
 async fn a_foreign_epoch_and_a_receding_log_are_noticed() {

@@ -40,7 +40,9 @@ impl Forgetting {
             heads.mark_unchanged();
             let gone = self.documents.mirror().lock().too_many_gone();
             if let Err(reason) = self.forget(&gone).await {
-                tracing::debug!("documents that were taken away stay for now: {reason}");
+                tracing::debug!(
+                    "documents that were taken away are remembered until the next look: {reason}"
+                );
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) enum Heard {
 pub(super) struct Heading {
     pub(super) subject: String,
     pub(super) seq: u64,
-    /// How many more there are for now.
+    /// How many more there were when it was sent.
     pub(super) pending: u64,
     /// Whether it says that a document was taken away.
     pub(super) is_gone: bool,

@@ -13,6 +13,28 @@ use nearcast_control::ledger::{
 };
 use tokio::time::timeout;
 
+/// Gives the rules that need one place to `$keeps`, which makes a test of each: no implementation has
+/// a list of its own.
+macro_rules! all_rules {
+    ($keeps:ident) => {
+        $keeps!(
+            a_write_expects_what_is_there,
+            of_racing_writers_one_wins_each_round,
+            a_listing_is_what_is_there_under_a_prefix,
+            history_is_newest_first_and_bounded,
+            a_watch_brings_what_was_and_what_comes_in_order,
+            a_watcher_that_was_away_sees_the_newest_of_each,
+            a_log_has_one_order_without_gaps,
+            a_reader_goes_on_where_it_was_after_a_restart,
+            an_entry_of_one_name_is_appended_once,
+            a_reader_learns_what_was_trimmed,
+            a_shorter_log_is_reached_in_time,
+            what_is_too_large_is_refused,
+        );
+    };
+}
+pub(crate) use all_rules;
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
