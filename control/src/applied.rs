@@ -10,11 +10,16 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::ledger::Position;
+
+/// Between one position kept and the next: under a thousand purges a second each file would cost as
+/// much as its purge.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -48,7 +53,7 @@ impl AppliedFile {
     }
 }
 
-/// Keeps positions, the newest only. Dropped, it ends once the last one is kept; nobody waits for
+/// Keeps positions, the newest only, with a pause between two. Dropped, it ends once the last one is kept; nobody waits for
 /// that, since a disk may never answer.
 #[derive(Debug)]
 pub(crate) struct Keeper(Arc<Wanted>);
@@ -108,6 +113,8 @@ impl Wanted {
                 );
             }
             failed_before = kept.is_err();
+            let mut order = self.order.lock();
+            self.told.wait_while_for(&mut order, |order| !order.ended, PAUSE);
         }
     }
 
@@ -120,6 +127,8 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::ledger::Epoch;
 
@@ -137,5 +146,29 @@ mod tests {
         assert_eq!(AppliedFile::beside(&ledger, "fra-2").read(), None);
         fs::write(folder.path().join("ledger.redb.fra-1.applied"), "0000").unwrap();
         assert_eq!(file.read(), None);
+    }
+
+    #[test]
+    fn positions_are_kept_with_a_pause_and_the_last_one_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = AppliedFile::beside(&folder.path().join("ledger.redb"), "fra-1");
+        let position = |seq| Position { epoch: Epoch(7), seq };
+        let wait = |seq| {
+            let end = Instant::now() + Duration::from_secs(20);
+            while file.read() != Some(position(seq)) {
+                assert!(Instant::now() < end, "{seq} is not kept");
+                thread::yield_now();
+            }
+        };
+        let begun = Instant::now();
+        let keeper = Keeper::start(file.clone(), "fra-1").unwrap();
+        keeper.keep(position(1));
+        wait(1);
+        keeper.keep(position(2));
+        wait(2);
+        assert!(begun.elapsed() >= PAUSE);
+        keeper.keep(position(3));
+        drop(keeper);
+        wait(3);
     }
 }

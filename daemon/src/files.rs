@@ -3,22 +3,25 @@
 //! In: files as they were when they were read. Out: that one of them is another than it was.
 //! Always: folders are watched, not files, since most programs replace a file rather than write into
 //! it, and of a path that leads through links those of every link; what counts is a file and not an
-//! event, so a log in the same folder changes nothing, and a link that leads elsewhere does; a burst of
-//! events counts as one change; what makes no event, as on a network's disk or in a folder that cannot
-//! be watched, is seen a little later.
+//! event, so a link that leads elsewhere is a change; a burst of events counts as one; what else stands
+//! in those folders, a log or the ledger, wakes nobody with what is written to it; what makes no event,
+//! as on a network's disk or in a folder that cannot be watched, is seen a little later.
 //! Does not know: what a file holds; it reads none.
 //! Clause: docs/operate.md *Reload*.
 
 use std::{
     collections::BTreeSet,
     ffi::OsString,
+    future::pending,
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
     time::Duration,
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::{sync::mpsc, time::timeout};
+use futures_util::StreamExt as _;
+use inotify::{EventStream, Inotify, WatchMask};
+use tokio::time::timeout;
 
 /// A burst of events ends when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -26,6 +29,10 @@ const QUIET: Duration = Duration::from_millis(200);
 const BURST_MAX: Duration = Duration::from_secs(2);
 /// The files are looked at after this long, even if nothing is heard of their folders.
 const LOOK: Duration = Duration::from_secs(30);
+/// Where a folder cannot be watched.
+const ADVICE: &str = "files in it are looked at every 30 s; SIGHUP is quicker";
+/// What of events is read at once.
+const EVENTS_BYTES: usize = 4096;
 /// Links that a path may lead through; the kernel follows no more either (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
@@ -56,22 +63,23 @@ impl Print {
     }
 }
 
-/// A folder to watch: under its name may stand another one tomorrow, and a watch would stay with the
-/// old one.
+/// A name, and the folder to watch in which it stands: under the folder's own name may stand another
+/// one tomorrow, and a watch would stay with the old one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Folder {
     path: PathBuf,
     /// Device and inode. Nothing if there is none.
     of: Option<(u64, u64)>,
+    name: OsString,
 }
 
 /// Watches files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Watcher {
-    events: mpsc::Receiver<()>,
-    sender: mpsc::Sender<()>,
-    /// The folders that are to be watched, and what watches those of them that can be.
-    watching: (BTreeSet<Folder>, Option<RecommendedWatcher>),
+    /// The folders that are to be watched.
+    folders: BTreeSet<Folder>,
+    /// What is heard of those of them that can be.
+    events: Option<EventStream<Vec<u8>>>,
     /// The files as they were when they were last taken up, or when that was last tried.
     prints: Vec<Print>,
     /// Something was seen that has not settled yet.
@@ -82,9 +90,7 @@ impl Watcher {
     /// Watches nothing.
     #[must_use]
     pub fn new() -> Self {
-        let (sender, events) = mpsc::channel(1);
-        let watching = (BTreeSet::new(), None);
-        Self { events, sender, watching, prints: Vec::new(), seen: false }
+        Self::default()
     }
 
     /// Watches these files from now on, and whatever has happened to them since.
@@ -92,7 +98,6 @@ impl Watcher {
         self.prints = prints.to_vec();
         // What happened before the folders are watched made no event.
         self.seen = true;
-        self.watch_folders();
     }
 
     /// Waits until one of the files is another than it was, and has settled; what it is now counts
@@ -100,13 +105,10 @@ impl Watcher {
     pub async fn changed(&mut self) {
         loop {
             if !self.seen {
-                // We hold a sender ourselves, so an event comes or none does.
-                timeout(LOOK, self.events.recv()).await.unwrap_or_default();
+                timeout(LOOK, self.event()).await.unwrap_or_default();
             }
             self.seen = true;
-            let burst = async {
-                while timeout(QUIET, self.events.recv()).await.is_ok_and(|event| event.is_some()) {}
-            };
+            let burst = async { while timeout(QUIET, self.event()).await.is_ok() {} };
             // Whether it ended or not, the files are looked at.
             timeout(BURST_MAX, burst).await.unwrap_or_default();
             // First, so that what happens from now on makes an event.
@@ -120,39 +122,68 @@ impl Watcher {
         }
     }
 
+    /// Waits for something that may have changed one of the files. Cancel safe.
+    async fn event(&mut self) {
+        loop {
+            let Some(events) = &mut self.events else { return pending().await };
+            match events.next().await {
+                // Without a name it is about a folder itself, or about events that were lost.
+                Some(Ok(event)) => {
+                    let is_ours =
+                        |name: &OsString| self.folders.iter().any(|one| one.name == *name);
+                    if event.name.as_ref().is_none_or(is_ours) {
+                        return;
+                    }
+                }
+                // They are watched anew once the files have been looked at.
+                Some(Err(_)) | None => {
+                    (self.events, self.folders) = (None, BTreeSet::new());
+                    return;
+                }
+            }
+        }
+    }
+
     /// Watches the folders of all that the paths lead through now.
     fn watch_folders(&mut self) {
         let folders: BTreeSet<Folder> =
             self.prints.iter().flat_map(|print| folders(&print.path)).collect();
-        if self.watching.0 != folders {
+        if self.folders != folders {
             // The old watches end first: there may be few to have.
-            self.watching.1 = None;
-            self.watching = (folders.clone(), self.begin(&folders));
+            self.events = None;
+            self.events = begin(&folders)
+                .inspect_err(|error| tracing::warn!(?folders, %error, "{ADVICE}"))
+                .unwrap_or_default();
+            self.folders = folders;
         }
     }
+}
 
-    /// Watches as many of the folders as can be.
-    fn begin(&self, folders: &BTreeSet<Folder>) -> Option<RecommendedWatcher> {
-        if folders.is_empty() {
-            return None;
-        }
-        let sender = self.sender.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a file is no change of it; a full channel holds a change already.
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                sender.try_send(()).unwrap_or_default();
-            }
-        });
-        let advice = "files in it are looked at every 30 s; SIGHUP is quicker";
-        let mut watcher =
-            watcher.inspect_err(|error| tracing::warn!(?folders, %error, "{advice}")).ok()?;
-        for Folder { path, .. } in folders {
-            if let Err(error) = watcher.watch(path, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %path.display(), %error, "{advice}");
-            }
-        }
-        Some(watcher)
+/// Watches as many of the folders as can be; inside a runtime.
+fn begin(folders: &BTreeSet<Folder>) -> io::Result<Option<EventStream<Vec<u8>>>> {
+    if folders.is_empty() {
+        return Ok(None);
     }
+    let inotify = Inotify::init()?;
+    for Folder { path, .. } in folders {
+        if let Err(error) = inotify.watches().add(path, watched()) {
+            tracing::warn!(folder = %path.display(), %error, "{ADVICE}");
+        }
+    }
+    inotify.into_event_stream(vec![0; EVENTS_BYTES]).map(Some)
+}
+
+/// What puts another file under a name, or says that one was written. Not what is written to a file
+/// that stays open: that would be every line of a log.
+fn watched() -> WatchMask {
+    WatchMask::CREATE
+        | WatchMask::DELETE
+        | WatchMask::MOVE
+        | WatchMask::CLOSE_WRITE
+        | WatchMask::ATTRIB
+        | WatchMask::DELETE_SELF
+        | WatchMask::MOVE_SELF
+        | WatchMask::ONLYDIR
 }
 
 /// The folders in which the names stand that a path leads through by links, and that of the file in
@@ -167,7 +198,7 @@ fn folders(path: &Path) -> Vec<Folder> {
         let link = std::fs::read_link(at.join(&name)).ok().filter(|_| links_left > 0);
         if link.is_some() || rest.is_empty() {
             let of = std::fs::metadata(here).ok().map(|folder| (folder.dev(), folder.ino()));
-            folders.push(Folder { path: here.to_owned(), of });
+            folders.push(Folder { path: here.to_owned(), of, name: name.clone() });
         }
         match link {
             Some(link) => {
@@ -185,12 +216,6 @@ fn folders(path: &Path) -> Vec<Folder> {
 fn reversed(path: &Path) -> Vec<OsString> {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     parts.rev().map(|part| part.as_os_str().to_owned()).collect()
-}
-
-impl Default for Watcher {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 #[cfg(test)]
@@ -236,6 +261,26 @@ mod tests {
         rests.send(()).unwrap();
         writing.await.unwrap();
         assert!(timeout(QUIET * 3, watcher.changed()).await.is_err(), "each change once");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_beside_it_wakes_nobody() {
+        use std::io::Write as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (file, log) = (folder.path().join("file"), folder.path().join("log"));
+        fs::write(&file, "1").unwrap();
+        let mut watcher = Watcher::new();
+        watcher.watch(&[Print::of(&file)]);
+        assert!(timeout(QUIET * 2, watcher.changed()).await.is_err(), "it is watched");
+        let mut log = fs::File::create(log).unwrap();
+        for line in 0..100 {
+            writeln!(log, "{line}").unwrap();
+            put(&folder.path().join("position"), "7");
+        }
+        assert!(timeout(QUIET, watcher.event()).await.is_err(), "a log, and what is renamed");
+        put(&file, "2");
+        assert!(timeout(LONG, watcher.event()).await.is_ok(), "the file");
     }
 
     fn link(to: &str, at: &Path) {
@@ -310,6 +355,6 @@ mod tests {
         fs::write(&file, "1").unwrap();
         assert!(timeout(LOOK * 2, watcher.changed()).await.is_ok());
         // And from now on its folder is one that can be watched.
-        assert!(watcher.watching.0.iter().all(|folder| folder.of.is_some()));
+        assert!(watcher.folders.iter().all(|folder| folder.of.is_some()));
     }
 }
