@@ -93,7 +93,7 @@ impl<S, Q: Quick> Io<S, Q> {
             let is_over = self.end_exchange();
             let is_starved = std::mem::take(&mut self.incoming.is_starved);
             // hyper has asked for the next request before these bytes left; only now there is an answer.
-            if is_over && is_starved {
+            if is_over && (is_starved || self.shared.attention() & (CLOSE | DRAIN) != 0) {
                 cx.waker().wake_by_ref();
             }
         }
