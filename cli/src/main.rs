@@ -2,7 +2,8 @@
 //! exit code.
 //!
 //! Always holds: results go to stdout, messages to stderr; exit 0 done, 1 refused or failed,
-//! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none. Only `main` ends the process. What a verb does stands in the verb's own file.
+//! 2 usage. Each verb that has a result says it as JSON with `--json`; `run` has none, and a script for
+//! a shell is none. Only `main` ends the process. What a verb does stands in the verb's own file.
 
 mod check;
 mod client;
@@ -15,6 +16,7 @@ mod failure;
 mod keys;
 mod ledger;
 mod origin_mock;
+mod pages;
 mod process;
 mod purge;
 mod reloads;
@@ -29,7 +31,7 @@ mod up;
 
 use std::{num::NonZeroUsize, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::failure::Failure;
 
@@ -70,6 +72,10 @@ enum Verb {
     Check(check::Arguments),
     /// Runs an origin that misbehaves on request.
     OriginMock(origin_mock::Arguments),
+    /// Prints what a shell completes command lines by.
+    Completion(pages::Completion),
+    /// Prints the manual page, or writes those of all verbs.
+    Man(pages::Man),
 }
 
 fn main() -> ExitCode {
@@ -96,6 +102,8 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Route(arguments) => route::route(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),
+        Verb::Completion(arguments) => pages::completion(&arguments, Arguments::command()),
+        Verb::Man(arguments) => pages::man(&arguments, Arguments::command()),
     }
 }
 

@@ -246,3 +246,58 @@ fn workers_that_are_no_number_are_usage() {
         assert!(said.contains("NEARCAST_WORKERS") && said.contains("allowed"), "{bad:?}: {said}");
     }
 }
+
+#[test]
+fn a_shell_completes_verbs_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = nearcast(folder.path(), &["completion", "bash"]).unwrap();
+    assert_eq!((script.status.code(), text(&script.stderr).as_str()), (Some(0), ""));
+    fs::write(folder.path().join("nearcast.bash"), script.stdout).unwrap();
+    let completed = |words: &[&str]| {
+        let (last, before) = words.split_last().unwrap();
+        let line = format!(
+            "source ./nearcast.bash; COMP_WORDS=({}); COMP_CWORD={}; \
+             _nearcast nearcast '{last}' '{}'; printf '%s ' \"${{COMPREPLY[@]}}\"",
+            words.join(" "),
+            before.len(),
+            before.last().unwrap(),
+        );
+        let mut bash = Command::new(program::tool("bash").unwrap());
+        let output = bash.args(["-c", &line]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(text(&output.stderr), "");
+        text(&output.stdout).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["nearcast", "pur"]), ["purge"]);
+    assert_eq!(completed(&["nearcast", "purge", "--dry"]), ["--dry-run"]);
+    for shell in ["zsh", "fish"] {
+        let script = nearcast(folder.path(), &["completion", shell]).unwrap();
+        assert!(text(&script.stdout).contains("origin-mock"), "{shell}");
+    }
+    let unknown = nearcast(folder.path(), &["completion", "sh"]).unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[test]
+fn each_verb_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = nearcast(folder.path(), &["man", "pages", "--json"]).unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut names: Vec<String> = serde_json::from_value(told["pages"].clone()).unwrap();
+    let mut written: Vec<String> = fs::read_dir(folder.path().join("pages"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    written.sort();
+    assert_eq!(names, written);
+    let purge = fs::read_to_string(folder.path().join("pages/nearcast-purge.1")).unwrap();
+    assert!(purge.contains(".TH nearcast-purge 1") && purge.contains("soft"), "{purge}");
+    assert!(names.contains(&"nearcast-token-revoke.1".to_owned()), "{names:?}");
+    let own = nearcast(folder.path(), &["man"]).unwrap();
+    assert!(text(&own.stdout).contains(".TH nearcast 1"));
+    // A file where the folder would be.
+    fs::write(folder.path().join("taken"), "").unwrap();
+    let refused = nearcast(folder.path(), &["man", "taken"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("taken: "), "{}", text(&refused.stderr));
+}
