@@ -30,6 +30,7 @@ from machine import LOAD_CORE, SERVER_CORE, TICKS, BenchError
 INSTRUCTIONS_MAX, CPU_MAX = 1.02, 1.10
 LIVE, PER_ORDER = 100_000, 100
 OBJECTS, PATTERN, OCTETS = 100, "/o/{}.bin", 1024
+EMBEDDED = 'embedded = "ledger.redb"'
 RATE, RATE_MIN, SENDERS = 1000, 950, 32
 LUA = """
 local requests, at = {}, 0
@@ -53,7 +54,7 @@ def arguments():
 class Node:
     """A node with a ledger of its own, and what speaks to it."""
 
-    def __init__(self, folder, start, name, argv, origin):
+    def __init__(self, folder, start, name, argv, origin, ledger=EMBEDDED, core=SERVER_CORE, token=None):
         self.folder = f"{folder}/{name}"
         os.makedirs(self.folder)
         self.port, self.admin = machine.free_port(), machine.free_port()
@@ -61,7 +62,7 @@ class Node:
         with open(path, "w", encoding="ascii") as settings:
             settings.write(f"""
 [node]
-name = "bench"
+name = "{name}"
 workers = 1
 [edge]
 listen = ["127.0.0.1:{self.port}"]
@@ -69,8 +70,8 @@ origin_networks_allowed = ["127.0.0.0/8"]
 [admin]
 listen = "127.0.0.1:{self.admin}"
 [control]
-embedded = "ledger.redb"
 requests_per_second = 100000
+{ledger}
 [log]
 access = "access.log"
 [[site]]
@@ -78,24 +79,27 @@ name = "bench"
 hosts = ["*"]
 origin = {{ servers = ["http://127.0.0.1:{origin}"] }}
 """)
-        self.process = start(name, [*argv, "run", "--config", path], SERVER_CORE)
+        self.process = start(name, [*argv, "run", "--config", path], core)
         self.process.wait_ready(f"http://127.0.0.1:{self.admin}/readyz")
-        with open(f"{self.folder}/token", encoding="ascii") as token:
-            self.token = token.read().strip()
+        self.token = token
+        if token is None:
+            with open(f"{self.folder}/token", encoding="ascii") as file:
+                self.token = file.read().strip()
 
     def connect(self, port):
         stream = socket.create_connection(("127.0.0.1", port), timeout=60)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return stream
 
-    def order(self, stream, tags):
-        """Purges by tags; returns once they are in the log."""
+    def order(self, stream, tags, wait=""):
+        """Purges by tags; returns the answer once they are in the log, or after that wait."""
         body = json.dumps({"site": "bench", "selectors": [{"tag": tag} for tag in tags]})
-        stream.sendall((f"POST /v1/purges HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n"
+        stream.sendall((f"POST /v1/purges{wait and f'?wait={wait}'} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n"
                         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode())
-        head, _ = answer(stream)
-        if not head.startswith(b"HTTP/1.1 202"):
-            raise BenchError(f"a purge was refused: {head.splitlines()[0].decode()}")
+        head, content = answer(stream)
+        if not head.startswith(b"HTTP/1.1 20"):
+            raise BenchError(f"a purge was refused: {head.splitlines()[0].decode()} {content.decode()}")
+        return json.loads(content)
 
     def settled(self):
         """Waits until the node has applied every purge."""
@@ -211,8 +215,8 @@ def instructions(folder, start, args, origin):
 class Purging:
     """Purges at a rate, from connections of their own, while it is open."""
 
-    def __init__(self, node):
-        self.node, self.sent, self.failure = node, [0] * SENDERS, None
+    def __init__(self, node, core=LOAD_CORE):
+        self.node, self.core, self.sent, self.failure = node, core, [0] * SENDERS, None
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self.send, args=(n,)) for n in range(SENDERS)]
 
@@ -227,7 +231,7 @@ class Purging:
             self.failure = failure
 
     def __enter__(self):
-        os.sched_setaffinity(0, {LOAD_CORE})
+        os.sched_setaffinity(0, map(int, str(self.core).split(",")))
         for thread in self.threads:
             thread.start()
         return self
