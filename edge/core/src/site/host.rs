@@ -25,7 +25,11 @@ impl<'a> Host<'a> {
         };
         is_port(port).then_some(())?;
         let host = host.strip_suffix('.').unwrap_or(host);
-        if host.is_empty() || !(host.starts_with('[') || host.bytes().all(is_name_byte)) {
+        // One dot may end a name; before it there is a label.
+        if host.is_empty()
+            || host.ends_with('.')
+            || !(host.starts_with('[') || host.bytes().all(is_name_byte))
+        {
             return None;
         }
         Some(Self(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {

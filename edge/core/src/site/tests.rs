@@ -36,6 +36,8 @@ const HOSTS: &[(&str, Option<&str>)] = &[
     ("a%2Db~!$&'()*+,;=", Some("a%2db~!$&'()*+,;=")),
     ("", None),
     (".", None),
+    ("..", None),
+    ("shop.example..", None),
     (":80", None),
     ("shop.example:x", None),
     ("shop.example:8x", None),
@@ -747,6 +749,7 @@ proptest! {
             prop_assert!(!normal.is_empty() && normal.is_ascii());
             prop_assert_eq!(normal, normal.to_ascii_lowercase());
             prop_assert!(normal.starts_with('[') || !normal.contains(':'));
+            prop_assert!(!normal.ends_with('.'));
         }
         if let Some(server) = ServerAddress::parse(&format!("http://{text}")) {
             prop_assert!(!server.host.contains(['/', '[']));
