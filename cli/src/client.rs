@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::http::{
-    Method, Request, StatusCode,
+    HeaderName, Method, Request, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use clap::Args;
@@ -34,6 +34,8 @@ use crate::{
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The longest wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The form of most content, and of answers.
+const JSON: &str = "application/json";
 /// A token in the environment.
 const TOKEN: &str = "NEARCAST_TOKEN";
 
@@ -61,18 +63,25 @@ impl Api {
         content: Option<&Value>,
         longer: Duration,
     ) -> Result<Value, Failure> {
-        let content = content.map(|content| Bytes::from(content.to_string()));
-        let wanted = Wanted {
-            method,
-            path,
-            accept: "application/json",
-            token: Some(self.token()?),
-            content,
-        };
-        let text = answered(self.admin, wanted, PATIENCE.saturating_add(longer))?;
-        serde_json::from_str(&text).map_err(|error| {
-            Failure::new(format!("the admin listener at {} answered no JSON: {error}", self.admin))
-        })
+        let content = content.map(|content| (JSON, content.to_string()));
+        let order = Order { method, path, fields: &[], content };
+        self.order(order, longer)?.done()
+    }
+
+    /// Gives an order, and waits `longer` for its answer, which may be a refusal.
+    pub(crate) fn order(&self, order: Order<'_>, longer: Duration) -> Result<Told, Failure> {
+        let Order { method, path, fields, content } = order;
+        let token = Some(self.token()?);
+        let wanted = Wanted { method, path, accept: JSON, token, fields, content };
+        let (status, text) = answered(self.admin, wanted, PATIENCE.saturating_add(longer))?;
+        match serde_json::from_str(&text) {
+            Ok(said) => Ok(Told { status, said }),
+            Err(_) if !status.is_success() => Err(problem(status, &text)),
+            Err(error) => Err(Failure::new(format!(
+                "the admin listener at {} answered no JSON: {error}",
+                self.admin
+            ))),
+        }
     }
 
     fn token(&self) -> Result<String, Failure> {
@@ -98,30 +107,60 @@ fn token_in(file: &Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
+/// What is asked of the API, with fields and content of a kind.
+pub(crate) struct Order<'o> {
+    pub(crate) method: Method,
+    pub(crate) path: &'o str,
+    pub(crate) fields: &'o [(HeaderName, String)],
+    pub(crate) content: Option<(&'static str, String)>,
+}
+
+/// What it answered.
+pub(crate) struct Told {
+    pub(crate) status: StatusCode,
+    pub(crate) said: Value,
+}
+
+impl Told {
+    /// What it said, if it was done.
+    pub(crate) fn done(self) -> Result<Value, Failure> {
+        if self.status.is_success() {
+            return Ok(self.said);
+        }
+        Err(problem(self.status, &self.said.to_string()))
+    }
+}
+
 /// A request.
 struct Wanted<'w> {
     method: Method,
     path: &'w str,
     accept: &'w str,
     token: Option<String>,
-    content: Option<Bytes>,
+    fields: &'w [(HeaderName, String)],
+    content: Option<(&'static str, String)>,
 }
 
 /// Gets `path` of the admin API at `admin`, in the form `accept`.
 pub(crate) fn get(admin: SocketAddr, path: &str, accept: &str) -> Result<String, Failure> {
-    let wanted = Wanted { method: Method::GET, path, accept, token: None, content: None };
-    answered(admin, wanted, PATIENCE)
+    let (method, fields) = (Method::GET, &[][..]);
+    let wanted = Wanted { method, path, accept, token: None, fields, content: None };
+    let (status, text) = answered(admin, wanted, PATIENCE)?;
+    if status.is_success() { Ok(text) } else { Err(problem(status, &text)) }
 }
 
-fn answered(admin: SocketAddr, wanted: Wanted<'_>, patience: Duration) -> Result<String, Failure> {
+fn answered(
+    admin: SocketAddr,
+    wanted: Wanted<'_>,
+    patience: Duration,
+) -> Result<(StatusCode, String), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::of(&error))?;
     let asked = runtime.block_on(async { timeout(patience, ask(admin, wanted)).await });
-    let (status, text) = asked.unwrap_or_else(|_elapsed| {
+    asked.unwrap_or_else(|_elapsed| {
         let seconds = patience.as_secs();
         Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))
-    })?;
-    if status.is_success() { Ok(text) } else { Err(problem(status, &text)) }
+    })
 }
 
 async fn ask(admin: SocketAddr, wanted: Wanted<'_>) -> Result<(StatusCode, String), Failure> {
@@ -141,11 +180,15 @@ async fn ask(admin: SocketAddr, wanted: Wanted<'_>) -> Result<(StatusCode, Strin
     if let Some(token) = wanted.token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    if wanted.content.is_some() {
-        request = request.header(CONTENT_TYPE, "application/json");
+    for (name, value) in wanted.fields {
+        request = request.header(name, value);
+    }
+    let (kind, content) = wanted.content.unzip();
+    if let Some(kind) = kind {
+        request = request.header(CONTENT_TYPE, kind);
     }
     let request = request
-        .body(Full::new(wanted.content.unwrap_or_default()))
+        .body(Full::new(Bytes::from(content.unwrap_or_default())))
         .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| away(&chain(&error)))?;

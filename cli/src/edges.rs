@@ -8,6 +8,8 @@
 //! of the ledger; nothing waits under the lock.
 //! It knows no settings file and no signal.
 
+mod in_force;
+
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use edge::{
@@ -25,6 +27,7 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use self::in_force::InForce;
 use crate::{failure::Failure, ledger::Opened};
 
 /// One edge, as its process is to run it.
@@ -69,6 +72,7 @@ struct Slot {
     plan: EdgePlan,
     addresses: Vec<SocketAddr>,
     state: State,
+    in_force: InForce,
 }
 
 enum State {
@@ -145,7 +149,7 @@ impl Edges {
     pub(crate) fn sites_planned(&self) -> Vec<String> {
         let slots = self.0.slots.lock();
         let down = slots.iter().filter(|slot| slot.running().is_none());
-        down.flat_map(|slot| &slot.plan.sites).map(|site| site.name.clone()).collect()
+        down.flat_map(|slot| &slot.in_force.sites).map(|site| site.name.clone()).collect()
     }
 
     /// All of them.
@@ -156,17 +160,6 @@ impl Edges {
             up: slot.running().is_some(),
         };
         self.0.slots.lock().iter().map(see).collect()
-    }
-
-    /// Gives the first edge, which is all that a node file has, new settings; with any problem the
-    /// old ones stay in force.
-    pub(crate) fn reload(
-        &self,
-        settings: &EdgeSettings,
-        sites: &[SiteSettings],
-    ) -> Result<(), Failure> {
-        let Some(edge) = self.running().into_iter().next() else { return Ok(()) };
-        edge.reload(settings, sites).map_err(|problems| Failure::new(told(&problems)))
     }
 
     /// Ends an edge at once, as a power cut would: what it was sending breaks off. Who does not wait
@@ -221,6 +214,9 @@ impl Edges {
         match self.start_again(name, leaving).await {
             Ok(running) => {
                 self.put(name, State::Up(running));
+                if let Err(failure) = self.catch_up(name) {
+                    tracing::error!(edge = name, "{failure}; it goes by what it was started with");
+                }
                 tracing::warn!(edge = name, "started");
                 Ok(Change::Done)
             }
@@ -278,7 +274,8 @@ impl Edges {
         let slots = self.0.slots.lock();
         let slot = slots.iter().find(|slot| slot.plan.name == name);
         let slot = slot.ok_or_else(|| Failure::new(format!("no edge is called {name}")))?;
-        Ok((slot.plan.clone(), slot.addresses.clone()))
+        let plan = EdgePlan { sites: slot.in_force.sites.clone(), ..slot.plan.clone() };
+        Ok((plan, slot.addresses.clone()))
     }
 
     /// Takes an edge that answers out of its slot, to change it.
@@ -395,7 +392,9 @@ impl Prepared {
             let member = member.transpose()?;
             let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
             let state = State::Up(Running { edge, workers, drain, member });
-            slots.push(Slot { plan, addresses, state });
+            let (settings, sites) = (plan.settings.clone(), plan.sites.clone());
+            let in_force = InForce::new(settings, sites);
+            slots.push(Slot { plan, addresses, state, in_force });
         }
         Ok(Edges(Arc::new(Inner { ground: self.ground, slots: Mutex::new(slots) })))
     }

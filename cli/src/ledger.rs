@@ -25,6 +25,7 @@ use nearcast_control::{
     nats::{self, Access, Nats},
     node::{self, Applies, Joining, Leaving, Member},
     settings::{ControlSettings, NatsSettings},
+    site::{self, Following, SitesFile},
     token,
 };
 use nearcast_daemon::{
@@ -34,7 +35,7 @@ use nearcast_daemon::{
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 use self::explained::told;
-use crate::{edges::Edges, failure::Failure, process::Plan};
+use crate::{edges::Edges, failure::Failure, process::Plan, sites::Sites};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -57,6 +58,7 @@ pub(crate) struct Opened {
     /// The longest wait for nodes.
     wait_max: Duration,
     requests_per_second: u32,
+    site_versions_kept: u16,
 }
 
 impl Opened {
@@ -90,7 +92,23 @@ impl Opened {
         })?;
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let (control, requests_per_second) = (control.clone(), settings.requests_per_second);
-        Ok(Some(Self { ledger, path, is_shared, control, wait_max, requests_per_second }))
+        let site_versions_kept = settings.site_versions_kept;
+        Ok(Some(Self {
+            ledger,
+            path,
+            is_shared,
+            control,
+            wait_max,
+            requests_per_second,
+            site_versions_kept,
+        }))
+    }
+
+    /// Follows the ledger's sites, which are listed when this returns; from a thread that may wait.
+    pub(crate) fn follow_sites(&self) -> Following {
+        // One that is this process's alone is there, or the process is not.
+        let file = self.is_shared.then(|| SitesFile::beside(&self.path));
+        self.control.block_on(site::follow(Arc::clone(&self.ledger), file))
     }
 
     /// Lets an edge join that does not answer yet, from a thread that may wait.
@@ -146,11 +164,12 @@ impl Opened {
     /// whether it takes writes.
     pub(crate) fn mount(
         &self,
-        edges: &Edges,
+        (edges, sites): (&Edges, &Sites),
         (metrics, readiness): (&Metrics, &Readiness),
     ) -> Router {
         self.tell(metrics, readiness);
-        self.routes(edges)
+        sites.report(readiness);
+        self.routes(edges, sites)
     }
 
     fn tell(&self, metrics: &Metrics, readiness: &Readiness) {
@@ -174,13 +193,15 @@ impl Opened {
         self.control.spawn(watch_health(health, condition));
     }
 
-    fn routes(&self, edges: &Edges) -> Router {
+    fn routes(&self, edges: &Edges, sites: &Sites) -> Router {
         api::router(Api {
             ledger: Arc::clone(&self.ledger),
             holdings: Arc::new(Held(edges.clone())),
             clock: wall_clock(),
             wait_max: self.wait_max,
             requests_per_second: self.requests_per_second,
+            rules: Arc::new(sites.clone()),
+            site_versions_kept: self.site_versions_kept.into(),
         })
     }
 }

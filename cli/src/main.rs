@@ -24,6 +24,8 @@ mod restart;
 mod route;
 mod run;
 mod say;
+mod site;
+mod sites;
 mod status;
 mod theatre;
 mod token;
@@ -42,7 +44,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What the help says of the environment.
 const ENVIRONMENT: &str = "Environment:\n  \
     NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
-    NEARCAST_TOKEN    Token that purge, explain, token and status show";
+    NEARCAST_TOKEN    Token that purge, site, explain, token and status show";
 
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ enum Verb {
     Run(run::Arguments),
     /// Purges what edges have stored of a site.
     Purge(purge::Arguments),
+    /// Lists, writes and deletes the sites of the ledger, and takes them back to what they were.
+    Site(site::Arguments),
     /// Makes, lists and revokes tokens of the admin API.
     Token(token::Arguments),
     /// Shows the nodes, and how far each has come with purges.
@@ -96,6 +100,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Up(arguments) => up::up(arguments, workers),
         Verb::Run(arguments) => run::run(&arguments, workers),
         Verb::Purge(arguments) => purge::purge(&arguments),
+        Verb::Site(arguments) => site::site(&arguments),
         Verb::Token(arguments) => token::token(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Explain(arguments) => explain::explain(&arguments),

@@ -20,6 +20,7 @@ use axum::Router;
 use edge::listener::{self, Bound, ListenError};
 use futures_util::FutureExt as _;
 use geodns::server::all;
+use nearcast_config::NodeConfig;
 use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::{
     access_log::AccessLog,
@@ -46,7 +47,8 @@ use crate::{
     failure::Failure,
     keys::Keys,
     ledger::Opened,
-    reloads::{Reloaded, Reloads, Roles},
+    reloads::{Reloaded, Reloads, Roles, Why},
+    sites::{self, Sites},
     theatre,
 };
 
@@ -58,6 +60,8 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What a process is to run.
 pub(crate) struct Plan {
+    /// What its sites stand beside: the file, or what is in its place.
+    pub(crate) base: NodeConfig,
     /// `[node]`
     pub(crate) node: NodeSettings,
     /// `[admin]`
@@ -84,6 +88,7 @@ pub(crate) struct Plan {
 pub(crate) struct Process {
     control: Runtime,
     fills: Runtime,
+    sites: Sites,
     edges: Edges,
     dns: Option<Dns>,
     admin: Option<Answering>,
@@ -97,7 +102,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts everything, or nothing.
-    pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
+    pub(crate) fn start(mut plan: Plan) -> Result<Self, Failure> {
         let log = Log::install(&plan.log).map_err(|error| Failure::of(&error))?;
         let access_log = AccessLog::open(&plan.log).map_err(|error| Failure::of(&error))?;
         descriptors::provide(plan.descriptors);
@@ -121,13 +126,11 @@ impl Process {
         let dns_bound = plan.dns.as_ref().map(DnsPlan::bind).transpose()?;
         let mut own: Vec<SocketAddr> =
             bound.iter().flat_map(|bound| bound.addresses.iter().copied()).collect();
-        let admin = match plan.admin.listen {
-            Some(address) => Some(Admin::bind(address, &plan.admin).map_err(|e| Failure::of(&e))?),
-            None => None,
-        };
+        let admin = bind_admin(&plan.admin)?;
         own.extend(admin.as_ref().map(Admin::address));
         own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
         let ledger = Opened::open(&plan, control.handle())?;
+        let sites = plan.take_sites(ledger.as_ref());
         let ground = Ground {
             fills: fills.handle().clone(),
             control: control.handle().clone(),
@@ -151,7 +154,8 @@ impl Process {
             None => None,
         };
         let of_dns = dns.as_ref().map(|dns| geodns::admin::router(dns.server().clone()));
-        let of_ledger = ledger.map(|ledger| ledger.mount(&edges, (&metrics, &readiness)));
+        let served = (&edges, &sites);
+        let of_ledger = ledger.map(|ledger| ledger.mount(served, (&metrics, &readiness)));
         let more = [Some(routes), theatre, of_dns, of_ledger].into_iter().flatten();
         let more = more.fold(Router::new(), Router::merge);
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
@@ -159,6 +163,7 @@ impl Process {
         Ok(Self {
             control,
             fills,
+            sites,
             edges,
             dns,
             admin,
@@ -191,18 +196,27 @@ impl Process {
     }
 
     /// Runs until a signal ends it; `reload` is called when a signal or one of `files` that has
-    /// changed asks for it. Without one there is nothing to read again, and the signal ends the process.
+    /// changed asks for it. Without one there is no file to read again, and the signal ends the process.
     pub(crate) fn run(
         mut self,
         files: Watcher,
         reload: Option<impl Fn(&Roles) -> Reloaded + Send + Sync + 'static>,
     ) -> Result<(), Failure> {
-        let Self { control, edges, dns, signals, access_log, log, deadline, .. } = &mut self;
+        let Self { control, sites, edges, dns, signals, access_log, log, deadline, .. } = &mut self;
         let dns = dns.as_ref();
         let server = dns.map(|dns| dns.server().clone());
-        let roles = Roles { edges: edges.clone(), dns: server, log: log.clone() };
-        let mut reloads =
-            reload.map(|reload| Reloads::new(Arc::new(move || reload(&roles)), files));
+        let changes = sites.known();
+        let sites = sites.clone();
+        let roles = Roles { edges: edges.clone(), dns: server, log: log.clone(), sites };
+        let has_file = reload.is_some();
+        let reload = Arc::new(move |why| match (&reload, why) {
+            (Some(reload), Why::Asked) => reload(&roles),
+            _ => {
+                sites::take(&roles);
+                Reloaded::default()
+            }
+        });
+        let mut reloads = Reloads::new(reload, files, changes);
         let reopen = || {
             access_log.reopen();
             if let Some(dns) = dns {
@@ -212,16 +226,16 @@ impl Process {
         control.block_on(async {
             loop {
                 tokio::select! {
-                    event = signals.next() => match (event, &mut reloads) {
-                        (Event::Drain | Event::Stop, _) | (Event::Reload, None) => return,
-                        (Event::Reload, Some(reloads)) => {
+                    event = signals.next() => match (event, has_file) {
+                        (Event::Drain | Event::Stop, _) | (Event::Reload, false) => return,
+                        (Event::Reload, true) => {
                             // Whoever rotates logs sends this one by habit, and it costs nothing.
                             reopen();
                             reloads.ask();
                         }
                         (Event::ReopenLogs, _) => reopen(),
                     },
-                    new = next(&mut reloads) => *deadline = new.unwrap_or(*deadline),
+                    new = reloads.next() => *deadline = new.unwrap_or(*deadline),
                 }
             }
         });
@@ -271,17 +285,26 @@ impl Process {
     }
 }
 
+impl Plan {
+    /// Adds the ledger's sites to those that it has.
+    fn take_sites(&mut self, ledger: Option<&Opened>) -> Sites {
+        let followed = ledger.map(Opened::follow_sites);
+        let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
+        let together = sites.together();
+        for edge in &mut self.edges {
+            edge.sites.clone_from(&together.sites);
+        }
+        if let Some(dns) = &mut self.dns {
+            dns.plan.sites = sites::names(&together);
+        }
+        sites.took_sites(&together);
+        sites
+    }
+}
+
 /// The next signal that ends a process; while it drains already, there is nothing more to drain.
 async fn ending(signals: &mut Signals) {
     while !matches!(signals.next().await, Event::Drain | Event::Stop) {}
-}
-
-/// The next reload's new deadline; none comes where there is nothing to read.
-async fn next(reloads: &mut Option<Reloads>) -> Option<Duration> {
-    match reloads {
-        Some(reloads) => reloads.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until the GeoDNS server, whose drain has begun, takes no more queries; no longer than
@@ -324,6 +347,11 @@ fn bind(plan: &Plan) -> Result<Vec<Bound>, Failure> {
             Err(error) => return Err(Failure::of(&error)),
         }
     }
+}
+
+fn bind_admin(settings: &AdminSettings) -> Result<Option<Admin>, Failure> {
+    let bound = settings.listen.map(|address| Admin::bind(address, settings));
+    bound.transpose().map_err(|error| Failure::of(&error))
 }
 
 fn bind_all(plan: &Plan) -> Result<Vec<Bound>, ListenError> {

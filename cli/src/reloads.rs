@@ -1,7 +1,7 @@
 //! Reloads: one after the other, on a thread that may wait, so that a signal never does.
 //!
-//! In: that settings are to be read again, because somebody asked or a watched file changed. Out: what
-//! a reload came to.
+//! In: that settings are to be read again, because somebody asked, a watched file changed, or the
+//! ledger's sites did. Out: what a reload came to.
 //! Always holds: one is under way at a time; what is asked for meanwhile is one more after it, which
 //! sees all that changed until it began; the files of the last reload are watched.
 //! It knows no settings: what is read, and what follows from it, is the reload's.
@@ -9,13 +9,17 @@
 use std::{sync::Arc, time::Duration};
 
 use geodns::server::Server;
+use nearcast_control::site::Known;
 use nearcast_daemon::{
     files::{Print, Watcher},
     log::Log,
 };
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 
-use crate::edges::Edges;
+use crate::{edges::Edges, sites::Sites};
 
 /// What a reload may change.
 pub(crate) struct Roles {
@@ -25,6 +29,17 @@ pub(crate) struct Roles {
     pub(crate) dns: Option<Server>,
     /// The operator's log.
     pub(crate) log: Log,
+    /// The sites.
+    pub(crate) sites: Sites,
+}
+
+/// Why settings are to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody asked, or a file changed.
+    Asked,
+    /// The ledger's sites changed.
+    Sites,
 }
 
 /// What a reload came to.
@@ -37,20 +52,25 @@ pub(crate) struct Reloaded {
 }
 
 /// Reads settings and gives them to whoever goes by them; it may take seconds.
-pub(crate) type Reload = Arc<dyn Fn() -> Reloaded + Send + Sync>;
+pub(crate) type Reload = Arc<dyn Fn(Why) -> Reloaded + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Reloads {
     reload: Reload,
     files: Watcher,
-    under_way: Option<JoinHandle<Reloaded>>,
+    sites: Option<watch::Receiver<Arc<Known>>>,
+    under_way: Option<(Why, JoinHandle<Reloaded>)>,
     is_wanted: bool,
 }
 
 impl Reloads {
-    /// Nothing to do before one of `files` changes.
-    pub(crate) fn new(reload: Reload, files: Watcher) -> Self {
-        Self { reload, files, under_way: None, is_wanted: false }
+    /// Nothing to do before one of `files` or the ledger's `sites` change.
+    pub(crate) fn new(
+        reload: Reload,
+        files: Watcher,
+        sites: Option<watch::Receiver<Arc<Known>>>,
+    ) -> Self {
+        Self { reload, files, sites, under_way: None, is_wanted: false }
     }
 
     /// Asks for one.
@@ -62,25 +82,42 @@ impl Reloads {
     /// brought one. Cancel safe: what has begun goes on.
     pub(crate) async fn next(&mut self) -> Option<Duration> {
         loop {
-            if let Some(under_way) = &mut self.under_way {
-                let ended = under_way.await;
+            if let Some((why, under_way)) = &mut self.under_way {
+                let (why, ended) = (*why, under_way.await);
                 self.under_way = None;
                 match ended {
                     Ok(reloaded) => {
-                        self.files.watch(&reloaded.files);
+                        // Otherwise none was read.
+                        if why == Why::Asked {
+                            self.files.watch(&reloaded.files);
+                        }
                         return reloaded.drain_deadline;
                     }
                     Err(error) => tracing::error!(%error, "a reload broke off"),
                 }
             }
+            let mut why = Why::Asked;
             if !self.is_wanted {
-                self.files.changed().await;
+                tokio::select! {
+                    () = self.files.changed() => {}
+                    () = changed(&mut self.sites) => why = Why::Sites,
+                }
             }
             self.is_wanted = false;
             let reload = Arc::clone(&self.reload);
-            self.under_way = Some(spawn_blocking(move || reload()));
+            self.under_way = Some((why, spawn_blocking(move || reload(why))));
         }
     }
+}
+
+/// Waits for a change of the ledger's sites; where nobody follows them there is none.
+async fn changed(sites: &mut Option<watch::Receiver<Arc<Known>>>) {
+    if let Some(sites) = sites
+        && sites.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]
@@ -100,12 +137,13 @@ mod tests {
         let (begins, begun) = mpsc::channel();
         let (end, ends) = mpsc::channel::<()>();
         let ends = Mutex::new(ends);
-        let reload = Arc::new(move || {
+        let reload = Arc::new(move |why| {
+            assert_eq!(why, Why::Asked);
             begins.send(()).unwrap();
             ends.lock().recv_timeout(LONG).unwrap();
             Reloaded { drain_deadline: Some(SHORT), ..Reloaded::default() }
         });
-        let mut reloads = Reloads::new(reload, Watcher::new());
+        let mut reloads = Reloads::new(reload, Watcher::new(), None);
         assert!(timeout(SHORT, reloads.next()).await.is_err(), "nobody has asked");
         reloads.ask();
         assert!(timeout(SHORT, reloads.next()).await.is_err(), "it has not ended");
@@ -121,5 +159,40 @@ mod tests {
         begun.recv_timeout(LONG).unwrap();
         assert!(timeout(SHORT, reloads.next()).await.is_err(), "one for all who asked meanwhile");
         assert!(begun.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn sites_that_change_again_and_again_are_one_more_reload() {
+        let (tell, sites) = watch::channel(Arc::new(Known::default()));
+        let (begins, begun) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let ends = Mutex::new(ends);
+        let reload = Arc::new(move |why| {
+            begins.send(why).unwrap();
+            ends.lock().recv_timeout(LONG).unwrap();
+            Reloaded::default()
+        });
+        let mut reloads = Reloads::new(reload, Watcher::new(), Some(sites));
+        assert!(timeout(SHORT, reloads.next()).await.is_err(), "nothing has changed");
+        for _ in 0..2 {
+            tell.send_replace(Arc::new(Known { listed: true, ..Known::default() }));
+            assert!(timeout(SHORT, reloads.next()).await.is_err(), "it has not ended");
+            assert_eq!(begun.recv_timeout(LONG), Ok(Why::Sites));
+            for _ in 0..100 {
+                tell.send_replace(Arc::new(Known::default()));
+            }
+            for _ in 0..2 {
+                end.send(()).unwrap();
+                assert_eq!(timeout(LONG, reloads.next()).await, Ok(None));
+            }
+            assert_eq!(begun.recv_timeout(LONG), Ok(Why::Sites), "one for all");
+            assert!(begun.try_recv().is_err());
+        }
+        drop(tell);
+        reloads.ask();
+        assert!(timeout(SHORT, reloads.next()).await.is_err());
+        assert_eq!(begun.recv_timeout(LONG), Ok(Why::Asked), "what is asked for goes on");
+        end.send(()).unwrap();
+        assert_eq!(timeout(LONG, reloads.next()).await, Ok(None));
     }
 }

@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -51,6 +51,9 @@ const ROWS: [Row; 32] = [
     ("control.purges_kept", |a, b| a.control.purges_kept == b.control.purges_kept),
     ("control.audit_kept", |a, b| a.control.audit_kept == b.control.audit_kept),
     ("control.log_bytes_kept", |a, b| a.control.log_bytes_kept == b.control.log_bytes_kept),
+    ("control.site_versions_kept", |a, b| {
+        a.control.site_versions_kept == b.control.site_versions_kept
+    }),
     ("control.requests_per_second", |a, b| {
         a.control.requests_per_second == b.control.requests_per_second
     }),
@@ -100,7 +103,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 57] = [
+    const OTHER: [(&str, &str, bool); 58] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -151,6 +154,7 @@ mod tests {
         ("control.purges_kept", "2000", false),
         ("control.audit_kept", "2000", false),
         ("control.log_bytes_kept", "\"3 MiB\"", false),
+        ("control.site_versions_kept", "3", false),
         ("control.requests_per_second", "3", false),
         ("log.level", "\"debug\"", true),
         ("log.format", "\"json\"", false),

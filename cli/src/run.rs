@@ -3,13 +3,12 @@
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use clap::Args;
 use nearcast_config::{NodeConfig, Reading};
-use nearcast_daemon::{descriptors::provide, files::Watcher, settings::NodeSettings};
+use nearcast_daemon::{files::Watcher, settings::NodeSettings};
 
 use crate::{
     descriptors::needed,
@@ -50,20 +49,10 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
     }
     let mut watcher = Watcher::new();
     watcher.watch(&files);
-    let told = AtomicU64::new(needed(&started, &started, workers));
     let reload = move |roles: &Roles| {
         let Reading { result, files } = nearcast_config::read(&file);
         let drain_deadline = match result {
-            Ok(new) => {
-                let drain_deadline = reload(&file, &started, &new, roles);
-                let descriptors = needed(&started, &new, workers);
-                if drain_deadline.is_some()
-                    && descriptors > told.swap(descriptors, Ordering::Relaxed)
-                {
-                    provide(descriptors);
-                }
-                drain_deadline
-            }
+            Ok(new) => reload(&file, &started, new, roles),
             Err(report) => {
                 tracing::error!("{report}; the settings in force stay");
                 None
@@ -77,11 +66,13 @@ pub(crate) fn run(arguments: &Arguments, workers: Option<NonZeroUsize>) -> Resul
 fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
     let descriptors = needed(&config, &config, workers);
     let dns = DnsPlan::of(&config, workers);
+    let base = config.clone();
     let name = config.node.name.clone();
     let sites = config.sites;
     let cdn_id = cdn_id(&config.node);
     let edges = config.edge.map(|settings| EdgePlan { name, cdn_id, settings, sites });
     Plan {
+        base,
         node: config.node,
         admin: config.admin,
         control: config.control,
@@ -103,7 +94,13 @@ fn cdn_id(node: &NodeSettings) -> String {
 /// Takes the file's new settings, or keeps the old ones and says why; `started` is what the process
 /// was started with, and still has where a change needs a restart. The new deadline of a drain, if any
 /// role took its new settings.
-fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles) -> Option<Duration> {
+fn reload(
+    file: &Path,
+    started: &NodeConfig,
+    of_file: NodeConfig,
+    roles: &Roles,
+) -> Option<Duration> {
+    let new = &roles.sites.join(&of_file);
     for key in restart::needed(started, new) {
         tracing::warn!(key, "this change needs a restart; the old value stays in force");
     }
@@ -125,6 +122,7 @@ fn reload(file: &Path, started: &NodeConfig, new: &NodeConfig, roles: &Roles) ->
         tracing::error!("{failure}; {what_stays}");
         return deadline;
     }
+    roles.sites.took(of_file, new);
     roles.log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
     Some(new.node.drain_deadline)

@@ -46,8 +46,10 @@ struct Make {
 enum Action {
     /// To purge, and to see what became of purges.
     Purge,
-    /// To see nodes and purges.
+    /// To see nodes, purges and sites.
     Read,
+    /// To see, write and delete sites.
+    Sites,
     /// To make, list and revoke tokens, and to see who did what.
     Tokens,
 }
@@ -57,6 +59,7 @@ impl Action {
         match self {
             Self::Purge => "purge",
             Self::Read => "read",
+            Self::Sites => "sites",
             Self::Tokens => "tokens",
         }
     }

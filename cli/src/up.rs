@@ -197,7 +197,9 @@ fn start(
         },
         sites: config.sites.clone(),
     });
+    let edges: Vec<EdgePlan> = edges.collect();
     let plan = Plan {
+        base: config,
         node: NodeSettings::default(),
         admin: AdminSettings {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin))),
@@ -212,7 +214,7 @@ fn start(
             level: LogLevel::Warn,
             ..LogSettings::default()
         },
-        edges: edges.collect(),
+        edges,
         dns: Some(dns),
         workers,
         // It has few visitors, whatever its edges would let in.

@@ -246,7 +246,7 @@ pub(crate) fn not_utf8(bytes: &[u8], valid: usize, name: &str) -> Report {
     report(name.to_owned(), vec![fault], &Lines::of(&text))
 }
 
-fn report(file: String, mut faults: Vec<Fault>, lines: &Lines<'_>) -> Report {
+pub(crate) fn report(file: String, mut faults: Vec<Fault>, lines: &Lines<'_>) -> Report {
     faults.sort_by(|a, b| (a.span.start, &a.key).cmp(&(b.span.start, &b.key)));
     let problem = |fault: Fault| {
         let (file, place) = match fault.elsewhere {

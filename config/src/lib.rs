@@ -18,6 +18,7 @@ mod named;
 pub mod problem;
 pub mod reference;
 mod shape;
+pub mod site_text;
 mod sites;
 mod syntax;
 mod tree;

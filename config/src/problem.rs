@@ -10,13 +10,13 @@
 
 use std::{error::Error, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longer values are cut in messages.
 pub(crate) const SHOWN_CHARACTERS_MAX: usize = 60;
 
 /// One thing that is wrong with a node file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Problem {
     /// The file that it stands in, where that is not the node file but one that `key` names.
@@ -26,7 +26,7 @@ pub struct Problem {
     #[serde(flatten)]
     pub place: Option<Place>,
     /// The key path, as `site[0].origin.servers[1]`; empty when the file as a whole is meant.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
     /// The value as far as it may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ pub struct Problem {
 }
 
 /// A place in a file, counted from 1; the column counts characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The line.
     pub line: usize,

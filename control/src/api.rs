@@ -1,4 +1,5 @@
-//! The routes of the ledger on the operators' listener: purges, tokens, nodes, and who did what.
+//! The routes of the ledger on the operators' listener: purges, sites, tokens, nodes, and who did
+//! what.
 //!
 //! In: a ledger, what this process holds, a wall clock. Out: axum routes; every error is a problem
 //! detail (RFC 9457).
@@ -16,6 +17,7 @@ pub mod openapi;
 mod purges;
 mod rate;
 mod reading;
+mod sites;
 mod tokens;
 
 use std::{
@@ -39,7 +41,10 @@ use tokio::sync::Semaphore;
 
 pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
-use crate::ledger::{Ledger, LedgerError};
+use crate::{
+    ledger::{Ledger, LedgerError},
+    site::{self, Rules},
+};
 
 /// The largest content of a request.
 const CONTENT_BYTES_MAX: usize = 192 * 1024;
@@ -81,6 +86,10 @@ pub struct Api {
     pub wait_max: Duration,
     /// Requests of a token a second.
     pub requests_per_second: u32,
+    /// How sites are read here.
+    pub rules: Arc<dyn Rules>,
+    /// Versions of a site that are kept.
+    pub site_versions_kept: usize,
 }
 
 /// What every route is given.
@@ -94,12 +103,28 @@ struct Shared {
     counting: Arc<Semaphore>,
     /// One revocation at a time.
     revoking: Semaphore,
+    rules: Arc<dyn Rules>,
+    site_versions_kept: usize,
+    /// One site is written at a time: others would only have to look again.
+    writing: Semaphore,
 }
 
 impl Shared {
     /// Now, for people (RFC 3339).
     fn at(&self) -> String {
         at((self.clock)())
+    }
+
+    /// The names of all sites: of this process, and of the ledger, which it may not have yet.
+    async fn sites(&self) -> Vec<String> {
+        let mut names = self.holdings.sites();
+        // Where that cannot be read, what is asked for will not be written either.
+        if let Ok(catalogue) = site::catalogue(&*self.ledger).await {
+            names.extend(catalogue.present().map(|(name, _)| name.clone()));
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 
@@ -119,11 +144,17 @@ pub fn router(api: Api) -> Router {
         rates: Rates::new(api.requests_per_second),
         counting: Arc::new(Semaphore::new(1)),
         revoking: Semaphore::new(1),
+        rules: api.rules,
+        site_versions_kept: api.site_versions_kept,
+        writing: Semaphore::new(1),
     };
     let orders = Arc::new(Semaphore::new(ORDERS_MAX));
     Router::new()
         .route("/v1/purges", post(purges::order))
         .route("/v1/purges/{id}", get(purges::progress))
+        .route("/v1/sites", get(sites::list))
+        .route("/v1/sites/{name}", get(sites::one).put(sites::put).delete(sites::delete))
+        .route("/v1/sites/{name}/history", get(sites::history))
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))

@@ -17,4 +17,5 @@ pub mod node;
 pub mod progress;
 pub mod purge;
 pub mod settings;
+pub mod site;
 pub mod token;

@@ -33,6 +33,10 @@ pub struct ControlSettings {
     /// What the entries of each of the two logs may take, whatever their number; the oldest give way.
     #[schemars(with = "String", extend("x-kind" = "bytes", "x-min" = "1 MiB", "x-max" = "1 TiB"))]
     pub log_bytes_kept: ByteSize,
+    /// Versions of a site that the ledger keeps, the one in force included, for `nearcast site history`
+    /// and `rollback`. It should be the same for all nodes that take orders.
+    #[schemars(range(min = 1, max = 100))]
+    pub site_versions_kept: u16,
     /// Requests a second that one token may make, and as many at once after a rest; further ones are
     /// answered 429.
     #[schemars(range(min = 1, max = 100_000))]
@@ -47,6 +51,7 @@ impl Default for ControlSettings {
             purges_kept: 100_000,
             audit_kept: 100_000,
             log_bytes_kept: ByteSize::mib(64),
+            site_versions_kept: 16,
             requests_per_second: 100,
         }
     }

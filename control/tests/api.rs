@@ -7,6 +7,7 @@
 
 mod api {
     mod hostile;
+    pub(super) mod sites;
 }
 
 use std::{
@@ -93,6 +94,8 @@ fn routes(ledger: Arc<dyn Ledger>, requests_per_second: u32) -> Router {
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
         wait_max: Duration::from_secs(20),
         requests_per_second,
+        rules: Arc::new(api::sites::Plain),
+        site_versions_kept: 4,
     })
 }
 
@@ -606,7 +609,7 @@ async fn the_openapi_document_is_what_the_routes_are() {
     let (status, served) = place.ask("", "GET", openapi::PATH, None).await;
     assert_eq!((status, &served), (StatusCode::OK, &document));
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let asked = path.replace("{id}", "none");
+        let asked = path.replace("{id}", "none").replace("{name}", "none");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let request = Request::builder().method(method).uri(&asked).body(Body::empty());
             let status = place.send(request.unwrap()).await.status();
@@ -631,7 +634,7 @@ async fn answers_have_the_members_that_the_openapi_document_tells() {
     let place = Place::new().await;
     let (_node, _) = place.join("fra").await;
     let document = openapi::document();
-    let asks: [(&str, &str, &str, Value); 7] = [
+    let asks: [(&str, &str, &str, Value); 8] = [
         ("POST", "/v1/purges?wait=10s", "/v1/purges", shop(json!(["all"]))),
         (
             "POST",
@@ -644,6 +647,7 @@ async fn answers_have_the_members_that_the_openapi_document_tells() {
         ("GET", "/v1/nodes", "/v1/nodes", Value::Null),
         ("GET", "/v1/audit", "/v1/audit", Value::Null),
         ("GET", "/v1/explain?url=http://shop.example/", "/v1/explain", Value::Null),
+        ("GET", "/v1/sites", "/v1/sites", Value::Null),
     ];
     for (method, path, known, content) in asks {
         let content = (!content.is_null()).then_some(content);

@@ -68,24 +68,24 @@ pub struct EdgeView {
 /// Gives out site ids; an id is never given to another site.
 #[derive(Debug, Default)]
 pub struct SiteIds {
-    by_name: HashMap<String, SiteId>,
+    known: HashMap<(String, String), SiteId>,
     next: u64,
 }
 
 impl SiteIds {
-    fn of(&mut self, name: &str) -> SiteId {
-        if let Some(id) = self.by_name.get(name) {
-            return *id;
-        }
-        self.next += 1;
-        let id = SiteId(self.next);
-        self.by_name.insert(name.to_owned(), id);
-        id
+    /// Of two sites of one name, one after the other, each has its own.
+    fn of(&mut self, settings: &SiteSettings) -> SiteId {
+        let next = &mut self.next;
+        let id = self.known.entry((settings.name.clone(), settings.id.clone()));
+        *id.or_insert_with(|| {
+            *next += 1;
+            SiteId(*next)
+        })
     }
 
     /// Forgets sites that are gone: if they come back, they begin anew.
-    fn retain(&mut self, sites: &[SiteSettings]) {
-        self.by_name.retain(|name, _| sites.iter().any(|site| &site.name == name));
+    fn retain(&mut self, sites: &HashMap<SiteId, SiteEntry>) {
+        self.known.retain(|_, id| sites.contains_key(id));
     }
 }
 
@@ -106,7 +106,7 @@ impl Snapshot {
         let mut entries = HashMap::new();
         let mut built = Vec::new();
         for (index, settings) in sites.iter().enumerate() {
-            let id = ids.of(&settings.name);
+            let id = ids.of(settings);
             match entry(settings, edge, id, old, world, workers) {
                 Ok(entry) => {
                     built.push(Arc::clone(&entry.site));
@@ -126,7 +126,7 @@ impl Snapshot {
                 return Err(problems);
             }
         };
-        ids.retain(sites);
+        ids.retain(&entries);
         Ok(Self { table, sites: entries, edge: EdgeView::new(edge) })
     }
 }
@@ -217,6 +217,24 @@ impl EdgeView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_site_that_is_made_again_has_a_key_space_of_its_own() {
+        let site = |name: &str, id: &str| SiteSettings {
+            id: id.to_owned(),
+            ..toml::from_str(&format!(
+                "name = \"{name}\"\nhosts = [\"a\"]\norigin = {{ servers = [\"http://a\"] }}"
+            ))
+            .unwrap()
+        };
+        let mut ids = SiteIds::default();
+        let first = ids.of(&site("shop", "5d-1"));
+        assert_eq!(ids.of(&site("shop", "5d-1")), first, "another version of it");
+        // Both changes may come in one reload.
+        assert_ne!(ids.of(&site("shop", "5d-7")), first);
+        assert_ne!(ids.of(&site("shop", "")), first, "one of a file");
+        assert_ne!(ids.of(&site("blog", "5d-1")), first);
+    }
 
     #[test]
     fn peers_are_believed_however_their_networks_are_written() {

@@ -7,6 +7,8 @@
 //! drain began, queries are answered on for the lame-duck time, then what was received is.
 //! It deliberately knows no settings file, no signals, and not how an answer comes about.
 
+mod sites;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use geodns_core::{

@@ -13,6 +13,7 @@ mod real_operations {
     mod nats;
     mod purge;
     mod reload;
+    mod sites;
     mod up;
     mod up_keys;
     mod verbs;

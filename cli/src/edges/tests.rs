@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use edge::listener;
+use edge::{listener, snapshot::Snapshot};
 use futures_util::FutureExt as _;
 use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::settings::{AccessTarget, AdminSettings, LogSettings, NodeSettings};
@@ -26,6 +26,7 @@ fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
         sites: Vec::new(),
     };
     let plan = Plan {
+        base: nearcast_config::parse("edge.listen = [\"127.0.0.1:0\"]", "test").unwrap(),
         node: NodeSettings::default(),
         admin: AdminSettings::default(),
         control: ControlSettings {
@@ -119,4 +120,38 @@ fn an_edge_that_cannot_start_again_goes_on_leaving() {
         assert_eq!(edges.start("iad").await.unwrap(), Change::Done);
         assert_eq!(edges.stop("iad").await.unwrap(), Change::Done);
     });
+}
+
+#[test]
+fn an_edge_that_is_down_while_sites_change_comes_up_with_them() {
+    let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let edges = one(&runtime, folder.path());
+    let site = |name: &str| {
+        let text = format!(
+            "[[site]]\nname = \"{name}\"\nhosts = [\"{name}.test\"]\n\
+             origin = {{ servers = [\"http://192.0.2.1\"] }}\n[edge]\nlisten = [\"127.0.0.1:0\"]"
+        );
+        nearcast_config::parse(&text, "test").unwrap().sites
+    };
+    let serves = |edges: &Edges| -> Vec<String> {
+        let snapshots = edges.running().into_iter().map(|edge| edge.hall().snapshot.load_full());
+        let names = |snapshot: Arc<Snapshot>| -> Vec<String> {
+            snapshot.sites.values().map(|entry| entry.site.name.to_string()).collect()
+        };
+        snapshots.flat_map(names).collect()
+    };
+    edges.take_sites(&site("shop")).unwrap();
+    assert_eq!(serves(&edges), ["shop"]);
+    assert_eq!(runtime.block_on(edges.stop("iad")).unwrap(), Change::Done);
+    edges.take_sites(&site("blog")).unwrap();
+    assert_eq!(edges.sites_planned(), ["blog"]);
+    assert_eq!(runtime.block_on(edges.start("iad")).unwrap(), Change::Done);
+    assert_eq!(serves(&edges), ["blog"]);
+    // What is not taken leaves what is in force, also for one that comes up later.
+    let both = [site("a"), site("a")].concat();
+    assert!(edges.take_sites(&both).is_err());
+    assert_eq!(serves(&edges), ["blog"]);
+    runtime.block_on(edges.stop("iad")).unwrap();
+    assert_eq!(edges.sites_planned(), ["blog"]);
+    edges.join();
 }

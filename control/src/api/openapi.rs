@@ -6,6 +6,8 @@
 //! routes of other parts.
 //! Clause: OpenAPI 3.1.0, JSON Schema 2020-12; docs/decisions/0009-openapi-from-schemas.md.
 
+mod sites;
+
 use axum::Json;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -27,6 +29,8 @@ struct Operation {
     fields: &'static [(&'static str, &'static str)],
     query: Option<Value>,
     content: Option<Value>,
+    /// Another form of the content, which is a text.
+    text: Option<&'static str>,
     /// Each status that says it was done.
     done: Vec<(u16, &'static str, Value)>,
     /// Each status that refuses it, beside those of every operation.
@@ -42,7 +46,8 @@ pub(super) async fn page() -> Json<Value> {
 #[must_use]
 pub fn document() -> Value {
     let (mut read, mut told) = (generator(false), generator(true));
-    let operations = operations(&mut read, &mut told);
+    let mut operations = operations(&mut read, &mut told);
+    operations.extend(sites::operations(&mut read, &mut told));
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -58,8 +63,8 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Nearcast: the admin API of the ledger",
-            "description": "What operators ask of a node that has [control]: purges, tokens, nodes, \
-                            who did what, and what is stored.",
+            "description": "What operators ask of a node that has [control]: purges, sites, tokens, \
+                            nodes, who did what, and what is stored.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "security": [{ "token": [] }],
@@ -84,6 +89,11 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 
+/// The schema of a query, whose members become parameters.
+fn members<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    T::json_schema(generator).to_value()
+}
+
 fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
     let plain = |method, path, id, summary, action| Operation {
         method,
@@ -94,6 +104,7 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
         fields: &[],
         query: None,
         content: None,
+        text: None,
         done: Vec::new(),
         refused: &[],
     };
@@ -156,9 +167,10 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
 
 fn described(operation: Operation) -> Value {
     let mut parameters = Vec::new();
-    if operation.path.contains("{id}") {
+    let inside = operation.path.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    if let Some((name, _)) = inside {
         let schema = json!({ "type": "string" });
-        parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": schema }));
+        parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     for (name, description) in operation.fields {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
@@ -195,7 +207,10 @@ fn described(operation: Operation) -> Value {
             members.insert("parameters".to_owned(), json!(parameters));
         }
         if let Some(schema) = operation.content {
-            let content = json!({ "application/json": { "schema": schema } });
+            let mut content = json!({ "application/json": { "schema": schema } });
+            if let (Some(form), Some(forms)) = (operation.text, content.as_object_mut()) {
+                forms.insert(form.to_owned(), json!({ "schema": { "type": "string" } }));
+            }
             let body = json!({ "required": true, "content": content });
             members.insert("requestBody".to_owned(), body);
         }

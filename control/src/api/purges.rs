@@ -23,7 +23,7 @@ use super::{
     Counted, Shared, audit, bad,
     caller::Caller,
     internal,
-    reading::{Asked, Given},
+    reading::{Asked, Given, idempotency_key},
     refused,
 };
 use crate::{
@@ -33,11 +33,6 @@ use crate::{
     purge::{ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
     token::{Action, fingerprint},
 };
-
-/// The field under whose value an order is carried out once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The longest such value.
-const IDEMPOTENCY_KEY_MAX: usize = 128;
 
 /// An order.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -121,7 +116,7 @@ pub(super) async fn order(
 ) -> Result<Response, Problem> {
     caller.may(Action::Purge)?;
     caller.speaks_for(&wanted.site)?;
-    let selectors = check(&wanted, &shared, &caller)?;
+    let selectors = check(&wanted, &shared, &caller).await?;
     let wait = query.wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
     let once = idempotency_key(&fields)?;
     let entry = PurgeEntry {
@@ -141,8 +136,12 @@ pub(super) async fn order(
 }
 
 /// The selectors, if all is well.
-fn check(wanted: &Wanted, shared: &Shared, caller: &Caller) -> Result<Vec<Selector>, Problem> {
-    let sites = shared.holdings.sites();
+async fn check(
+    wanted: &Wanted,
+    shared: &Shared,
+    caller: &Caller,
+) -> Result<Vec<Selector>, Problem> {
+    let sites = shared.sites().await;
     if !sites.contains(&wanted.site) {
         // Other sites' names are not for a token of some.
         let own = sites.into_iter().filter(|site| caller.token.covers(site));
@@ -170,18 +169,6 @@ fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
         ))),
         Err(_) => Err(bad(format!(
             "wait: {text:?} is no duration; allowed: one such as \"5s\", up to {most}"
-        ))),
-    }
-}
-
-fn idempotency_key(fields: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut given = fields.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = given.next() else { return Ok(None) };
-    let text = key.to_str().ok().filter(|text| (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()));
-    match (text, given.next()) {
-        (Some(text), None) => Ok(Some(text)),
-        _ => Err(bad(format!(
-            "Idempotency-Key: allowed: once, 1 to {IDEMPOTENCY_KEY_MAX} characters of ASCII"
         ))),
     }
 }

@@ -113,7 +113,7 @@ pub(super) async fn make(
     Given(mut wanted): Given<Wanted>,
 ) -> Result<Response, Problem> {
     caller.may(Action::Tokens)?;
-    check(&mut wanted, &shared)?;
+    check(&mut wanted, &shared).await?;
     if !caller.token.may_give(&wanted.actions, wanted.sites.as_deref()) {
         let detail = format!("token \"{}\" cannot give more than it has", caller.id);
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
@@ -145,19 +145,19 @@ pub(super) async fn make(
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
-fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
+async fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
     if wanted.note.chars().count() > NOTE_CHARS_MAX || wanted.note.contains(char::is_control) {
         return Err(bad(format!("note: allowed: up to {NOTE_CHARS_MAX} characters, in one line")));
     }
     wanted.actions.sort_unstable();
     wanted.actions.dedup();
     if wanted.actions.is_empty() {
-        return Err(bad("actions: allowed: at least one of purge, read, tokens"));
+        return Err(bad("actions: allowed: at least one of purge, read, sites, tokens"));
     }
     let Some(sites) = &mut wanted.sites else { return Ok(()) };
     sites.sort_unstable();
     sites.dedup();
-    let known = shared.holdings.sites();
+    let known = shared.sites().await;
     match sites.iter().find(|site| !known.contains(site)) {
         Some(unknown) => Err(bad(format!("sites: there is no site {unknown:?}"))),
         None if sites.is_empty() || sites.len() > SITES_MAX => {

@@ -14,15 +14,17 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     /// To purge, and to see what became of purges.
     Purge,
-    /// To see nodes and purges.
+    /// To see nodes, purges and sites.
     Read,
+    /// To see, write and delete sites.
+    Sites,
     /// To make, list and revoke tokens, and to see who did what.
     Tokens,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Purge, Self::Read, Self::Tokens];
+    pub const ALL: [Self; 4] = [Self::Purge, Self::Read, Self::Sites, Self::Tokens];
 
     /// Its word.
     #[must_use]
@@ -30,6 +32,7 @@ impl Action {
         match self {
             Self::Purge => "purge",
             Self::Read => "read",
+            Self::Sites => "sites",
             Self::Tokens => "tokens",
         }
     }

@@ -15,7 +15,7 @@ use std::{
 use super::{Action, Secret, TokenDocument, TokenError, key_of, write};
 use crate::{
     documents,
-    ledger::{Expect, Ledger, LedgerError},
+    ledger::{Expect, Ledger, LedgerError, Revision},
 };
 
 /// The id of the first token.
@@ -47,12 +47,14 @@ pub async fn leave_first(ledger: &dyn Ledger, path: &Path, at: &str) -> Result<(
     let new = beside(path);
     let key = key_of(FIRST).ok_or(TokenError::Random)?;
     if let Some(found) = ledger.read(&key).await.map_err(TokenError::from)? {
-        let Ok(TokenDocument { hash: kept, .. }) = documents::decode(&found.value) else {
+        let Ok(document) = documents::decode::<TokenDocument>(&found.value) else {
             tracing::warn!(
                 "the first token's document cannot be read: the first token opens nothing"
             );
             return Ok(());
         };
+        let kept = document.hash.clone();
+        give_all(ledger, document, found.revision).await?;
         // Who made it may have ended before it was in its place.
         let left = fs::read_to_string(&new).ok().and_then(|text| Secret::parse(text.trim()));
         if left.is_some_and(|secret| secret.matches(&kept)) {
@@ -79,6 +81,23 @@ pub async fn leave_first(ledger: &dyn Ledger, path: &Path, at: &str) -> Result<(
             fs::remove_file(&new).map_err(failed)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// It may do everything, also what it could not when it was made.
+async fn give_all(
+    ledger: &dyn Ledger,
+    document: TokenDocument,
+    at: Revision,
+) -> Result<(), TokenError> {
+    if document.revoked.is_some() || Action::ALL.iter().all(|action| document.may(*action)) {
+        return Ok(());
+    }
+    let document = TokenDocument { actions: Action::ALL.to_vec(), ..document };
+    match write(ledger, FIRST, &document, Expect::At(at)).await {
+        // Another process was first, or has revoked it.
+        Err(TokenError::Ledger(LedgerError::Conflict { .. })) => Ok(()),
+        written => written,
     }
 }
 

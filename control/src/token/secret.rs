@@ -78,9 +78,9 @@ impl Secret {
     }
 }
 
-/// SHA-256 of `text` in hexadecimal digits, as a name that says nothing of it.
-pub(crate) fn fingerprint(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+/// SHA-256 of something in hexadecimal digits, as a name that says nothing of it.
+pub(crate) fn fingerprint(of: impl AsRef<[u8]>) -> String {
+    hex(digest::digest(&digest::SHA256, of.as_ref()).as_ref())
 }
 
 fn random_hex<const BYTES: usize>() -> Option<String> {

@@ -3,6 +3,8 @@
 //! In: a [`Place`], where a ledger can be opened again. Out: a panic where the contract is broken.
 //! Always: each function needs a fresh place, and says in its name what it proves.
 
+mod sites;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -30,10 +32,21 @@ macro_rules! all_rules {
             a_reader_learns_what_was_trimmed,
             a_shorter_log_is_reached_in_time,
             what_is_too_large_is_refused,
+            of_writers_who_want_one_host_one_wins,
+            writers_of_other_sites_do_not_lose_each_others,
+            a_site_is_written_as_its_writer_expects,
+            a_site_that_is_made_again_is_another_one,
+            of_a_site_so_many_versions_are_kept,
+            a_change_of_one_name_is_made_once,
+            a_follower_has_what_the_catalogue_names,
+            what_a_newer_version_wrote_leaves_what_is_known,
+            changes_that_come_together_are_told_together,
         );
     };
 }
 pub(crate) use all_rules;
+
+pub(crate) use self::sites::*;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -232,6 +232,10 @@ pub struct SiteSettings {
     /// Settings for parts of the site; the first rule whose path matches applies.
     #[serde(default, rename = "rule")]
     pub rules: Vec<RuleSettings>,
+    /// Which site of its name it is, so that what is stored of one is never met by another: empty for
+    /// one of a file. Nobody writes it.
+    #[serde(skip)]
+    pub id: String,
 }
 
 /// `site.origin`: the site owner's servers.

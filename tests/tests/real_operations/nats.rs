@@ -182,3 +182,46 @@ fn a_node_whose_nats_is_not_there_says_so_and_ends() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains(&nats.url()), "{output:?}");
 }
+
+#[test]
+fn a_site_added_through_one_node_is_served_by_all() {
+    let mut nats = Nats::start().unwrap();
+    let (origin, blogs) = (Origin::answering(CACHED).unwrap(), Origin::answering(BLOG).unwrap());
+    let fra = Node::start("fra-1", &nats, &origin).unwrap();
+    let mut sin = Node::start("sin-1", &nats, &origin).unwrap();
+    let file = fra.folder.path().join("blog.toml");
+    let site = format!(
+        "[[site]]\nname = \"blog\"\nhosts = [\"blog.test\"]\n\
+         origin = {{ servers = [\"http://{}\"] }}\n",
+        blogs.address
+    );
+    fs::write(&file, &site).unwrap();
+    let apply = ["site", "apply", file.to_str().unwrap()];
+    let blog = |node: &Node| -> Tested<String> {
+        Ok(Connection::open(node.edge)?.host("blog.test").get("/")?.text())
+    };
+    // Through the one that did not make the first token.
+    let output = sin.client(&apply, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for node in [&fra, &sin] {
+        wait_for("the site is served", || Ok((blog(node)? == "blog").then_some(()))).unwrap();
+    }
+    // A node that was away has it before it answers.
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    fs::write(&file, site.replace("blog.test", "news.test")).unwrap();
+    assert_eq!(fra.client(&apply, &fra.folder).unwrap().status.code(), Some(0));
+    sin.start_again().unwrap();
+    assert_eq!(blog(&sin).unwrap(), "ok", "the catch-all of the file");
+    let kept = || fs::read_to_string(sin.folder.path().join("nats.sites"));
+    wait_for("it is kept on disk", || Ok(kept()?.contains("news.test").then_some(()))).unwrap();
+    // Without the ledger nobody writes, and everybody serves.
+    nats.kill().unwrap();
+    assert_eq!(fra.client(&apply, &fra.folder).unwrap().status.code(), Some(1));
+    for node in [&fra, &sin] {
+        let news = Connection::open(node.edge).unwrap().host("news.test").get("/").unwrap();
+        assert_eq!(news.text(), "blog");
+    }
+}
+
+const BLOG: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nblog";

@@ -162,6 +162,7 @@ pub(crate) fn settings(toml: &[(&str, &str)]) -> SiteSettings {
     let list = |name: &str| text(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     SiteSettings {
         name: text("name"),
+        id: String::new(),
         hosts: list("hosts"),
         origin: crate::settings::OriginSettings {
             servers: list("servers").iter().map(|url| url.as_str().into()).collect(),

@@ -1,0 +1,230 @@
+//! The sites of a process: those of its file, and those of its ledger.
+//!
+//! In: the file's settings, what is known of the ledger's sites. Out: both together, for the edges and
+//! for GeoDNS; how a site is checked here, for the admin API.
+//! Always holds: a site of the ledger that cannot be served here keeps no other from being served, and
+//! is told, in the log and under `/readyz`; what is not taken leaves what is in force.
+//! It knows no HTTP, and no settings file but as settings.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use edge_core::settings::SiteSettings;
+use nearcast_config::{
+    NodeConfig,
+    problem::Report,
+    site_text::{Beside, LeftOut, Sent},
+};
+use nearcast_control::site::{Content, FileSite, Following, Known, Rules, Sound, Unsound};
+use nearcast_daemon::{
+    descriptors,
+    readiness::{Condition, Readiness},
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{descriptors::needed, failure::chain, reloads::Roles};
+
+/// What a site is called in problems of a text that has no file.
+const CALLED: &str = "site";
+
+/// See the module; clones are the same sites.
+#[derive(Clone)]
+pub(crate) struct Sites(Arc<Inner>);
+
+struct Inner {
+    /// What the file says, as far as it was taken.
+    base: Mutex<Base>,
+    /// What is served.
+    in_force: Mutex<Vec<SiteSettings>>,
+    /// What was left out when the sites were last put together.
+    left_out: Mutex<Vec<LeftOut>>,
+    ledgers: Option<Following>,
+    told: OnceLock<Told>,
+    room: Room,
+}
+
+struct Base {
+    config: Arc<NodeConfig>,
+    beside: Arc<Beside>,
+}
+
+impl Base {
+    fn of(config: NodeConfig) -> Self {
+        Self { beside: Arc::new(Beside::of(&config)), config: Arc::new(config) }
+    }
+}
+
+/// What is told under `/readyz`.
+struct Told {
+    listed: Condition,
+    in_force: Condition,
+}
+
+/// The file descriptors that sites can come to need.
+struct Room {
+    started: Arc<NodeConfig>,
+    workers: NonZeroUsize,
+    /// 0 where nobody counts.
+    provided: AtomicU64,
+}
+
+impl Sites {
+    /// Those of a process that starts with `config` and has `provided` file descriptors.
+    pub(crate) fn new(
+        config: NodeConfig,
+        ledgers: Option<Following>,
+        (workers, provided): (NonZeroUsize, u64),
+    ) -> Self {
+        let base = Base::of(config);
+        let started = Arc::clone(&base.config);
+        Self(Arc::new(Inner {
+            base: Mutex::new(base),
+            in_force: Mutex::default(),
+            left_out: Mutex::default(),
+            ledgers,
+            told: OnceLock::new(),
+            room: Room { started, workers, provided: AtomicU64::new(provided) },
+        }))
+    }
+
+    /// The settings in force, with the sites of the ledger as it has them now.
+    pub(crate) fn together(&self) -> NodeConfig {
+        let config = Arc::clone(&self.0.base.lock().config);
+        self.join(&config)
+    }
+
+    /// Settings of a file, with the sites of the ledger as it has them now.
+    pub(crate) fn join(&self, of_file: &NodeConfig) -> NodeConfig {
+        let mut config = of_file.clone();
+        let Some(known) = self.known() else { return config };
+        let known = Arc::clone(&known.borrow());
+        let sent = known.sites.iter().map(|site| Sent {
+            name: &site.name,
+            id: &site.id,
+            text: &site.text,
+        });
+        let sent: Vec<Sent<'_>> = sent.collect();
+        let left_out = config.join(&sent, &self.0.in_force.lock());
+        let mut before = self.0.left_out.lock();
+        for one in left_out.iter().filter(|one| !before.contains(one)) {
+            tracing::error!("{one}");
+        }
+        *before = left_out;
+        drop(before);
+        self.tell(&known);
+        config
+    }
+
+    /// A file's settings were taken, and what they came to with the ledger's sites.
+    pub(crate) fn took(&self, of_file: NodeConfig, together: &NodeConfig) {
+        *self.0.base.lock() = Base::of(of_file);
+        self.took_sites(together);
+    }
+
+    /// Sites were taken.
+    pub(crate) fn took_sites(&self, together: &NodeConfig) {
+        self.0.in_force.lock().clone_from(&together.sites);
+        let Room { started, workers, provided } = &self.0.room;
+        if provided.load(Ordering::Relaxed) > 0 {
+            let needed = needed(started, together, *workers);
+            if needed > provided.swap(needed, Ordering::Relaxed) {
+                descriptors::provide(needed);
+            }
+        }
+    }
+
+    /// What is known of the ledger's sites, and each change of that.
+    pub(crate) fn known(&self) -> Option<watch::Receiver<Arc<Known>>> {
+        self.0.ledgers.as_ref().map(Following::known)
+    }
+
+    /// Tells under `/readyz` whether they were ever listed, and whether all of them are in force.
+    pub(crate) fn report(&self, readiness: &Readiness) {
+        let Some(known) = self.known() else { return };
+        let told = Told {
+            listed: readiness.condition("ledger-sites", "not listed yet"),
+            // Others are served, so it takes no traffic away.
+            in_force: readiness.advice("ledger-sites-in-force", "not listed yet"),
+        };
+        // There is one admin listener.
+        drop(self.0.told.set(told));
+        let known = Arc::clone(&known.borrow());
+        self.tell(&known);
+    }
+
+    fn tell(&self, known: &Known) {
+        let Some(Told { listed, in_force }) = self.0.told.get() else { return };
+        if known.listed {
+            listed.holds();
+        }
+        let left_out = self.0.left_out.lock();
+        let reasons = left_out.iter().map(ToString::to_string);
+        let reasons: Vec<String> = known.troubles.iter().cloned().chain(reasons).collect();
+        if reasons.is_empty() {
+            in_force.holds();
+        } else {
+            in_force.fails(&reasons.join("; "));
+        }
+    }
+}
+
+/// Gives the ledger's sites, as they are now, to whoever serves them.
+pub(crate) fn take(roles: &Roles) {
+    let together = roles.sites.together();
+    // The edges first: nobody is sent to one that does not know a site yet.
+    if let Err(failure) = roles.edges.take_sites(&together.sites) {
+        tracing::error!("{failure}; the sites in force stay");
+        return;
+    }
+    roles.sites.took_sites(&together);
+    if let Some(dns) = &roles.dns
+        && let Err(error) = dns.take_sites(names(&together))
+    {
+        tracing::error!("{}; GeoDNS goes on with the sites that it has", chain(&error));
+        return;
+    }
+    tracing::info!(sites = together.sites.len(), "the ledger's sites are in force");
+}
+
+/// The names of the sites, as GeoDNS has them.
+pub(crate) fn names(config: &NodeConfig) -> Vec<Box<str>> {
+    config.sites.iter().map(|site| site.name.as_str().into()).collect()
+}
+
+impl Rules for Sites {
+    fn check(&self, content: Content<'_>) -> Result<Sound, Unsound> {
+        let beside = Arc::clone(&self.0.base.lock().beside);
+        let checked = match content {
+            Content::Toml(text) => beside.check(text, CALLED).map(|site| (text.to_owned(), site)),
+            Content::Json(value) => beside.check_json(value, CALLED),
+        };
+        let (text, site) = checked.map_err(|report| unsound(&report))?;
+        let SiteSettings { name, mut hosts, .. } = site;
+        // What it has by its name is every node's own affair.
+        let own = beside.host_of(&name);
+        hosts.retain(|host| Some(host) != own.as_ref());
+        Ok(Sound { name, hosts, text: text.trim_start_matches('\n').to_owned() })
+    }
+
+    fn of_file(&self) -> Vec<FileSite> {
+        let config = Arc::clone(&self.0.base.lock().config);
+        let site =
+            |site: &SiteSettings| FileSite { name: site.name.clone(), hosts: site.hosts.clone() };
+        config.sites.iter().map(site).collect()
+    }
+
+    fn host_of(&self, name: &str) -> Option<String> {
+        self.0.base.lock().beside.host_of(name)
+    }
+}
+
+fn unsound(report: &Report) -> Unsound {
+    let problems = serde_json::to_value(&report.problems).unwrap_or_default();
+    Unsound { report: report.to_string(), problems }
+}

@@ -1,0 +1,93 @@
+//! The operations of sites.
+//!
+//! In: generators of schemas. Out: operations. Always: as the routes in `api/sites.rs` are. It does
+//! not know how operations are written down.
+
+use edge_core::settings::SiteSettings;
+use schemars::SchemaGenerator;
+use serde_json::json;
+
+use super::{super::sites, Operation, members, schema};
+
+const IF_MATCH: (&str, &str) =
+    ("If-Match", "The revision that is expected there, in quotes, or *.");
+const ONCE: (&str, &str) = ("Idempotency-Key", "A name under which the change is made once.");
+
+/// What is asked of sites.
+pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
+    let site = schema::<sites::WholeSite>(told);
+    let done = json!({ "anyOf": [site, schema::<sites::DryRun>(told)] });
+    vec![
+        Operation {
+            done: vec![(
+                200,
+                "Those that the caller's token is for.",
+                schema::<sites::Sites>(told),
+            )],
+            ..plain("get", "/v1/sites", "listSites", "The sites", Some("read"))
+        },
+        Operation {
+            query: Some(members::<sites::Which>(read)),
+            done: vec![(200, "The site; ETag is its revision.", site.clone())],
+            refused: &[404],
+            ..plain("get", "/v1/sites/{name}", "seeSite", "What a site says", Some("read"))
+        },
+        Operation {
+            fields: &[IF_MATCH, ("If-None-Match", "* where no such site is expected there."), ONCE],
+            query: Some(members::<sites::How>(read)),
+            content: Some(schema::<SiteSettings>(read)),
+            text: Some("application/toml"),
+            done: vec![
+                (200, "It is replaced, or it was a dry run.", done),
+                (201, "There was none, and it is made.", site.clone()),
+            ],
+            refused: &[404, 409, 412, 413, 415, 422, 428],
+            ..plain(
+                "put",
+                "/v1/sites/{name}",
+                "writeSite",
+                "Makes or replaces a site",
+                Some("sites"),
+            )
+        },
+        Operation {
+            fields: &[IF_MATCH, ONCE],
+            done: vec![(200, "It is deleted.", site)],
+            refused: &[404, 412, 413, 422, 428],
+            ..plain("delete", "/v1/sites/{name}", "deleteSite", "Deletes a site", Some("sites"))
+        },
+        Operation {
+            done: vec![(200, "Its versions, newest first.", schema::<sites::History>(told))],
+            refused: &[404],
+            ..plain(
+                "get",
+                "/v1/sites/{name}/history",
+                "listVersions",
+                "The versions of a site",
+                Some("read"),
+            )
+        },
+    ]
+}
+
+fn plain(
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    action: Option<&'static str>,
+) -> Operation {
+    Operation {
+        method,
+        path,
+        id,
+        summary,
+        action,
+        fields: &[],
+        query: None,
+        content: None,
+        text: None,
+        done: Vec::new(),
+        refused: &[],
+    }
+}

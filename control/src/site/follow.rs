@@ -1,0 +1,291 @@
+//! A node follows the ledger's sites.
+//!
+//! In: a ledger, the sites on the node's own disk. Out: [`Known`], and each change of it.
+//! Always: the first listing is there before [`follow`] returns, or the sites of the disk where the
+//! ledger is away; what cannot be read, as a newer version may have written it, leaves what is
+//! known of it in force, and is told; changes that come one after the other are taken together; a
+//! ledger that has no catalogue any more takes no site away.
+//! It deliberately does not know what a site's text says.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    CATALOGUE, SitesFile,
+    file::Keeper,
+    record::{Catalogue, Listed, Version},
+};
+use crate::{
+    documents::{self, DocumentError},
+    ledger::{Ledger, LedgerError, Revision, Watch},
+};
+
+/// Changes that come no later than this after another are taken together with it.
+const QUIET: Duration = Duration::from_millis(20);
+/// The longest time that one waits for others.
+const TOGETHER_MAX: Duration = Duration::from_millis(200);
+/// How long the ledger may take at the start, where the disk has the sites.
+const FIRST_MAX: Duration = Duration::from_secs(5);
+/// After a failure the ledger is asked again so much later, and after each further one twice that.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// See [`RETRY_FIRST`].
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// A site of the ledger, as a node has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerSite {
+    /// Its name.
+    pub name: String,
+    /// Which site of this name it is.
+    pub id: String,
+    /// The version's number.
+    pub revision: u64,
+    /// The version's mark.
+    pub mark: String,
+    /// Its TOML text.
+    pub text: String,
+}
+
+/// What is known of the ledger's sites.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The sites, by name.
+    pub sites: Vec<LedgerSite>,
+    /// The revision of the catalogue that they are of.
+    pub revision: u64,
+    /// Whether they are the ledger's, or were when they were kept on disk.
+    pub listed: bool,
+    /// What could not be read, for people; older versions are in force in its place.
+    pub troubles: Vec<String>,
+}
+
+/// The ledger's sites, as long as this is there.
+#[derive(Debug)]
+pub struct Following {
+    known: watch::Receiver<Arc<Known>>,
+    _task: JoinSet<()>,
+}
+
+impl Following {
+    /// What is known, and each change of it.
+    #[must_use]
+    pub fn known(&self) -> watch::Receiver<Arc<Known>> {
+        self.known.clone()
+    }
+}
+
+/// Follows the ledger's sites, inside the runtime that it goes on in; keeps them in `file`, if there
+/// is to be one.
+pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Following {
+    let kept = file.as_ref().and_then(SitesFile::read);
+    let before = match kept {
+        Some(sites) => Known { sites, listed: true, ..Known::default() },
+        None => Known::default(),
+    };
+    let keeper = file.and_then(|file| match Keeper::start(file) {
+        Ok(keeper) => Some(keeper),
+        Err(error) => {
+            tracing::warn!(%error, "the ledger's sites cannot be kept on disk");
+            None
+        }
+    });
+    let first = timeout(FIRST_MAX, read_all(&*ledger, &before)).await;
+    let first = first.unwrap_or_else(|_late| {
+        Err(LedgerError::Unavailable("it has not answered in time".to_owned()))
+    });
+    let (known, from) = match first {
+        Ok((known, revision)) => (known, Some(revision)),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                sites = before.sites.len(),
+                "the ledger's sites cannot be read; those on disk are in force, if there are any"
+            );
+            (before, None)
+        }
+    };
+    let follower = Follower { ledger, keeper };
+    follower.keep(&known);
+    let (tell, told) = watch::channel(Arc::new(known));
+    let mut task = JoinSet::new();
+    task.spawn(follower.run(tell, from));
+    Following { known: told, _task: task }
+}
+
+struct Follower {
+    ledger: Arc<dyn Ledger>,
+    keeper: Option<Keeper>,
+}
+
+impl Follower {
+    async fn run(self, tell: watch::Sender<Arc<Known>>, mut from: Option<Revision>) {
+        let mut retry = RETRY_FIRST;
+        loop {
+            let Err(error) = self.follow(&tell, &mut from, &mut retry).await;
+            if retry == RETRY_FIRST {
+                tracing::warn!(%error, "the ledger's sites cannot be followed; trying again");
+            }
+            from = None;
+            sleep_until(Instant::now() + retry).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Reads where nothing is known, then takes what changes, until that fails.
+    async fn follow(
+        &self,
+        tell: &watch::Sender<Arc<Known>>,
+        from: &mut Option<Revision>,
+        retry: &mut Duration,
+    ) -> Result<std::convert::Infallible, LedgerError> {
+        let at = match from.take() {
+            Some(revision) => revision,
+            None => self.take(tell).await?,
+        };
+        let mut watch = self.ledger.watch(CATALOGUE, at).await?;
+        *retry = RETRY_FIRST;
+        loop {
+            next(&mut *watch).await?;
+            let until = Instant::now() + TOGETHER_MAX;
+            loop {
+                let quiet = Instant::now() + QUIET;
+                if quiet > until {
+                    break;
+                }
+                let Ok(change) = timeout_at(quiet, next(&mut *watch)).await else { break };
+                change?;
+            }
+            self.take(tell).await?;
+        }
+    }
+
+    /// Reads what there is, and tells what is new of it.
+    async fn take(&self, tell: &watch::Sender<Arc<Known>>) -> Result<Revision, LedgerError> {
+        let before = Arc::clone(&tell.borrow());
+        let (known, revision) = read_all(&*self.ledger, &before).await?;
+        if known != *before {
+            for trouble in &known.troubles {
+                tracing::error!("{trouble}");
+            }
+            self.keep(&known);
+            tell.send_replace(Arc::new(known));
+        }
+        Ok(revision)
+    }
+
+    fn keep(&self, known: &Known) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| known.listed) {
+            keeper.keep(known.sites.clone());
+        }
+    }
+}
+
+/// Waits for a change of the catalogue; a site's versions may stand below its name.
+async fn next(watch: &mut dyn Watch) -> Result<(), LedgerError> {
+    while watch.next().await?.key.as_str() != CATALOGUE {}
+    Ok(())
+}
+
+/// The sites that there are, and the revision at which that was so.
+async fn read_all(ledger: &dyn Ledger, before: &Known) -> Result<(Known, Revision), LedgerError> {
+    loop {
+        let listing = ledger.list(CATALOGUE).await?;
+        let found = listing.documents.iter().find(|found| found.key.as_str() == CATALOGUE);
+        let Some(found) = found else {
+            let mut known = Known { listed: true, troubles: Vec::new(), ..before.clone() };
+            if !known.sites.is_empty() {
+                known.troubles.push(
+                    "the ledger has no sites any more, not even none: it was made anew; those \
+                     that were in force stay until a site is written to it"
+                        .to_owned(),
+                );
+            }
+            return Ok((known, listing.revision));
+        };
+        match documents::decode::<Catalogue>(&found.value) {
+            Ok(catalogue) => {
+                // Another one is in force meanwhile.
+                let Some(known) = read_named(ledger, before, &catalogue).await? else { continue };
+                return Ok((known, listing.revision));
+            }
+            Err(error) => {
+                let trouble =
+                    format!("the list of the ledger's sites: {error}; those in force stay");
+                let known = Known { listed: true, troubles: vec![trouble], ..before.clone() };
+                return Ok((known, listing.revision));
+            }
+        }
+    }
+}
+
+/// The sites that a catalogue names; nothing if one of them is gone.
+async fn read_named(
+    ledger: &dyn Ledger,
+    before: &Known,
+    catalogue: &Catalogue,
+) -> Result<Option<Known>, LedgerError> {
+    let mut known = Known { revision: catalogue.revision, listed: true, ..Known::default() };
+    for (name, listed) in catalogue.present() {
+        let former = before.sites.iter().find(|site| site.name == *name && site.id == listed.id);
+        if let Some(same) = former.filter(|site| site.is(listed)) {
+            known.sites.push(same.clone());
+            continue;
+        }
+        let Some(key) = listed.made.key(name) else { continue };
+        let Some(found) = ledger.read(&key).await? else {
+            if is_in_force(ledger, catalogue).await? {
+                let trouble = format!("site \"{name}\": its text is not in the ledger");
+                known.troubles.push(format!("{trouble}; {}", instead(former)));
+                known.sites.extend(former.cloned());
+                continue;
+            }
+            return Ok(None);
+        };
+        match documents::decode::<Version>(&found.value) {
+            Ok(Version { text: Some(text), id, revision, .. }) => known.sites.push(LedgerSite {
+                name: name.clone(),
+                id,
+                revision,
+                mark: listed.made.mark.clone(),
+                text,
+            }),
+            Ok(Version { text: None, .. }) => {}
+            Err(error) => {
+                known.troubles.push(trouble(name, &error, former));
+                known.sites.extend(former.cloned());
+            }
+        }
+    }
+    Ok(Some(known))
+}
+
+/// Whether a catalogue is what the ledger has.
+async fn is_in_force(ledger: &dyn Ledger, catalogue: &Catalogue) -> Result<bool, LedgerError> {
+    let documents = ledger.list(CATALOGUE).await?.documents;
+    let found = documents.iter().find(|found| found.key.as_str() == CATALOGUE);
+    let now = found.and_then(|found| documents::decode::<Catalogue>(&found.value).ok());
+    Ok(now.as_ref() == Some(catalogue))
+}
+
+impl LedgerSite {
+    fn is(&self, listed: &Listed) -> bool {
+        self.revision == listed.made.revision && self.mark == listed.made.mark
+    }
+}
+
+fn trouble(name: &str, error: &DocumentError, former: Option<&LedgerSite>) -> String {
+    format!("site \"{name}\" of the ledger: {error}; {}", instead(former))
+}
+
+fn instead(former: Option<&LedgerSite>) -> String {
+    match former {
+        Some(former) => format!("revision {} of it stays in force", former.revision),
+        None => "it is not served by this node".to_owned(),
+    }
+}
