@@ -619,6 +619,9 @@ async fn the_openapi_document_is_what_the_routes_are() {
             assert_eq!(status.as_u16(), wanted, "{method} {path}");
         }
     }
+    // The members of queries are parameters.
+    let of_explain = &document["paths"]["/v1/explain"]["get"]["parameters"][0];
+    assert_eq!((&of_explain["name"], &of_explain["required"]), (&json!("url"), &json!(true)));
     // Every reference leads somewhere.
     let text = document.to_string();
     let names = document["components"]["schemas"].as_object().unwrap();

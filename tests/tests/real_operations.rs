@@ -5,6 +5,7 @@
 
 mod real_operations {
     mod admin;
+    mod described;
     mod descriptors;
     mod dns;
     mod drain;

@@ -95,6 +95,7 @@ pub struct Held {
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     /// The URL as clients ask for it: scheme, host, path and query.
+    #[schemars(length(min = 1))]
     url: String,
 }
 

@@ -113,7 +113,7 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
     vec![
         Operation {
             fields: &[("Idempotency-Key", "A name under which the purge is ordered once.")],
-            query: Some(schema::<purges::Query>(read)),
+            query: Some(members::<purges::Query>(read)),
             content: Some(schema::<purges::Wanted>(read)),
             done: vec![
                 (200, "Every node has applied it, or it was a dry run.", done),
@@ -142,7 +142,7 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("post", "/v1/tokens", "makeToken", "Makes a token", Some("tokens"))
         },
         Operation {
-            query: Some(schema::<tokens::Query>(read)),
+            query: Some(members::<tokens::Query>(read)),
             done: vec![(200, "It is revoked.", schema::<tokens::Ended>(told))],
             refused: &[404, 409],
             ..plain("delete", "/v1/tokens/{id}", "revokeToken", "Revokes a token", Some("tokens"))
@@ -152,12 +152,12 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("get", "/v1/nodes", "listNodes", "The nodes, and how far each is", Some("read"))
         },
         Operation {
-            query: Some(schema::<audit::Query>(read)),
+            query: Some(members::<audit::Query>(read)),
             done: vec![(200, "The newest entries.", schema::<audit::Entries>(told))],
             ..plain("get", "/v1/audit", "listAudit", "Who did what", Some("tokens"))
         },
         Operation {
-            query: Some(schema::<explain::Query>(read)),
+            query: Some(members::<explain::Query>(read)),
             done: vec![(200, "What each node has.", schema::<explain::Explanation>(told))],
             refused: &[404],
             ..plain("get", "/v1/explain", "explain", "What is stored of a URL", Some("read"))

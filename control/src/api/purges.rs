@@ -42,6 +42,7 @@ pub(super) struct Wanted {
     /// The site's name.
     site: String,
     /// What it speaks of: 1 to 100, any of them.
+    #[schemars(length(min = 1, max = "SELECTORS_MAX"))]
     selectors: Vec<SelectorText>,
     /// What becomes of that.
     #[serde(default)]

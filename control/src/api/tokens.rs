@@ -38,11 +38,14 @@ const SITES_MAX: usize = 1000;
 pub(super) struct Wanted {
     /// Whose it is, for people: up to 200 characters in one line.
     #[serde(default)]
+    #[schemars(length(max = 200))]
     note: String,
     /// What it may do: at least one.
+    #[schemars(length(min = 1))]
     actions: Vec<Action>,
     /// The sites that it is for, up to 1000; all of them, those to come included, when absent.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     sites: Option<Vec<String>>,
 }
 

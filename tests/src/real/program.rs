@@ -71,8 +71,21 @@ pub fn geo_database() -> Tested<PathBuf> {
 /// # Errors
 /// When it has not been fetched.
 pub fn rclone() -> Tested<PathBuf> {
+    fetched("rclone/bin/rclone")
+}
+
+/// schemathesis, which fuzzes an API by its description.
+///
+/// # Errors
+/// When it has not been fetched.
+pub fn schemathesis() -> Tested<PathBuf> {
+    fetched("schemathesis/bin/schemathesis")
+}
+
+/// What `tests/run` fetches into the target folder.
+fn fetched(program: &str) -> Tested<PathBuf> {
     let target = profile()?.parent().map(Path::to_path_buf).unwrap_or_default();
-    let program = target.join("rclone/bin/rclone");
+    let program = target.join(program);
     if program.is_file() {
         return Ok(program);
     }
