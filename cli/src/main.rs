@@ -14,6 +14,7 @@ mod explain;
 mod failure;
 mod keys;
 mod ledger;
+mod node;
 mod origin_mock;
 mod process;
 mod purge;
@@ -40,7 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What the help says of the environment.
 const ENVIRONMENT: &str = "Environment:\n  \
     NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
-    NEARCAST_TOKEN    Token that purge, explain, token and status show";
+    NEARCAST_TOKEN    Token that purge, explain, token, node and status show";
 
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
@@ -60,6 +61,8 @@ enum Verb {
     Purge(purge::Arguments),
     /// Makes, lists and revokes tokens of the admin API.
     Token(token::Arguments),
+    /// Lists nodes, and removes one that is gone for good.
+    Node(node::Arguments),
     /// Shows the nodes, and how far each has come with purges.
     Status(status::Arguments),
     /// Explains what nodes have stored of a URL, and what the next request for it comes to.
@@ -91,6 +94,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Run(arguments) => run::run(&arguments, workers),
         Verb::Purge(arguments) => purge::purge(&arguments),
         Verb::Token(arguments) => token::token(&arguments),
+        Verb::Node(arguments) => node::node(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Explain(arguments) => explain::explain(&arguments),
         Verb::Route(arguments) => route::route(&arguments),

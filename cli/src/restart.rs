@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 36] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -54,6 +54,10 @@ const ROWS: [Row; 32] = [
     ("control.requests_per_second", |a, b| {
         a.control.requests_per_second == b.control.requests_per_second
     }),
+    ("control.heartbeat", |a, b| a.control.heartbeat == b.control.heartbeat),
+    ("control.away_after", |a, b| a.control.away_after == b.control.away_after),
+    ("control.ledger_lost", |a, b| a.control.ledger_lost == b.control.ledger_lost),
+    ("control.lease", |a, b| a.control.lease == b.control.lease),
     ("log.format", |a, b| a.log.format == b.log.format),
     ("log.access", |a, b| a.log.access == b.log.access),
     ("log.access_buffer", |a, b| a.log.access_buffer == b.log.access_buffer),
@@ -100,7 +104,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 57] = [
+    const OTHER: [(&str, &str, bool); 61] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -152,6 +156,10 @@ mod tests {
         ("control.audit_kept", "2000", false),
         ("control.log_bytes_kept", "\"3 MiB\"", false),
         ("control.requests_per_second", "3", false),
+        ("control.heartbeat", "\"2s\"", false),
+        ("control.away_after", "\"33s\"", false),
+        ("control.ledger_lost", "\"revalidate\"", false),
+        ("control.lease", "\"12s\"", false),
         ("log.level", "\"debug\"", true),
         ("log.format", "\"json\"", false),
         ("log.access", "\"stdout\"", false),

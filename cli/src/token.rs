@@ -46,6 +46,8 @@ struct Make {
 enum Action {
     /// To purge, and to see what became of purges.
     Purge,
+    /// To take nodes out of the ledger.
+    Nodes,
     /// To see nodes and purges.
     Read,
     /// To make, list and revoke tokens, and to see who did what.
@@ -56,6 +58,7 @@ impl Action {
     const fn word(self) -> &'static str {
         match self {
             Self::Purge => "purge",
+            Self::Nodes => "nodes",
             Self::Read => "read",
             Self::Tokens => "tokens",
         }

@@ -84,6 +84,11 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 
+/// The schema of a query, whose members become parameters.
+fn members<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    T::json_schema(generator).to_value()
+}
+
 fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
     let plain = |method, path, id, summary, action| Operation {
         method,
@@ -102,7 +107,7 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
     vec![
         Operation {
             fields: &[("Idempotency-Key", "A name under which the purge is ordered once.")],
-            query: Some(schema::<purges::Query>(read)),
+            query: Some(members::<purges::Query>(read)),
             content: Some(schema::<purges::Wanted>(read)),
             done: vec![
                 (200, "Every node has applied it, or it was a dry run.", done),
@@ -131,7 +136,7 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("post", "/v1/tokens", "makeToken", "Makes a token", Some("tokens"))
         },
         Operation {
-            query: Some(schema::<tokens::Query>(read)),
+            query: Some(members::<tokens::Query>(read)),
             done: vec![(200, "It is revoked.", schema::<tokens::Ended>(told))],
             refused: &[404, 409],
             ..plain("delete", "/v1/tokens/{id}", "revokeToken", "Revokes a token", Some("tokens"))
@@ -141,12 +146,18 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("get", "/v1/nodes", "listNodes", "The nodes, and how far each is", Some("read"))
         },
         Operation {
-            query: Some(schema::<audit::Query>(read)),
+            query: Some(members::<nodes::Query>(read)),
+            done: vec![(200, "It is no node any more.", schema::<nodes::Removed>(told))],
+            refused: &[404, 409],
+            ..plain("delete", "/v1/nodes/{name}", "removeNode", "Removes a node", Some("nodes"))
+        },
+        Operation {
+            query: Some(members::<audit::Query>(read)),
             done: vec![(200, "The newest entries.", schema::<audit::Entries>(told))],
             ..plain("get", "/v1/audit", "listAudit", "Who did what", Some("tokens"))
         },
         Operation {
-            query: Some(schema::<explain::Query>(read)),
+            query: Some(members::<explain::Query>(read)),
             done: vec![(200, "What each node has.", schema::<explain::Explanation>(told))],
             refused: &[404],
             ..plain("get", "/v1/explain", "explain", "What is stored of a URL", Some("read"))
@@ -156,9 +167,12 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
 
 fn described(operation: Operation) -> Value {
     let mut parameters = Vec::new();
-    if operation.path.contains("{id}") {
-        let schema = json!({ "type": "string" });
-        parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": schema }));
+    for name in ["id", "name"] {
+        if operation.path.contains(&format!("{{{name}}}")) {
+            let schema = json!({ "type": "string" });
+            parameters
+                .push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
+        }
     }
     for (name, description) in operation.fields {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });

@@ -152,7 +152,7 @@ fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
     wanted.actions.sort_unstable();
     wanted.actions.dedup();
     if wanted.actions.is_empty() {
-        return Err(bad("actions: allowed: at least one of purge, read, tokens"));
+        return Err(bad("actions: allowed: at least one of nodes, purge, read, tokens"));
     }
     let Some(sites) = &mut wanted.sites else { return Ok(()) };
     sites.sort_unstable();

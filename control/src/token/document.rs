@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     /// To purge, and to see what became of purges.
     Purge,
+    /// To take nodes out of the ledger.
+    Nodes,
     /// To see nodes and purges.
     Read,
     /// To make, list and revoke tokens, and to see who did what.
@@ -22,13 +24,14 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Purge, Self::Read, Self::Tokens];
+    pub const ALL: [Self; 4] = [Self::Purge, Self::Nodes, Self::Read, Self::Tokens];
 
     /// Its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Purge => "purge",
+            Self::Nodes => "nodes",
             Self::Read => "read",
             Self::Tokens => "tokens",
         }

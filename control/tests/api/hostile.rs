@@ -106,7 +106,8 @@ impl Place {
         let place = Self::new().await;
         let writes = Mutex::default();
         let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes });
-        let routes = routes(Arc::clone(&frail) as _, 1000);
+        let roster = Roster::begin(Arc::clone(&frail) as _, AWAY_AFTER);
+        let routes = routes(Arc::clone(&frail) as _, roster, 1000);
         (Self { routes, ..place }, frail)
     }
 
@@ -131,7 +132,7 @@ fn whats(audit: &Value) -> Vec<&str> {
 async fn two_that_revoke_each_other_at_once_leave_one() {
     for round in 0..4 {
         let place = Place::new().await;
-        let all = json!({ "actions": ["purge", "read", "tokens"] });
+        let all = json!({ "actions": token::Action::ALL });
         let (one, other) = (place.made(all.clone()).await, place.made(all).await);
         let out = place.ask(&place.first, "DELETE", "/v1/tokens/first?keep_made=true", None).await;
         assert_eq!(out.0, 200);
