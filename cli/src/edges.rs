@@ -37,6 +37,8 @@ pub(crate) struct EdgePlan {
     pub(crate) name: String,
     /// Its node's name in CDN-Loop.
     pub(crate) cdn_id: String,
+    /// The PoP that it belongs to.
+    pub(crate) pop: Option<String>,
     /// `[edge]`
     pub(crate) settings: EdgeSettings,
     /// `[[site]]`
@@ -234,14 +236,14 @@ impl Edges {
         name: &str,
         leaving: Option<Leaving>,
     ) -> Result<Running, (Failure, Option<Leaving>)> {
-        let ((edge, drain), bound) = match self.build_again(name) {
+        let ((edge, drain), bound, plan) = match self.build_again(name) {
             Ok(built) => built,
             Err(failure) => return Err((failure, leaving)),
         };
         // It is about to join.
         drop(leaving);
         let member = match &self.0.ground.ledger {
-            Some(ledger) => match ledger.join(name, &bound.addresses, &edge).await {
+            Some(ledger) => match ledger.join(&plan, &bound.addresses, &edge).await {
                 Ok(member) => Some(member),
                 // It may have, or was there still.
                 Err(failure) => return Err((failure, ledger.leave(name))),
@@ -260,14 +262,14 @@ impl Edges {
         }
     }
 
-    fn build_again(&self, name: &str) -> Result<((Edge, Drain), Bound), Failure> {
+    fn build_again(&self, name: &str) -> Result<((Edge, Drain), Bound, EdgePlan), Failure> {
         let (plan, addresses) = self.plan(name)?;
         let ground = &self.0.ground;
         let plain = plan.settings.listen.len().min(addresses.len());
         let (listen, proxied) = addresses.split_at(plain);
         let bound = listener::bind(listen, proxied, ground.workers.get());
         let bound = bound.map_err(|error| Failure::of(&error))?;
-        Ok((build(&plan, ground)?, bound))
+        Ok((build(&plan, ground)?, bound, plan))
     }
 
     fn plan(&self, name: &str) -> Result<(EdgePlan, Vec<SocketAddr>), Failure> {
@@ -388,7 +390,7 @@ impl Prepared {
             let addresses = bound.addresses.clone();
             let ledger = self.ground.ledger.as_ref();
             // Every purge so far is applied before the first answer.
-            let member = ledger.map(|ledger| ledger.join_now(&plan.name, &addresses, &edge));
+            let member = ledger.map(|ledger| ledger.join_now(&plan, &addresses, &edge));
             let member = member.transpose()?;
             let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
             let state = State::Up(Running { edge, workers, drain, member });
@@ -413,6 +415,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         access_log: ground.access_log.clone(),
         own_addresses: ground.own.clone(),
         draining,
+        leased: ground.ledger.as_ref().is_some_and(Opened::is_leased),
     };
     let edge = Edge::new(&plan.settings, &plan.sites, world)
         .map_err(|problems| Failure::new(told(&problems)))?;

@@ -23,8 +23,9 @@ use nearcast_control::{
     embedded::{Bound, Embedded, Kept},
     ledger::{Health, Ledger},
     nats::{self, Access, Nats},
-    node::{self, Applies, Joining, Leaving, Member},
-    settings::{ControlSettings, NatsSettings},
+    node::{self, Applies, Joining, Leaving, Load, Member, NodeDocument, Role},
+    roster::{Presence, Roster},
+    settings::{ControlSettings, LedgerLost, NatsSettings},
     site::{self, Following, SitesFile},
     token,
 };
@@ -32,10 +33,19 @@ use nearcast_daemon::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
 };
-use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use self::explained::told;
-use crate::{edges::Edges, failure::Failure, process::Plan, sites::Sites};
+use crate::{
+    edges::{EdgePlan, Edges},
+    failure::Failure,
+    process::Plan,
+    sites::Sites,
+};
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -50,6 +60,12 @@ const NATS_FILES: &str = "nats";
 #[derive(Clone)]
 pub(crate) struct Opened {
     ledger: Arc<dyn Ledger>,
+    roster: Roster,
+    /// What the nodes of this process do.
+    roles: Vec<Role>,
+    heartbeat: Duration,
+    /// How long they reuse what they hold without the ledger; for ever without one.
+    lease: Option<Duration>,
     /// Beside it are the node's own files.
     path: PathBuf,
     /// Whether other processes have it as well.
@@ -91,16 +107,22 @@ impl Opened {
             node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
         })?;
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
-        let (control, requests_per_second) = (control.clone(), settings.requests_per_second);
-        let site_versions_kept = settings.site_versions_kept;
+        let roster = {
+            let _inside = control.enter();
+            Roster::begin(Arc::clone(&ledger), settings.away_after)
+        };
         Ok(Some(Self {
             ledger,
+            roster,
+            roles: roles(plan),
+            heartbeat: settings.heartbeat,
+            lease: (settings.ledger_lost == LedgerLost::Revalidate).then_some(settings.lease),
             path,
             is_shared,
-            control,
+            control: control.clone(),
             wait_max,
-            requests_per_second,
-            site_versions_kept,
+            requests_per_second: settings.requests_per_second,
+            site_versions_kept: settings.site_versions_kept,
         }))
     }
 
@@ -111,33 +133,53 @@ impl Opened {
         self.control.block_on(site::follow(Arc::clone(&self.ledger), file))
     }
 
+    /// Whether its edges reuse what they store on a lease only.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// Lets an edge join that does not answer yet, from a thread that may wait.
     pub(crate) fn join_now(
         &self,
-        name: &str,
+        plan: &EdgePlan,
         addresses: &[SocketAddr],
         edge: &Edge,
     ) -> Result<Member, Failure> {
-        self.control.block_on(self.join(name, addresses, edge))
+        self.control.block_on(self.join(plan, addresses, edge))
     }
 
     /// The same, inside the control runtime.
     pub(crate) async fn join(
         &self,
-        name: &str,
+        plan: &EdgePlan,
         addresses: &[SocketAddr],
         edge: &Edge,
     ) -> Result<Member, Failure> {
+        let name = plan.name.as_str();
         let key = node::key_of(name);
         let key = key.ok_or_else(|| Failure::new(format!("{name:?} cannot be a node's name")))?;
         let joining = Joining {
             key,
-            addresses: addresses.to_vec(),
+            document: self.document(plan, addresses),
+            heartbeat: self.heartbeat,
             edge: Arc::new(Purged(edge.clone())),
             file: AppliedFile::beside(&self.path, name),
         };
         let joined = node::join(Arc::clone(&self.ledger), joining).await;
         joined.map_err(|error| Failure::of(&error))
+    }
+
+    /// What a node says of itself.
+    fn document(&self, plan: &EdgePlan, addresses: &[SocketAddr]) -> NodeDocument {
+        let millis = |lease: Duration| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        NodeDocument {
+            addresses: addresses.to_vec(),
+            pop: plan.pop.clone(),
+            roles: self.roles.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            lease_ms: self.lease.map(millis),
+            ..NodeDocument::default()
+        }
     }
 
     /// Takes a node out as its process ends, from a thread that may wait: nobody who goes on waits for
@@ -187,6 +229,18 @@ impl Opened {
                 .counter("ledger_failures", "Times that the ledger stopped taking writes.")?
                 .sample(&[], failures)
         });
+        let seen = self.roster.seen();
+        metrics.register(move |scrape| {
+            let counts = {
+                let seen = seen.borrow();
+                Presence::ALL.map(|presence| (presence.as_str(), seen.count(presence) as u64))
+            };
+            let mut family = scrape.gauge("ledger_nodes", "Nodes, by whether they are here.")?;
+            for (state, count) in counts {
+                family.sample(&[("state", state)], count)?;
+            }
+            Ok(())
+        });
         // Edges serve without it, so it takes no traffic away.
         let condition = readiness.advice("ledger", "starting");
         // It ends with the ledger.
@@ -196,6 +250,7 @@ impl Opened {
     fn routes(&self, edges: &Edges, sites: &Sites) -> Router {
         api::router(Api {
             ledger: Arc::clone(&self.ledger),
+            roster: self.roster.clone(),
             holdings: Arc::new(Held(edges.clone())),
             clock: wall_clock(),
             wait_max: self.wait_max,
@@ -204,6 +259,12 @@ impl Opened {
             site_versions_kept: self.site_versions_kept.into(),
         })
     }
+}
+
+/// What the nodes of a process do. GeoDNS beside several edges is none of theirs.
+fn roles(plan: &Plan) -> Vec<Role> {
+    let answers_dns = plan.dns.is_some() && plan.edges.len() == 1;
+    [Some(Role::Edge), answers_dns.then_some(Role::Geodns)].into_iter().flatten().collect()
 }
 
 /// How much of the logs is kept.
@@ -262,6 +323,19 @@ impl Applies for Purged {
             let everything = vec![Selector::Everything];
             self.0.purge(&Purge { site: site.into(), selectors: everything, mode: Mode::Hard });
         }
+    }
+
+    fn load(&self) -> Load {
+        let budget = &self.0.hall().room.budget;
+        Load {
+            connections: self.0.connections().open(),
+            memory_bytes: budget.used() as u64,
+            memory_bytes_max: budget.limit() as u64,
+        }
+    }
+
+    fn vouch(&self, until: Instant) {
+        self.0.vouch(until);
     }
 }
 

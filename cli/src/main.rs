@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod keys;
 mod ledger;
+mod node;
 mod origin_mock;
 mod pages;
 mod process;
@@ -44,7 +45,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What the help says of the environment.
 const ENVIRONMENT: &str = "Environment:\n  \
     NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
-    NEARCAST_TOKEN    Token that purge, site, explain, token and status show";
+    NEARCAST_TOKEN    Token that purge, site, explain, token, node and status show";
 
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
@@ -66,6 +67,8 @@ enum Verb {
     Site(site::Arguments),
     /// Makes, lists and revokes tokens of the admin API.
     Token(token::Arguments),
+    /// Lists nodes, and removes one that is gone for good.
+    Node(node::Arguments),
     /// Shows the nodes, and how far each has come with purges.
     Status(status::Arguments),
     /// Explains what nodes have stored of a URL, and what the next request for it comes to.
@@ -102,6 +105,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Purge(arguments) => purge::purge(&arguments),
         Verb::Site(arguments) => site::site(&arguments),
         Verb::Token(arguments) => token::token(&arguments),
+        Verb::Node(arguments) => node::node(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Explain(arguments) => explain::explain(&arguments),
         Verb::Route(arguments) => route::route(&arguments),

@@ -70,7 +70,7 @@ pub(crate) fn purge(arguments: &Arguments) -> Result<(), Failure> {
             .advise("`nearcast status` says how far each node is"));
     }
     let late: Vec<&str> = nodes(&told)
-        .filter(|node| node["applied"] == false)
+        .filter(|node| node["applied"] == false && node["lapsed"] != true)
         .filter_map(|node| node["node"].as_str())
         .collect();
     Err(Failure::new(format!("not yet applied by {}", late.join(", ")))
@@ -118,11 +118,17 @@ fn text(told: &Value) -> String {
         let state = match (node["applied"] == true, node["delay_ms"].as_u64()) {
             (true, Some(delay)) => format!("applied in {delay} ms"),
             (true, None) => "applied".to_owned(),
+            (false, _) if node["lapsed"] == true => {
+                "not yet; it asks its origins until it has".to_owned()
+            }
             (false, _) => "not yet".to_owned(),
         };
         lines.push(format!("  {name:<12} {state}"));
     }
     lines.push(match word("state").as_str() {
+        "complete" if nodes(told).any(|node| node["lapsed"] == true) => {
+            "complete: no node serves what it took".to_owned()
+        }
         "complete" => "complete: every node has applied it".to_owned(),
         "partial" => "partial: not every node has applied it".to_owned(),
         _ => "accepted: every node applies it as soon as it can; --wait waits for that".to_owned(),

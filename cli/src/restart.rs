@@ -15,7 +15,7 @@ use nearcast_config::NodeConfig;
 type Row = (&'static str, fn(&NodeConfig, &NodeConfig) -> bool);
 
 /// Every setting that a reload cannot change.
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 37] = [
     ("node.name", |a, b| a.node.name == b.node.name),
     ("node.workers", |a, b| a.node.workers == b.node.workers),
     ("edge.listen", |a, b| edges_agree(a, b, |a, b| a.listen == b.listen)),
@@ -57,6 +57,10 @@ const ROWS: [Row; 33] = [
     ("control.requests_per_second", |a, b| {
         a.control.requests_per_second == b.control.requests_per_second
     }),
+    ("control.heartbeat", |a, b| a.control.heartbeat == b.control.heartbeat),
+    ("control.away_after", |a, b| a.control.away_after == b.control.away_after),
+    ("control.ledger_lost", |a, b| a.control.ledger_lost == b.control.ledger_lost),
+    ("control.lease", |a, b| a.control.lease == b.control.lease),
     ("log.format", |a, b| a.log.format == b.log.format),
     ("log.access", |a, b| a.log.access == b.log.access),
     ("log.access_buffer", |a, b| a.log.access_buffer == b.log.access_buffer),
@@ -103,7 +107,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 58] = [
+    const OTHER: [(&str, &str, bool); 62] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -156,6 +160,10 @@ mod tests {
         ("control.log_bytes_kept", "\"3 MiB\"", false),
         ("control.site_versions_kept", "3", false),
         ("control.requests_per_second", "3", false),
+        ("control.heartbeat", "\"2s\"", false),
+        ("control.away_after", "\"33s\"", false),
+        ("control.ledger_lost", "\"revalidate\"", false),
+        ("control.lease", "\"12s\"", false),
         ("log.level", "\"debug\"", true),
         ("log.format", "\"json\"", false),
         ("log.access", "\"stdout\"", false),

@@ -70,7 +70,8 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
     let name = config.node.name.clone();
     let sites = config.sites;
     let cdn_id = cdn_id(&config.node);
-    let edges = config.edge.map(|settings| EdgePlan { name, cdn_id, settings, sites });
+    let pop = config.node.pop.clone();
+    let edges = config.edge.map(|settings| EdgePlan { name, cdn_id, pop, settings, sites });
     Plan {
         base,
         node: config.node,

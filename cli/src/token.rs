@@ -46,6 +46,8 @@ struct Make {
 enum Action {
     /// To purge, and to see what became of purges.
     Purge,
+    /// To take nodes out of the ledger.
+    Nodes,
     /// To see nodes, purges and sites.
     Read,
     /// To see, write and delete sites.
@@ -58,6 +60,7 @@ impl Action {
     const fn word(self) -> &'static str {
         match self {
             Self::Purge => "purge",
+            Self::Nodes => "nodes",
             Self::Read => "read",
             Self::Sites => "sites",
             Self::Tokens => "tokens",

@@ -190,6 +190,7 @@ fn start(
     let edges = EDGES.into_iter().map(|(name, address)| EdgePlan {
         name: name.to_owned(),
         cdn_id: unique(name),
+        pop: Some(name.to_owned()),
         settings: EdgeSettings {
             listen: vec![SocketAddr::from((address, ports.http))],
             origin_networks_allowed: local_networks(),

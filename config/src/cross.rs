@@ -6,7 +6,7 @@
 //! Does not know: sites (`sites` does), files (`named` does).
 //! Clause: ARCHITECTURE.md *Memory*, docs/operate.md *The settings file*.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
@@ -147,8 +147,15 @@ pub(crate) fn never_reached(
     }
 }
 
-/// The laws of `[control]`: there is one ledger, and a certificate has its key.
+/// The laws of `[control]`: a silence is longer than two heartbeats; there is one ledger, and a
+/// certificate has its key.
 pub(crate) fn control(root: &Node<'_>, control: &ControlSettings, findings: &mut Findings) {
+    let (beat, lease) = ("control.heartbeat", "control.lease");
+    let twice = ("twice control.heartbeat", control.heartbeat * 2);
+    not_shorter(root, (lease, control.lease), (beat, twice), findings);
+    let away = ("control.away_after", control.away_after);
+    not_shorter(root, away, (beat, twice), findings);
+    not_shorter(root, away, (lease, (lease, control.lease)), findings);
     let Some(nats) = &control.nats else { return };
     let (one, other) = ("control.nats", "control.embedded");
     if control.embedded.is_some()
@@ -165,6 +172,24 @@ pub(crate) fn control(root: &Node<'_>, control: &ControlSettings, findings: &mut
     };
     let complaint = Complaint::new(format!("missing beside `{there}`"), "the path of a PEM file");
     findings.missing(key, tree::nearest(root, key), complaint);
+}
+
+/// A span must not be shorter than what another setting comes to; told where the operator wrote either.
+fn not_shorter(
+    root: &Node<'_>,
+    (key, span): (&str, Duration),
+    (other, (what, least)): (&str, (&str, Duration)),
+    findings: &mut Findings,
+) {
+    let written = || [key, other].into_iter().find_map(|key| Some((key, tree::find(root, key)?)));
+    if span < least
+        && [key, other].iter().all(|key| findings.none_within(key))
+        && let Some((at, node)) = written()
+    {
+        let [span, least] = [span, least].map(humantime::format_duration);
+        let fault = format!("{key} is {span}, which is shorter than {what}, {least}");
+        findings.wrong(at, node, Complaint::new(fault, format!("{key} of {least} and more")));
+    }
 }
 
 /// The laws of `[log]`.

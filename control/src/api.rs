@@ -43,6 +43,7 @@ pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
 use crate::{
     ledger::{Ledger, LedgerError},
+    roster::Roster,
     site::{self, Rules},
 };
 
@@ -78,6 +79,8 @@ pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct Api {
     /// The ledger.
     pub ledger: Arc<dyn Ledger>,
+    /// Its nodes.
+    pub roster: Roster,
     /// What this process holds.
     pub holdings: Arc<dyn Holdings>,
     /// The wall clock.
@@ -95,6 +98,7 @@ pub struct Api {
 /// What every route is given.
 struct Shared {
     ledger: Arc<dyn Ledger>,
+    roster: Roster,
     holdings: Arc<dyn Holdings>,
     clock: WallClock,
     wait_max: Duration,
@@ -138,6 +142,7 @@ pub fn at(time: SystemTime) -> String {
 pub fn router(api: Api) -> Router {
     let shared = Shared {
         ledger: api.ledger,
+        roster: api.roster,
         holdings: api.holdings,
         clock: api.clock,
         wait_max: api.wait_max,
@@ -158,6 +163,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{name}", delete(nodes::remove))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
         .route(openapi::PATH, get(openapi::page))

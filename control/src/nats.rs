@@ -18,7 +18,6 @@ mod gone;
 mod link;
 mod mirror;
 mod names;
-mod pace;
 mod standing;
 mod streams;
 mod tail;
@@ -52,6 +51,7 @@ use crate::{
         Expect, Follow, Health, Key, Ledger, LedgerError, Listing, Log, ONCE_BYTES_MAX, Position,
         Revision, Watch, fits, may_continue,
     },
+    pace,
 };
 
 /// A log's epoch is asked for again after so long.

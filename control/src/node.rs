@@ -2,65 +2,61 @@
 //!
 //! In: a ledger, an edge, the position that it had applied. Out: an edge without what was purged;
 //! the document `nodes/NAME`.
-//! Always: what was in the log when a node joins is applied before [`join`] returns; if it cannot
-//! go on from where it was, everything that it holds is purged first; it reports only what it has
-//! applied. Reports are written beside applying, and so is the position on its disk, the newest only,
-//! so that they never hold it up.
+//! Always: it is registered before it looks where the log ends, so whoever purges after that waits
+//! for it; what was in the log then is applied before [`join`] returns; if it cannot go on from where
+//! it was, everything that it holds is purged first; it reports only what it has applied. Reports are
+//! written beside applying, and so is the position on its disk, the newest only, so that they never
+//! hold it up.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod document;
+mod heart;
+mod lease;
+
+pub use self::document::{Load, NODES, NodeDocument, Role, key_of};
+
+use std::{sync::Arc, time::Duration};
 
 use edge_core::purge::Purge;
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 
+use self::heart::Heart;
 use crate::{
     applied::{AppliedFile, Keeper},
-    documents,
-    ledger::{Entry, Expect, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
+    ledger::{Entry, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
     purge::{Act, act},
 };
 
-/// The keys of nodes begin so.
-pub const NODES: &str = "nodes/";
 /// After a failure a node tries again so much later, and after each further one twice that.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// See [`RETRY_FIRST`].
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// What purges are applied to.
+/// An edge, as far as the ledger is concerned.
 pub trait Applies: Send + Sync {
     /// Purges it: when this returns, nothing older is served.
     fn apply(&self, purge: &Purge);
     /// Purges everything of every site.
     fn apply_everything(&self);
-}
-
-/// The document of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeDocument {
-    /// Where it serves.
-    pub addresses: Vec<SocketAddr>,
-    /// Up to where it has applied the purge log.
-    pub applied: Position,
-}
-
-/// The key of a node's document; nothing for a name that no node can have.
-#[must_use]
-pub fn key_of(name: &str) -> Option<Key> {
-    Key::parse(&format!("{NODES}{name}")).filter(|key| key.name() == name)
+    /// What it has to do now.
+    fn load(&self) -> Load;
+    /// What it holds may be reused unasked before `until`, and from then on only after its origin was
+    /// asked. An edge that is never told so may reuse it for ever.
+    fn vouch(&self, until: Instant);
 }
 
 /// A node that joins.
 pub struct Joining {
-    /// Its document.
+    /// Its document's place.
     pub key: Key,
-    /// Where it serves.
-    pub addresses: Vec<SocketAddr>,
+    /// What it says of itself.
+    pub document: NodeDocument,
+    /// How often it says so.
+    pub heartbeat: Duration,
     /// What it applies purges to.
     pub edge: Arc<dyn Applies>,
     /// Where it keeps its position.
@@ -134,22 +130,29 @@ async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
 /// # Errors
 /// When the ledger cannot be read or written; the node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
-    let Joining { key, addresses, edge, file } = joining;
+    let Joining { key, document, heartbeat, edge, file } = joining;
     let kept = file.read();
     let keeper = Keeper::start(file, key.name());
     let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    let said = (key.clone(), document);
+    let mut heart = Heart::new(Arc::clone(&ledger), said, Arc::clone(&edge), heartbeat);
     let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, keeper };
     let (mut follow, mut applied) = node.begin(kept).await?;
+    let registered = applied;
+    heart.say(registered).await?;
     let last = ledger.ends(Log::Purges).await?.last;
+    heart.ends(last);
     while !applied.has_reached(last) {
         applied = node.apply(&follow.next().await?, applied);
     }
+    if applied != registered {
+        heart.say(applied).await?;
+    }
+    heart.vouch(applied);
     let (report, reports) = watch::channel(applied);
-    let reporter = Reporter { ledger: Arc::clone(&ledger), key: key.clone(), addresses };
-    reporter.write(applied).await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(node.run(follow, report));
-    tasks.spawn(reporter.run(reports));
+    tasks.spawn(heart.run(reports));
     Ok(Member { tasks, key, ledger })
 }
 
@@ -231,41 +234,8 @@ impl Node {
     }
 }
 
-struct Reporter {
-    ledger: Arc<dyn Ledger>,
-    key: Key,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Reporter {
-    async fn write(&self, applied: Position) -> Result<(), LedgerError> {
-        let document = NodeDocument { addresses: self.addresses.clone(), applied };
-        let bytes = documents::encode(&document);
-        let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        self.ledger.write(&self.key, bytes, Expect::Anything).await.map(drop)
-    }
-
-    async fn run(self, mut reports: watch::Receiver<Position>) {
-        let mut retry = Retry::default();
-        // An error means that the node has ended.
-        while reports.changed().await.is_ok() {
-            let applied = *reports.borrow_and_update();
-            match self.write(applied).await {
-                Ok(()) => retry = Retry::default(),
-                Err(error) => {
-                    if retry.is_first() {
-                        tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
-                    }
-                    reports.mark_changed();
-                    retry.wait().await;
-                }
-            }
-        }
-    }
-}
-
 /// Longer waits after each failure.
-struct Retry(Duration);
+pub(crate) struct Retry(Duration);
 
 impl Default for Retry {
     fn default() -> Self {
@@ -275,11 +245,11 @@ impl Default for Retry {
 
 impl Retry {
     /// Whether all was well until now: what goes on failing is told once.
-    fn is_first(&self) -> bool {
+    pub(crate) fn is_first(&self) -> bool {
         self.0 == RETRY_FIRST
     }
 
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         sleep_until(Instant::now() + self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);
     }

@@ -1,23 +1,35 @@
 //! How far the nodes have come with a purge.
 //!
-//! In: a ledger, a position. Out: each registered node with whether it has applied it.
-//! Always: nobody polls: the nodes' reports are watched from before the purge was appended; a purge
-//! is complete only when every registered node has reported its position. A delay is this
-//! process's own monotonic time from append to report, so no two clocks are compared.
+//! In: the roster, a position. Out: each registered node with whether it has applied it.
+//! Always: nobody polls: the nodes' reports are watched; who is registered is asked of the ledger after
+//! the purge was appended, and a node looks where the log ends after it was registered, so each has
+//! the purge or is waited for. A purge is complete only when every registered node has reported its
+//! position, or reuses nothing any more without its origin's word because its lease has certainly
+//! lapsed: it was longer than the lease and a margin, on this process's own monotonic clock, that the
+//! node's document was last seen to change, when the ledger was asked again and knew of no change. A
+//! delay is this process's own time from append to report, so no two clocks are compared.
 //! It deliberately does not know what was purged.
-//! Clause: docs/operate.md *Ordering purges*.
+//! Clause: docs/operate.md *Ordering purges*, *When the ledger is away*.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::pending, pin::pin, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
-    documents,
-    ledger::{Change, Document, Ledger, LedgerError, Position, Watch},
-    node::{NODES, NodeDocument},
+    ledger::{LedgerError, Position},
+    roster::{Roster, Seen, Sighting},
 };
+
+/// A lease is held to have lapsed so much of its length later than its holder must go by that, and
+/// [`MARGIN`] more: clocks of two machines do not tick quite alike.
+const MARGIN_PART: u32 = 10;
+/// See [`MARGIN_PART`].
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// A node, as far as a purge is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -26,6 +38,10 @@ pub struct NodeProgress {
     pub node: String,
     /// Whether it has applied the purge.
     pub applied: bool,
+    /// True where it has not, and its lease has lapsed: until it has, it asks its origins before it
+    /// reuses anything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
     /// How long after the append its report came, in milliseconds; only where that was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
@@ -34,7 +50,7 @@ pub struct NodeProgress {
 /// Whether every node has applied a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Every registered node has.
+    /// Every registered node has, or its lease has lapsed.
     Complete,
     /// Some have not.
     Partial,
@@ -49,103 +65,154 @@ pub struct Progress {
     pub nodes: Vec<NodeProgress>,
 }
 
-/// A node's last report; without a position when it cannot be read.
-#[derive(Clone, Copy, Debug)]
-struct Report {
-    applied: Option<Position>,
-    at: Instant,
-}
-
-impl Report {
-    fn of(value: &[u8], at: Instant) -> Self {
-        // A node of a newer version counts as not done: what it reports is not known.
-        let document = documents::decode::<NodeDocument>(value).ok();
-        Self { applied: document.map(|document| document.applied), at }
-    }
-}
-
 /// Reports that are watched.
+#[derive(Debug)]
 pub struct Reports {
-    nodes: BTreeMap<String, (Report, Option<Instant>)>,
-    watch: Box<dyn Watch>,
+    roster: Roster,
+    seen: watch::Receiver<Seen>,
+    /// When the ledger was asked last.
+    asked: Option<Instant>,
+    /// Since when a node has had the purge.
+    reached: BTreeMap<String, Instant>,
+}
+
+/// Where a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has applied it, since then.
+    Reached(Instant),
+    Lapsed,
+    /// It has not; with when its lease will have lapsed, if it has one.
+    Lacks(Option<Instant>),
 }
 
 impl Reports {
     /// Watches from now on.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub async fn watch(ledger: &dyn Ledger) -> Result<Self, LedgerError> {
-        let listing = ledger.list(NODES).await?;
-        let watch = ledger.watch(NODES, listing.revision).await?;
-        let now = Instant::now();
-        let report = |Document { key, value, .. }: Document| {
-            (key.name().to_owned(), (Report::of(&value, now), None))
-        };
-        Ok(Self { nodes: listing.documents.into_iter().map(report).collect(), watch })
+    #[must_use]
+    pub fn watch(roster: &Roster) -> Self {
+        let (roster, seen) = (roster.clone(), roster.seen());
+        Self { roster, seen, asked: None, reached: BTreeMap::new() }
     }
 
     /// Waits until every node has reported `position`, which was appended at `appended`; no longer
     /// than `until`.
     ///
     /// # Errors
-    /// When the ledger cannot be watched any more.
+    /// When the ledger cannot be asked which nodes there are.
     pub async fn wait(
         &mut self,
         position: Position,
         appended: Instant,
         until: Instant,
     ) -> Result<Progress, LedgerError> {
-        self.settle(position);
-        while !self.is_complete() {
-            let Ok(change) = timeout_at(until, self.watch.next()).await else { break };
-            self.take(change?);
-            self.settle(position);
-        }
-        Ok(self.progress(Some(appended)))
-    }
-
-    /// What is known now.
-    #[must_use]
-    pub fn now(mut self, position: Position) -> Progress {
-        self.settle(position);
-        self.progress(None)
-    }
-
-    fn take(&mut self, Change { key, value, .. }: Change) {
-        let name = key.name().to_owned();
-        match value {
-            None => drop(self.nodes.remove(&name)),
-            Some(value) => {
-                let report = Report::of(&value, Instant::now());
-                // What it had applied it may have to apply again, after a restart: the newest
-                // report counts, and the first one that says so tells the delay.
-                let reached = self.nodes.get(&name).and_then(|(_, reached)| *reached);
-                self.nodes.insert(name, (report, reached));
+        let roster = self.roster.clone();
+        // Not before: it is polled here for the first time, and the purge is in the log.
+        let mut asking = pin!(roster.confirm());
+        loop {
+            let standings = self.settle(position);
+            let progress = self.progress(&standings, Some(appended));
+            if progress.state == State::Complete {
+                return Ok(progress);
+            }
+            let lapse = standings.values().filter_map(Standing::lapses).min();
+            tokio::select! {
+                // Its sender lives as long as the roster.
+                _ = self.seen.changed() => {}
+                asked = &mut asking, if self.asked.is_none() => self.asked = Some(asked?),
+                () = at(lapse), if self.asked.is_some() => {
+                    self.asked = Some(roster.confirm().await?);
+                }
+                () = sleep_until(until) => return Ok(progress),
             }
         }
     }
 
-    fn settle(&mut self, position: Position) {
-        for (report, reached) in self.nodes.values_mut() {
-            let is_there = report.applied.is_some_and(|applied| applied.has_reached(position));
-            *reached = is_there.then(|| reached.unwrap_or(report.at));
+    /// What is known now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be asked.
+    pub async fn now(mut self, position: Position) -> Result<Progress, LedgerError> {
+        self.asked = Some(self.roster.confirm().await?);
+        let standings = self.settle(position);
+        Ok(self.progress(&standings, None))
+    }
+
+    /// Where each node is that applies purges.
+    fn settle(&mut self, position: Position) -> BTreeMap<String, Standing> {
+        let Self { seen, asked, reached, .. } = self;
+        let seen = seen.borrow_and_update();
+        let mut standings = BTreeMap::new();
+        for (name, sighting) in seen.nodes() {
+            // A node of a newer version counts as not done: what it reports is not known.
+            let document = sighting.document.as_ref().ok();
+            if document.is_some_and(|document| document.applied.is_none()) {
+                continue;
+            }
+            let applied = document.and_then(|document| document.applied);
+            let standing = if applied.is_some_and(|applied| applied.has_reached(position)) {
+                // What it had applied it may have to apply again, after a restart: the newest
+                // report counts, and the first one that says so tells the delay.
+                Standing::Reached(*reached.entry(name.to_owned()).or_insert(sighting.at))
+            } else {
+                reached.remove(name);
+                match lapse(sighting) {
+                    Some(lapse) if asked.is_some_and(|asked| asked >= lapse) => Standing::Lapsed,
+                    lapse => Standing::Lacks(lapse),
+                }
+            };
+            standings.insert(name.to_owned(), standing);
         }
+        standings
     }
 
-    fn is_complete(&self) -> bool {
-        self.nodes.values().all(|(_, reached)| reached.is_some())
-    }
-
-    fn progress(&self, appended: Option<Instant>) -> Progress {
+    fn progress(
+        &self,
+        standings: &BTreeMap<String, Standing>,
+        appended: Option<Instant>,
+    ) -> Progress {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let progress = |(node, (_, reached)): (&String, &(Report, Option<Instant>))| {
+        let progress = |(node, standing): (&String, &Standing)| {
+            let reached = match standing {
+                Standing::Reached(at) => Some(*at),
+                Standing::Lapsed | Standing::Lacks(_) => None,
+            };
             let delay = reached
                 .zip(appended)
                 .map(|(reached, appended)| millis(reached.saturating_duration_since(appended)));
-            NodeProgress { node: node.clone(), applied: reached.is_some(), delay_ms: delay }
+            NodeProgress {
+                node: node.clone(),
+                applied: reached.is_some(),
+                lapsed: *standing == Standing::Lapsed,
+                delay_ms: delay,
+            }
         };
-        let state = if self.is_complete() { State::Complete } else { State::Partial };
-        Progress { state, nodes: self.nodes.iter().map(progress).collect() }
+        let lacks = standings.values().any(|standing| matches!(standing, Standing::Lacks(_)));
+        // Others may be registered, as long as nobody has asked.
+        let state = if lacks || self.asked.is_none() { State::Partial } else { State::Complete };
+        Progress { state, nodes: standings.iter().map(progress).collect() }
+    }
+}
+
+impl Standing {
+    fn lapses(&self) -> Option<Instant> {
+        match self {
+            Self::Lacks(lapse) => *lapse,
+            Self::Reached(_) | Self::Lapsed => None,
+        }
+    }
+}
+
+/// From when on a node reuses nothing unasked, unless it is heard of again before; nothing of one that
+/// does for ever.
+#[must_use]
+pub fn lapse(sighting: &Sighting) -> Option<Instant> {
+    let lease = sighting.document.as_ref().ok()?.lease()?;
+    Some(sighting.at + lease + lease / MARGIN_PART + MARGIN)
+}
+
+async fn at(lapse: Option<Instant>) {
+    match lapse {
+        Some(lapse) => sleep_until(lapse).await,
+        None => pending().await,
     }
 }

@@ -5,7 +5,7 @@
 //! Does not know: files, other sections, or how a problem is worded.
 //! Clause: docs/operate.md *The ledger*.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -41,6 +41,35 @@ pub struct ControlSettings {
     /// answered 429.
     #[schemars(range(min = 1, max = 100_000))]
     pub requests_per_second: u32,
+    /// How often a node says in the ledger that it is there, at least.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1m"))]
+    pub heartbeat: Duration,
+    /// After how long a silence a node is shown as away; must be twice `heartbeat` at least, and no
+    /// less than `lease`. Nothing is decided by it but whether a node may be removed.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    pub away_after: Duration,
+    /// What an edge does that cannot reach the ledger, and so may miss purges: serve on, or ask the
+    /// origin before it reuses anything stored.
+    pub ledger_lost: LedgerLost,
+    /// With `ledger_lost = "revalidate"`: how long after its last acknowledged heartbeat an edge goes
+    /// on to reuse what it has stored; must be twice `heartbeat` at least. A purge that is waited for
+    /// is complete without an edge that has been silent for a little longer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
+    pub lease: Duration,
+}
+
+/// What an edge does without the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerLost {
+    /// It serves on.
+    #[default]
+    Serve,
+    /// It asks the origin before it reuses anything stored.
+    Revalidate,
 }
 
 impl Default for ControlSettings {
@@ -53,6 +82,10 @@ impl Default for ControlSettings {
             log_bytes_kept: ByteSize::mib(64),
             site_versions_kept: 16,
             requests_per_second: 100,
+            heartbeat: Duration::from_secs(3),
+            away_after: Duration::from_secs(15),
+            ledger_lost: LedgerLost::Serve,
+            lease: Duration::from_secs(10),
         }
     }
 }

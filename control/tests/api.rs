@@ -29,13 +29,19 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Embedded, Kept},
     ledger::{Expect, Key, Ledger, Log, Revision},
-    node::{self, Applies, Joining, Member},
+    node::{self, Applies, Joining, Load, Member, NodeDocument},
+    roster::{Presence, Roster, Seen},
     token::{self, Secret},
 };
 use nearcast_daemon::admin::Peer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
+
+/// So rarely that no test sees one.
+const HEARTBEAT: Duration = Duration::from_secs(3600);
+const AWAY_AFTER: Duration = Duration::from_secs(2);
 
 /// What a node was told to purge.
 #[derive(Default)]
@@ -49,6 +55,12 @@ impl Applies for Told {
     fn apply_everything(&self) {
         self.1.fetch_add(1, Ordering::SeqCst);
     }
+
+    fn load(&self) -> Load {
+        Load { connections: 3, memory_bytes: 10, memory_bytes_max: 40 }
+    }
+
+    fn vouch(&self, _until: Instant) {}
 }
 
 struct TwoSites;
@@ -87,9 +99,10 @@ impl Holdings for TwoSites {
     }
 }
 
-fn routes(ledger: Arc<dyn Ledger>, requests_per_second: u32) -> Router {
+fn routes(ledger: Arc<dyn Ledger>, roster: Roster, requests_per_second: u32) -> Router {
     routes_of::router(Api {
         ledger,
+        roster,
         holdings: Arc::new(TwoSites),
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
         wait_max: Duration::from_secs(20),
@@ -101,6 +114,7 @@ fn routes(ledger: Arc<dyn Ledger>, requests_per_second: u32) -> Router {
 
 struct Place {
     ledger: Arc<dyn Ledger>,
+    roster: Roster,
     routes: Router,
     first: String,
     folder: TempDir,
@@ -118,8 +132,9 @@ impl Place {
         let file = folder.path().join("token");
         token::leave_first(&*ledger, &file, "now").await.unwrap();
         let first = std::fs::read_to_string(file).unwrap().trim().to_owned();
-        let routes = routes(Arc::clone(&ledger), requests_per_second);
-        Self { ledger, routes, first, folder }
+        let roster = Roster::begin(Arc::clone(&ledger), AWAY_AFTER);
+        let routes = routes(Arc::clone(&ledger), roster.clone(), requests_per_second);
+        Self { ledger, roster, routes, first, folder }
     }
 
     /// Waits until the node's position on its disk is the log's end.
@@ -138,7 +153,8 @@ impl Place {
         let told = Arc::new(Told::default());
         let joining = Joining {
             key: node::key_of(name).unwrap(),
-            addresses: Vec::new(),
+            document: NodeDocument::default(),
+            heartbeat: HEARTBEAT,
             edge: Arc::clone(&told) as _,
             file: AppliedFile::beside(&self.folder.path().join("ledger.redb"), name),
         };
@@ -278,6 +294,45 @@ async fn a_node_that_does_not_report_is_named() {
     assert!(back.leave().await.is_none());
     let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn a_node_is_removed_once_it_is_away() {
+    let place = Place::new().await;
+    let (_here, _) = place.join("fra").await;
+    let (gone, _) = place.join("iad").await;
+    let remove = async |name: &str, force: &str| {
+        place.ask(&place.first, "DELETE", &format!("/v1/nodes/{name}{force}"), None).await
+    };
+    let states = async || {
+        let (_, told) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
+        let nodes = told["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let reader = place.made(json!({ "actions": ["read"] })).await;
+    let audited = place.mark().await.2;
+    let (status, _) = place.ask(&reader, "DELETE", "/v1/nodes/iad?force=true", None).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(remove("none", "").await.0, StatusCode::NOT_FOUND);
+    let (status, problem) = remove("iad", "").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("force"), "{problem}");
+    assert_eq!(place.mark().await.2, audited, "what is refused is not in the log");
+    drop(gone);
+    let mut seen = place.roster.seen();
+    let is_away = |seen: &Seen| seen.node("iad").is_some_and(|it| it.presence == Presence::Away);
+    let away = seen.wait_for(is_away);
+    drop(tokio::time::timeout(Duration::from_secs(20), away).await.unwrap().unwrap());
+    let (status, removed) = remove("iad", "").await;
+    assert_eq!((status, removed), (StatusCode::OK, json!({ "name": "iad", "state": "away" })));
+    let (status, answer) = place.order("/v1/purges?wait=10s", shop(json!(["all"]))).await;
+    assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
+    let (_, audit) = place.ask(&place.first, "GET", "/v1/audit?what=node.remove", None).await;
+    let entries = audit["entries"].as_array().unwrap();
+    assert_eq!((entries.len(), &entries[0]["entry"]["on"]["node"]), (1, &json!("iad")), "{audit}");
+    // One that is here, by force.
+    assert_eq!(remove("fra", "?force=true").await.0, StatusCode::OK);
+    assert!(states().await.is_empty());
 }
 
 #[tokio::test]
@@ -622,6 +677,9 @@ async fn the_openapi_document_is_what_the_routes_are() {
     // The members of queries are parameters.
     let of_explain = &document["paths"]["/v1/explain"]["get"]["parameters"][0];
     assert_eq!((&of_explain["name"], &of_explain["required"]), (&json!("url"), &json!(true)));
+    let parameters = document["paths"]["/v1/purges"]["post"]["parameters"].as_array().unwrap();
+    let names: Vec<_> = parameters.iter().map(|parameter| &parameter["name"]).collect();
+    assert_eq!(names, [&json!("Idempotency-Key"), &json!("wait")]);
     // Every reference leads somewhere.
     let text = document.to_string();
     let names = document["components"]["schemas"].as_object().unwrap();

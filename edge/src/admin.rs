@@ -146,6 +146,19 @@ fn store(edges: &[Seen], scrape: &mut Scrape<'_>) -> fmt::Result {
             family.sample(&[("node", edge.node())], level(&edge.hall))?;
         }
     }
+    // An edge without a lease has nothing to tell.
+    let leased = edges.iter().filter_map(|edge| Some((edge, edge.hall.room.lease.as_ref()?)));
+    let mut leased = leased.peekable();
+    if leased.peek().is_some() {
+        let mut family = scrape.gauge(
+            "edge_lease_good",
+            "1 while what is stored may be reused before its origin was asked",
+        )?;
+        for (edge, lease) in leased {
+            let is_good = lease.is_good(edge.hall.room.clock.now());
+            family.sample(&[("node", edge.node())], u64::from(is_good))?;
+        }
+    }
     // All edges of a process have one runtime for it.
     if let Some(edge) = edges.first() {
         let tasks = edge.hall.fills.metrics().num_alive_tasks();

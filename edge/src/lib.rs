@@ -7,13 +7,14 @@
 //!
 //! Rooms: [`listener`] (sockets, workers) → [`connection`] over [`wire`] (own HTTP/1.1 I/O) →
 //! [`serve`] → [`store`] and [`fetch`]; [`record`] (log, metrics), [`snapshot`] (settings in
-//! force), [`clock`], [`admin`] (the metrics page).
+//! force), [`clock`], [`lease`], [`admin`] (the metrics page).
 
 pub mod admin;
 pub mod body;
 pub mod clock;
 pub mod connection;
 pub mod fetch;
+pub mod lease;
 pub mod listener;
 pub mod purge;
 pub mod record;
@@ -38,7 +39,7 @@ use nearcast_daemon::{access_log::AccessLog, drain::Draining};
 use parking_lot::Mutex;
 use tokio::{
     runtime,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use self::{
@@ -51,6 +52,7 @@ use self::{
         room::{FillCounts, FillRoom},
         table::FillingTable,
     },
+    lease::Lease,
     listener::{Bound, Connections, ListenError, Open, Slot, Workers},
     purge::PurgeCounts,
     record::{SiteMetrics, Tally, Worker},
@@ -102,6 +104,8 @@ pub struct World {
     pub own_addresses: Vec<SocketAddr>,
     /// Whether the process drains.
     pub draining: Draining,
+    /// Whether it reuses what it stores only as long as somebody vouches for it ([`Edge::vouch`]).
+    pub leased: bool,
 }
 
 /// An edge; clones are the same edge.
@@ -240,6 +244,16 @@ impl Edge {
         listener::start(self, bound, &self.0.draining)
     }
 
+    /// What it has stored may be reused unasked before `until`, and from then on only after its origin
+    /// was asked; nothing changes for an edge without a lease. Purges that were applied before this are
+    /// seen by all who go by it.
+    pub fn vouch(&self, until: Instant) {
+        let room = &self.0.hall.room;
+        if let Some(lease) = &room.lease {
+            lease.vouch(room.clock.at(until));
+        }
+    }
+
     /// The hallway, for the metrics page.
     #[must_use]
     pub fn hall(&self) -> &Arc<Hall> {
@@ -371,6 +385,7 @@ fn room(settings: &EdgeSettings, world: &World) -> FillRoom {
         tier: Arc::new(MemoryTier::new(size(stored), variants_max, Arc::clone(&budget))),
         budget,
         stamps: Stamps::new(stamps_room(settings)),
+        lease: world.leased.then(Lease::default),
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(remembered),
         asked: moka::sync::Cache::new(remembered),

@@ -140,6 +140,11 @@ impl<S: Stage> Play<'_, S> {
                 self.edge()?.purge(purge);
                 Ok(())
             }
+            Step::Vouch(time) => {
+                self.stage.rest().await;
+                self.edge()?.vouch(tokio::time::Instant::now() + *time);
+                Ok(())
+            }
             Step::Counted(wanted, purge) => {
                 self.stage.rest().await;
                 same(wanted, &self.edge()?.count(purge), "stored responses that are meant")

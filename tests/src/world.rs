@@ -217,6 +217,7 @@ impl World {
             access_log,
             own_addresses,
             draining,
+            leased: false,
         };
         let edge = Edge::new(settings, sites, surroundings).map_err(|p| format!("{p:?}"))?;
         Ok(Self { edge, wires, drain, serving: Arc::default() })

@@ -19,6 +19,7 @@ fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
     let edge = EdgePlan {
         name: "iad".to_owned(),
         cdn_id: "iad".to_owned(),
+        pop: None,
         settings: EdgeSettings {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             ..EdgeSettings::default()

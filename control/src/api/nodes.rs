@@ -1,20 +1,27 @@
-//! The nodes and how far each has come.
+//! The nodes: how far each has come, what it has to do, and whether it is here.
 //!
-//! In: the ledger. Out: JSON. Always: `behind` counts the purges that a node has not applied. It
-//! does not know whether a node can be reached.
+//! In: the ledger, the roster. Out: JSON. Always: `behind` counts the purges that a node has not
+//! applied; whether it is here is what this process has seen of its reports. It does not know whether
+//! a node can be reached.
+//! Clause: docs/operate.md *The nodes*.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, extract::State};
-use nearcast_daemon::http_problem::Problem;
+use http::StatusCode;
+use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::Instant;
 
-use super::{Shared, caller::Caller, refused};
+use super::{Shared, audit, caller::Caller, reading::Asked, refused};
 use crate::{
-    documents,
-    ledger::{Ledger, LedgerError, Log, Position},
-    node::{NODES, NodeDocument},
+    ledger::{LedgerError, Log, Position},
+    node::{self, Load, Role},
+    progress,
+    roster::{Presence, Sighting},
+    settings::LedgerLost,
     token::Action,
 };
 
@@ -32,23 +39,117 @@ pub(super) struct Nodes {
 #[serde(untagged)]
 enum Node {
     /// One that has said how far it is.
-    Known {
-        /// Its name.
-        name: String,
-        /// Where it serves.
-        addresses: Vec<SocketAddr>,
-        /// Up to where it has applied the purge log.
-        applied: Position,
-        /// Purges that it has not applied; null where its position is of another ledger.
-        behind: Option<u64>,
-    },
+    Known(Box<Known>),
     /// One of another version.
     Unreadable {
         /// Its name.
         name: String,
+        /// Whether it is here.
+        state: Presence,
+        /// For how long this node has not heard of it, in milliseconds.
+        silent_ms: u64,
         /// Why its document cannot be read.
         unreadable: String,
     },
+}
+
+/// A node that has said how far it is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Known {
+    /// Its name.
+    name: String,
+    /// Whether it is here.
+    state: Presence,
+    /// For how long this node has not heard of it, in milliseconds.
+    silent_ms: u64,
+    /// Where it serves.
+    addresses: Vec<SocketAddr>,
+    /// Up to where it has applied the purge log; null where it holds nothing to purge.
+    applied: Option<Position>,
+    /// Purges that it has not applied; null where its position is of another ledger, or none.
+    behind: Option<u64>,
+    /// The PoP that it belongs to.
+    pop: Option<String>,
+    /// What it does.
+    roles: Vec<Role>,
+    /// The version that it runs.
+    version: String,
+    /// What it had to do when it was heard of.
+    load: Load,
+    /// What it does without the ledger.
+    ledger_lost: LedgerLost,
+    /// Whether its lease has certainly lapsed: it asks origins before it reuses anything.
+    lapsed: bool,
+}
+
+/// `?force=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// Whether it is removed though it may be here.
+    #[serde(default)]
+    force: bool,
+}
+
+/// A node that was removed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Removed {
+    /// Its name.
+    name: String,
+    /// Whether it was here.
+    state: Presence,
+}
+
+/// `DELETE /v1/nodes/{name}`
+pub(super) async fn remove(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    Named(name): Named,
+    Asked(query): Asked<Query>,
+) -> Result<Json<Removed>, Problem> {
+    caller.may(Action::Nodes)?;
+    shared.roster.confirm().await.map_err(|error| refused(&error))?;
+    let found = {
+        let seen = shared.roster.seen();
+        let seen = seen.borrow();
+        seen.node(&name).map(|sighting| (sighting.revision, sighting.presence))
+    };
+    let (Some((revision, state)), Some(key)) = (found, node::key_of(&name)) else {
+        let detail = format!("there is no node {name:?}");
+        return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
+    };
+    if state != Presence::Away && !query.force {
+        return Err(Problem::new(StatusCode::CONFLICT).detail(stays(&name, state)));
+    }
+    match shared.ledger.delete(&key, revision).await {
+        Ok(_) => {}
+        // It has just said something.
+        Err(LedgerError::Conflict { .. }) => {
+            let detail = stays(&name, Presence::Here);
+            return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
+        }
+        Err(error) => return Err(refused(&error)),
+    }
+    let on = json!({ "node": name, "state": state, "force": query.force });
+    audit::note(&shared, &caller, "node.remove", on, None).await;
+    Ok(Json(Removed { name, state }))
+}
+
+/// Why a node is not removed.
+fn stays(name: &str, state: Presence) -> String {
+    let why = match state {
+        Presence::Here => {
+            "is here: purges wait for it, as they must. Stop it first, and it leaves by itself"
+        }
+        Presence::Away | Presence::Unknown => {
+            "may be here: this node has not watched for as long as away_after of [control]. Try again \
+             then"
+        }
+    };
+    format!(
+        "node {name:?} {why}; with force it is removed all the same, and is back once it is heard of"
+    )
 }
 
 /// `GET /v1/nodes`
@@ -57,23 +158,47 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<Nodes>, Problem> {
     caller.may(Action::Read)?;
-    nodes(&*shared.ledger).await.map(Json).map_err(|error| refused(&error))
+    nodes(&shared).await.map(Json).map_err(|error| refused(&error))
 }
 
-async fn nodes(ledger: &dyn Ledger) -> Result<Nodes, LedgerError> {
+async fn nodes(shared: &Shared) -> Result<Nodes, LedgerError> {
     // First the documents: a node that reports between the two is ahead, which is no news.
-    let listing = ledger.list(NODES).await?;
-    let last = ledger.ends(Log::Purges).await?.last;
-    let told = listing.documents.iter().map(|found| {
-        let name = found.key.name().to_owned();
-        match documents::decode::<NodeDocument>(&found.value) {
-            Ok(NodeDocument { addresses, applied }) => {
-                let same = applied.epoch == last.epoch;
-                let behind = same.then(|| last.seq.saturating_sub(applied.seq));
-                Node::Known { name, addresses, applied, behind }
-            }
-            Err(error) => Node::Unreadable { name, unreadable: error.to_string() },
+    let asked = shared.roster.confirm().await?;
+    let last = shared.ledger.ends(Log::Purges).await?.last;
+    let seen = shared.roster.seen();
+    let seen = seen.borrow();
+    let nodes = seen.nodes().map(|(name, sighting)| told(name, sighting, last, asked)).collect();
+    Ok(Nodes { nodes, last })
+}
+
+fn told(name: &str, sighting: &Sighting, last: Position, asked: Instant) -> Node {
+    let silent = asked.saturating_duration_since(sighting.at).as_millis();
+    let silent_ms = u64::try_from(silent).unwrap_or(u64::MAX);
+    let (name, state) = (name.to_owned(), sighting.presence);
+    let document = match &sighting.document {
+        Ok(document) => document.clone(),
+        Err(error) => {
+            let unreadable = error.clone();
+            return Node::Unreadable { name, state, silent_ms, unreadable };
         }
-    });
-    Ok(Nodes { nodes: told.collect(), last })
+    };
+    let same = document.applied.filter(|applied| applied.epoch == last.epoch);
+    let ledger_lost = match document.lease() {
+        Some(_) => LedgerLost::Revalidate,
+        None => LedgerLost::Serve,
+    };
+    Node::Known(Box::new(Known {
+        name,
+        state,
+        silent_ms,
+        addresses: document.addresses,
+        applied: document.applied,
+        behind: same.map(|applied| last.seq.saturating_sub(applied.seq)),
+        pop: document.pop,
+        roles: document.roles,
+        version: document.version,
+        load: document.load,
+        ledger_lost,
+        lapsed: progress::lapse(sighting).is_some_and(|lapse| asked >= lapse),
+    }))
 }

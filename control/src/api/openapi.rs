@@ -152,6 +152,12 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("get", "/v1/nodes", "listNodes", "The nodes, and how far each is", Some("read"))
         },
         Operation {
+            query: Some(members::<nodes::Query>(read)),
+            done: vec![(200, "It is no node any more.", schema::<nodes::Removed>(told))],
+            refused: &[404, 409],
+            ..plain("delete", "/v1/nodes/{name}", "removeNode", "Removes a node", Some("nodes"))
+        },
+        Operation {
             query: Some(members::<audit::Query>(read)),
             done: vec![(200, "The newest entries.", schema::<audit::Entries>(told))],
             ..plain("get", "/v1/audit", "listAudit", "Who did what", Some("tokens"))

@@ -87,7 +87,7 @@ pub(super) struct Purged {
 enum StateWord {
     /// It is in the log.
     Accepted,
-    /// Every registered node has applied it.
+    /// Every registered node has applied it, or its lease has lapsed.
     Complete,
     /// Some have not.
     Partial,
@@ -204,10 +204,7 @@ async fn append(
     let refuse = |error| refused(&error);
     let bytes = documents::encode(entry).map_err(|error| internal(&error))?;
     // From before it is appended: no report that follows from it is missed.
-    let mut reports = match wait {
-        Some(_) => Some(Reports::watch(&*shared.ledger).await.map_err(refuse)?),
-        None => None,
-    };
+    let mut reports = wait.map(|_| Reports::watch(&shared.roster));
     let appended = shared.ledger.append(Log::Purges, bytes, once).await.map_err(refuse)?;
     let (Appended { position, repeated }, at) = (appended, Instant::now());
     let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
@@ -277,8 +274,9 @@ pub(super) async fn progress(
     let position: Position = id.parse().map_err(|_no| none())?;
     let entry = find(&shared, position).await?.ok_or_else(none)?;
     caller.speaks_for(&entry.site)?;
-    let reports = Reports::watch(&*shared.ledger).await.map_err(|error| refused(&error))?;
-    Ok(Json(told(position, &entry, Some(reports.now(position)))))
+    let progress = Reports::watch(&shared.roster).now(position).await;
+    let progress = progress.map_err(|error| refused(&error))?;
+    Ok(Json(told(position, &entry, Some(progress))))
 }
 
 fn told(position: Position, entry: &PurgeEntry, progress: Option<Progress>) -> Purged {

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     /// To purge, and to see what became of purges.
     Purge,
+    /// To take nodes out of the ledger.
+    Nodes,
     /// To see nodes, purges and sites.
     Read,
     /// To see, write and delete sites.
@@ -24,13 +26,14 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Purge, Self::Read, Self::Sites, Self::Tokens];
+    pub const ALL: [Self; 5] = [Self::Purge, Self::Nodes, Self::Read, Self::Sites, Self::Tokens];
 
     /// Its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Purge => "purge",
+            Self::Nodes => "nodes",
             Self::Read => "read",
             Self::Sites => "sites",
             Self::Tokens => "tokens",

@@ -106,7 +106,8 @@ impl Place {
         let place = Self::new().await;
         let writes = Mutex::default();
         let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes });
-        let routes = routes(Arc::clone(&frail) as _, 1000);
+        let roster = Roster::begin(Arc::clone(&frail) as _, AWAY_AFTER);
+        let routes = routes(Arc::clone(&frail) as _, roster, 1000);
         (Self { routes, ..place }, frail)
     }
 

@@ -14,9 +14,9 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Embedded, Kept},
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position},
-    node::{self, Applies, Joining, NODES},
+    node::{self, Applies, Joining, Load, NODES, NodeDocument},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::disk::{Disk, Fails, assert_holds, on, text, write_one};
 
@@ -264,6 +264,12 @@ impl Applies for Nothing {
     fn apply(&self, _purge: &Purge) {}
 
     fn apply_everything(&self) {}
+
+    fn load(&self) -> Load {
+        Load::default()
+    }
+
+    fn vouch(&self, _until: Instant) {}
 }
 
 #[tokio::test]
@@ -273,7 +279,8 @@ async fn a_node_that_leaves_meanwhile_is_gone_in_the_end() {
     let join = async || {
         let joining = Joining {
             key: node::key_of("fra").unwrap(),
-            addresses: Vec::new(),
+            document: NodeDocument::default(),
+            heartbeat: Duration::from_secs(3600),
             edge: Arc::new(Nothing),
             file: AppliedFile::beside(&folder.path().join("ledger"), "fra"),
         };

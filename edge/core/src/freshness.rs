@@ -143,6 +143,13 @@ impl Freshness {
         Self { lifetime: self.lifetime.min(self.current_age(since)), ..self.clone() }
     }
 
+    /// The same for a response of which nobody can say whether it was purged: as if its origin wanted
+    /// it validated before every reuse.
+    #[must_use]
+    pub fn unvouched(&self) -> Self {
+        Self { no_cache: true, ..self.clone() }
+    }
+
     /// The first moment at which the response is stale; never before it was received.
     #[must_use]
     pub fn fresh_until(&self) -> Timestamp {

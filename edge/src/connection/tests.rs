@@ -88,6 +88,7 @@ impl Stage {
             access_log: AccessLog::off(),
             own_addresses: Vec::new(),
             draining,
+            leased: false,
         };
         let edge = Edge::new(&settings, &[site.unwrap()], world).expect("settings");
         Self { edge, drain }

@@ -20,6 +20,7 @@ use edge_core::{
 use super::table::FillingTable;
 use crate::{
     clock::Clock,
+    lease::Lease,
     store::{
         self, Insertion, StoredResponse, Tier,
         budget::{Budget, Charge},
@@ -46,6 +47,8 @@ pub struct FillRoom {
     pub budget: Arc<Budget>,
     /// Purges and invalidations.
     pub stamps: Stamps,
+    /// Until when anything may be reused unasked; for ever without one.
+    pub lease: Option<Lease>,
     /// Fillings that may be joined.
     pub table: FillingTable,
     /// Keys whose last response could not be stored, and until when that is remembered.
@@ -96,6 +99,13 @@ impl FillRoom {
     #[must_use]
     pub fn is_dead(&self, key: &[u8], tags: &Tags, stamp: u64) -> bool {
         matches!(self.stamps.on_its_way(key, tags, stamp), Standing::Dead(_))
+    }
+
+    /// Whether a request of `now` may reuse what is stored without its origin's word, as the law
+    /// allows: no purge that anybody counts on can have been missed.
+    #[must_use]
+    pub fn is_vouched_for(&self, now: Timestamp) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.is_good(now))
     }
 
     /// Whether a stored response that somebody has held for a while has died since.

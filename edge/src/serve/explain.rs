@@ -127,7 +127,7 @@ impl Hall {
             key_fields: policy.key_fields.iter().map(|name| name.as_str().to_owned()).collect(),
             verdict,
             detail,
-            why: why(&judged, detail, now),
+            why: why(&judged, detail, (now, self.room.is_vouched_for(now))),
             stored: responses.take(STORED_MAX).collect(),
             more: all.saturating_sub(STORED_MAX) as u64,
             target: target.into_owned(),
@@ -175,7 +175,11 @@ fn detail(judged: &Judged, is_uncacheable: bool) -> Option<Detail> {
 }
 
 /// The verdict for people.
-fn why(judged: &Judged, detail: Option<Detail>, now: Timestamp) -> String {
+fn why(
+    judged: &Judged,
+    detail: Option<Detail>,
+    (now, is_vouched_for): (Timestamp, bool),
+) -> String {
     let stored = judged.selected.as_deref().map(StoredResponse::freshness);
     let staleness = || stored.as_ref().map_or(0, |of| of.staleness(now).as_secs());
     match judged.verdict {
@@ -189,6 +193,11 @@ fn why(judged: &Judged, detail: Option<Detail>, now: Timestamp) -> String {
             format!("it is stored, stale for {} s, and may be served {meanwhile}", staleness())
         }
         Verdict::Forward(reason) => match (reason, detail) {
+            (ForwardReason::Stale, _) if !is_vouched_for => {
+                "it is stored, but purges may have been missed, since the lease on the ledger has \
+                 lapsed; its origin is asked first"
+                    .to_owned()
+            }
             (ForwardReason::Stale, _) if stored.as_ref().is_some_and(|of| of.no_cache) => {
                 "it is stored, and its origin wants it validated each time (no-cache)".to_owned()
             }

@@ -3,7 +3,8 @@
 //! In: a request whose site is known. Out: its key, in the caller's buffer, and what is stored for
 //! it with the verdict.
 //! Always holds: what was purged or invalidated is as good as not stored; a part answers only a
-//! range that it covers.
+//! range that it covers; without a good lease, where there is one, nothing answers before its origin
+//! was asked.
 //! It changes nothing and sends nothing.
 //!
 //! Hot path: see [`super`].
@@ -13,6 +14,7 @@ use std::{borrow::Cow, sync::Arc};
 use edge_core::{
     directives::RequestDirectives,
     fields::Fields,
+    freshness::Freshness,
     key::{self, KeyParts},
     outcome::{Detail, ForwardReason, Verdict},
     range::{self, Span},
@@ -150,7 +152,7 @@ impl Hall {
         policy: &Policy,
         (key, now): (&[u8], Timestamp),
     ) -> Verdict {
-        let freshness = stored.freshness();
+        let freshness = self.freshness(stored, now);
         let verdict = reuse::judge_as(&stored.head, &freshness, request, policy, now);
         let asks = request.directives;
         let reload = policy.honour_client_reload && (asks.no_cache || asks.max_age.is_some());
@@ -162,6 +164,16 @@ impl Hall {
             RequestDirectives { no_cache: false, max_age: None, min_fresh: None, ..asks.clone() };
         let calm = RequestView { directives: &calm, ..*request };
         reuse::judge_as(&stored.head, &freshness, &calm, policy, now)
+    }
+
+    /// How long it is fresh, for a request of `now`.
+    pub(super) fn freshness<'s>(
+        &self,
+        stored: &'s StoredResponse,
+        now: Timestamp,
+    ) -> Cow<'s, Freshness> {
+        let freshness = stored.freshness();
+        if self.room.is_vouched_for(now) { freshness } else { Cow::Owned(freshness.unvouched()) }
     }
 
     /// A stored part answers a range that it covers (RFC 9111 §3.3, RFC 9110 §14.2).

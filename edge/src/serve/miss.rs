@@ -54,7 +54,7 @@ pub(super) async fn get(
     let validating = validates(reason, &judged);
     let uncacheable = hall.room.is_uncacheable(&ask.key);
     let mut round = Round {
-        alone: uncacheable || is_private(&ask) || is_for_one(&ask, &judged),
+        alone: uncacheable || is_private(&ask) || is_for_one(hall, &ask, &judged),
         as_asked: uncacheable || is_head(&ask) && !validating,
         validating,
         led: false,
@@ -212,7 +212,11 @@ fn is_private(ask: &Ask) -> bool {
 /// Whether nobody else may have what this request brings, so that nobody should wait for it: each
 /// request has to validate what is stored for itself (RFC 9111 §5.2.2.4), or nothing is stored that
 /// a HEAD could freshen.
-fn is_for_one(ask: &Ask, judged: &Judged) -> bool {
+fn is_for_one(hall: &Hall, ask: &Ask, judged: &Judged) -> bool {
+    // What somebody else has asked for before may have been purged since, and nobody here knows.
+    if !hall.room.is_vouched_for(ask.now) {
+        return true;
+    }
     match &judged.selected {
         Some(stored) => stored.head.freshness.no_cache,
         None => is_head(ask),
@@ -362,7 +366,7 @@ fn start(
     }
     let stale_on_error = judged.selected.as_ref().is_some_and(|stored| {
         let failure = Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
-        let (head, freshness) = (&stored.head, stored.freshness());
+        let (head, freshness) = (&stored.head, hall.freshness(stored, ask.now));
         reuse::stale_after_failure(head, &freshness, &ask.view(), failure, ask.policy(), ask.now)
     });
     let plan = FillPlan {

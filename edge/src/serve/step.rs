@@ -246,7 +246,9 @@ pub(super) fn failed(
         return Step::Again;
     }
     let Some(mut record) = record.take() else { return Step::Again };
-    let bound = |stored: &Arc<StoredResponse>| stored.head.freshness.must_revalidate;
+    let bound = |stored: &Arc<StoredResponse>| {
+        stored.head.freshness.must_revalidate || !hall.room.is_vouched_for(ask.now)
+    };
     record.outcome.detail = Some(if judged.selected.as_ref().is_some_and(bound) {
         Detail::MustRevalidate
     } else {
@@ -286,8 +288,13 @@ pub(super) fn stale(
     stand_in(hall, ask, judged, (failure, Detail::StaleOnFailure), record)
 }
 
-fn stands_in(ask: &Ask, stored: &StoredResponse, failure: Failure, now: Timestamp) -> bool {
-    let (head, freshness) = (&stored.head, stored.freshness());
+fn stands_in(
+    hall: &Hall,
+    ask: &Ask,
+    stored: &StoredResponse,
+    (failure, now): (Failure, Timestamp),
+) -> bool {
+    let (head, freshness) = (&stored.head, hall.freshness(stored, ask.now));
     reuse::stale_after_failure(head, &freshness, &ask.view(), failure, ask.policy(), now)
 }
 
@@ -300,7 +307,8 @@ fn stand_in(
 ) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
-    if hall.room.is_withdrawn(ask.key.as_bytes(), stored) || !stands_in(ask, stored, failure, now) {
+    let may = stands_in(hall, ask, stored, (failure, now));
+    if hall.room.is_withdrawn(ask.key.as_bytes(), stored) || !may {
         return None;
     }
     let mut record = record.take()?;

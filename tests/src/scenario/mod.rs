@@ -46,8 +46,16 @@ impl Scenario {
     /// that has both at hand can play it.
     #[must_use]
     pub fn is_for_paused(&self) -> bool {
-        let own = |step: &Step| matches!(step, Step::Clock(_) | Step::Purge(_) | Step::Counted(..));
+        let own = |step: &Step| {
+            matches!(step, Step::Clock(_) | Step::Purge(_) | Step::Counted(..) | Step::Vouch(_))
+        };
         self.steps.iter().any(|(_, step)| own(step))
+    }
+
+    /// Whether somebody has to vouch for what is stored before it is reused.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.steps.iter().any(|(_, step)| matches!(step, Step::Vouch(_)))
     }
 }
 
@@ -85,6 +93,8 @@ pub enum Step {
     More(String, Vec<u8>),
     /// Time passes.
     Clock(Duration),
+    /// What is stored may be reused for so long, from now on.
+    Vouch(Duration),
     /// An operator purges.
     Purge(Purge),
     /// A purge would speak of so many stored responses.

@@ -150,6 +150,10 @@ fn plain_step(word: &str, rest: &str) -> Result<Step, String> {
             let time = time.strip_prefix('+').ok_or("clock +DURATION")?;
             Ok(Step::Clock(text::duration(time)?))
         }
+        ("vouch", [time]) => {
+            let time = time.strip_prefix('+').ok_or("vouch +DURATION")?;
+            Ok(Step::Vouch(text::duration(time)?))
+        }
         ("release", [path]) => Ok(Step::Release((*path).to_owned())),
         ("purge", words) => purge(words),
         ("aborts" | "reads", words) => reading("", word, words),

@@ -27,13 +27,14 @@ use crate::scenario::{Scenario, Settings};
 /// What went otherwise than written.
 pub fn perform(scenario: &Scenario) -> Result<(), String> {
     paused::run(async {
-        let settings = scenario.settings.clone();
-        let stage = PausedStage::new(scenario.script.clone(), |pipes| edge(&settings, pipes))?;
+        let (settings, leased) = (scenario.settings.clone(), scenario.is_leased());
+        let script = scenario.script.clone();
+        let stage = PausedStage::new(script, |pipes| edge(&settings, leased, pipes))?;
         play(scenario, &stage).await.map_err(|failure| failure.to_string())
     })
 }
 
-fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Cast, String> {
+fn edge(settings: &Settings, leased: bool, pipes: Arc<Pipes>) -> Result<Cast, String> {
     let own: EdgeSettings =
         settings.edge.clone().try_into().map_err(|error| format!("edge: {error}"))?;
     let sites = settings
@@ -54,6 +55,7 @@ fn edge(settings: &Settings, pipes: Arc<Pipes>) -> Result<Cast, String> {
         access_log: AccessLog::off(),
         own_addresses: Vec::new(),
         draining,
+        leased,
     };
     let edge = Edge::new(&own, &sites, world).map_err(|problems| format!("{problems:?}"))?;
     let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));

@@ -27,11 +27,16 @@ struct Node {
 
 impl Node {
     fn start(name: &str, nats: &Nats, origin: &Origin) -> Tested<Self> {
+        Self::start_with(name, nats, origin, "")
+    }
+
+    /// With more lines under `[control]`.
+    fn start_with(name: &str, nats: &Nats, origin: &Origin, control: &str) -> Tested<Self> {
         let folder = tempfile::tempdir()?;
         let text = format!(
             "[node]\nname = \"{name}\"\n[edge]\nlisten = [\"127.0.0.1:0\"]\n\
              origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [control.nats]\nservers = [\"{}\"]\nfolder = \".\"\nreplicas = 1\n\
+             [control]\n{control}[control.nats]\nservers = [\"{}\"]\nfolder = \".\"\nreplicas = 1\n\
              [[site]]\nname = \"shop\"\nhosts = [\"*\"]\norigin = {{ servers = [\"http://{}\"] }}\n",
             nats.url(),
             origin.address
@@ -55,6 +60,12 @@ impl Node {
         let response = self.get(target)?;
         assert_eq!(response.status, 200);
         Ok(response.is_hit())
+    }
+
+    /// What a client verb says here as JSON.
+    fn json(&self, arguments: &[&str], first: &TempDir) -> Tested<Value> {
+        let output = self.client(&[arguments, &["--json"]].concat(), first)?;
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// What a client verb does here, with the token of the node that has it.
@@ -165,6 +176,75 @@ fn without_nats_nodes_serve_and_orders_are_refused() {
     for node in [&fra, &sin] {
         assert!(!node.hits("/a").unwrap());
     }
+}
+
+/// Silences are short here.
+const BRISK: &str = "heartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1s\"\n";
+
+#[test]
+fn a_node_that_is_gone_for_good_is_away_and_then_removed() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Node::start_with("fra-1", &nats, &origin, BRISK).unwrap();
+    let mut sin = Node::start_with("sin-1", &nats, &origin, BRISK).unwrap();
+    let state = |name: &str| -> Tested<Option<Value>> {
+        let told = fra.json(&["node", "list"], &fra.folder)?;
+        let nodes = told["nodes"].as_array().ok_or("no nodes")?;
+        let node = nodes.iter().find(|node| node["name"] == name);
+        Ok(node.map(|node| node["state"].clone()))
+    };
+    let wait = |name: &str, wanted: &str| {
+        wait_for(wanted, || Ok(state(name)?.is_some_and(|state| state == wanted).then_some(())))
+    };
+    wait("sin-1", "here").unwrap();
+    let output = fra.client(&["node", "remove", "sin-1"], &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("is here"), "{output:?}");
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    wait("sin-1", "away").unwrap();
+    wait("fra-1", "here").unwrap();
+    let metrics = Connection::open(fra.admin).unwrap().get("/metrics").unwrap();
+    assert!(metrics.text().contains("nearcast_ledger_nodes{state=\"away\"} 1"), "{metrics:?}");
+    let purge = ["purge", "--site", "shop", "--all", "--wait=1s"];
+    assert_eq!(fra.client(&purge, &fra.folder).unwrap().status.code(), Some(1));
+    let output = fra.client(&["node", "remove", "sin-1"], &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fra.client(&purge, &fra.folder).unwrap().status.code(), Some(0));
+    sin.start_again().unwrap();
+    wait("sin-1", "here").unwrap();
+}
+
+#[test]
+fn an_edge_with_a_lease_asks_its_origin_while_the_ledger_is_lost() {
+    let mut nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Node::start_with("fra-1", &nats, &origin, BRISK).unwrap();
+    let leased = format!("{BRISK}ledger_lost = \"revalidate\"\n");
+    let mut sin = Node::start_with("sin-1", &nats, &origin, &leased).unwrap();
+    for node in [&fra, &sin] {
+        assert!(!node.hits("/a").unwrap());
+        assert!(node.hits("/a").unwrap());
+    }
+    // One that stands still is not waited for once its lease has lapsed, and then serves nothing on it.
+    sin.process.signal(Signal::Stop).unwrap();
+    let purge = ["purge", "--site", "shop", "--all", "--wait=9s"];
+    let told = fra.json(&purge, &fra.folder).unwrap();
+    assert_eq!(told["state"], "complete", "{told}");
+    assert_eq!(told["nodes"][1]["lapsed"], true, "{told}");
+    sin.process.signal(Signal::Continue).unwrap();
+    assert!(!sin.hits("/a").unwrap(), "it was purged");
+    wait_for("the lease", || Ok(sin.hits("/a")?.then_some(()))).unwrap();
+    assert!(!fra.hits("/a").unwrap());
+
+    nats.kill().unwrap();
+    wait_for("its end", || Ok((!sin.hits("/a")?).then_some(()))).unwrap();
+    for _ in 0..3 {
+        assert!(!sin.hits("/a").unwrap(), "each time");
+        assert!(fra.hits("/a").unwrap(), "this one serves on");
+    }
+    nats.start_again().unwrap();
+    wait_for("the lease again", || Ok(sin.hits("/a")?.then_some(()))).unwrap();
 }
 
 #[test]

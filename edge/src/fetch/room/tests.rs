@@ -23,6 +23,7 @@ fn room() -> FillRoom {
         tier: Arc::new(MemoryTier::new(1 << 19, 8, Arc::clone(&budget))),
         budget,
         stamps: Stamps::new(Room { invalidations_max: 8, purges_max: 8 }),
+        lease: None,
         table: FillingTable::default(),
         uncacheable: moka::sync::Cache::new(8),
         asked: moka::sync::Cache::new(8),

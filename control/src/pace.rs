@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Pace(Duration);
+pub(crate) struct Pace(Duration);
 
 impl Default for Pace {
     fn default() -> Self {
@@ -26,20 +26,20 @@ impl Default for Pace {
 
 impl Pace {
     /// How long to wait now.
-    pub(super) fn step(&mut self) -> Duration {
+    pub(crate) fn step(&mut self) -> Duration {
         let whole = self.0;
         self.0 = (whole * 2).min(LONGEST);
         jittered(whole)
     }
 
     /// Waits that long.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         sleep_until(Instant::now() + self.step()).await;
     }
 }
 
 /// Between half of a span and all of it.
-pub(super) fn jittered(whole: Duration) -> Duration {
+pub(crate) fn jittered(whole: Duration) -> Duration {
     let mut byte = [0; 1];
     // Without chance it is the whole.
     let part = if rand::fill(&mut byte).is_ok() { u32::from(byte[0]) } else { 255 };
@@ -47,7 +47,7 @@ pub(super) fn jittered(whole: Duration) -> Duration {
 }
 
 /// An id for a message; nothing where the system has no random numbers.
-pub(super) fn message_id() -> Option<String> {
+pub(crate) fn message_id() -> Option<String> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).ok()?;
     let mut text = String::with_capacity(32);

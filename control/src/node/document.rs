@@ -1,0 +1,100 @@
+//! What a node says of itself in the ledger.
+//!
+//! In: what a node knows. Out: its document, `nodes/NAME`. Always: a member that an older version did
+//! not write has a value that promises nothing. It does not know who reads it, nor how often it is
+//! written.
+
+use std::{net::SocketAddr, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Key, Position};
+
+/// The keys of nodes begin so.
+pub const NODES: &str = "nodes/";
+
+/// The document of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDocument {
+    /// Where it serves.
+    pub addresses: Vec<SocketAddr>,
+    /// Up to where it has applied the purge log; nothing of a node that holds nothing to purge.
+    #[serde(default)]
+    pub applied: Option<Position>,
+    /// The PoP that it belongs to.
+    #[serde(default)]
+    pub pop: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// The version that it runs.
+    #[serde(default)]
+    pub version: String,
+    /// What it had to do when it said this.
+    #[serde(default)]
+    pub load: Load,
+    /// How long after it was last heard of it goes on to reuse what it holds unasked; without that,
+    /// for ever.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
+}
+
+impl NodeDocument {
+    /// Its lease, if it has one.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease_ms.map(Duration::from_millis)
+    }
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It caches HTTP.
+    Edge,
+    /// It answers DNS.
+    Geodns,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What a node has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    /// Connections of clients that are open.
+    pub connections: u64,
+    /// Bytes of its memory budget in use.
+    pub memory_bytes: u64,
+    /// The budget.
+    pub memory_bytes_max: u64,
+}
+
+/// The key of a node's document; nothing for a name that no node can have.
+#[must_use]
+pub fn key_of(name: &str) -> Option<Key> {
+    Key::parse(&format!("{NODES}{name}")).filter(|key| key.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{documents, ledger::Epoch};
+
+    #[test]
+    fn a_document_of_an_older_version_promises_nothing() {
+        let older = br#"{"schema":1,"addresses":["192.0.2.1:80"],"applied":"0000000000000007-3"}"#;
+        let document: NodeDocument = documents::decode(older).unwrap();
+        assert_eq!(document.applied, Some(Position { epoch: Epoch(7), seq: 3 }));
+        assert_eq!((document.lease(), document.roles.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_role_of_a_newer_version_makes_no_document_unreadable() {
+        let newer = br#"{"schema":1,"addresses":[],"roles":["edge","shield"],"more":1}"#;
+        let document: NodeDocument = documents::decode(newer).unwrap();
+        assert_eq!(document.roles, [Role::Edge, Role::Other]);
+    }
+}

@@ -1,0 +1,311 @@
+//! Nodes, as others see them: heartbeats, who is away, leases, and purges that go by them.
+//!
+//! Always: the clock is paused and runs on when nobody has anything to do, so no test sleeps.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod nodes {
+    pub(crate) mod paper;
+}
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use edge_core::purge::Purge;
+use nearcast_control::{
+    applied::AppliedFile,
+    documents,
+    ledger::{Ledger, Log, Position},
+    node::{self, Applies, Joining, Load, Member, NODES, NodeDocument},
+    progress::{Progress, Reports, State},
+    roster::{Presence, Roster},
+};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::nodes::paper::Paper;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const AWAY_AFTER: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(10);
+
+/// An edge that remembers what it was told.
+#[derive(Default)]
+struct Edge(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    purges: usize,
+    connections: u64,
+    vouched: Option<Instant>,
+}
+
+impl Applies for Edge {
+    fn apply(&self, _purge: &Purge) {
+        self.0.lock().unwrap().purges += 1;
+    }
+
+    // An entry that says nothing is a purge of everything.
+    fn apply_everything(&self) {
+        self.0.lock().unwrap().purges += 1;
+    }
+
+    fn load(&self) -> Load {
+        Load { connections: self.0.lock().unwrap().connections, ..Load::default() }
+    }
+
+    fn vouch(&self, until: Instant) {
+        self.0.lock().unwrap().vouched = Some(until);
+    }
+}
+
+impl Edge {
+    /// Whether it may reuse what it has, unasked.
+    fn may_reuse(&self) -> bool {
+        self.0.lock().unwrap().vouched.is_none_or(|until| Instant::now() < until)
+    }
+
+    fn purges(&self) -> usize {
+        self.0.lock().unwrap().purges
+    }
+}
+
+async fn join(
+    ledger: &Paper,
+    folder: &Path,
+    name: &str,
+    lease: Option<Duration>,
+) -> (Member, Arc<Edge>) {
+    let edge = Arc::<Edge>::default();
+    let joining = Joining {
+        key: node::key_of(name).unwrap(),
+        document: NodeDocument {
+            pop: Some("fra".to_owned()),
+            lease_ms: lease.map(|lease| u64::try_from(lease.as_millis()).unwrap()),
+            ..NodeDocument::default()
+        },
+        heartbeat: HEARTBEAT,
+        edge: Arc::clone(&edge) as _,
+        file: AppliedFile::beside(&folder.join("ledger"), name),
+    };
+    (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+async fn pass(time: Duration) {
+    sleep_until(Instant::now() + time).await;
+}
+
+fn presence(roster: &Roster, name: &str) -> Option<Presence> {
+    roster.seen().borrow().node(name).map(|sighting| sighting.presence)
+}
+
+async fn until(roster: &Roster, name: &str, wanted: Presence) {
+    let mut seen = roster.seen();
+    let there = seen.wait_for(|seen| seen.node(name).is_some_and(|it| it.presence == wanted));
+    timeout(60 * SECOND, there).await.unwrap().unwrap();
+}
+
+async fn document(ledger: &Paper, name: &str) -> NodeDocument {
+    let found = ledger.read(&node::key_of(name).unwrap()).await.unwrap().unwrap();
+    documents::decode(&found.value).unwrap()
+}
+
+async fn purge(ledger: &Paper) -> Position {
+    ledger.append(Log::Purges, Bytes::new(), None).await.unwrap().position
+}
+
+/// What is known of a purge after waiting for so long.
+async fn waited(roster: &Roster, position: Position, wait: Duration) -> Progress {
+    let now = Instant::now();
+    Reports::watch(roster).wait(position, now, now + wait).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_what_it_has_to_do_at_every_heartbeat() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    assert_eq!(document(&ledger, "fra-1").await.load.connections, 0);
+    edge.0.lock().unwrap().connections = 7;
+    pass(HEARTBEAT).await;
+    let said = document(&ledger, "fra-1").await;
+    assert_eq!((said.load.connections, said.pop.as_deref()), (7, Some("fra")));
+    let before = ledger.list(NODES).await.unwrap().revision.0;
+    pass(20 * HEARTBEAT).await;
+    let beats = ledger.list(NODES).await.unwrap().revision.0 - before;
+    assert!((20..=40).contains(&beats), "between half of a heartbeat and a whole: {beats}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn purges_that_come_while_a_report_is_written_go_out_with_the_next() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    let before = ledger.list(NODES).await.unwrap().revision.0;
+    let mut last = purge(&ledger).await;
+    for _ in 0..999 {
+        last = purge(&ledger).await;
+    }
+    pass(SECOND / 10).await;
+    assert_eq!(edge.purges(), 1001, "one at the start, when it knew nothing");
+    assert_eq!(document(&ledger, "fra-1").await.applied, Some(last));
+    let reports = ledger.list(NODES).await.unwrap().revision.0 - before;
+    assert!(reports < 1000, "{reports} reports");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_falls_silent_is_away_and_here_again_when_it_is_heard() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    pass(SECOND).await;
+    let (member, _edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    until(&roster, "fra-1", Presence::Here).await;
+    pass(10 * AWAY_AFTER).await;
+    assert_eq!(presence(&roster, "fra-1"), Some(Presence::Here));
+    let since = Instant::now();
+    drop(member);
+    until(&roster, "fra-1", Presence::Away).await;
+    let silent = since.elapsed();
+    assert!(silent >= AWAY_AFTER - HEARTBEAT && silent <= AWAY_AFTER + SECOND, "{silent:?}");
+    let (member, _edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    until(&roster, "fra-1", Presence::Here).await;
+    assert!(member.leave().await.is_none());
+    pass(SECOND).await;
+    assert_eq!(presence(&roster, "fra-1"), None, "it has left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_just_begun_to_watch_does_not_know_how_long_a_node_has_been_silent() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (silent, _) = join(&ledger, folder.path(), "fra-1", None).await;
+    drop(silent);
+    pass(100 * AWAY_AFTER).await;
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    // Also before it has begun to watch.
+    roster.confirm().await.unwrap();
+    assert_eq!(presence(&roster, "fra-1"), Some(Presence::Unknown));
+    pass(AWAY_AFTER - SECOND).await;
+    assert_eq!(presence(&roster, "fra-1"), Some(Presence::Unknown));
+    pass(2 * SECOND).await;
+    assert_eq!(presence(&roster, "fra-1"), Some(Presence::Away));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_reach_the_ledger_calls_nobody_away() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let (_member, _) = join(&ledger, folder.path(), "fra-1", None).await;
+    let roster = Roster::begin(Arc::new(own.clone()), AWAY_AFTER);
+    until(&roster, "fra-1", Presence::Here).await;
+    own.lose(true);
+    pass(3 * AWAY_AFTER).await;
+    assert_eq!(presence(&roster, "fra-1"), Some(Presence::Unknown));
+    assert!(roster.confirm().await.is_err());
+    own.lose(false);
+    until(&roster, "fra-1", Presence::Here).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_lapses_with_the_ledger_and_is_back_after_what_was_missed() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let (_member, edge) = join(&own, folder.path(), "fra-1", Some(LEASE)).await;
+    assert!(edge.may_reuse());
+    pass(10 * LEASE).await;
+    assert!(edge.may_reuse(), "it is renewed by each heartbeat");
+    own.lose(true);
+    pass(LEASE - HEARTBEAT - SECOND).await;
+    assert!(edge.may_reuse());
+    pass(HEARTBEAT + SECOND).await;
+    assert!(!edge.may_reuse());
+    purge(&ledger).await;
+    pass(LEASE).await;
+    let before = edge.purges();
+    own.lose(false);
+    while !edge.may_reuse() {
+        pass(SECOND / 100).await;
+    }
+    assert_eq!(edge.purges(), before + 1, "the lease is back before the purge was applied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_without_a_lease_is_told_nothing() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let (_member, edge) = join(&own, folder.path(), "fra-1", None).await;
+    own.lose(true);
+    pass(10 * LEASE).await;
+    assert!(edge.0.lock().unwrap().vouched.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_is_complete_without_a_node_whose_lease_has_lapsed() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    let (_here, _) = join(&ledger, folder.path(), "fra-1", None).await;
+    let (_cut_off, edge) = join(&own, folder.path(), "sin-1", Some(LEASE)).await;
+    pass(LEASE).await;
+    own.lose(true);
+    let position = purge(&ledger).await;
+    let early = waited(&roster, position, LEASE / 2).await;
+    assert_eq!(early.state, State::Partial);
+    assert!(early.nodes.iter().any(|node| node.node == "sin-1" && !node.applied && !node.lapsed));
+    let late = waited(&roster, position, LEASE).await;
+    assert!(!edge.may_reuse(), "it is complete while that one reuses what was purged");
+    assert_eq!(late.state, State::Complete);
+    assert!(late.nodes.iter().any(|node| node.node == "sin-1" && !node.applied && node.lapsed));
+    assert!(late.nodes.iter().any(|node| node.node == "fra-1" && node.applied && !node.lapsed));
+    assert_eq!(Reports::watch(&roster).now(position).await.unwrap().state, State::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_waits_for_a_silent_node_that_serves_on() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    let (_cut_off, _) = join(&own, folder.path(), "sin-1", None).await;
+    own.lose(true);
+    let position = purge(&ledger).await;
+    assert_eq!(waited(&roster, position, 100 * LEASE).await.state, State::Partial);
+    own.lose(false);
+    assert_eq!(waited(&roster, position, 10 * SECOND).await.state, State::Complete);
+}
+
+/// Who did not hear is not who was not spoken to: the ledger is asked before a lease is held to be over.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_heartbeats_are_not_heard_here_holds_its_lease() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let roster = Roster::begin(Arc::new(own.clone()), AWAY_AFTER);
+    let (_member, edge) = join(&ledger, folder.path(), "sin-1", Some(LEASE)).await;
+    pass(SECOND).await;
+    own.lose(true);
+    pass(4 * LEASE).await;
+    assert!(edge.may_reuse());
+    own.lose(false);
+    // A position that nobody ever reaches.
+    let never = Position { seq: 1 << 40, ..purge(&ledger).await };
+    assert_eq!(waited(&roster, never, 4 * LEASE).await.state, State::Partial);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_removed_and_lives_is_there_again() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (_member, _) = join(&ledger, folder.path(), "fra-1", None).await;
+    let key = node::key_of("fra-1").unwrap();
+    let revision = ledger.read(&key).await.unwrap().unwrap().revision;
+    ledger.delete(&key, revision).await.unwrap();
+    pass(HEARTBEAT).await;
+    assert!(ledger.read(&key).await.unwrap().is_some());
+}

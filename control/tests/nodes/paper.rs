@@ -1,0 +1,245 @@
+//! A ledger on paper: in memory, answering at once, so that the paused clock stands while it works; and
+//! one that its owner can lose.
+//!
+//! Always: it keeps to the contract as far as nodes need it; while it is lost nothing is taken, nothing
+//! is listed and nothing is heard, and what was written before that is there afterwards.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use nearcast_control::ledger::{
+    Answer, Appended, Change, Document, Ends, Entry, Epoch, Expect, Follow, Health, Key, Ledger,
+    LedgerError, Listing, Log, Position, Revision, Watch, may_continue,
+};
+use tokio::sync::watch;
+
+/// See the module; clones are the same ledger, seen by who shares a view.
+#[derive(Clone, Debug)]
+pub(crate) struct Paper {
+    sheet: Arc<Mutex<Sheet>>,
+    tick: Arc<watch::Sender<u64>>,
+    /// Whether this view of it is lost.
+    lost: Arc<watch::Sender<bool>>,
+    health: Arc<watch::Sender<Health>>,
+}
+
+#[derive(Debug, Default)]
+struct Sheet {
+    changes: Vec<Change>,
+    purges: Vec<Bytes>,
+}
+
+impl Paper {
+    pub(crate) fn new() -> Self {
+        Self {
+            sheet: Arc::default(),
+            tick: Arc::new(watch::Sender::new(0)),
+            lost: Arc::new(watch::Sender::new(false)),
+            health: Arc::default(),
+        }
+    }
+
+    /// The same ledger, as another process sees it.
+    pub(crate) fn view(&self) -> Self {
+        let lost = Arc::new(watch::Sender::new(false));
+        Self { lost, health: Arc::default(), ..self.clone() }
+    }
+
+    /// Cuts this view off, or mends it.
+    pub(crate) fn lose(&self, lost: bool) {
+        self.lost.send_replace(lost);
+    }
+
+    fn reach(&self) -> Result<(), LedgerError> {
+        if *self.lost.borrow() {
+            return Err(LedgerError::Unavailable("it is lost".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        key: &Key,
+        value: Option<Bytes>,
+        expect: Expect,
+    ) -> Result<Revision, LedgerError> {
+        self.reach()?;
+        let mut sheet = self.sheet.lock().unwrap();
+        let current = newest(&sheet, key.as_str()).remove(key.as_str());
+        let current = current.map(|document| document.revision);
+        let fits = match expect {
+            Expect::Anything => true,
+            Expect::Absent => current.is_none(),
+            Expect::At(at) => current == Some(at),
+        };
+        if !fits {
+            return Err(LedgerError::Conflict { key: key.clone(), current });
+        }
+        let revision = Revision(sheet.changes.len() as u64 + 1);
+        sheet.changes.push(Change { key: key.clone(), revision, value });
+        drop(sheet);
+        self.tick.send_modify(|tick| *tick += 1);
+        Ok(revision)
+    }
+
+    fn ends_now(&self) -> Ends {
+        let at = |seq| Position { epoch: Epoch(7), seq };
+        Ends { before_first: at(0), last: at(self.sheet.lock().unwrap().purges.len() as u64) }
+    }
+}
+
+fn newest(sheet: &Sheet, prefix: &str) -> BTreeMap<String, Document> {
+    let mut documents = BTreeMap::new();
+    for Change { key, revision, value } in &sheet.changes {
+        if !key.as_str().starts_with(prefix) {
+            continue;
+        }
+        let name = key.as_str().to_owned();
+        match value.clone() {
+            Some(value) => {
+                documents.insert(name, Document { key: key.clone(), revision: *revision, value });
+            }
+            None => drop(documents.remove(&name)),
+        }
+    }
+    documents
+}
+
+impl Ledger for Paper {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>> {
+        Box::pin(async move {
+            self.reach()?;
+            Ok(newest(&self.sheet.lock().unwrap(), key.as_str()).remove(key.as_str()))
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        Box::pin(async move {
+            self.reach()?;
+            let sheet = self.sheet.lock().unwrap();
+            let documents = newest(&sheet, prefix).into_values().collect();
+            Ok(Listing { documents, revision: Revision(sheet.changes.len() as u64) })
+        })
+    }
+
+    fn history<'a>(&'a self, _key: &'a Key) -> Answer<'a, Vec<Change>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn write<'a>(&'a self, key: &'a Key, value: Bytes, expect: Expect) -> Answer<'a, Revision> {
+        Box::pin(async move { self.put(key, Some(value), expect) })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key, at: Revision) -> Answer<'a, Revision> {
+        Box::pin(async move { self.put(key, None, Expect::At(at)) })
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str, after: Revision) -> Answer<'a, Box<dyn Watch>> {
+        Box::pin(async move {
+            self.reach()?;
+            let watching = Reader { paper: self.clone(), prefix: prefix.into(), after: after.0 };
+            Ok(Box::new(watching) as Box<dyn Watch>)
+        })
+    }
+
+    fn append<'a>(
+        &'a self,
+        _log: Log,
+        entry: Bytes,
+        _once: Option<&'a str>,
+    ) -> Answer<'a, Appended> {
+        Box::pin(async move {
+            self.reach()?;
+            self.sheet.lock().unwrap().purges.push(entry);
+            self.tick.send_modify(|tick| *tick += 1);
+            Ok(Appended { position: self.ends_now().last, repeated: false })
+        })
+    }
+
+    fn entry(&self, _log: Log, _position: Position) -> Answer<'_, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn ends(&self, _log: Log) -> Answer<'_, Ends> {
+        Box::pin(async move {
+            self.reach()?;
+            Ok(self.ends_now())
+        })
+    }
+
+    fn follow(&self, _log: Log, after: Position) -> Answer<'_, Box<dyn Follow>> {
+        Box::pin(async move {
+            self.reach()?;
+            may_continue(after, self.ends_now())?;
+            let reader = Reader { paper: self.clone(), prefix: "".into(), after: after.seq };
+            Ok(Box::new(reader) as Box<dyn Follow>)
+        })
+    }
+}
+
+/// Who reads documents, or the purge log.
+struct Reader {
+    paper: Paper,
+    prefix: Box<str>,
+    after: u64,
+}
+
+impl Reader {
+    /// Waits until something may be there that can be read.
+    async fn until<T>(&mut self, look: impl Fn(&mut Self) -> Option<T>) -> T {
+        let (mut tick, mut lost) = (self.paper.tick.subscribe(), self.paper.lost.subscribe());
+        loop {
+            let is_lost = *lost.borrow_and_update();
+            tick.mark_unchanged();
+            if let Some(found) = (!is_lost).then(|| look(self)).flatten() {
+                return found;
+            }
+            tokio::select! {
+                changed = tick.changed() => changed.unwrap(),
+                changed = lost.changed() => changed.unwrap(),
+            }
+        }
+    }
+}
+
+impl Watch for Reader {
+    fn next(&mut self) -> Answer<'_, Change> {
+        Box::pin(async move {
+            Ok(self
+                .until(|reader| {
+                    let sheet = reader.paper.sheet.lock().unwrap();
+                    let is_next = |change: &&Change| {
+                        change.revision.0 > reader.after
+                            && change.key.as_str().starts_with(&*reader.prefix)
+                    };
+                    let found = sheet.changes.iter().find(is_next).cloned()?;
+                    reader.after = found.revision.0;
+                    Some(found)
+                })
+                .await)
+        })
+    }
+}
+
+impl Follow for Reader {
+    fn next(&mut self) -> Answer<'_, Vec<Entry>> {
+        Box::pin(async move {
+            Ok(self
+                .until(|reader| {
+                    let sheet = reader.paper.sheet.lock().unwrap();
+                    let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
+                    reader.after += 1;
+                    let position = Position { epoch: Epoch(7), seq: reader.after };
+                    Some(vec![Entry { position, value }])
+                })
+                .await)
+        })
+    }
+}
