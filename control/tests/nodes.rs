@@ -1,11 +1,7 @@
 //! Nodes, as others see them: heartbeats, who is away, leases, and purges that go by them.
 //!
 //! Always: the clock is paused and runs on when nobody has anything to do, so no test sleeps.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod nodes {
     pub(crate) mod paper;
