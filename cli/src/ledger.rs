@@ -2,10 +2,12 @@
 //!
 //! In: `[control]`, edges. Out: routes for the admin listener; edges that have applied every purge
 //! before they answer, and apply each further one.
-//! Always holds: an edge that stops leaves, so that nobody waits for it; one that cannot join does
-//! not start. It knows no route and no selector.
+//! Always holds: an edge that stops leaves, so that nobody waits for it; one that cannot join its own
+//! ledger does not start, and one whose ledger is shared and away joins as soon as that is back. It
+//! knows no route and no selector.
 
 mod explained;
+mod shared;
 
 use std::{
     net::SocketAddr,
@@ -21,13 +23,13 @@ use nearcast_control::{
     api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
-    ledger::{Health, Ledger},
-    nats::{self, Access, Nats},
+    ledger::{Health, Ledger, LedgerError},
+    nats::{self, Access},
     node::{self, Applies, Joining, Leaving, Load, Member, NodeDocument, Role},
     roster::{Presence, Roster},
     settings::{ControlSettings, LedgerLost, NatsSettings},
     site::{self, Following, SitesFile},
-    token,
+    token::{self, FirstError},
 };
 use nearcast_daemon::{
     metrics::Metrics,
@@ -88,24 +90,20 @@ impl Opened {
                     (Arc::new(ledger.map_err(|error| Failure::of(&error))?), path.clone(), false)
                 }
                 (None, Some(nats)) => {
+                    let path = nats.folder.join(NATS_FILES);
                     let options = options(nats, kept(settings));
-                    let ledger = control.block_on(Nats::open(&options));
-                    let ledger = ledger.map_err(|error| Failure::of(&error))?;
-                    (Arc::new(ledger), nats.folder.join(NATS_FILES), true)
+                    (control.block_on(shared::open(options, &path))?, path, true)
                 }
                 (None, None) => return Ok(None),
             };
-        let at = api::at(wall_clock()());
-        control.block_on(async {
-            let file = path.with_file_name(TOKEN_FILE);
-            token::leave_first(&*ledger, &file, &at).await.map_err(|error| Failure::of(&error))?;
-            // In one that is shared, others are others' nodes.
-            if is_shared {
-                return Ok(());
-            }
-            let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
-            node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
-        })?;
+        // In one that is shared, others are others' nodes.
+        if !is_shared {
+            control.block_on(async {
+                leave_first(&*ledger, &path).await.map_err(|error| Failure::of(&error))?;
+                let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
+                node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
+            })?;
+        }
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let roster = {
             let _inside = control.enter();
@@ -155,18 +153,35 @@ impl Opened {
         addresses: &[SocketAddr],
         edge: &Edge,
     ) -> Result<Member, Failure> {
+        let joining = self.joining(plan, addresses, edge)?;
+        let joined = match node::join(Arc::clone(&self.ledger), joining).await {
+            // Others may have written to it, or will; what it holds until then is all newer.
+            Err(LedgerError::Unavailable(reason)) if self.is_shared => {
+                tracing::warn!(node = plan.name, "it serves without the ledger for now: {reason}");
+                let joining = self.joining(plan, addresses, edge)?;
+                node::join_later(Arc::clone(&self.ledger), joining)
+            }
+            joined => joined,
+        };
+        joined.map_err(|error| Failure::of(&error))
+    }
+
+    fn joining(
+        &self,
+        plan: &EdgePlan,
+        addresses: &[SocketAddr],
+        edge: &Edge,
+    ) -> Result<Joining, Failure> {
         let name = plan.name.as_str();
         let key = node::key_of(name);
         let key = key.ok_or_else(|| Failure::new(format!("{name:?} cannot be a node's name")))?;
-        let joining = Joining {
+        Ok(Joining {
             key,
             document: self.document(plan, addresses),
             heartbeat: self.heartbeat,
             edge: Arc::new(Purged(edge.clone())),
             file: AppliedFile::beside(&self.path, name),
-        };
-        let joined = node::join(Arc::clone(&self.ledger), joining).await;
-        joined.map_err(|error| Failure::of(&error))
+        })
     }
 
     /// What a node says of itself.
@@ -297,6 +312,11 @@ async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition)
             return;
         }
     }
+}
+
+/// Leaves the first token beside a ledger that has none yet.
+async fn leave_first(ledger: &dyn Ledger, path: &Path) -> Result<(), FirstError> {
+    token::leave_first(ledger, &token_file(path), &api::at(wall_clock()())).await
 }
 
 /// The first token's file, of the ledger at `path`.

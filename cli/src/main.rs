@@ -11,6 +11,7 @@ mod data;
 mod descriptors;
 mod dns;
 mod edges;
+mod environment;
 mod explain;
 mod failure;
 mod keys;
@@ -42,14 +43,9 @@ use self::failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What the help says of the environment.
-const ENVIRONMENT: &str = "Environment:\n  \
-    NEARCAST_WORKERS  Serving threads; overrides [node] workers of a node file\n  \
-    NEARCAST_TOKEN    Token that purge, site, explain, token, node and status show";
-
 /// A CDN that a team runs itself.
 #[derive(Debug, Parser)]
-#[command(name = "nearcast", version, about, max_term_width = 100, after_help = ENVIRONMENT)]
+#[command(name = "nearcast", version, about, max_term_width = 100, after_help = environment::HELP)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -87,7 +83,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match workers().and_then(|workers| perform(arguments.verb, workers)) {
+    match environment::workers().and_then(|workers| perform(arguments.verb, workers)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell();
@@ -113,17 +109,5 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::OriginMock(arguments) => origin_mock::origin_mock(&arguments),
         Verb::Completion(arguments) => pages::completion(&arguments, Arguments::command()),
         Verb::Man(arguments) => pages::man(&arguments, Arguments::command()),
-    }
-}
-
-/// NEARCAST_WORKERS overrides the number of serving threads.
-fn workers() -> Result<Option<NonZeroUsize>, Failure> {
-    let Ok(text) = std::env::var("NEARCAST_WORKERS") else { return Ok(None) };
-    match text.parse() {
-        Ok(count) => Ok(Some(count)),
-        Err(_) => Err(Failure::usage(format!(
-            "NEARCAST_WORKERS = \"{text}\": not a number of threads; allowed: 1 and more; unset it \
-             for one per core"
-        ))),
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// The command line of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = crate::ENVIRONMENT)]
+#[command(after_help = crate::environment::HELP)]
 pub(crate) struct Arguments {
     /// The node file.
     #[arg(long, value_name = "FILE")]

@@ -92,7 +92,7 @@ const ADMIN_PORT: u16 = 9090;
 
 /// The command line of `up`.
 #[derive(Debug, Args)]
-#[command(after_help = crate::ENVIRONMENT)]
+#[command(after_help = crate::environment::HELP)]
 pub(crate) struct Arguments {
     /// The origin to pull from, as http://host[:port] or https://host[:port].
     #[arg(long, value_name = "URL", conflicts_with = "root")]

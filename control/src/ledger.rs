@@ -116,6 +116,11 @@ impl Health {
         self.failing = Some(reason.into());
     }
 
+    /// It had failed so often before anybody counted here.
+    pub(crate) fn failed_before(&mut self, failures: u64) {
+        self.failures = self.failures.saturating_add(failures);
+    }
+
     /// It takes them again.
     pub(crate) fn mend(&mut self) {
         self.failing = None;

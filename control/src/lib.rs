@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod applied;
+pub mod awaited;
 pub mod documents;
 pub mod embedded;
 pub mod ledger;

@@ -87,6 +87,8 @@ pub enum OpenError {
         stream: String,
         /// What NATS said.
         reason: String,
+        /// Whether that may be otherwise later, without anybody's doing.
+        passes: bool,
     },
     /// A stream is there and is another's.
     #[error(
@@ -116,6 +118,19 @@ pub enum OpenError {
     /// Documents cannot be read.
     #[error("the ledger's documents in NATS cannot be read: {0}")]
     Documents(String),
+}
+
+impl OpenError {
+    /// Whether the ledger is only away: it may be there later, and nothing is wrong here.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Access(error) => error.is_away(),
+            Self::Stream { passes, .. } => *passes,
+            Self::Documents(_) => true,
+            Self::Other { .. } | Self::Payload { .. } => false,
+        }
+    }
 }
 
 /// See the module; clones are the same ledger.
@@ -151,7 +166,8 @@ impl Nats {
                 let stream = wanted.name.clone();
                 match unfit {
                     Unfit::Refused(refusal) => {
-                        OpenError::Stream { stream, reason: refusal.to_string() }
+                        let passes = refusal.passes();
+                        OpenError::Stream { stream, reason: refusal.to_string(), passes }
                     }
                     Unfit::Other { what, found, wanted } => {
                         OpenError::Other { stream, what, found, wanted }

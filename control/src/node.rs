@@ -130,30 +130,83 @@ async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
 /// # Errors
 /// When the ledger cannot be read or written; the node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
-    let Joining { key, document, heartbeat, edge, file } = joining;
-    let kept = file.read();
-    let keeper = Keeper::start(file, key.name());
-    let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-    let said = (key.clone(), document);
-    let mut heart = Heart::new(Arc::clone(&ledger), said, Arc::clone(&edge), heartbeat);
-    let node = Node { ledger: Arc::clone(&ledger), name: key.name().into(), edge, keeper };
-    let (mut follow, mut applied) = node.begin(kept).await?;
-    let registered = applied;
-    heart.say(registered).await?;
-    let last = ledger.ends(Log::Purges).await?.last;
-    heart.ends(last);
-    while !applied.has_reached(last) {
-        applied = node.apply(&follow.next().await?, applied);
-    }
-    if applied != registered {
-        heart.say(applied).await?;
-    }
-    heart.vouch(applied);
-    let (report, reports) = watch::channel(applied);
+    let key = joining.key.clone();
+    let mut entrant = Entrant::new(&ledger, joining)?;
+    let (follow, applied) = entrant.enter().await?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(node.run(follow, report));
-    tasks.spawn(heart.run(reports));
+    tasks.spawn(entrant.stay(follow, applied));
     Ok(Member { tasks, key, ledger })
+}
+
+/// Lets a node join as soon as the ledger is there; what it has stored until then is older than all
+/// that it applies at that moment.
+///
+/// # Errors
+/// When this machine does not let it.
+pub fn join_later(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
+    let key = joining.key.clone();
+    let mut entrant = Entrant::new(&ledger, joining)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut retry = Retry::default();
+        let (follow, applied) = loop {
+            match entrant.enter().await {
+                Ok(entered) => break entered,
+                Err(error) => tracing::debug!(node = &*entrant.node.name, %error, "not joined yet"),
+            }
+            retry.wait().await;
+        };
+        tracing::info!(node = &*entrant.node.name, %applied, "the node has joined the ledger");
+        entrant.stay(follow, applied).await;
+    });
+    Ok(Member { tasks, key, ledger })
+}
+
+/// A node that is about to join.
+struct Entrant {
+    node: Node,
+    heart: Heart,
+    /// How far it has come.
+    kept: Option<Position>,
+}
+
+impl Entrant {
+    fn new(ledger: &Arc<dyn Ledger>, joining: Joining) -> Result<Self, LedgerError> {
+        let Joining { key, document, heartbeat, edge, file } = joining;
+        let kept = file.read();
+        let keeper = Keeper::start(file, key.name());
+        let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        let name = key.name().into();
+        let said = (key, document);
+        let heart = Heart::new(Arc::clone(ledger), said, Arc::clone(&edge), heartbeat);
+        let node = Node { ledger: Arc::clone(ledger), name, edge, keeper };
+        Ok(Self { node, heart, kept })
+    }
+
+    /// Registers it, and applies all that was in the log then.
+    async fn enter(&mut self) -> Result<(Box<dyn Follow>, Position), LedgerError> {
+        let Self { node, heart, kept } = self;
+        let (mut follow, mut applied) = node.begin(*kept).await?;
+        let registered = applied;
+        heart.say(registered).await?;
+        let last = node.ledger.ends(Log::Purges).await?.last;
+        heart.ends(last);
+        while !applied.has_reached(last) {
+            applied = node.apply(&follow.next().await?, applied);
+            *kept = Some(applied);
+        }
+        if applied != registered {
+            heart.say(applied).await?;
+        }
+        heart.vouch(applied);
+        Ok((follow, applied))
+    }
+
+    /// Applies what comes, and says so.
+    async fn stay(self, follow: Box<dyn Follow>, applied: Position) {
+        let (report, reports) = watch::channel(applied);
+        tokio::join!(self.node.run(follow, report), self.heart.run(reports));
+    }
 }
 
 struct Node {

@@ -94,8 +94,15 @@ fn members<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     T::json_schema(generator).to_value()
 }
 
-fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
-    let plain = |method, path, id, summary, action| Operation {
+/// One that takes and answers nothing yet.
+fn plain(
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    action: Option<&'static str>,
+) -> Operation {
+    Operation {
         method,
         path,
         id,
@@ -107,7 +114,10 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
         text: None,
         done: Vec::new(),
         refused: &[],
-    };
+    }
+}
+
+fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
     let purged = schema::<purges::Purged>(told);
     let done = json!({ "anyOf": [purged, schema::<purges::DryRun>(told)] });
     vec![

@@ -69,7 +69,16 @@ pub enum AccessError {
         servers: String,
         /// What the last try came to.
         reason: String,
+        /// Whether it does not take us as we are.
+        refused: bool,
     },
+}
+
+impl AccessError {
+    /// Whether nobody was there.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self, Self::Connect { refused: false, .. })
+    }
 }
 
 impl Access {
@@ -92,11 +101,11 @@ impl Access {
                     );
                     let reason = error.to_string();
                     if refused || Instant::now() + AGAIN_MAX > until {
-                        return Err(self.unreachable(reason));
+                        return Err(self.unreachable(reason, refused));
                     }
                     reason
                 }
-                Err(_late) => return Err(self.unreachable("it takes too long".to_owned())),
+                Err(_late) => return Err(self.unreachable("it takes too long".to_owned(), false)),
             };
             tracing::debug!("NATS cannot be reached: {reason}; trying again");
             pace.wait().await;
@@ -121,8 +130,8 @@ impl Access {
         Link::new(client, events)
     }
 
-    fn unreachable(&self, reason: String) -> AccessError {
-        AccessError::Connect { servers: self.servers.join(", "), reason }
+    fn unreachable(&self, reason: String, refused: bool) -> AccessError {
+        AccessError::Connect { servers: self.servers.join(", "), reason, refused }
     }
 
     fn options(

@@ -43,6 +43,14 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it may be otherwise later.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Nobody | Self::Away | Self::Silent(_) => true,
+            Self::Said(_) | Self::Forbidden(_) => false,
+        }
+    }
+
     /// Whether JetStream said just that.
     pub(super) fn is(&self, codes: &[u32]) -> bool {
         matches!(self, Self::Said(error) if codes.contains(&error.err_code))

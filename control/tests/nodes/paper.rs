@@ -23,6 +23,8 @@ pub(crate) struct Paper {
     tick: Arc<watch::Sender<u64>>,
     /// Whether this view of it is lost.
     lost: Arc<watch::Sender<bool>>,
+    /// Whether its purge log brings nothing.
+    held: Arc<watch::Sender<bool>>,
     health: Arc<watch::Sender<Health>>,
 }
 
@@ -38,6 +40,7 @@ impl Paper {
             sheet: Arc::default(),
             tick: Arc::new(watch::Sender::new(0)),
             lost: Arc::new(watch::Sender::new(false)),
+            held: Arc::new(watch::Sender::new(false)),
             health: Arc::default(),
         }
     }
@@ -45,12 +48,19 @@ impl Paper {
     /// The same ledger, as another process sees it.
     pub(crate) fn view(&self) -> Self {
         let lost = Arc::new(watch::Sender::new(false));
-        Self { lost, health: Arc::default(), ..self.clone() }
+        let held = Arc::new(watch::Sender::new(false));
+        Self { lost, held, health: Arc::default(), ..self.clone() }
     }
 
     /// Cuts this view off, or mends it.
     pub(crate) fn lose(&self, lost: bool) {
         self.lost.send_replace(lost);
+    }
+
+    /// Has its purge log bring nothing, or goes on.
+    pub(crate) fn hold_log(&self, held: bool) {
+        self.held.send_replace(held);
+        self.tick.send_modify(|tick| *tick += 1);
     }
 
     fn reach(&self) -> Result<(), LedgerError> {
@@ -233,6 +243,9 @@ impl Follow for Reader {
         Box::pin(async move {
             Ok(self
                 .until(|reader| {
+                    if *reader.paper.held.borrow() {
+                        return None;
+                    }
                     let sheet = reader.paper.sheet.lock().unwrap();
                     let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
                     reader.after += 1;

@@ -248,19 +248,52 @@ fn an_edge_with_a_lease_asks_its_origin_while_the_ledger_is_lost() {
 }
 
 #[test]
-fn a_node_whose_nats_is_not_there_says_so_and_ends() {
+fn a_node_whose_nats_is_not_there_serves_and_joins_when_it_is() {
     let mut nats = Nats::start().unwrap();
     let origin = Origin::answering(CACHED).unwrap();
-    let node = Node::start("fra-1", &nats, &origin).unwrap();
-    let mut process = node.process;
-    process.signal(Signal::Terminate).unwrap();
-    process.ended().unwrap();
+    let fra = Node::start("fra-1", &nats, &origin).unwrap();
+    let mut sin = Node::start("sin-1", &nats, &origin).unwrap();
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    // It comes back to no ledger, and misses this one for good until there is.
+    let purge = ["purge", "--site", "shop", "--all"];
+    assert_eq!(fra.client(&purge, &fra.folder).unwrap().status.code(), Some(0));
     nats.kill().unwrap();
+    sin.start_again().unwrap();
+    assert!(!sin.hits("/a").unwrap());
+    assert!(sin.hits("/a").unwrap(), "it serves what its file says");
+    let ready = Connection::open(sin.admin).unwrap().get("/readyz").unwrap();
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains(&nats.url()), "{}", ready.text());
+    let output = sin.client(&purge, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    nats.start_again().unwrap();
+    let joined = wait_for("sin-1", || {
+        let output = fra.client(&["status"], &fra.folder)?;
+        Ok(output.status.success().then_some(()))
+    });
+    joined.unwrap();
+    assert!(!sin.hits("/a").unwrap(), "what it stored is older than what it missed");
+    let waited = ["purge", "--site", "shop", "--all", "--wait"];
+    let output = sin.client(&waited, &fra.folder).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_node_that_nats_does_not_take_says_so_and_ends() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let node = Node::start("fra-1", &nats, &origin).unwrap();
+    let file = node.folder.path().join("node.toml");
+    // Nobody has three servers here.
+    let written = fs::read_to_string(&file).unwrap().replace("replicas = 1", "replicas = 3");
+    let written = written.replace("[control.nats]", "[control.nats]\nprefix = \"other\"");
+    fs::write(&file, written).unwrap();
     let mut command = Command::new(program::nearcast().unwrap());
-    command.args(["run", "--config"]).arg(node.folder.path().join("node.toml"));
+    command.args(["run", "--config"]).arg(&file);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(text(&output.stderr).contains(&nats.url()), "{output:?}");
+    assert!(text(&output.stderr).contains("replicas"), "{output:?}");
 }
 
 #[test]
