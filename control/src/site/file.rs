@@ -133,7 +133,7 @@ mod tests {
             text: "[[site]]\n".to_owned(),
         };
         file.keep(vec![site.clone()]).unwrap();
-        assert_eq!(file.read(), Some(vec![site.clone()]));
+        assert_eq!(file.read(), Some(vec![site]));
         let keeper = Keeper::start(file.clone()).unwrap();
         keeper.keep(Vec::new());
         let end = Arc::downgrade(&keeper.0);
