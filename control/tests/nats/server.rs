@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use async_nats::RequestErrorKind;
 use futures_util::future::BoxFuture;
 use nearcast_control::{
     embedded::{Bound, Kept},
@@ -198,11 +199,15 @@ impl InNats {
         Nats::open(&self.0).await.unwrap()
     }
 
-    /// Asks JetStream itself.
+    /// Asks JetStream itself; again where nobody answers, as while a leader is elected.
     pub(crate) async fn ask(&self, api: &str) -> serde_json::Value {
         let client = async_nats::connect(&self.0.access.servers[..]).await.unwrap();
-        let answer = client.request(format!("$JS.API.{api}"), "".into()).await.unwrap();
-        serde_json::from_slice(&answer.payload).unwrap()
+        loop {
+            match client.request(format!("$JS.API.{api}"), "".into()).await {
+                Ok(answer) => return serde_json::from_slice(&answer.payload).unwrap(),
+                Err(error) => assert_eq!(error.kind(), RequestErrorKind::TimedOut, "{error}"),
+            }
+        }
     }
 }
 
