@@ -157,7 +157,10 @@ impl Opened {
         let joined = match node::join(Arc::clone(&self.ledger), joining).await {
             // Others may have written to it, or will; what it holds until then is all newer.
             Err(LedgerError::Unavailable(reason)) if self.is_shared => {
-                tracing::warn!(node = plan.name, "it serves without the ledger for now: {reason}");
+                tracing::warn!(
+                    node = plan.name,
+                    "it serves without the ledger until that answers: {reason}"
+                );
                 let joining = self.joining(plan, addresses, edge)?;
                 node::join_later(Arc::clone(&self.ledger), joining)
             }

@@ -2,20 +2,16 @@
 //!
 //! In: a path, positions. Out: the position that was last kept. Always: what is kept was applied; a
 //! file that is broken counts as none, which only makes the node purge more; nobody but a thread of
-//! its own waits for the disk ([`Keeper`]), which may hang. It stands beside the ledger and not in
+//! its own waits for the disk ([`keeper`]), which may hang. It stands beside the ledger and not in
 //! it, because it is what tells a ledger that was replaced.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    thread,
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::ledger::Position;
+use crate::{keeper::Keeper, ledger::Position};
 
 /// Between one position kept and the next: under a thousand purges a second each file would cost as
 /// much as its purge.
@@ -53,80 +49,33 @@ impl AppliedFile {
     }
 }
 
-/// Keeps positions, the newest only, with a pause between two. Dropped, it ends once the last one is kept; nobody waits for
-/// that, since a disk may never answer.
-#[derive(Debug)]
-pub(crate) struct Keeper(Arc<Wanted>);
-
-#[derive(Debug, Default)]
-struct Wanted {
-    order: Mutex<Order>,
-    told: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Order {
-    position: Option<Position>,
-    ended: bool,
-}
-
-impl Keeper {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When there can be none.
-    pub(crate) fn start(file: AppliedFile, node: &str) -> io::Result<Self> {
-        let wanted = Arc::<Wanted>::default();
-        let (of_thread, node) = (Arc::clone(&wanted), node.to_owned());
-        let thread = thread::Builder::new().name("applied".to_owned());
-        thread.spawn(move || of_thread.run(&file, &node))?;
-        Ok(Self(wanted))
-    }
-
-    /// Keeps it soon.
-    pub(crate) fn keep(&self, position: Position) {
-        self.0.order.lock().position = Some(position);
-        self.0.told.notify_one();
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.0.order.lock().ended = true;
-        self.0.told.notify_one();
-    }
-}
-
-impl Wanted {
-    fn run(&self, file: &AppliedFile, node: &str) {
-        let mut failed_before = false;
-        while let Some(position) = self.next() {
-            let kept = file.keep(position);
-            // A full disk fails every one of them, which is told once.
-            if let Err(error) = &kept
-                && !failed_before
-            {
-                tracing::warn!(
-                    node,
-                    %error,
-                    "the applied position cannot be kept; a start now would purge more than it must"
-                );
-            }
-            failed_before = kept.is_err();
-            let mut order = self.order.lock();
-            self.told.wait_while_for(&mut order, |order| !order.ended, PAUSE);
+/// Keeps positions of a node in its file, the newest only, with a pause between two.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub(crate) fn keeper(file: AppliedFile, node: &str) -> io::Result<Keeper<Position>> {
+    let node = node.to_owned();
+    let mut failed_before = false;
+    Keeper::start("applied", PAUSE, move |position| {
+        let kept = file.keep(position);
+        // A full disk fails every one of them, which is told once.
+        if let Err(error) = &kept
+            && !failed_before
+        {
+            tracing::warn!(
+                node,
+                %error,
+                "the applied position cannot be kept; a start now would purge more than it must"
+            );
         }
-    }
-
-    fn next(&self) -> Option<Position> {
-        let mut order = self.order.lock();
-        self.told.wait_while(&mut order, |order| order.position.is_none() && !order.ended);
-        order.position.take()
-    }
+        failed_before = kept.is_err();
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -161,7 +110,7 @@ mod tests {
             }
         };
         let begun = Instant::now();
-        let keeper = Keeper::start(file.clone(), "fra-1").unwrap();
+        let keeper = keeper(file.clone(), "fra-1").unwrap();
         keeper.keep(position(1));
         wait(1);
         keeper.keep(position(2));

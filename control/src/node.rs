@@ -26,7 +26,8 @@ use tokio::{
 
 use self::heart::Heart;
 use crate::{
-    applied::{AppliedFile, Keeper},
+    applied::{self, AppliedFile},
+    keeper::Keeper,
     ledger::{Entry, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
     purge::{Act, act},
 };
@@ -174,7 +175,7 @@ impl Entrant {
     fn new(ledger: &Arc<dyn Ledger>, joining: Joining) -> Result<Self, LedgerError> {
         let Joining { key, document, heartbeat, edge, file } = joining;
         let kept = file.read();
-        let keeper = Keeper::start(file, key.name());
+        let keeper = applied::keeper(file, key.name());
         let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let name = key.name().into();
         let said = (key, document);
@@ -213,7 +214,7 @@ struct Node {
     ledger: Arc<dyn Ledger>,
     name: Box<str>,
     edge: Arc<dyn Applies>,
-    keeper: Keeper,
+    keeper: Keeper<Position>,
 }
 
 impl Node {

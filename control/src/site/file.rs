@@ -7,15 +7,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    thread,
+    time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerSite;
-use crate::documents;
+use crate::{documents, keeper::Keeper};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -57,67 +55,26 @@ impl SitesFile {
     }
 }
 
-/// Keeps sites on a thread of its own; dropped, it ends once the last ones are kept.
-#[derive(Debug)]
-pub(super) struct Keeper(Arc<Wanted>);
-
-#[derive(Debug, Default)]
-struct Wanted {
-    order: Mutex<Order>,
-    told: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Order {
-    sites: Option<Vec<LedgerSite>>,
-    ended: bool,
-}
-
-impl Keeper {
-    pub(super) fn start(file: SitesFile) -> io::Result<Self> {
-        let wanted = Arc::<Wanted>::default();
-        let of_thread = Arc::clone(&wanted);
-        let thread = thread::Builder::new().name("sites".to_owned());
-        thread.spawn(move || of_thread.run(&file))?;
-        Ok(Self(wanted))
-    }
-
-    /// Keeps them soon.
-    pub(super) fn keep(&self, sites: Vec<LedgerSite>) {
-        self.0.order.lock().sites = Some(sites);
-        self.0.told.notify_one();
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.0.order.lock().ended = true;
-        self.0.told.notify_one();
-    }
-}
-
-impl Wanted {
-    fn run(&self, file: &SitesFile) {
-        while let Some(sites) = self.next() {
-            if let Err(error) = file.keep(sites) {
-                tracing::warn!(
-                    %error,
-                    "the ledger's sites cannot be kept on disk; a start without the ledger would \
-                     serve older ones"
-                );
-            }
+/// Keeps sites in their file, the newest only.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub(super) fn keeper(file: SitesFile) -> io::Result<Keeper<Vec<LedgerSite>>> {
+    Keeper::start("sites", Duration::ZERO, move |sites| {
+        if let Err(error) = file.keep(sites) {
+            tracing::warn!(
+                %error,
+                "the ledger's sites cannot be kept on disk; a start without the ledger would serve \
+                 older ones"
+            );
         }
-    }
-
-    fn next(&self) -> Option<Vec<LedgerSite>> {
-        let mut order = self.order.lock();
-        self.told.wait_while(&mut order, |order| order.sites.is_none() && !order.ended);
-        order.sites.take()
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -134,15 +91,14 @@ mod tests {
         };
         file.keep(vec![site.clone()]).unwrap();
         assert_eq!(file.read(), Some(vec![site]));
-        let keeper = Keeper::start(file.clone()).unwrap();
+        let keeper = keeper(file.clone()).unwrap();
         keeper.keep(Vec::new());
-        let end = Arc::downgrade(&keeper.0);
         drop(keeper);
-        // It ends after what it was last asked for.
-        while end.strong_count() > 0 {
-            thread::yield_now();
+        let end = Instant::now() + Duration::from_secs(20);
+        while file.read() != Some(Vec::new()) {
+            assert!(Instant::now() < end, "the last ones are not kept");
+            std::thread::yield_now();
         }
-        assert_eq!(file.read(), Some(Vec::new()));
         fs::write(folder.path().join("nats.sites"), r#"{"schema":2,"sites":[]}"#).unwrap();
         assert_eq!(file.read(), None);
     }

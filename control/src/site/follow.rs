@@ -17,12 +17,12 @@ use tokio::{
 };
 
 use super::{
-    CATALOGUE, SitesFile,
-    file::Keeper,
+    CATALOGUE, SitesFile, file,
     record::{Catalogue, Listed, Version},
 };
 use crate::{
     documents::{self, DocumentError},
+    keeper::Keeper,
     ledger::{Ledger, LedgerError, Revision, Watch},
 };
 
@@ -88,7 +88,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
         Some(sites) => Known { sites, listed: true, ..Known::default() },
         None => Known::default(),
     };
-    let keeper = file.and_then(|file| match Keeper::start(file) {
+    let keeper = file.and_then(|file| match file::keeper(file) {
         Ok(keeper) => Some(keeper),
         Err(error) => {
             tracing::warn!(%error, "the ledger's sites cannot be kept on disk");
@@ -120,7 +120,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
 
 struct Follower {
     ledger: Arc<dyn Ledger>,
-    keeper: Option<Keeper>,
+    keeper: Option<Keeper<Vec<LedgerSite>>>,
 }
 
 impl Follower {

@@ -7,7 +7,7 @@ use edge_core::settings::SiteSettings;
 use schemars::SchemaGenerator;
 use serde_json::json;
 
-use super::{super::sites, Operation, members, schema};
+use super::{super::sites, Operation, members, plain, schema};
 
 const IF_MATCH: (&str, &str) =
     ("If-Match", "The revision that is expected there, in quotes, or *.");
@@ -68,26 +68,4 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             )
         },
     ]
-}
-
-fn plain(
-    method: &'static str,
-    path: &'static str,
-    id: &'static str,
-    summary: &'static str,
-    action: Option<&'static str>,
-) -> Operation {
-    Operation {
-        method,
-        path,
-        id,
-        summary,
-        action,
-        fields: &[],
-        query: None,
-        content: None,
-        text: None,
-        done: Vec::new(),
-        refused: &[],
-    }
 }
