@@ -139,6 +139,14 @@ impl Edges {
     }
 
     /// The same, with their nodes' names.
+    /// Sites of the ledger that they cannot serve, and why, each once.
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.running().iter().flat_map(Edge::left_out).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     pub(crate) fn running_by_name(&self) -> Vec<(String, Edge)> {
         let named = |slot: &Slot| {
             let edge = slot.running()?.edge.clone();

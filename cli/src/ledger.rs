@@ -229,6 +229,7 @@ impl Opened {
     ) -> Router {
         self.tell(metrics, readiness);
         sites.report(readiness);
+        sites.not_taken(edges.left_out());
         self.routes(edges, sites)
     }
 

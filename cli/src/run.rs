@@ -123,6 +123,7 @@ fn reload(
         tracing::error!("{failure}; {what_stays}");
         return deadline;
     }
+    roles.sites.not_taken(roles.edges.left_out());
     roles.sites.took(of_file, new);
     roles.log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");

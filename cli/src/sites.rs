@@ -44,6 +44,9 @@ struct Inner {
     in_force: Mutex<Vec<SiteSettings>>,
     /// What was left out when the sites were last put together.
     left_out: Mutex<Vec<LeftOut>>,
+    /// What came of it when they were last given to the edges: those that could not be built, or why
+    /// none was taken.
+    not_taken: Mutex<Vec<String>>,
     ledgers: Option<Following>,
     told: OnceLock<Told>,
     room: Room,
@@ -87,6 +90,7 @@ impl Sites {
             base: Mutex::new(base),
             in_force: Mutex::default(),
             left_out: Mutex::default(),
+            not_taken: Mutex::default(),
             ledgers,
             told: OnceLock::new(),
             room: Room { started, workers, provided: AtomicU64::new(provided) },
@@ -139,6 +143,19 @@ impl Sites {
         }
     }
 
+    /// Tells what the edges could not take, or nothing; in the log once.
+    pub(crate) fn not_taken(&self, reasons: Vec<String>) {
+        let mut before = self.0.not_taken.lock();
+        for reason in reasons.iter().filter(|reason| !before.contains(reason)) {
+            tracing::error!("{reason}");
+        }
+        *before = reasons;
+        drop(before);
+        let Some(known) = self.known() else { return };
+        let known = Arc::clone(&known.borrow());
+        self.tell(&known);
+    }
+
     /// What is known of the ledger's sites, and each change of that.
     pub(crate) fn known(&self) -> Option<watch::Receiver<Arc<Known>>> {
         self.0.ledgers.as_ref().map(Following::known)
@@ -165,7 +182,10 @@ impl Sites {
         }
         let left_out = self.0.left_out.lock();
         let reasons = left_out.iter().map(ToString::to_string);
-        let reasons: Vec<String> = known.troubles.iter().cloned().chain(reasons).collect();
+        let not_taken = self.0.not_taken.lock();
+        let reasons =
+            known.troubles.iter().cloned().chain(reasons).chain(not_taken.iter().cloned());
+        let reasons: Vec<String> = reasons.collect();
         if reasons.is_empty() {
             in_force.holds();
         } else {
@@ -179,9 +199,10 @@ pub(crate) fn take(roles: &Roles) {
     let together = roles.sites.together();
     // The edges first: nobody is sent to one that does not know a site yet.
     if let Err(failure) = roles.edges.take_sites(&together.sites) {
-        tracing::error!("{failure}; the sites in force stay");
+        roles.sites.not_taken(vec![format!("{failure}; the sites in force stay")]);
         return;
     }
+    roles.sites.not_taken(roles.edges.left_out());
     roles.sites.took_sites(&together);
     if let Some(dns) = &roles.dns
         && let Err(error) = dns.take_sites(names(&together))

@@ -221,6 +221,12 @@ impl Edge {
         Ok(())
     }
 
+    /// Sites of the ledger that it cannot serve, and why.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<String> {
+        self.0.hall.snapshot.load().left_out.clone()
+    }
+
     /// Serves one connection until it ends, on `worker`, whose runtime this must be called in.
     pub async fn serve_connection<S>(&self, worker: usize, io: S, client: SocketAddr)
     where

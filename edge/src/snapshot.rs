@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub sites: HashMap<SiteId, SiteEntry>,
     /// `[edge]`, as far as requests look at it.
     pub edge: EdgeView,
+    /// Sites of the ledger that cannot be served here, and why: the file's go on without them.
+    pub left_out: Vec<String>,
 }
 
 /// A site's run-time parts.
@@ -90,10 +92,11 @@ impl SiteIds {
 }
 
 impl Snapshot {
-    /// Builds a snapshot; what `old` has and the settings leave alone goes on.
+    /// Builds a snapshot; what `old` has and the settings leave alone goes on. A site of the ledger that
+    /// cannot be built is left out, and so nobody who may write one stops the others.
     ///
     /// # Errors
-    /// Every problem with the settings, with key paths from the file's top.
+    /// Every problem with the file's settings, with key paths from its top.
     pub fn build(
         edge: &EdgeSettings,
         sites: &[SiteSettings],
@@ -104,7 +107,7 @@ impl Snapshot {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut entries = HashMap::new();
-        let mut built = Vec::new();
+        let (mut built, mut left_out) = (Vec::new(), Vec::new());
         for (index, settings) in sites.iter().enumerate() {
             let id = ids.of(settings);
             match entry(settings, edge, id, old, world, workers) {
@@ -112,6 +115,10 @@ impl Snapshot {
                     built.push(Arc::clone(&entry.site));
                     entries.insert(id, entry);
                 }
+                Err(found) if !settings.id.is_empty() => left_out.extend(found.iter().map(|why| {
+                    let name = &settings.name;
+                    format!("site \"{name}\" of the ledger: {why}; this node does not serve it")
+                })),
                 Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
                     at: format!("site[{index}].{}", problem.at),
                     message: problem.message,
@@ -127,7 +134,7 @@ impl Snapshot {
             }
         };
         ids.retain(&entries);
-        Ok(Self { table, sites: entries, edge: EdgeView::new(edge) })
+        Ok(Self { table, sites: entries, edge: EdgeView::new(edge), left_out })
     }
 }
 

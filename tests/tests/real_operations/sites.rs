@@ -20,7 +20,12 @@ struct Up {
 
 impl Up {
     fn start(data: &Path) -> Tested<Self> {
+        Self::start_with(data, |_command| ())
+    }
+
+    fn start_with(data: &Path, change: impl Fn(&mut Command)) -> Tested<Self> {
         let mut command = Command::new(program::nearcast()?);
+        change(&mut command);
         command.args(["up", "--json", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
         let process = Process::start(command.arg("--data").arg(data))?;
         process.stdout_line(|line| line.starts_with('{').then_some(()))?;
@@ -195,4 +200,40 @@ fn a_site_outlives_the_process_and_a_stopped_edge_comes_back_with_it() {
     // Before the first answer, not soon after it.
     let answers = up.answers("shop.example", "/").unwrap();
     assert!(answers.iter().all(|(told, _)| told == "of the ledger"), "{answers:?}");
+}
+
+/// A node that has no authorities at all cannot serve what is fetched over TLS.
+#[test]
+fn a_site_that_a_node_cannot_serve_stops_no_other_and_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let unable = |command: &mut Command| {
+        command.env("SSL_CERT_FILE", data.path().join("none")).env_remove("SSL_CERT_DIR");
+    };
+    let up = Up::start_with(data.path(), unable).unwrap();
+    let one = origin("of the first").unwrap();
+    let file = data.path().join("sites.toml");
+    let secure = "[[site]]\nname = \"secure\"\nhosts = [\"secure.example\"]\n\
+                  origin = { servers = [\"https://127.0.0.1:9\"] }\n";
+    fs::write(&file, format!("{secure}{}", site("shop", "shop.example", &one))).unwrap();
+    let applied = up.site(&["apply", file.to_str().unwrap()]).unwrap();
+    assert_eq!(applied.status.code(), Some(0), "{applied:?}");
+    // Whether it is, and that others are served all the same.
+    let told = |up: &Up| -> Tested<(bool, u16)> {
+        let answer = Connection::open(up.fact("admin").parse()?)?.get("/readyz")?;
+        Ok((answer.text().contains("site \\\"secure\\\" of the ledger"), answer.status))
+    };
+    let is = |up: &Up, wanted| Ok((told(up)? == (wanted, 200)).then_some(()));
+    up.serves("shop.example", "first").unwrap();
+    wait_for("it is told", || is(&up, true)).unwrap();
+    // So it is after a restart, and later changes are taken.
+    drop(up);
+    let up = Up::start_with(data.path(), unable).unwrap();
+    up.serves("shop.example", "first").unwrap();
+    wait_for("it is told again", || is(&up, true)).unwrap();
+    let two = origin("of the second").unwrap();
+    fs::write(&file, site("shop", "shop.example", &two)).unwrap();
+    assert_eq!(up.site(&["apply", file.to_str().unwrap()]).unwrap().status.code(), Some(0));
+    up.serves("shop.example", "second").unwrap();
+    assert_eq!(up.site(&["delete", "secure"]).unwrap().status.code(), Some(0));
+    wait_for("nothing is told", || is(&up, false)).unwrap();
 }
