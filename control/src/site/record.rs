@@ -4,7 +4,10 @@
 //! says, so two writers never write to the same one; hosts are compared without case and trailing
 //! dot, as requests are. It does not know who writes.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +124,10 @@ impl Catalogue {
         if self.find(&wanted.name).is_none() && self.present().count() >= SITES_MAX {
             return Err(SiteError::TooMany);
         }
-        let hosts = hosts(&wanted.name, &wanted.hosts, rules);
-        let taken = |theirs: &[String]| hosts.iter().find(|host| theirs.contains(host)).cloned();
+        // There may be tens of thousands of each.
+        let hosts: HashSet<String> =
+            hosts(&wanted.name, &wanted.hosts, rules).into_iter().collect();
+        let taken = |theirs: &[String]| theirs.iter().find(|host| hosts.contains(*host)).cloned();
         for FileSite { name, hosts: theirs } in rules.of_file() {
             if name == wanted.name {
                 return Err(SiteError::OfFile(name));
