@@ -366,13 +366,20 @@ impl Route {
         self.by_name
     }
 
-    fn apply(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {
-        trace.begins(None, slate);
-        filter::of_this_kind(slate, cx, trace);
-        trace.ends(slate);
+    fn apply<T: Trace>(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut T) {
+        // Filters drop PoPs and never bring one in: what holds for all of them goes on to.
+        let hurries = !T::IS_TOLD && slate.is_within(cx.standings.unhindered(cx.wanted));
+        if !hurries {
+            trace.begins(None, slate);
+            filter::of_this_kind(slate, cx, trace);
+            trace.ends(slate);
+        }
         for filter in &self.filters {
             if slate.is_empty() {
                 return;
+            }
+            if hurries && !filter.concerns_unhindered() {
+                continue;
             }
             trace.begins(Some(filter.name()), slate);
             filter.apply(slate, cx, trace);

@@ -9,13 +9,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use ground::state::PerMille;
 
-use crate::fleet::{HttpsView, PopId};
+use crate::fleet::{HttpsView, PopId, PopSet};
 
 /// How all PoPs of a fleet view stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standings {
-    /// By PoP.
-    pub pops: Vec<Standing>,
+    pops: Vec<Standing>,
+    /// [`Self::unhindered`], by the kind of record.
+    unhindered: [PopSet; 3],
 }
 
 /// How a PoP stands.
@@ -69,6 +70,34 @@ pub enum Wanted {
 }
 
 impl Standings {
+    /// Of these PoPs, in the order of the fleet view.
+    #[must_use]
+    pub fn new(pops: Vec<Standing>) -> Self {
+        let unhindered = [Wanted::V4, Wanted::V6, Wanted::Https].map(|wanted| {
+            let ids = (0..pops.len()).filter_map(PopId::new).zip(&pops);
+            ids.filter(|(_, pop)| pop.is_unhindered(wanted)).map(|(id, _)| id).collect()
+        });
+        Self { pops, unhindered }
+    }
+
+    /// All PoPs.
+    #[must_use]
+    pub fn pops(&self) -> &[Standing] {
+        &self.pops
+    }
+
+    /// PoPs that neither the kind of record, nor health, drain or load takes out of an answer. Most
+    /// are, most of the time, and then a query need not look at each of them.
+    #[must_use]
+    pub const fn unhindered(&self, wanted: Wanted) -> &PopSet {
+        let [v4, v6, https] = &self.unhindered;
+        match wanted {
+            Wanted::V4 => v4,
+            Wanted::V6 => v6,
+            Wanted::Https => https,
+        }
+    }
+
     /// How a PoP stands.
     #[must_use]
     pub fn pop(&self, pop: PopId) -> Option<&Standing> {
@@ -98,6 +127,14 @@ impl Standing {
             Wanted::V6 => self.v6.ramp,
             Wanted::Https => self.v4.ramp.max(self.v6.ramp),
         }
+    }
+
+    fn is_unhindered(&self, wanted: Wanted) -> bool {
+        self.offers(wanted)
+            && self.is_up(wanted)
+            && !self.drained
+            && self.ramp(wanted) == PerMille::ALL
+            && self.load.is_none_or(|load| load == PerMille(0))
     }
 
     /// Whether it is up for clients that ask for this kind of record.

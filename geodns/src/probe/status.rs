@@ -92,7 +92,7 @@ pub struct CheckStatus {
 
 impl Watch {
     pub(super) fn status(&self, now: Moment) -> Vec<PopStatus> {
-        let pops = self.watched.fleet.pops.iter().zip(&self.standings().pops);
+        let pops = self.watched.fleet.pops.iter().zip(self.standings().pops());
         let mut targets = self.table.targets().iter().enumerate().peekable();
         let mut all = Vec::new();
         for (index, (view, standing)) in pops.enumerate() {

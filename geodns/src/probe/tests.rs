@@ -131,14 +131,14 @@ impl Play {
         holds: impl Fn(&geodns_core::standing::Standing) -> bool,
     ) -> Duration {
         let before = Instant::now();
-        let wait = self.published.wait_for(|all| all.pops.get(index).is_some_and(&holds));
+        let wait = self.published.wait_for(|all| all.pops().get(index).is_some_and(&holds));
         let held = timeout(limit, wait).await;
         assert!(held.is_ok(), "not within {limit:?}: {:?}", self.prober.status());
         before.elapsed()
     }
 
     async fn ready(&mut self) {
-        let all_known = |all: &Standings| all.pops.iter().all(|pop| !pop.in_doubt);
+        let all_known = |all: &Standings| all.pops().iter().all(|pop| !pop.in_doubt);
         timeout(Duration::from_secs(10), self.published.wait_for(all_known))
             .await
             .unwrap()
@@ -208,7 +208,7 @@ async fn who_cannot_be_probed_keeps_no_node_from_being_ready() {
     let begun = Instant::now();
     timeout(Duration::from_secs(60), play.prober.ready()).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
-    let standing = play.prober.standings().pops[1].clone();
+    let standing = play.prober.standings().pops()[1].clone();
     assert!(standing.in_doubt && standing.v4.enough, "what is assumed holds: {standing:?}");
     let blind = play.prober.blind();
     assert_eq!(blind, 10, "as many as are tried at once");
@@ -225,10 +225,10 @@ async fn who_cannot_be_probed_keeps_no_node_from_being_ready() {
 async fn the_ttl_is_short_while_a_pop_is_in_doubt() {
     let mut play = Play::new(watched(1));
     play.ready().await;
-    let sure = play.prober.standings().pops[0].ttl_max;
+    let sure = play.prober.standings().pops()[0].ttl_max;
     play.set(0, Manner::Refuses);
     play.until(0, Duration::from_secs(6), |pop| pop.in_doubt && pop.v4.enough).await;
-    let in_doubt = play.prober.standings().pops[0].ttl_max;
+    let in_doubt = play.prober.standings().pops()[0].ttl_max;
     assert!(in_doubt < sure, "{in_doubt} {sure}");
     play.set(0, Manner::Answers);
     play.until(0, Duration::from_secs(6), |pop| !pop.in_doubt && pop.ttl_max == sure).await;
@@ -254,21 +254,21 @@ async fn an_order_ends_by_itself_without_anybody_asking() {
     play.ready().await;
     let minute = Duration::from_secs(60);
     play.prober.order("p0", Order::Drain, Some(minute)).unwrap();
-    assert!(play.prober.standings().pops[0].drained);
+    assert!(play.prober.standings().pops()[0].drained);
     assert_eq!(play.prober.status()[0].order_ends_in_seconds, Some(60));
     let took = play.until(0, 2 * minute, |pop| !pop.drained).await;
     assert!(took >= minute && took < minute + Duration::from_secs(1), "{took:?}");
 
     play.prober.order("p1", Order::Force(StateWord::Down), Some(minute)).unwrap();
-    assert!(!play.prober.standings().pops[1].v4.enough);
+    assert!(!play.prober.standings().pops()[1].v4.enough);
     let took = play.until(1, 2 * minute, |pop| pop.v4.enough).await;
     assert!(took >= minute && took < minute + Duration::from_secs(1), "{took:?}");
 
     play.prober.order("p1", Order::Force(StateWord::Down), None).unwrap();
     advance(1000 * minute).await;
-    assert!(!play.prober.standings().pops[1].v4.enough);
+    assert!(!play.prober.standings().pops()[1].v4.enough);
     play.prober.order("p1", Order::Unforce, None).unwrap();
-    assert!(play.prober.standings().pops[1].v4.enough);
+    assert!(play.prober.standings().pops()[1].v4.enough);
     let none = play.prober.order("p9", Order::Drain, None);
     assert_eq!(none, Err(NoSuchPop("p9".to_owned())));
 }
@@ -302,17 +302,17 @@ async fn a_reload_is_no_restart() {
     let before = play.stage.now.lock().begun;
     for _ in 0..400 {
         let standings = play.prober.renew(watched(3), |standings| standings);
-        assert!(standings.pops[2].drained);
+        assert!(standings.pops()[2].drained);
         advance(Duration::from_millis(50)).await;
         tokio::task::yield_now().await;
     }
     let begun = play.stage.now.lock().begun - before;
     assert!((9..=15).contains(&begun), "{begun} probes of three targets in 20 s");
-    assert!(play.prober.standings().pops[1].v4.enough);
+    assert!(play.prober.standings().pops()[1].v4.enough);
     assert_eq!(play.prober.status()[1].addresses[0].checks[0].changes, 2);
     // A smaller fleet, other checks: what is gone is gone.
     let gone = play.prober.renew(Watched { checks: Vec::new(), ..watched(1) }, |all| all);
-    assert_eq!(gone.pops.len(), 1);
+    assert_eq!(gone.pops().len(), 1);
     assert!(play.prober.is_ready());
 }
 
@@ -328,7 +328,7 @@ async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
     for check in [slow, quick, elsewhere] {
         let checks = vec![check.clone()];
         let standings = play.prober.renew(Watched { checks, ..watched(2) }, |standings| standings);
-        assert!(!standings.pops[1].v4.enough && standings.pops[0].v4.enough, "{check:?}");
+        assert!(!standings.pops()[1].v4.enough && standings.pops()[0].v4.enough, "{check:?}");
         let why = play.prober.status()[1].addresses[0].checks[0].why.clone();
         assert!(check.path == "/other" || why.ends_with("refused"), "{why}");
         // Nobody waits for the end of an interval that is no more.
@@ -338,7 +338,7 @@ async fn another_interval_or_another_path_brings_nobody_back_who_is_dead() {
             tokio::task::yield_now().await;
         }
         assert!(play.stage.now.lock().begun >= begun + 2, "{check:?}");
-        assert!(!play.prober.standings().pops[1].v4.enough);
+        assert!(!play.prober.standings().pops()[1].v4.enough);
     }
     play.set(1, Manner::Answers);
     play.until(1, Duration::from_secs(30), |pop| pop.v4.enough).await;

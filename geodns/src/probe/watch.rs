@@ -255,7 +255,7 @@ impl Watch {
     }
 
     fn next_look(&self, now: Moment) -> Option<Moment> {
-        let pops = &self.standings.pops;
+        let pops = self.standings.pops();
         let ramps = |ramp: PerMille| ramp < PerMille::ALL;
         if pops.iter().any(|pop| ramps(pop.v4.ramp) || ramps(pop.v6.ramp)) {
             return Some(now.plus(RAMP_STEP));

@@ -75,7 +75,7 @@ impl Play {
     async fn until(&mut self, pop: usize, state: StateWord) -> String {
         let before = Instant::now();
         let holds = |all: &Standings| {
-            all.pops
+            all.pops()
                 .get(pop)
                 .is_some_and(|pop| pop.v4.enough == (state == StateWord::Up) && !pop.in_doubt)
         };

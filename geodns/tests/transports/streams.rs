@@ -262,5 +262,5 @@ fn standings_of_another_snapshot_change_nothing() {
     stage.shared.publish(served, None);
     stage.shared.stand(&other, standings).unwrap();
     stage.shared.stand(&other, Arc::default()).unwrap_err();
-    assert_eq!(stage.shared.view().served().standings().pops.len(), 3);
+    assert_eq!(stage.shared.view().served().standings().pops().len(), 3);
 }

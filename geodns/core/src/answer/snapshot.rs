@@ -229,7 +229,7 @@ impl Served {
     /// They are of another fleet.
     pub fn new(snapshot: Arc<Snapshot>, standings: Arc<Standings>) -> Result<Self, Mismatch> {
         let keys = snapshot.fleet.pops.iter().map(|pop| name_key(pop.name.as_bytes()));
-        if keys.eq(standings.pops.iter().map(|pop| pop.key)) {
+        if keys.eq(standings.pops().iter().map(|pop| pop.key)) {
             Ok(Self { snapshot, standings })
         } else {
             Err(Mismatch)

@@ -30,7 +30,7 @@ impl HealthTable {
         now: Moment,
     ) -> Standings {
         let standing = |(id, view)| self.standing(id, view, settings, now);
-        Standings { pops: fleet.iter().map(standing).collect() }
+        Standings::new(fleet.iter().map(standing).collect())
     }
 
     fn standing(

@@ -64,7 +64,7 @@ impl Probed {
     }
 
     fn standing(&self, pop: usize) -> Standing {
-        self.table.standings(&self.fleet, &self.settings, at(self.now)).pops[pop].clone()
+        self.table.standings(&self.fleet, &self.settings, at(self.now)).pops()[pop].clone()
     }
 }
 
@@ -244,7 +244,7 @@ fn what_is_dead_stays_dead_whatever_changes_in_its_checks() {
         assert!(probed.standing(0).v4.enough && probed.standing(0).v6.enough, "{name}");
         let next = probed.table.renewed(&probed.fleet, &[http("/next")], at(9));
         let standings = next.standings(&probed.fleet, &probed.settings, at(9));
-        assert!(!standings.pops[1].v4.enough, "and again before any probe: {name}");
+        assert!(!standings.pops()[1].v4.enough, "and again before any probe: {name}");
         let of_dead = probed.table.targets().iter().enumerate();
         let of_dead = of_dead.filter(|(_, target)| target.pop.index() == 1);
         let has_result = |(index, _)| probed.table.machine(index).unwrap().has_result();
@@ -320,7 +320,8 @@ fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
     let checks = [check(1, 1)];
     let settings = HealthSettings::default();
     let mut table = HealthTable::new(&fleet, &checks, at(0));
-    let load = |table: &HealthTable, now| table.standings(&fleet, &settings, at(now)).pops[0].load;
+    let load =
+        |table: &HealthTable, now| table.standings(&fleet, &settings, at(now)).pops()[0].load;
     assert_eq!(load(&table, 1), Some(PerMille(900)), "the fleet's word");
     table.report(0, PerMille(200), at(10));
     assert_eq!(load(&table, 10), Some(PerMille(200)), "one of them");

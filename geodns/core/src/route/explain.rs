@@ -75,6 +75,8 @@ impl Notes {
 }
 
 impl Trace for Notes {
+    const IS_TOLD: bool = true;
+
     fn dropped(&mut self, pop: PopId, reason: Reason) {
         if let Some(step) = self.step() {
             step.dropped.push((pop, reason));

@@ -11,6 +11,9 @@ use super::{
 };
 
 pub(super) fn apply(slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {
+    if cx.excluded.is_empty() {
+        return;
+    }
     slate.retain(|candidate| {
         let is_out = cx.excluded.contains(candidate.pop);
         if is_out {

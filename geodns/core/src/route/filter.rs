@@ -124,6 +124,8 @@ impl<'c> Context<'c> {
 
 /// Who watches a policy at work; in an answer, nobody.
 pub(super) trait Trace {
+    /// Whether each filter is to look at each PoP, also where that cannot drop any.
+    const IS_TOLD: bool;
     /// `pop` is dropped.
     fn dropped(&mut self, _pop: PopId, _reason: Reason) {}
     /// A filter begins; `None` is the choice by the kind of record, before every policy.
@@ -135,7 +137,9 @@ pub(super) trait Trace {
 /// Nobody watches.
 pub(super) struct Unwatched;
 
-impl Trace for Unwatched {}
+impl Trace for Unwatched {
+    const IS_TOLD: bool = false;
+}
 
 impl Filter {
     pub(super) const fn name(&self) -> FilterName {
@@ -149,6 +153,11 @@ impl Filter {
             Self::Sticky(_) => FilterName::Sticky,
             Self::First(_) => FilterName::First,
         }
+    }
+
+    /// Whether it may drop one of [`Standings::unhindered`], or order them.
+    pub(super) const fn concerns_unhindered(&self) -> bool {
+        !matches!(self, Self::Up | Self::Load(_))
     }
 
     pub(super) fn apply(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {

@@ -5,7 +5,7 @@
 //! Hot path: a slate is made once per thread and filled again for each query; nothing allocates.
 
 use crate::{
-    fleet::{POPS_MAX, PopId},
+    fleet::{POPS_MAX, PopId, PopSet},
     locate::Ranked,
 };
 
@@ -89,13 +89,21 @@ impl Slate {
         self.count == 0
     }
 
+    /// Whether all that are left are in `set`.
+    pub(super) fn is_within(&self, set: &PopSet) -> bool {
+        self.pops().all(|pop| set.contains(pop))
+    }
+
     /// Keeps those that `keep` says to.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Candidate) -> bool) {
         let mut kept = 0_usize;
         for index in 0..self.count {
             let Some(candidate) = self.candidates.get(index).copied() else { break };
             if keep(&candidate) {
-                if let Some(slot) = self.candidates.get_mut(kept) {
+                // Mostly nobody before it was dropped.
+                if kept != index
+                    && let Some(slot) = self.candidates.get_mut(kept)
+                {
                     *slot = candidate;
                 }
                 kept = kept.saturating_add(1);

@@ -26,7 +26,7 @@ use crate::{
     fleet::{HttpsView, PopSet, PopView},
     locate::{ListId, PopList, Ranked},
     settings::RouteSettings,
-    standing::{Addresses, PerMille, Standing},
+    standing::{Addresses, PerMille, Standing, Standings},
 };
 
 /// The PoP of this name: one letter, counted from `a`.
@@ -71,7 +71,7 @@ fn down(pop: &mut Standing) {
 
 /// Some PoPs and a query, for trying one filter.
 pub(super) struct Stage {
-    standings: Standings,
+    pops: Vec<Standing>,
     ranked: Vec<Ranked>,
     excluded: PopSet,
     pub(super) wanted: Wanted,
@@ -86,7 +86,7 @@ impl Stage {
     pub(super) fn new(list: &[&str]) -> Self {
         let ranked = |(name, band_end): (&&str, u8)| Ranked { pop: id_of(name), band_end };
         Self {
-            standings: Standings { pops: (0..26).map(standing).collect() },
+            pops: (0..26).map(standing).collect(),
             ranked: list.iter().zip(1..).map(ranked).collect(),
             excluded: PopSet::EMPTY,
             wanted: Wanted::V4,
@@ -99,11 +99,11 @@ impl Stage {
     }
 
     pub(super) fn pop(&mut self, name: &str) -> &mut Standing {
-        &mut self.standings.pops[id_of(name).index()]
+        &mut self.pops[id_of(name).index()]
     }
 
     pub(super) fn each(&mut self, change: impl Fn(&mut Standing)) {
-        self.standings.pops.iter_mut().for_each(change);
+        self.pops.iter_mut().for_each(change);
     }
 
     pub(super) fn down(&mut self, name: &str) {
@@ -124,8 +124,9 @@ impl Stage {
         &self,
         filter: impl FnOnce(&mut Slate, &Context<'_>, &mut Noted),
     ) -> (Slate, Noted) {
+        let standings = Standings::new(self.pops.clone());
         let cx = Context {
-            standings: &self.standings,
+            standings: &standings,
             excluded: &self.excluded,
             wanted: self.wanted,
             assumed: self.assumed,
@@ -196,6 +197,8 @@ impl Stage {
 pub(super) struct Noted(Vec<String>);
 
 impl Trace for Noted {
+    const IS_TOLD: bool = true;
+
     fn dropped(&mut self, pop: PopId, reason: Reason) {
         self.0.push(format!("{}: {reason}", name_of(pop)));
     }
@@ -205,7 +208,7 @@ impl Trace for Noted {
 struct World {
     routes: Routes,
     maps: Vec<(Vec<Ranked>, Vec<PopId>, PopSet, u8)>,
-    standings: Standings,
+    pops: Vec<Standing>,
 }
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
@@ -237,11 +240,11 @@ impl World {
             (ranked, rest, PopSet::EMPTY, *scope)
         });
         let maps = maps.collect();
-        Self { routes, maps, standings: Standings { pops: (0..26).map(standing).collect() } }
+        Self { routes, maps, pops: (0..26).map(standing).collect() }
     }
 
     fn pop(&mut self, name: &str) -> &mut Standing {
-        &mut self.standings.pops[id_of(name).index()]
+        &mut self.pops[id_of(name).index()]
     }
 
     fn down(&mut self, names: &str) {
@@ -255,13 +258,17 @@ impl World {
         Located { list: PopList { ranked, rest, excluded }, id: ListId::default(), scope: *scope }
     }
 
+    fn standings(&self) -> Standings {
+        Standings::new(self.pops.clone())
+    }
+
     fn ask(&self, ask: &Ask) -> (Choice, Vec<&'static str>) {
+        let standings = self.standings();
         let mut slate = Slate::new();
         let id = RouteId(0);
-        let choice =
-            self.routes.choose(id, ask, &self.standings, &mut slate, |map| self.located(map));
-        let explained = self.routes.explain(id, ask, &self.standings, |map| self.located(map));
-        assert_eq!(explained.choice, choice, "explaining is choosing");
+        let choice = self.routes.choose(id, ask, &standings, &mut slate, |map| self.located(map));
+        let explained = self.routes.explain(id, ask, &standings, |map| self.located(map));
+        assert_eq!(explained.choice, choice, "explaining, which looks at each PoP, is choosing");
         assert_eq!(explained.pops, slate.pops().collect::<Vec<_>>());
         (choice, names(slate.pops()))
     }

@@ -6,7 +6,7 @@ use geodns_core::{
     answer::Routed,
     health::operator::Order,
     route::{Outcome, filter::Assumed},
-    standing::PerMille,
+    standing::{PerMille, Standings},
 };
 
 use super::stage::{Draft, SETTINGS, Stage, q};
@@ -56,14 +56,14 @@ fn weight_decides_among_the_near_and_health_before_both() {
 #[test]
 fn load_and_a_ramp_move_a_share() {
     let mut stage = weighed();
-    let mut standings = stage.served.standings().clone();
-    standings.pops[2].load = Some(PerMille(2000));
-    stage.stand(standings);
+    let mut pops = stage.served.standings().pops().to_vec();
+    pops[2].load = Some(PerMille(2000));
+    stage.stand(Standings::new(pops));
     near(&shares(&mut stage, "203.0.113.0/24"), &[("fra", 4000)]);
     let mut stage = weighed();
-    let mut standings = stage.served.standings().clone();
-    standings.pops[2].v4.ramp = PerMille(500);
-    stage.stand(standings);
+    let mut pops = stage.served.standings().pops().to_vec();
+    pops[2].v4.ramp = PerMille(500);
+    stage.stand(Standings::new(pops));
     near(&shares(&mut stage, "203.0.113.0/24"), &[("fra", 2500), ("iad", 1500)]);
 }
 
@@ -125,9 +125,9 @@ fallback = 'all'",
 fn addresses_take_turns_and_a_doubt_shortens_the_ttl() {
     let mut stage = Stage::new();
     stage.draw = 1;
-    let mut standings = stage.served.standings().clone();
-    standings.pops[1].ttl_max = 7;
-    stage.stand(standings);
+    let mut pops = stage.served.standings().pops().to_vec();
+    pops[1].ttl_max = 7;
+    stage.stand(Standings::new(pops));
     let (lines, _) = routed(&stage, "www.cdn.test.", "203.0.113.0/24");
     assert_eq!(lines[1..3], ["an www.cdn.test. 7 A 192.0.2.2", "an www.cdn.test. 7 A 192.0.2.1"]);
 }

@@ -1,6 +1,6 @@
 //! HTTPS records, which are generated from what a PoP speaks and which of its addresses are up.
 
-use geodns_core::standing::Standings;
+use geodns_core::standing::{Standing, Standings};
 
 use super::stage::{Draft, SETTINGS, SOA, Stage, q};
 
@@ -40,36 +40,36 @@ fn https_records_say_what_a_pop_speaks() {
 #[test]
 fn hints_name_what_is_up() {
     let mut stage = Stage::new();
-    type Change = fn(&mut Standings);
+    type Change = fn(&mut [Standing]);
     let rows: [(&str, Change, &str); 4] = [
         ("§7.3 all", |_| {}, "ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=2001:db8::1"),
         (
             "§7.3 one address is down",
-            |all| all.pops[1].v4.up.truncate(1),
+            |all| all[1].v4.up.truncate(1),
             "ipv4hint=192.0.2.1 ipv6hint=2001:db8::1",
         ),
         (
             "§7.3 a family is down",
             |all| {
-                all.pops[1].v4.up.clear();
-                all.pops[1].v4.enough = false;
+                all[1].v4.up.clear();
+                all[1].v4.enough = false;
             },
             "ipv6hint=2001:db8::1",
         ),
         (
             "§7.3 the other one",
             |all| {
-                all.pops[1].v6.up.clear();
-                all.pops[1].v6.enough = false;
+                all[1].v6.up.clear();
+                all[1].v6.enough = false;
             },
             "ipv4hint=192.0.2.1,192.0.2.2",
         ),
     ];
     let all_up = stage.served.standings().clone();
     for (row, change, hints) in rows {
-        let mut standings = all_up.clone();
-        change(&mut standings);
-        stage.stand(standings);
+        let mut pops = all_up.pops().to_vec();
+        change(&mut pops);
+        stage.stand(Standings::new(pops));
         let expected = format!("an www.cdn.test. 60 HTTPS 1 . alpn=h2,h3 {hints}");
         assert_eq!(stage.ask(&https().from("203.0.113.1")), ["NOERROR aa", &expected], "{row}");
     }

@@ -7,7 +7,7 @@ fn every_step_is_told_with_its_reasons() {
     let mut world = World::new(&[("(ab)c|abcd", 0)], &[route(&STANDARD)]);
     world.down("a");
     let explained =
-        world.routes.explain(RouteId(0), &ASK, &world.standings, |map| world.located(map));
+        world.routes.explain(RouteId(0), &ASK, &world.standings(), |map| world.located(map));
     let [phase] = &explained.phases[..] else { panic!("{explained:?}") };
     assert_eq!((phase.source, phase.assumed), (Source::List, Assumed::Nothing));
     let told: Vec<String> = phase
@@ -33,7 +33,7 @@ fn every_step_is_told_with_its_reasons() {
     assert_eq!(told, expected);
     world.down("bcd");
     let explained =
-        world.routes.explain(RouteId(0), &ASK, &world.standings, |map| world.located(map));
+        world.routes.explain(RouteId(0), &ASK, &world.standings(), |map| world.located(map));
     let phases: Vec<(Source, Assumed)> =
         explained.phases.iter().map(|phase| (phase.source, phase.assumed)).collect();
     let expected = [
@@ -58,18 +58,20 @@ fn addresses_are_those_that_are_up() {
     world.pop("a").v4.up.remove(0);
     world.pop("b").https.hints = false;
     let mut slate = Slate::new();
-    world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
+    let standings = world.standings();
+    world.routes.choose(RouteId(0), &ASK, &standings, &mut slate, |map| world.located(map));
     let v4 = |draw, max| {
-        let addresses = answer::v4(&slate, &world.standings, draw, max);
+        let addresses = answer::v4(&slate, &standings, draw, max);
         addresses.map(|address| address.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(v4(0, 9), ["192.0.0.2", "192.0.1.1", "192.0.1.2"]);
     assert_eq!(v4(1, 9), ["192.0.0.2", "192.0.1.2", "192.0.1.1"], "turned");
     assert_eq!(v4(0, 2), ["192.0.0.2", "192.0.1.1"], "cut");
-    assert_eq!(answer::v6(&slate, &world.standings, 3, 9).count(), 4);
+    assert_eq!(answer::v6(&slate, &standings, 3, 9).count(), 4);
     let hints = |world: &World, slate: &Slate, max| {
-        let v4 = answer::v4_hints(slate, &world.standings, 0, max);
-        let v6 = answer::v6_hints(slate, &world.standings, 0, max);
+        let standings = world.standings();
+        let v4 = answer::v4_hints(slate, &standings, 0, max);
+        let v6 = answer::v6_hints(slate, &standings, 0, max);
         let all = v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6));
         all.map(|address| address.to_string()).collect::<Vec<_>>()
     };
@@ -81,8 +83,9 @@ fn addresses_are_those_that_are_up() {
     world.pop("b").https.hints = false;
     assert_eq!(hints(&world, &slate, 9), v6, "one address is up, and too few for an A record");
     world.down("ab");
-    world.routes.choose(RouteId(0), &ASK, &world.standings, &mut slate, |map| world.located(map));
-    assert_eq!(answer::v4(&slate, &world.standings, 0, 9).count(), 4, "assumed up: all of them");
+    let standings = world.standings();
+    world.routes.choose(RouteId(0), &ASK, &standings, &mut slate, |map| world.located(map));
+    assert_eq!(answer::v4(&slate, &standings, 0, 9).count(), 4, "assumed up: all of them");
 }
 
 #[test]
