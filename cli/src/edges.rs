@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use self::in_force::InForce;
-use crate::{failure::Failure, ledger::Opened};
+use crate::{failure::Failure, ledger::Opened, waits::Waits};
 
 /// One edge, as its process is to run it.
 #[derive(Clone)]
@@ -138,7 +138,6 @@ impl Edges {
         self.running_by_name().into_iter().map(|(_, edge)| edge).collect()
     }
 
-    /// The same, with their nodes' names.
     /// Sites of the ledger that they cannot serve, and why, each once.
     pub(crate) fn left_out(&self) -> Vec<String> {
         let mut all: Vec<String> = self.running().iter().flat_map(Edge::left_out).collect();
@@ -147,6 +146,7 @@ impl Edges {
         all
     }
 
+    /// [`Self::running`] with their nodes' names.
     pub(crate) fn running_by_name(&self) -> Vec<(String, Edge)> {
         let named = |slot: &Slot| {
             let edge = slot.running()?.edge.clone();
@@ -392,13 +392,13 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Lets all of them answer.
-    pub(crate) fn start(self) -> Result<Edges, Failure> {
+    pub(crate) fn start(self, waits: &mut Waits) -> Result<Edges, Failure> {
         let mut slots = Vec::new();
         for ((edge, drain), plan, bound) in self.built {
             let addresses = bound.addresses.clone();
             let ledger = self.ground.ledger.as_ref();
             // Every purge so far is applied before the first answer.
-            let member = ledger.map(|ledger| ledger.join_now(&plan, &addresses, &edge));
+            let member = ledger.map(|ledger| ledger.join_now(&plan, &addresses, &edge, waits));
             let member = member.transpose()?;
             let workers = edge.start(bound).map_err(|error| Failure::of(&error))?;
             let state = State::Up(Running { edge, workers, drain, member });

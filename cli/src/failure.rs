@@ -20,6 +20,11 @@ impl Failure {
         Self { message: message.into(), code: 2 }
     }
 
+    /// A signal ended it before it began, which is no failure: exit code 0.
+    pub(crate) fn ended() -> Self {
+        Self { message: "ended by a signal before anything answered".to_owned(), code: 0 }
+    }
+
     /// What failed, and the chain of causes, in one line.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         Self::new(chain(error))

@@ -47,6 +47,7 @@ use crate::{
     failure::Failure,
     process::Plan,
     sites::Sites,
+    waits::Waits,
 };
 
 /// The longest wait for nodes ends so much before the admin listener's answer must be there.
@@ -81,8 +82,9 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Opens the ledger of a process, if it is to have one.
-    pub(crate) fn open(plan: &Plan, control: &Handle) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(plan: &Plan, waits: &mut Waits) -> Result<Option<Self>, Failure> {
         let settings = &plan.control;
+        let control = waits.control().clone();
         let (ledger, path, is_shared): (Arc<dyn Ledger>, _, _) =
             match (&settings.embedded, &settings.nats) {
                 (Some(path), _) => {
@@ -92,17 +94,17 @@ impl Opened {
                 (None, Some(nats)) => {
                     let path = nats.folder.join(NATS_FILES);
                     let options = options(nats, kept(settings));
-                    (control.block_on(shared::open(options, &path))?, path, true)
+                    (waits.on(shared::open(options, &path))??, path, true)
                 }
                 (None, None) => return Ok(None),
             };
         // In one that is shared, others are others' nodes.
         if !is_shared {
-            control.block_on(async {
+            waits.on(async {
                 leave_first(&*ledger, &path).await.map_err(|error| Failure::of(&error))?;
                 let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
                 node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
-            })?;
+            })??;
         }
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let roster = {
@@ -117,7 +119,7 @@ impl Opened {
             lease: (settings.ledger_lost == LedgerLost::Revalidate).then_some(settings.lease),
             path,
             is_shared,
-            control: control.clone(),
+            control,
             wait_max,
             requests_per_second: settings.requests_per_second,
             site_versions_kept: settings.site_versions_kept,
@@ -125,10 +127,10 @@ impl Opened {
     }
 
     /// Follows the ledger's sites, which are listed when this returns; from a thread that may wait.
-    pub(crate) fn follow_sites(&self) -> Following {
+    pub(crate) fn follow_sites(&self, waits: &mut Waits) -> Result<Following, Failure> {
         // One that is this process's alone is there, or the process is not.
         let file = self.is_shared.then(|| SitesFile::beside(&self.path));
-        self.control.block_on(site::follow(Arc::clone(&self.ledger), file))
+        waits.on(site::follow(Arc::clone(&self.ledger), file))
     }
 
     /// Whether its edges reuse what they store on a lease only.
@@ -142,8 +144,9 @@ impl Opened {
         plan: &EdgePlan,
         addresses: &[SocketAddr],
         edge: &Edge,
+        waits: &mut Waits,
     ) -> Result<Member, Failure> {
-        self.control.block_on(self.join(plan, addresses, edge))
+        waits.on(self.join(plan, addresses, edge))?
     }
 
     /// The same, inside the control runtime.

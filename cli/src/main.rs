@@ -32,6 +32,7 @@ mod status;
 mod theatre;
 mod token;
 mod up;
+mod waits;
 
 use std::{num::NonZeroUsize, process::ExitCode};
 

@@ -50,6 +50,7 @@ use crate::{
     reloads::{Reloaded, Reloads, Roles, Why},
     sites::{self, Sites},
     theatre,
+    waits::Waits,
 };
 
 /// How often another port is tried that all edges can have.
@@ -110,16 +111,8 @@ impl Process {
         let readiness = Readiness::new();
         let has_edges = !plan.edges.is_empty();
         let listening = has_edges.then(|| readiness.condition("edge-listening", "starting"));
-        let control = admin::control_runtime().map_err(|error| Failure::of(&error))?;
-        let fills = Builder::new_multi_thread()
-            .thread_name("fills")
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::of(&error))?;
-        let signals = {
-            let _inside = control.enter();
-            Signals::install().map_err(|error| Failure::of(&error))?
-        };
+        let (control, fills) = runtimes()?;
+        let mut waits = Waits::inside(&control)?;
         let bound = bind(&plan)?;
         let edge_port =
             bound.first().and_then(|bound| bound.addresses.first()).map(SocketAddr::port);
@@ -129,8 +122,8 @@ impl Process {
         let admin = bind_admin(&plan.admin)?;
         own.extend(admin.as_ref().map(Admin::address));
         own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
-        let ledger = Opened::open(&plan, control.handle())?;
-        let sites = plan.take_sites(ledger.as_ref());
+        let ledger = Opened::open(&plan, &mut waits)?;
+        let sites = plan.take_sites(ledger.as_ref(), &mut waits)?;
         let ground = Ground {
             fills: fills.handle().clone(),
             control: control.handle().clone(),
@@ -143,7 +136,7 @@ impl Process {
         log.register(&metrics);
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
-        let edges = edges.start()?;
+        let edges = edges.start(&mut waits)?;
         let routes = tell(&edges, &metrics);
         let theatre = plan.theatre.then(|| theatre::routes(&edges));
         let dns = match plan.dns.zip(dns_bound) {
@@ -171,7 +164,7 @@ impl Process {
             access_log,
             log,
             deadline: plan.node.drain_deadline,
-            signals,
+            signals: waits.over(),
         })
     }
 
@@ -285,10 +278,17 @@ impl Process {
     }
 }
 
+/// The control runtime, and that of the fills.
+fn runtimes() -> Result<(Runtime, Runtime), Failure> {
+    let control = admin::control_runtime().map_err(|error| Failure::of(&error))?;
+    let fills = Builder::new_multi_thread().thread_name("fills").enable_all().build();
+    Ok((control, fills.map_err(|error| Failure::of(&error))?))
+}
+
 impl Plan {
     /// Adds the ledger's sites to those that it has.
-    fn take_sites(&mut self, ledger: Option<&Opened>) -> Sites {
-        let followed = ledger.map(Opened::follow_sites);
+    fn take_sites(&mut self, ledger: Option<&Opened>, waits: &mut Waits) -> Result<Sites, Failure> {
+        let followed = ledger.map(|ledger| ledger.follow_sites(waits)).transpose()?;
         let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
         let together = sites.together();
         for edge in &mut self.edges {
@@ -298,7 +298,7 @@ impl Plan {
             dns.plan.sites = sites::names(&together);
         }
         sites.took_sites(&together);
-        sites
+        Ok(sites)
     }
 }
 

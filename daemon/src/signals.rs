@@ -60,6 +60,16 @@ impl Signals {
         }
     }
 
+    /// Waits until the process is to end; what else is asked for meanwhile stays for [`Self::next`].
+    /// Cancel safe.
+    pub async fn ended(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        self.draining = true;
+    }
+
     fn end(&mut self) -> Event {
         if self.draining {
             return Event::Stop;

@@ -42,6 +42,7 @@ fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
         same_port: true,
         theatre: true,
     };
+    let mut waits = Waits::inside(runtime).unwrap();
     let bound = listener::bind(&plan.edges[0].settings.listen, &[], 1).unwrap();
     let ground = Ground {
         fills: runtime.handle().clone(),
@@ -49,9 +50,9 @@ fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
         workers: plan.workers,
         access_log: AccessLog::open(&plan.log).unwrap(),
         own: bound.addresses.clone(),
-        ledger: Opened::open(&plan, runtime.handle()).unwrap(),
+        ledger: Opened::open(&plan, &mut waits).unwrap(),
     };
-    Edges::build(plan.edges, vec![bound], ground).unwrap().start().unwrap()
+    Edges::build(plan.edges, vec![bound], ground).unwrap().start(&mut waits).unwrap()
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::{Command, Output},
+    time::Duration,
 };
 
 use nearcast_tests::real::{
@@ -16,6 +17,7 @@ use nearcast_tests::real::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// A node, whose folder outlives its process.
 struct Node {
@@ -277,6 +279,28 @@ fn a_node_whose_nats_is_not_there_serves_and_joins_when_it_is() {
     let waited = ["purge", "--site", "shop", "--all", "--wait"];
     let output = sin.client(&waited, &fra.folder).unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_node_that_still_waits_for_its_nats_ends_when_it_is_told_to() {
+    // It takes connections and says nothing, for which a node has patience.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let node = format!(
+        "[edge]\nlisten = [\"127.0.0.1:0\"]\n[control.nats]\nservers = [\"nats://{}\"]\nfolder = \".\"\n",
+        silent.local_addr().unwrap()
+    );
+    let file = folder.path().join("node.toml");
+    fs::write(&file, node).unwrap();
+    let mut command = Command::new(program::nearcast().unwrap());
+    let mut process = Process::start(command.args(["run", "--config"]).arg(&file)).unwrap();
+    let (connection, _) = silent.accept().unwrap();
+    let told = Instant::now();
+    process.signal(Signal::Terminate).unwrap();
+    let status = process.ended().unwrap();
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert_eq!(status.code(), Some(0), "{:?}", process.stderr());
+    drop(connection);
 }
 
 #[test]
