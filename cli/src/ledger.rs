@@ -8,6 +8,7 @@
 
 mod explained;
 mod shared;
+mod telling;
 
 use std::{
     net::SocketAddr,
@@ -23,21 +24,19 @@ use nearcast_control::{
     api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
-    ledger::{Health, Ledger, LedgerError},
+    ledger::Ledger,
     nats::{self, Access},
-    node::{self, Applies, Joining, Leaving, Load, Member, NodeDocument, Role},
-    roster::{Presence, Roster},
+    node::{
+        self, Applies, Incarnation, Joining, Leaving, Load, Member, NodeDocument, Role, Troubles,
+    },
+    roster::Roster,
     settings::{ControlSettings, LedgerLost, NatsSettings},
     site::{self, Following, SitesFile},
     token::{self, FirstError},
 };
-use nearcast_daemon::{
-    metrics::Metrics,
-    readiness::{Condition, Readiness},
-};
+use nearcast_daemon::{metrics::Metrics, readiness::Readiness};
 use tokio::{
     runtime::Handle,
-    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -73,6 +72,10 @@ pub(crate) struct Opened {
     path: PathBuf,
     /// Whether other processes have it as well.
     is_shared: bool,
+    /// Which process this is.
+    incarnation: Incarnation,
+    /// What its nodes cannot do.
+    troubles: Troubles,
     control: Handle,
     /// The longest wait for nodes.
     wait_max: Duration,
@@ -119,6 +122,8 @@ impl Opened {
             lease: (settings.ledger_lost == LedgerLost::Revalidate).then_some(settings.lease),
             path,
             is_shared,
+            incarnation: Incarnation::fresh().map_err(|error| Failure::of(&error))?,
+            troubles: Troubles::default(),
             control,
             wait_max,
             requests_per_second: settings.requests_per_second,
@@ -157,18 +162,7 @@ impl Opened {
         edge: &Edge,
     ) -> Result<Member, Failure> {
         let joining = self.joining(plan, addresses, edge)?;
-        let joined = match node::join(Arc::clone(&self.ledger), joining).await {
-            // Others may have written to it, or will; what it holds until then is all newer.
-            Err(LedgerError::Unavailable(reason)) if self.is_shared => {
-                tracing::warn!(
-                    node = plan.name,
-                    "it serves without the ledger until that answers: {reason}"
-                );
-                let joining = self.joining(plan, addresses, edge)?;
-                node::join_later(Arc::clone(&self.ledger), joining)
-            }
-            joined => joined,
-        };
+        let joined = node::join(Arc::clone(&self.ledger), joining).await;
         joined.map_err(|error| Failure::of(&error))
     }
 
@@ -187,6 +181,9 @@ impl Opened {
             heartbeat: self.heartbeat,
             edge: Arc::new(Purged(edge.clone())),
             file: AppliedFile::beside(&self.path, name),
+            incarnation: self.incarnation.clone(),
+            is_shared: self.is_shared,
+            troubles: self.troubles.clone(),
         })
     }
 
@@ -220,7 +217,8 @@ impl Opened {
     /// Takes a node out of the ledger that could not join again, however long that takes.
     pub(crate) fn leave(&self, name: &str) -> Option<Leaving> {
         let _inside = self.control.enter();
-        node::key_of(name).map(|key| Leaving::begin(Arc::clone(&self.ledger), key))
+        let own = self.incarnation.clone();
+        node::key_of(name).map(|key| Leaving::begin(Arc::clone(&self.ledger), key, own))
     }
 
     /// The routes for the admin listener; and on the metrics page and in the report of readiness
@@ -234,39 +232,6 @@ impl Opened {
         sites.report(readiness);
         sites.not_taken(edges.left_out());
         self.routes(edges, sites)
-    }
-
-    fn tell(&self, metrics: &Metrics, readiness: &Readiness) {
-        let health = self.ledger.health();
-        let on_page = health.clone();
-        metrics.register(move |scrape| {
-            let (writable, failures) = {
-                let health = on_page.borrow();
-                (i64::from(health.failing().is_none()), health.failures())
-            };
-            scrape
-                .gauge("ledger_writable", "1 while the ledger takes writes.")?
-                .sample(&[], writable)?;
-            scrape
-                .counter("ledger_failures", "Times that the ledger stopped taking writes.")?
-                .sample(&[], failures)
-        });
-        let seen = self.roster.seen();
-        metrics.register(move |scrape| {
-            let counts = {
-                let seen = seen.borrow();
-                Presence::ALL.map(|presence| (presence.as_str(), seen.count(presence) as u64))
-            };
-            let mut family = scrape.gauge("ledger_nodes", "Nodes, by whether they are here.")?;
-            for (state, count) in counts {
-                family.sample(&[("state", state)], count)?;
-            }
-            Ok(())
-        });
-        // Edges serve without it, so it takes no traffic away.
-        let condition = readiness.advice("ledger", "starting");
-        // It ends with the ledger.
-        self.control.spawn(watch_health(health, condition));
     }
 
     fn routes(&self, edges: &Edges, sites: &Sites) -> Router {
@@ -307,18 +272,6 @@ fn options(settings: &NatsSettings, kept: Kept) -> nats::Options {
     };
     let (prefix, replicas) = (settings.prefix.clone(), settings.replicas);
     nats::Options { access, prefix, replicas, kept }
-}
-
-async fn watch_health(mut health: watch::Receiver<Health>, condition: Condition) {
-    loop {
-        match health.borrow_and_update().failing() {
-            None => condition.holds(),
-            Some(reason) => condition.fails(reason),
-        }
-        if health.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Leaves the first token beside a ledger that has none yet.

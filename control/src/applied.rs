@@ -41,12 +41,22 @@ impl AppliedFile {
     /// # Errors
     /// When it cannot be written.
     pub fn keep(&self, position: Position) -> io::Result<()> {
-        let mut new = self.0.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        fs::write(&new, format!("{position}\n"))?;
-        fs::rename(&new, &self.0)
+        replace(&self.0, &format!("{position}\n"))
     }
+
+    /// Another file of the same node, beside it.
+    pub(crate) fn sibling(&self, ending: &str) -> PathBuf {
+        self.0.with_extension(ending)
+    }
+}
+
+/// Puts a small file in the place of another, whole or not at all; it is not synced.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.to_path_buf().into_os_string();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    fs::write(&new, text)?;
+    fs::rename(&new, path)
 }
 
 /// Keeps positions of a node in its file, the newest only, with a pause between two.

@@ -229,7 +229,8 @@ impl Nats {
         expect: Expect,
     ) -> Result<Revision, LedgerError> {
         let (stream, subject) = (self.0.names.documents(), self.0.names.document(key));
-        let put = self.0.pen.document(&stream, (key, &subject), value, expect).await;
+        let seen = self.0.documents.mirror().lock().document(key).map(|seen| seen.revision);
+        let put = self.0.pen.document(&stream, (key, &subject), value, (expect, seen)).await;
         put.inspect(|revision| self.0.documents.wrote(revision.0))
     }
 }

@@ -1,19 +1,30 @@
 //! A node and the ledger: it applies every purge in order, and says how far it has come.
 //!
 //! In: a ledger, an edge, the position that it had applied. Out: an edge without what was purged;
-//! the document `nodes/NAME`.
+//! the document `nodes/NAME`; what it cannot do ([`Troubles`]).
 //! Always: it is registered before it looks where the log ends, so whoever purges after that waits
 //! for it; what was in the log then is applied before [`join`] returns; if it cannot go on from where
 //! it was, everything that it holds is purged first; it reports only what it has applied. Reports are
 //! written beside applying, and so is the position on its disk, the newest only, so that they never
-//! hold it up.
+//! hold it up; one that cannot report applies purges all the same.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
 mod document;
 mod heart;
+mod incarnation;
+mod lapse;
 mod lease;
+mod leaving;
+mod seat;
+mod troubles;
 
-pub use self::document::{Load, NODES, NodeDocument, Role, key_of};
+pub use self::{
+    document::{Load, NODES, NodeDocument, Rival, Role, key_of},
+    incarnation::Incarnation,
+    lease::lapse_after,
+    leaving::{Leaving, forget_others},
+    troubles::{Trouble, Troubles},
+};
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +32,10 @@ use edge_core::purge::Purge;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
-use self::heart::Heart;
+use self::{heart::Heart, leaving::forget, seat::Seat, troubles::Own};
 use crate::{
     applied::{self, AppliedFile},
     keeper::Keeper,
@@ -36,6 +47,8 @@ use crate::{
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// See [`RETRY_FIRST`].
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long a node that joins waits for purges of which it knows that they are there.
+const ENTRIES_MAX: Duration = Duration::from_secs(10);
 
 /// An edge, as far as the ledger is concerned.
 pub trait Applies: Send + Sync {
@@ -62,6 +75,13 @@ pub struct Joining {
     pub edge: Arc<dyn Applies>,
     /// Where it keeps its position.
     pub file: AppliedFile,
+    /// Which process it is of.
+    pub incarnation: Incarnation,
+    /// Whether others have the ledger as well: then it may serve before it could say that it is there,
+    /// as what it misses is ordered elsewhere.
+    pub is_shared: bool,
+    /// Where it tells what it cannot do.
+    pub troubles: Troubles,
 }
 
 /// A node that has joined; dropped, it follows no longer, and its document stays.
@@ -69,6 +89,7 @@ pub struct Joining {
 pub struct Member {
     tasks: JoinSet<()>,
     key: Key,
+    incarnation: Incarnation,
     ledger: Arc<dyn Ledger>,
 }
 
@@ -77,136 +98,126 @@ impl Member {
     /// ledger does not take that, what is returned goes on trying.
     pub async fn leave(mut self) -> Option<Leaving> {
         self.tasks.shutdown().await;
-        let Err(error) = forget(&*self.ledger, &self.key).await else { return None };
+        let forgotten = forget(&*self.ledger, &self.key, &self.incarnation).await;
+        let Err(error) = forgotten else { return None };
         tracing::warn!(node = self.key.name(), %error, "the ledger still has it as a node; trying again");
-        Some(Leaving::begin(self.ledger, self.key))
+        Some(Leaving::begin(self.ledger, self.key, self.incarnation))
     }
 }
 
-/// A node that the ledger still has, though it serves no more; dropped, it stays so, which is right
-/// for one that joins again.
-#[derive(Debug)]
-pub struct Leaving {
-    _task: JoinSet<()>,
-}
-
-impl Leaving {
-    /// Takes the document at `key` away, however long that takes; inside a runtime.
-    #[must_use]
-    pub fn begin(ledger: Arc<dyn Ledger>, key: Key) -> Self {
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut retry = Retry::default();
-            while forget(&*ledger, &key).await.is_err() {
-                retry.wait().await;
-            }
-        });
-        Self { _task: task }
-    }
-}
-
-/// Takes the documents away of nodes that are none of `names`: of a ledger that is one process's,
-/// they are former ones.
+/// Lets a node join, inside the runtime that it will follow in. Where the ledger is shared it joins as
+/// far as that goes now, and with all else as soon as it can: what it has stored until then is older
+/// than all that it applies at that moment.
 ///
 /// # Errors
-/// When the ledger does not take that.
-pub async fn forget_others(ledger: &dyn Ledger, names: &[&str]) -> Result<(), LedgerError> {
-    for document in ledger.list(NODES).await?.documents {
-        if !names.contains(&document.key.name()) {
-            ledger.delete(&document.key, document.revision).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn forget(ledger: &dyn Ledger, key: &Key) -> Result<(), LedgerError> {
-    if let Some(document) = ledger.read(key).await? {
-        ledger.delete(key, document.revision).await?;
-    }
-    Ok(())
-}
-
-/// Lets a node join, inside the runtime that it will follow in.
-///
-/// # Errors
-/// When the ledger cannot be read or written; the node has not joined then.
+/// When this machine does not let it, or the ledger, which is its own, cannot be read or written; the
+/// node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
-    let key = joining.key.clone();
+    let (key, incarnation) = (joining.key.clone(), joining.incarnation.clone());
+    let is_shared = joining.is_shared;
     let mut entrant = Entrant::new(&ledger, joining)?;
-    let (follow, applied) = entrant.enter().await?;
+    match entrant.enter().await {
+        Ok(()) => {}
+        Err(error) if is_shared => entrant.tell_late(&error),
+        Err(error) => return Err(error),
+    }
     let mut tasks = JoinSet::new();
-    tasks.spawn(entrant.stay(follow, applied));
-    Ok(Member { tasks, key, ledger })
-}
-
-/// Lets a node join as soon as the ledger is there; what it has stored until then is older than all
-/// that it applies at that moment.
-///
-/// # Errors
-/// When this machine does not let it.
-pub fn join_later(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
-    let key = joining.key.clone();
-    let mut entrant = Entrant::new(&ledger, joining)?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut retry = Retry::default();
-        let (follow, applied) = loop {
-            match entrant.enter().await {
-                Ok(entered) => break entered,
-                Err(error) => tracing::debug!(node = &*entrant.node.name, %error, "not joined yet"),
-            }
-            retry.wait().await;
-        };
-        tracing::info!(node = &*entrant.node.name, %applied, "the node has joined the ledger");
-        entrant.stay(follow, applied).await;
-    });
-    Ok(Member { tasks, key, ledger })
+    tasks.spawn(entrant.stay());
+    Ok(Member { tasks, key, incarnation, ledger })
 }
 
 /// A node that is about to join.
 struct Entrant {
     node: Node,
     heart: Heart,
-    /// How far it has come.
-    kept: Option<Position>,
+    /// What it applies, once it could begin.
+    follow: Option<Box<dyn Follow>>,
+    /// Up to where it has said that it has.
+    said: Option<Position>,
 }
 
 impl Entrant {
     fn new(ledger: &Arc<dyn Ledger>, joining: Joining) -> Result<Self, LedgerError> {
-        let Joining { key, document, heartbeat, edge, file } = joining;
-        let kept = file.read();
+        let Joining { key, mut document, heartbeat, edge, file, incarnation, troubles, .. } =
+            joining;
+        let applied = file.read();
+        let (former, kept) = incarnation.take_over(&file);
+        if let Err(error) = kept {
+            tracing::warn!(
+                node = key.name(),
+                %error,
+                "which process this is cannot be kept; the next one waits before it takes its place"
+            );
+        }
         let keeper = applied::keeper(file, key.name());
         let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        let troubles = Arc::new(troubles.of(key.name()));
+        incarnation.as_str().clone_into(&mut document.incarnation);
         let name = key.name().into();
-        let said = (key, document);
-        let heart = Heart::new(Arc::clone(ledger), said, Arc::clone(&edge), heartbeat);
-        let node = Node { ledger: Arc::clone(ledger), name, edge, keeper };
-        Ok(Self { node, heart, kept })
+        let seat = (heartbeat, Seat::new(incarnation, former, heartbeat));
+        let of_heart = Arc::clone(&troubles);
+        let heart =
+            Heart::new(Arc::clone(ledger), (key, document), Arc::clone(&edge), seat, of_heart);
+        let node = Node { ledger: Arc::clone(ledger), name, edge, keeper, applied, troubles };
+        Ok(Self { node, heart, follow: None, said: None })
     }
 
-    /// Registers it, and applies all that was in the log then.
-    async fn enter(&mut self) -> Result<(Box<dyn Follow>, Position), LedgerError> {
-        let Self { node, heart, kept } = self;
-        let (mut follow, mut applied) = node.begin(*kept).await?;
-        let registered = applied;
-        heart.say(registered).await?;
+    /// Begins to follow, registers it, and applies all that was in the log then.
+    async fn enter(&mut self) -> Result<(), LedgerError> {
+        let Self { node, heart, follow, said } = self;
+        let (follow, mut applied) = {
+            let (begun, applied) = node.begin().await?;
+            (follow.insert(begun), applied)
+        };
+        // One that cannot say it applies all the same.
+        let registered = heart.say(applied).await;
+        *said = registered.is_ok().then_some(applied);
         let last = node.ledger.ends(Log::Purges).await?.last;
-        heart.ends(last);
         while !applied.has_reached(last) {
-            applied = node.apply(&follow.next().await?, applied);
-            *kept = Some(applied);
+            let entries = timeout(ENTRIES_MAX, follow.next()).await;
+            let late = |_late| LedgerError::Unavailable("purges do not come".to_owned());
+            applied = node.apply(&entries.map_err(late)??, applied);
         }
-        if applied != registered {
+        registered?;
+        heart.ends(last, applied);
+        if *said != Some(applied) {
             heart.say(applied).await?;
+            *said = Some(applied);
         }
         heart.vouch(applied);
-        Ok((follow, applied))
+        Ok(())
+    }
+
+    /// It serves though it has not joined.
+    fn tell_late(&self, error: &LedgerError) {
+        let node = &self.node;
+        let (trouble, what) = match self.follow {
+            Some(_) => (Trouble::Reporting, "it applies purges, and nobody waits for it"),
+            None => (Trouble::Following, "it applies no purge until that answers"),
+        };
+        node.troubles.begin(trouble, &error.to_string());
+        tracing::warn!(node = &*node.name, %error, "it serves without having joined the ledger: {what}");
     }
 
     /// Applies what comes, and says so.
-    async fn stay(self, follow: Box<dyn Follow>, applied: Position) {
+    async fn stay(self) {
+        let Self { mut node, heart, follow, said } = self;
+        let follow = match follow {
+            Some(follow) => follow,
+            None => node.begin_again().await,
+        };
+        // It has one since it could begin.
+        let Some(applied) = node.applied else { return };
+        let (name, troubles) = (node.name.clone(), Arc::clone(&node.troubles));
+        let good_until = heart.good_until();
+        let lapses = async {
+            if let Some(good_until) = good_until {
+                lapse::tell(good_until, &name, &troubles).await;
+            }
+        };
         let (report, reports) = watch::channel(applied);
-        tokio::join!(self.node.run(follow, report), self.heart.run(reports));
+        let said = said.filter(|said| *said == applied);
+        tokio::join!(node.run(follow, report), heart.run(reports, said), lapses);
     }
 }
 
@@ -215,19 +226,19 @@ struct Node {
     name: Box<str>,
     edge: Arc<dyn Applies>,
     keeper: Keeper<Position>,
+    /// How far it has come, if that is known.
+    applied: Option<Position>,
+    troubles: Arc<Own>,
 }
 
 impl Node {
-    /// Goes on after `kept`; where that cannot be, from the log's end with nothing that is held
+    /// Goes on from where it was; where that cannot be, from the log's end with nothing that is held
     /// left to be served.
-    async fn begin(
-        &self,
-        kept: Option<Position>,
-    ) -> Result<(Box<dyn Follow>, Position), LedgerError> {
+    async fn begin(&mut self) -> Result<(Box<dyn Follow>, Position), LedgerError> {
         let ends = self.ledger.ends(Log::Purges).await?;
-        let may = kept.map(|kept| may_continue(kept, ends).map(|()| kept));
-        match may {
-            Some(Ok(kept)) => Ok((self.ledger.follow(Log::Purges, kept).await?, kept)),
+        let may = self.applied.map(|applied| may_continue(applied, ends).map(|()| applied));
+        let from = match may {
+            Some(Ok(applied)) => applied,
             other => {
                 if let Some(Err(lost)) = other {
                     tracing::warn!(
@@ -235,16 +246,40 @@ impl Node {
                         "{lost}; purges may have been missed, so everything stored is purged"
                     );
                 }
-                // What comes after the end is followed; all before it is in this.
+                // What comes after the end is followed; all before it is in this, once for all tries.
                 self.edge.apply_everything();
-                self.keeper.keep(ends.last);
-                Ok((self.ledger.follow(Log::Purges, ends.last).await?, ends.last))
+                self.has_applied(ends.last);
+                ends.last
+            }
+        };
+        Ok((self.ledger.follow(Log::Purges, from).await?, from))
+    }
+
+    /// The same, however long it takes.
+    async fn begin_again(&mut self) -> Box<dyn Follow> {
+        let mut retry = Retry::default();
+        loop {
+            match self.begin().await {
+                Ok((follow, applied)) => {
+                    self.troubles.end(Trouble::Following);
+                    tracing::info!(node = &*self.name, %applied, "the node follows purges");
+                    return follow;
+                }
+                Err(error) => {
+                    self.troubles.begin(Trouble::Following, &error.to_string());
+                    retry.wait().await;
+                }
             }
         }
     }
 
+    fn has_applied(&mut self, position: Position) {
+        self.applied = Some(position);
+        self.keeper.keep(position);
+    }
+
     /// Applies entries; says how far that is.
-    fn apply(&self, entries: &[Entry], before: Position) -> Position {
+    fn apply(&mut self, entries: &[Entry], before: Position) -> Position {
         for entry in entries {
             match act(&entry.value) {
                 Act::Purge(purge) => self.edge.apply(&purge),
@@ -259,11 +294,11 @@ impl Node {
             }
         }
         let applied = entries.last().map_or(before, |entry| entry.position);
-        self.keeper.keep(applied);
+        self.has_applied(applied);
         applied
     }
 
-    async fn run(self, mut follow: Box<dyn Follow>, report: watch::Sender<Position>) {
+    async fn run(mut self, mut follow: Box<dyn Follow>, report: watch::Sender<Position>) {
         let mut applied = *report.borrow();
         let mut retry = Retry::default();
         loop {
@@ -274,14 +309,13 @@ impl Node {
                     retry = Retry::default();
                 }
                 Err(error) => {
-                    if retry.is_first() {
+                    if self.troubles.begin(Trouble::Following, &error.to_string()) {
                         tracing::warn!(node = &*self.name, %error, "purges cannot be followed; trying again");
                     }
                     retry.wait().await;
-                    if let Ok((again, from)) = self.begin(Some(applied)).await {
-                        (follow, applied) = (again, from);
-                        report.send_replace(applied);
-                    }
+                    follow = self.begin_again().await;
+                    applied = self.applied.unwrap_or(applied);
+                    report.send_replace(applied);
                 }
             }
         }
@@ -298,11 +332,6 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Whether all was well until now: what goes on failing is told once.
-    pub(crate) fn is_first(&self) -> bool {
-        self.0 == RETRY_FIRST
-    }
-
     pub(crate) async fn wait(&mut self) {
         sleep_until(Instant::now() + self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);

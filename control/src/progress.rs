@@ -22,14 +22,9 @@ use tokio::{
 
 use crate::{
     ledger::{LedgerError, Position},
+    node::lapse_after,
     roster::{Roster, Seen, Sighting},
 };
-
-/// A lease is held to have lapsed so much of its length later than its holder must go by that, and
-/// [`MARGIN`] more: clocks of two machines do not tick quite alike.
-const MARGIN_PART: u32 = 10;
-/// See [`MARGIN_PART`].
-const MARGIN: Duration = Duration::from_millis(100);
 
 /// A node, as far as a purge is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -148,7 +143,9 @@ impl Reports {
             if document.is_some_and(|document| document.applied.is_none()) {
                 continue;
             }
-            let applied = document.and_then(|document| document.applied);
+            // Nor is what the others that go by its name have applied.
+            let alone = document.filter(|document| !document.is_contested());
+            let applied = alone.and_then(|document| document.applied);
             let standing = if applied.is_some_and(|applied| applied.has_reached(position)) {
                 // What it had applied it may have to apply again, after a restart: the newest
                 // report counts, and the first one that says so tells the delay.
@@ -206,8 +203,8 @@ impl Standing {
 /// does for ever.
 #[must_use]
 pub fn lapse(sighting: &Sighting) -> Option<Instant> {
-    let lease = sighting.document.as_ref().ok()?.lease()?;
-    Some(sighting.at + lease + lease / MARGIN_PART + MARGIN)
+    let lease = sighting.document.as_ref().ok()?.longest_lease()?;
+    Some(sighting.at + lapse_after(lease))
 }
 
 async fn at(lapse: Option<Instant>) {

@@ -29,7 +29,7 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Embedded, Kept},
     ledger::{Expect, Key, Ledger, Log, Revision},
-    node::{self, Applies, Joining, Load, Member, NodeDocument},
+    node::{self, Applies, Incarnation, Joining, Load, Member, NodeDocument, Troubles},
     roster::{Presence, Roster, Seen},
     token::{self, Secret},
 };
@@ -157,6 +157,9 @@ impl Place {
             heartbeat: HEARTBEAT,
             edge: Arc::clone(&told) as _,
             file: AppliedFile::beside(&self.folder.path().join("ledger.redb"), name),
+            incarnation: Incarnation::fresh().unwrap(),
+            is_shared: false,
+            troubles: Troubles::default(),
         };
         (node::join(Arc::clone(&self.ledger), joining).await.unwrap(), told)
     }

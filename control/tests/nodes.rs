@@ -5,6 +5,8 @@
 
 mod nodes {
     pub(crate) mod paper;
+    mod trouble;
+    mod twins;
 }
 
 use std::{
@@ -19,7 +21,9 @@ use nearcast_control::{
     applied::AppliedFile,
     documents,
     ledger::{Ledger, Log, Position},
-    node::{self, Applies, Joining, Load, Member, NODES, NodeDocument},
+    node::{
+        self, Applies, Incarnation, Joining, Load, Member, NODES, NodeDocument, Trouble, Troubles,
+    },
     progress::{Progress, Reports, State},
     roster::{Presence, Roster},
 };
@@ -80,7 +84,18 @@ async fn join(
     name: &str,
     lease: Option<Duration>,
 ) -> (Member, Arc<Edge>) {
-    let edge = Arc::<Edge>::default();
+    let (member, edge, _) = join_telling(ledger, folder, name, lease).await;
+    (member, edge)
+}
+
+/// A node that is of a process of its own; and its troubles.
+async fn join_telling(
+    ledger: &Paper,
+    folder: &Path,
+    name: &str,
+    lease: Option<Duration>,
+) -> (Member, Arc<Edge>, Troubles) {
+    let (edge, troubles) = (Arc::<Edge>::default(), Troubles::default());
     let joining = Joining {
         key: node::key_of(name).unwrap(),
         document: NodeDocument {
@@ -91,8 +106,15 @@ async fn join(
         heartbeat: HEARTBEAT,
         edge: Arc::clone(&edge) as _,
         file: AppliedFile::beside(&folder.join("ledger"), name),
+        incarnation: Incarnation::fresh().unwrap(),
+        is_shared: true,
+        troubles: troubles.clone(),
     };
-    (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge)
+    (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge, troubles)
+}
+
+fn has(troubles: &Troubles, trouble: Trouble) -> bool {
+    troubles.watch().borrow().keys().any(|(_, known)| *known == trouble)
 }
 
 fn folder() -> TempDir {

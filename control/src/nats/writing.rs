@@ -65,13 +65,14 @@ pub(super) struct Put {
 }
 
 impl Pen {
-    /// Writes a document, or takes it away.
+    /// Writes a document, or takes it away; `seen` is what this process has seen of it, which is not
+    /// asked for again.
     pub(super) async fn document(
         &self,
         stream: &str,
         (key, subject): (&Key, &str),
         value: Option<Bytes>,
-        expect: Expect,
+        (expect, seen): (Expect, Option<Revision>),
     ) -> Result<Revision, LedgerError> {
         let id = fresh_id()?;
         let is_gone = value.is_none();
@@ -79,8 +80,14 @@ impl Pen {
             Letter { stream, subject, id: &id, payload: value.unwrap_or_default(), is_gone };
         let until = Instant::now() + TRIED;
         let mut pace = Pace::default();
+        // Whatever has come since, the stream takes the message only if this is the newest.
+        let mut seen = seen.filter(|seen| expect == Expect::At(*seen));
         loop {
-            let tried = match self.expected(&letter, key, expect).await? {
+            let expected = match seen.take() {
+                Some(Revision(seen)) => Expected::Last(Some(seen)),
+                None => self.expected(&letter, key, expect).await?,
+            };
+            let tried = match expected {
                 Expected::Written(revision) => return Ok(revision),
                 Expected::Last(last) => self.try_once(&letter, last, until).await?,
                 Expected::Unknown(refusal) => Tried::Again(refusal),

@@ -38,6 +38,25 @@ pub struct NodeDocument {
     /// for ever.
     #[serde(default)]
     pub lease_ms: Option<u64>,
+    /// Which process says this.
+    #[serde(default)]
+    pub incarnation: String,
+    /// Other processes that go by this name and are not known to have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<Rival>,
+}
+
+/// A process that goes by another's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// Which it is.
+    pub incarnation: String,
+    /// Its lease, as in [`NodeDocument::lease_ms`].
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
+    /// Whether it has said something since it was thought to have ended.
+    #[serde(default)]
+    pub lives: bool,
 }
 
 impl NodeDocument {
@@ -45,6 +64,20 @@ impl NodeDocument {
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {
         self.lease_ms.map(Duration::from_millis)
+    }
+
+    /// The longest lease of all that go by its name, if they all have one.
+    #[must_use]
+    pub fn longest_lease(&self) -> Option<Duration> {
+        let others = self.rivals.iter().map(|rival| rival.lease_ms);
+        let all: Option<Vec<u64>> = others.chain([self.lease_ms]).collect();
+        all?.into_iter().max().map(Duration::from_millis)
+    }
+
+    /// Whether others go by its name, of whom nobody knows how far they are.
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        !self.rivals.is_empty()
     }
 }
 
@@ -89,6 +122,19 @@ mod tests {
         let document: NodeDocument = documents::decode(older).unwrap();
         assert_eq!(document.applied, Some(Position { epoch: Epoch(7), seq: 3 }));
         assert_eq!((document.lease(), document.roles.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_name_has_the_longest_lease_of_all_that_go_by_it_or_none() {
+        let rival = |lease_ms| Rival { lease_ms, ..Rival::default() };
+        let longest = |lease_ms, rivals: &[Rival]| {
+            let document = NodeDocument { lease_ms, rivals: rivals.into(), ..Default::default() };
+            document.longest_lease().map(|lease| lease.as_millis())
+        };
+        assert_eq!(longest(Some(5), &[]), Some(5));
+        assert_eq!(longest(Some(5), &[rival(Some(3)), rival(Some(9))]), Some(9));
+        assert_eq!(longest(Some(5), &[rival(None)]), None);
+        assert_eq!(longest(None, &[rival(Some(9))]), None);
     }
 
     #[test]

@@ -15,6 +15,18 @@ use tokio::time::Instant;
 
 use crate::ledger::Position;
 
+/// A lease is held to have lapsed so much of its length later than its holder must go by that, and
+/// [`MARGIN`] more: clocks of two machines do not tick quite alike.
+const MARGIN_PART: u32 = 10;
+/// See [`MARGIN_PART`].
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// After how long a silence a lease has certainly lapsed, for who only hears of its holder.
+#[must_use]
+pub fn lapse_after(lease: Duration) -> Duration {
+    lease + lease / MARGIN_PART + MARGIN
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -45,6 +57,11 @@ impl Lease {
             self.lacks = Lacks::Unknown;
         }
         self.held_until = Some(sent + self.length);
+    }
+
+    /// The ledger may be another one than a moment ago.
+    pub(super) fn doubt(&mut self) {
+        self.lacks = Lacks::Unknown;
     }
 
     /// Whether it is to be looked up where the log ends.

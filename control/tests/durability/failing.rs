@@ -14,7 +14,7 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Embedded, Kept},
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position},
-    node::{self, Applies, Joining, Load, NODES, NodeDocument},
+    node::{self, Applies, Incarnation, Joining, Load, NODES, NodeDocument, Troubles},
 };
 use tokio::time::{Instant, timeout};
 
@@ -283,6 +283,9 @@ async fn a_node_that_leaves_meanwhile_is_gone_in_the_end() {
             heartbeat: Duration::from_secs(3600),
             edge: Arc::new(Nothing),
             file: AppliedFile::beside(&folder.path().join("ledger"), "fra"),
+            incarnation: Incarnation::fresh().unwrap(),
+            is_shared: false,
+            troubles: Troubles::default(),
         };
         node::join(Arc::clone(&ledger), joining).await
     };

@@ -25,6 +25,10 @@ pub(crate) struct Paper {
     lost: Arc<watch::Sender<bool>>,
     /// Whether its purge log brings nothing.
     held: Arc<watch::Sender<bool>>,
+    /// Whether documents may not be written through this view.
+    forbidden: Arc<watch::Sender<bool>>,
+    /// Whether this view of it does not answer.
+    hangs: Arc<watch::Sender<bool>>,
     health: Arc<watch::Sender<Health>>,
 }
 
@@ -41,6 +45,8 @@ impl Paper {
             tick: Arc::new(watch::Sender::new(0)),
             lost: Arc::new(watch::Sender::new(false)),
             held: Arc::new(watch::Sender::new(false)),
+            forbidden: Arc::new(watch::Sender::new(false)),
+            hangs: Arc::new(watch::Sender::new(false)),
             health: Arc::default(),
         }
     }
@@ -49,7 +55,23 @@ impl Paper {
     pub(crate) fn view(&self) -> Self {
         let lost = Arc::new(watch::Sender::new(false));
         let held = Arc::new(watch::Sender::new(false));
-        Self { lost, held, health: Arc::default(), ..self.clone() }
+        let forbidden = Arc::new(watch::Sender::new(false));
+        let hangs = Arc::new(watch::Sender::new(false));
+        Self { lost, held, forbidden, hangs, health: Arc::default(), ..self.clone() }
+    }
+
+    /// Has requests through this view wait, or lets them go on.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
+    }
+
+    async fn answers(&self) {
+        drop(self.hangs.subscribe().wait_for(|hangs| !hangs).await);
+    }
+
+    /// Takes no documents through this view, or does again.
+    pub(crate) fn forbid(&self, forbidden: bool) {
+        self.forbidden.send_replace(forbidden);
     }
 
     /// Cuts this view off, or mends it.
@@ -77,6 +99,9 @@ impl Paper {
         expect: Expect,
     ) -> Result<Revision, LedgerError> {
         self.reach()?;
+        if *self.forbidden.borrow() {
+            return Err(LedgerError::Unavailable("it is forbidden".to_owned()));
+        }
         let mut sheet = self.sheet.lock().unwrap();
         let current = newest(&sheet, key.as_str()).remove(key.as_str());
         let current = current.map(|document| document.revision);
@@ -132,6 +157,7 @@ impl Ledger for Paper {
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
         Box::pin(async move {
+            self.answers().await;
             self.reach()?;
             let sheet = self.sheet.lock().unwrap();
             let documents = newest(&sheet, prefix).into_values().collect();
@@ -144,7 +170,10 @@ impl Ledger for Paper {
     }
 
     fn write<'a>(&'a self, key: &'a Key, value: Bytes, expect: Expect) -> Answer<'a, Revision> {
-        Box::pin(async move { self.put(key, Some(value), expect) })
+        Box::pin(async move {
+            self.answers().await;
+            self.put(key, Some(value), expect)
+        })
     }
 
     fn delete<'a>(&'a self, key: &'a Key, at: Revision) -> Answer<'a, Revision> {
