@@ -29,8 +29,12 @@ fn files(folder_name: &str, extension: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_example_loads() {
-    let examples = files("examples", "toml");
+    let mut examples = files("examples", "toml");
     assert!(examples.len() >= 3);
+    for node in ["iad-1", "fra-1", "sin-1", "ns-1", "ns-2"] {
+        examples.extend(files(&format!("examples/three/{node}"), "toml"));
+    }
+    assert!(examples.len() >= 8);
     for path in examples {
         if let Err(report) = load(&path) {
             panic!("{report}");

@@ -15,6 +15,7 @@ mod real_operations {
     mod purge;
     mod reload;
     mod sites;
+    mod three;
     mod up;
     mod up_keys;
     mod verbs;

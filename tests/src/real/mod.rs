@@ -17,6 +17,7 @@ pub mod nginx;
 pub mod node;
 pub mod origin;
 pub mod packages;
+pub mod page;
 pub mod process;
 pub mod program;
 pub mod resolver;

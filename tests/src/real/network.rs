@@ -9,7 +9,7 @@ use std::{
     env, fs,
     io::{PipeWriter, Write as _, pipe},
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -73,9 +73,20 @@ impl Shell {
     /// # Errors
     /// When it cannot be started.
     pub fn start(folder: &Path) -> Tested<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same, and it finds these programs before any others of their names.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(folder: &Path, programs: &[PathBuf]) -> Tested<Self> {
         let built = program::nearcast()?;
         let mut path = built.parent().map(Path::as_os_str).unwrap_or_default().to_owned();
-        for more in [env::var_os("PATH").unwrap_or_default(), "/usr/sbin:/sbin".into()] {
+        let firsts =
+            programs.iter().filter_map(|program| Some(program.parent()?.as_os_str().into()));
+        let usual = [env::var_os("PATH").unwrap_or_default(), "/usr/sbin:/sbin".into()];
+        for more in firsts.chain(usual) {
             path.push(":");
             path.push(more);
         }
@@ -91,10 +102,22 @@ impl Shell {
     /// # Errors
     /// When some of it fails, which ends the shell, or takes too long.
     pub fn run(&mut self, block: &str) -> Tested {
+        self.said(block).map(drop)
+    }
+
+    /// The same; what it said on stdout meanwhile.
+    ///
+    /// # Errors
+    /// When some of it fails, which ends the shell, or takes too long.
+    pub fn said(&mut self, block: &str) -> Tested<Vec<String>> {
         self.blocks += 1;
         let done = format!("block {} is done", self.blocks);
+        let before = self.process.stdout().len();
         writeln!(self.words, "{block}\necho {done}")?;
-        self.process.stdout_line(|line| (line == done).then_some(()))
+        self.process.stdout_line(|line| (line == done).then_some(()))?;
+        let mut said = self.process.stdout().split_off(before);
+        said.retain(|line| *line != done);
+        Ok(said)
     }
 
     /// What it and all that it has started said on stderr.

@@ -82,6 +82,14 @@ pub fn schemathesis() -> Tested<PathBuf> {
     fetched("schemathesis/bin/schemathesis")
 }
 
+/// The version of nats-server that durability is claimed for.
+///
+/// # Errors
+/// When it has not been fetched.
+pub fn nats_server() -> Tested<PathBuf> {
+    fetched("nats/bin/nats-server")
+}
+
 /// What `tests/run` fetches into the target folder.
 fn fetched(program: &str) -> Tested<PathBuf> {
     let target = profile()?.parent().map(Path::to_path_buf).unwrap_or_default();

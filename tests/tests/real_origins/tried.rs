@@ -18,7 +18,7 @@ use nearcast_tests::real::{
     http::Connection,
     network::{Shell, in_own_network},
     node::Metrics,
-    wait_for,
+    page, wait_for,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -42,26 +42,7 @@ const CLIENTS: usize = 4;
 
 /// The blocks of a section that are for a shell.
 fn blocks(heading: &str) -> Vec<String> {
-    let (mut blocks, mut is_here, mut is_block) = (Vec::new(), false, false);
-    for line in PAGE.lines() {
-        match line {
-            "```" => is_block = false,
-            _ if is_block => {
-                if let Some(block) = blocks.last_mut().filter(|_| is_here) {
-                    *block = format!("{block}{line}\n");
-                }
-            }
-            line if line.starts_with("```") => {
-                is_block = true;
-                if is_here {
-                    blocks.push(String::new());
-                }
-            }
-            line if line.starts_with('#') => is_here = line == heading,
-            _ => {}
-        }
-    }
-    blocks
+    page::blocks(PAGE, heading)
 }
 
 /// What clients have got so far, by who has answered.
