@@ -20,6 +20,7 @@ use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use nearcast_control::copy::COPY_BYTES_MAX;
 use serde_json::Value;
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
 
@@ -30,8 +31,8 @@ use crate::{
     up::ledger_in,
 };
 
-/// The largest answer.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The largest answer, which is a copy of a ledger.
+const ANSWER_BYTES_MAX: usize = COPY_BYTES_MAX;
 /// The longest wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The form of most content, and of answers.

@@ -7,6 +7,7 @@
 
 mod check;
 mod client;
+mod copies;
 mod data;
 mod descriptors;
 mod dns;
@@ -64,6 +65,8 @@ enum Verb {
     Site(site::Arguments),
     /// Makes, lists and revokes tokens of the admin API.
     Token(token::Arguments),
+    /// Copies the ledger to a file, and puts such a file into one.
+    Ledger(copies::Arguments),
     /// Lists nodes, and removes one that is gone for good.
     Node(node::Arguments),
     /// Shows the nodes, and how far each has come with purges.
@@ -102,6 +105,7 @@ fn perform(verb: Verb, workers: Option<NonZeroUsize>) -> Result<(), Failure> {
         Verb::Purge(arguments) => purge::purge(&arguments),
         Verb::Site(arguments) => site::site(&arguments),
         Verb::Token(arguments) => token::token(&arguments),
+        Verb::Ledger(arguments) => copies::ledger(&arguments),
         Verb::Node(arguments) => node::node(&arguments),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Explain(arguments) => explain::explain(&arguments),

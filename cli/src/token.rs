@@ -48,6 +48,8 @@ enum Action {
     Purge,
     /// To take nodes out of the ledger.
     Nodes,
+    /// To copy the whole ledger, and to put a copy into it.
+    Ledger,
     /// To see nodes, purges and sites.
     Read,
     /// To see, write and delete sites.
@@ -61,6 +63,7 @@ impl Action {
         match self {
             Self::Purge => "purge",
             Self::Nodes => "nodes",
+            Self::Ledger => "ledger",
             Self::Read => "read",
             Self::Sites => "sites",
             Self::Tokens => "tokens",

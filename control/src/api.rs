@@ -11,6 +11,7 @@
 
 mod audit;
 mod caller;
+mod copies;
 mod explain;
 mod nodes;
 pub mod openapi;
@@ -42,6 +43,7 @@ use tokio::sync::Semaphore;
 pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
 use crate::{
+    copy::COPY_BYTES_MAX,
     ledger::{Ledger, LedgerError},
     roster::Roster,
     site::{self, Rules},
@@ -105,6 +107,8 @@ struct Shared {
     rates: Rates,
     /// One dry run or explanation at a time: each may walk whole stores.
     counting: Arc<Semaphore>,
+    /// One copy of the ledger at a time: it is held in memory.
+    copying: Arc<Semaphore>,
     /// One revocation at a time.
     revoking: Semaphore,
     rules: Arc<dyn Rules>,
@@ -148,6 +152,7 @@ pub fn router(api: Api) -> Router {
         wait_max: api.wait_max,
         rates: Rates::new(api.requests_per_second),
         counting: Arc::new(Semaphore::new(1)),
+        copying: Arc::new(Semaphore::new(1)),
         revoking: Semaphore::new(1),
         rules: api.rules,
         site_versions_kept: api.site_versions_kept,
@@ -165,6 +170,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{name}", delete(nodes::remove))
         .route("/v1/explain", get(explain::explain))
+        .route(
+            "/v1/ledger",
+            get(copies::export).put(copies::import).layer(DefaultBodyLimit::max(COPY_BYTES_MAX)),
+        )
         .route("/v1/audit", get(audit::list))
         .route(openapi::PATH, get(openapi::page))
         .layer(middleware::from_fn(move |request, next| {

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod applied;
 pub mod awaited;
+pub mod copy;
 pub mod documents;
 pub mod embedded;
 mod keeper;

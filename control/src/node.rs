@@ -283,6 +283,14 @@ impl Node {
         for entry in entries {
             match act(&entry.value) {
                 Act::Purge(purge) => self.edge.apply(&purge),
+                Act::Ordered { why } => {
+                    tracing::info!(
+                        node = &*self.name,
+                        position = %entry.position,
+                        "{why}; everything stored is purged"
+                    );
+                    self.edge.apply_everything();
+                }
                 Act::Everything { reason } => {
                     tracing::warn!(
                         node = &*self.name,

@@ -112,11 +112,30 @@ impl PurgeEntry {
     }
 }
 
+/// An entry of the purge log that takes everything of every site. It is none of a purge, so a version
+/// that does not know it does the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EverythingEntry {
+    /// Why.
+    pub everything: String,
+    /// The id of the token that ordered it.
+    pub by: String,
+    /// Where the order came from.
+    pub from: Option<IpAddr>,
+    /// When it was accepted, for people.
+    pub at: String,
+}
+
 /// What an edge does about an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// It purges this.
     Purge(Purge),
+    /// It purges everything of every site, as it was ordered.
+    Ordered {
+        /// Why.
+        why: String,
+    },
     /// It purges everything of every site: the entry says something that this version cannot read.
     Everything {
         /// Why it cannot be read.
@@ -127,6 +146,9 @@ pub enum Act {
 /// What an edge does about the entry `bytes`.
 #[must_use]
 pub fn act(bytes: &Bytes) -> Act {
+    if let Ok(EverythingEntry { everything: why, .. }) = documents::decode(bytes) {
+        return Act::Ordered { why };
+    }
     let entry = documents::decode::<PurgeEntry>(bytes).map_err(|error| error.to_string());
     match entry.and_then(|entry| entry.purge().map_err(|error| error.to_string())) {
         Ok(purge) => Act::Purge(purge),
@@ -166,6 +188,20 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         let selectors = json!([{ "url": "https://shop.example/a?b" }, { "tag": "sale" }, "all"]);
         assert_eq!(json["selectors"], selectors);
+    }
+
+    #[test]
+    fn an_entry_that_takes_everything_is_none_that_cannot_be_read() {
+        let entry = EverythingEntry {
+            everything: "a copy was put in".to_owned(),
+            by: "first".to_owned(),
+            from: None,
+            at: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        let bytes = documents::encode(&entry).unwrap();
+        assert_eq!(act(&bytes), Act::Ordered { why: entry.everything });
+        // An older version reads it as a purge, and cannot.
+        assert!(documents::decode::<PurgeEntry>(&bytes).is_err());
     }
 
     #[test]

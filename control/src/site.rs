@@ -7,12 +7,15 @@
 //! It deliberately does not know what a site's text says, nor HTTP.
 //! Clause: docs/decisions/0011-sites-behind-one-catalogue.md, docs/operate.md *Sites*.
 
+mod copied;
 mod file;
 mod follow;
 mod record;
 mod write;
 
+pub(crate) use self::copied::{Planned, are_few_enough, copied, former, planned};
 pub use self::{
+    copied::{CopiedSite, CopiedSiteError, CopiedVersion},
     file::SitesFile,
     follow::{Following, Known, LedgerSite, follow},
     record::{CATALOGUE, Catalogue, GONE_MAX, Listed, Made, SITES_MAX, Version},

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The keys of tokens begin so.
-const TOKENS: &str = "tokens/";
+pub(crate) const TOKENS: &str = "tokens/";
 /// Tokens, at most; the oldest that are revoked make room.
 pub const TOKENS_MAX: usize = 1000;
 
@@ -146,7 +146,7 @@ fn is_revoked(found: &Document) -> bool {
     document.is_ok_and(|document| document.revoked.is_some())
 }
 
-fn key_of(id: &str) -> Option<Key> {
+pub(crate) fn key_of(id: &str) -> Option<Key> {
     Key::parse(&format!("{TOKENS}{id}")).filter(|key| key.name() == id)
 }
 

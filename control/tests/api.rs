@@ -6,6 +6,7 @@
 )]
 
 mod api {
+    mod copies;
     mod hostile;
     pub(super) mod sites;
 }

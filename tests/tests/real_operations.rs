@@ -5,6 +5,7 @@
 
 mod real_operations {
     mod admin;
+    mod copies;
     mod described;
     mod descriptors;
     mod dns;

@@ -30,7 +30,7 @@ use crate::{
     documents,
     ledger::{Appended, Log, Position},
     progress::{NodeProgress, Progress, Reports, State as Done},
-    purge::{ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
+    purge::{EverythingEntry, ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
     token::{Action, fingerprint},
 };
 
@@ -255,6 +255,10 @@ async fn repeats(
 async fn find(shared: &Shared, position: Position) -> Result<Option<PurgeEntry>, Problem> {
     let found = shared.ledger.entry(Log::Purges, position).await;
     let Some(bytes) = found.map_err(|error| refused(&error))? else { return Ok(None) };
+    // What takes everything is no purge of a site.
+    if documents::decode::<EverythingEntry>(&bytes).is_ok() {
+        return Ok(None);
+    }
     documents::decode(&bytes).map(Some).map_err(|error| internal(&error))
 }
 

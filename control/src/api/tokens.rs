@@ -155,7 +155,9 @@ async fn check(wanted: &mut Wanted, shared: &Shared) -> Result<(), Problem> {
     wanted.actions.sort_unstable();
     wanted.actions.dedup();
     if wanted.actions.is_empty() {
-        return Err(bad("actions: allowed: at least one of nodes, purge, read, sites, tokens"));
+        return Err(bad(
+            "actions: allowed: at least one of ledger, nodes, purge, read, sites, tokens",
+        ));
     }
     let Some(sites) = &mut wanted.sites else { return Ok(()) };
     sites.sort_unstable();

@@ -16,6 +16,8 @@ pub enum Action {
     Purge,
     /// To take nodes out of the ledger.
     Nodes,
+    /// To copy the whole ledger, and to put a copy into it.
+    Ledger,
     /// To see nodes, purges and sites.
     Read,
     /// To see, write and delete sites.
@@ -26,7 +28,8 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Purge, Self::Nodes, Self::Read, Self::Sites, Self::Tokens];
+    pub const ALL: [Self; 6] =
+        [Self::Purge, Self::Nodes, Self::Ledger, Self::Read, Self::Sites, Self::Tokens];
 
     /// Its word.
     #[must_use]
@@ -34,6 +37,7 @@ impl Action {
         match self {
             Self::Purge => "purge",
             Self::Nodes => "nodes",
+            Self::Ledger => "ledger",
             Self::Read => "read",
             Self::Sites => "sites",
             Self::Tokens => "tokens",
@@ -54,7 +58,7 @@ pub struct Revoked {
 }
 
 /// The document of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenDocument {
     /// Whose it is, for people.
     pub note: String,

@@ -3,6 +3,7 @@
 //! In: a [`Place`], where a ledger can be opened again. Out: a panic where the contract is broken.
 //! Always: each function needs a fresh place, and says in its name what it proves.
 
+mod copies;
 mod sites;
 
 use std::{sync::Arc, time::Duration};
@@ -41,12 +42,15 @@ macro_rules! all_rules {
             a_follower_has_what_the_catalogue_names,
             what_a_newer_version_wrote_leaves_what_is_known,
             changes_that_come_together_are_told_together,
+            a_copy_has_what_is_there_and_goes_where_nothing_is,
+            a_copy_that_is_forced_in_takes_nothing_from_history,
+            a_copy_that_is_wrong_anywhere_is_refused_whole,
         );
     };
 }
 pub(crate) use all_rules;
 
-pub(crate) use self::sites::*;
+pub(crate) use self::{copies::*, sites::*};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);

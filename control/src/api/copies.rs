@@ -1,0 +1,158 @@
+//! The ledger as a copy: taken, put in.
+//!
+//! In: callers whose token is for that, for all sites. Out: a copy; what was put in.
+//! Always: a copy has no token's secret; nobody puts in a token that they could not have given; one
+//! copy at a time is held in memory, of a bounded size; what is refused writes nothing. It does not
+//! know files.
+//! Clause: docs/operate.md *Copies of a ledger*.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest as _, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use nearcast_daemon::http_problem::Problem;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
+use super::{Shared, audit, caller::Caller, internal, reading::Asked, refused};
+use crate::{
+    copy::{self, COPY_BYTES_MAX, Copied, CopyError, Import, PutIn},
+    site::{Author, CopiedSiteError},
+    token::Action,
+};
+
+/// `?versions=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ExportHow")]
+pub(super) struct Which {
+    /// Versions of each site, the newest first; all that are kept without it.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    versions: Option<std::num::NonZeroU32>,
+}
+
+/// `?force=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ImportHow")]
+pub(super) struct How {
+    /// Whether it is put in though the ledger has sites or tokens.
+    #[serde(default)]
+    force: bool,
+}
+
+/// `GET /v1/ledger`
+pub(super) async fn export(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    Asked(query): Asked<Which>,
+) -> Result<Response, Problem> {
+    may(&caller)?;
+    let turn = Arc::clone(&shared.copying).try_acquire_owned().map_err(|_taken| busy())?;
+    let versions = query.versions.and_then(|versions| usize::try_from(versions.get()).ok());
+    let copied = copy::export(&*shared.ledger, shared.at(), versions.unwrap_or(usize::MAX)).await;
+    let copied = copied.map_err(|error| told(&error))?;
+    let bytes = spawn_blocking(move || serde_json::to_vec(&copied)).await;
+    let bytes = bytes.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
+    drop(turn);
+    if bytes.len() > COPY_BYTES_MAX {
+        let detail = format!(
+            "the copy has {} bytes, and {COPY_BYTES_MAX} are allowed; ask with versions=1, for the \
+             versions that are in force alone",
+            bytes.len()
+        );
+        return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
+    }
+    let fields = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((fields, bytes).into_response())
+}
+
+/// `PUT /v1/ledger`
+pub(super) async fn import(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    Asked(query): Asked<How>,
+    request: Request,
+) -> Result<Json<PutIn>, Problem> {
+    may(&caller)?;
+    let turn = Arc::clone(&shared.copying).try_acquire_owned().map_err(|_taken| busy())?;
+    let bytes = content(request).await?;
+    let copied = spawn_blocking(move || Copied::read(&bytes)).await;
+    let copied = copied.map_err(|error| internal(&error))?.map_err(|error| told(&error))?;
+    let copied = Arc::new(copied);
+    let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at() };
+    let how = Import {
+        author: &author,
+        force: query.force,
+        rules: Arc::clone(&shared.rules),
+        may_give: &|token| caller.may_give(token),
+    };
+    // It ends with the process.
+    let writing = shared.writing.acquire().await.map_err(|error| internal(&error))?;
+    let put_in = copy::import(&*shared.ledger, &copied, how).await;
+    drop((writing, turn));
+    let put_in = put_in.map_err(|error| told(&error))?;
+    let on = json!({
+        "sites": put_in.sites, "tokens": put_in.tokens, "force": query.force,
+        "of": copied.last, "copied_at": copied.at, "purge": put_in.purge,
+    });
+    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
+    let once = format!("import.{}", put_in.purge);
+    audit::note(&shared, &caller, "ledger.import", on, Some(&once)).await;
+    Ok(Json(put_in))
+}
+
+fn may(caller: &Caller) -> Result<(), Problem> {
+    caller.may(Action::Ledger)?;
+    if caller.token.sites.is_none() {
+        return Ok(());
+    }
+    let detail = format!("token \"{}\" is for some sites, and a ledger is of all", caller.id);
+    Err(Problem::new(StatusCode::FORBIDDEN).detail(detail))
+}
+
+/// JSON, as bytes: it is read with its format first.
+async fn content(request: Request) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let detail = "Content-Type: allowed: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail(detail));
+    }
+    let bytes = Bytes::from_request(request, &()).await;
+    bytes.map_err(|rejection| Problem::new(rejection.status()).detail(rejection.body_text()))
+}
+
+fn busy() -> Problem {
+    let detail = "another copy is being taken or put in; try again once it is done";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail)
+}
+
+fn told(error: &CopyError) -> Problem {
+    let status = match error {
+        CopyError::Broken(_) | CopyError::Newer(_) | CopyError::Site(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        CopyError::Forbidden(_) => StatusCode::FORBIDDEN,
+        CopyError::Occupied(_) | CopyError::TooManyTokens | CopyError::Overtaken => {
+            StatusCode::CONFLICT
+        }
+        CopyError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CopyError::Ledger(error) => return refused(error),
+    };
+    let problem = Problem::new(status).detail(error.to_string());
+    match error {
+        CopyError::Site(CopiedSiteError::Unsound { name, unsound }) => {
+            problem.extension("site", json!(name)).extension("problems", unsound.problems.clone())
+        }
+        _ => problem,
+    }
+}

@@ -1,0 +1,338 @@
+//! A copy of the ledger, and how it is put into another one.
+//!
+//! In: a ledger; a copy. Out: a copy; what was put in.
+//! Always: a copy has sites with their versions and tokens, of which only hashes are known, as they
+//! are together at one moment; it has no nodes, which report themselves, and no logs, whose positions
+//! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
+//! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
+//! that is there stays as it is: what was revoked is not good again. All that nodes have stored is
+//! purged before what is put in is in force. The first token of a ledger stays that ledger's. Who
+//! repeats it after it broke off ends it.
+//! It deliberately does not know files, nor HTTP.
+//! Clause: docs/operate.md *Copies of a ledger*.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    documents::{self, DocumentError},
+    ledger::{Expect, Key, Ledger, LedgerError, Log, Position, Revision},
+    purge::EverythingEntry,
+    site::{
+        self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Planned, Rules, SiteError,
+    },
+    token::{FIRST, TOKENS, TOKENS_MAX, TokenDocument, fingerprint, key_of},
+};
+
+/// The format of copies that is written, and the newest that is read.
+pub const FORMAT: u32 = 1;
+/// The largest copy.
+pub const COPY_BYTES_MAX: usize = 64 << 20;
+/// Documents that are written at the same time.
+const WRITTEN_AT_ONCE: usize = 64;
+/// Digits of a secret's hash.
+const HASH_DIGITS: usize = 64;
+
+/// A copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "LedgerCopy")]
+pub struct Copied {
+    /// The format of the copy: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub format: u32,
+    /// When it was made, for people.
+    pub at: String,
+    /// The version of the program that made it.
+    pub version: String,
+    /// The last purge of the ledger then: its epoch says which ledger it is of.
+    pub last: Position,
+    /// The ledger's revision then: the copy has what was written up to it, and nothing of later.
+    pub revision: u64,
+    /// The sites, by name, those deleted last included.
+    pub sites: Vec<CopiedSite>,
+    /// The tokens, by id, but for the first one.
+    pub tokens: Vec<CopiedToken>,
+    /// Documents that could not be read, and so are not in it, with why.
+    #[serde(default)]
+    pub left_out: Vec<String>,
+}
+
+/// A token in a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopiedToken {
+    /// Its id.
+    pub id: String,
+    /// What is known of it.
+    pub token: TokenDocument,
+}
+
+/// What was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LedgerImported")]
+pub struct PutIn {
+    /// Sites.
+    pub sites: usize,
+    /// Tokens.
+    pub tokens: usize,
+    /// Tokens of the copy that were there already, and stayed as they are.
+    pub tokens_kept: usize,
+    /// Where the purge log says that everything stored is purged.
+    pub purge: Position,
+}
+
+/// Why a copy is not put in.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It is none.
+    #[error("it is no copy of a ledger: {0}; nothing was put in")]
+    Broken(String),
+    /// A newer version made it.
+    #[error("the copy has format {0}, and this version reads up to {FORMAT}; nothing was put in")]
+    Newer(u32),
+    /// A site of it may not be so.
+    #[error("{0}; nothing was put in")]
+    Site(#[from] CopiedSiteError),
+    /// Who puts it in could not have given one of its tokens.
+    #[error("the copy's token \"{0}\" may do more than yours; nothing was put in")]
+    Forbidden(String),
+    /// There is something already.
+    #[error(
+        "the ledger has {0} already; nothing was put in; with force, sites of the copy take the \
+         place of those that are there, and tokens of the copy come beside those that are there"
+    )]
+    Occupied(&'static str),
+    /// There would be too many tokens.
+    #[error("there would be more than {TOKENS_MAX} tokens; revoke some first")]
+    TooManyTokens,
+    /// Somebody wrote sites meanwhile.
+    #[error("sites were written meanwhile, and those of the copy are not in force; do it again")]
+    Overtaken,
+    /// The sites that are there cannot be read.
+    #[error("the ledger's sites cannot be read here: {0}; nothing was put in")]
+    Unreadable(DocumentError),
+    /// The ledger says no.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Copies a ledger, with no more than `versions_max` versions of each site.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn export(
+    ledger: &dyn Ledger,
+    at: String,
+    versions_max: usize,
+) -> Result<Copied, CopyError> {
+    // Before the documents: what is purged after this is of later than the copy.
+    let last = ledger.ends(Log::Purges).await?.last;
+    let listing = ledger.list("").await?;
+    let mut left_out = Vec::new();
+    let sites = site::copied(&listing.documents, versions_max.max(1), &mut left_out);
+    let sites = sites.map_err(CopyError::Unreadable)?;
+    let mut tokens = Vec::new();
+    let of_tokens = listing.documents.iter().filter(|found| found.key.as_str().starts_with(TOKENS));
+    for found in of_tokens.filter(|found| found.key.name() != FIRST) {
+        match documents::decode(&found.value) {
+            Ok(token) => tokens.push(CopiedToken { id: found.key.name().to_owned(), token }),
+            Err(error) => left_out.push(format!("{}: {error}", found.key)),
+        }
+    }
+    let (revision, version) = (listing.revision.0, env!("CARGO_PKG_VERSION").to_owned());
+    Ok(Copied { format: FORMAT, at, version, last, revision, sites, tokens, left_out })
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Copied {
+    /// Reads a copy.
+    ///
+    /// # Errors
+    /// When it is none that this version reads.
+    pub fn read(bytes: &[u8]) -> Result<Self, CopyError> {
+        let broken = |error: serde_json::Error| CopyError::Broken(error.to_string());
+        // By itself: a newer one may have members that are not known here.
+        let Format { format } = serde_json::from_slice(bytes).map_err(broken)?;
+        match format {
+            FORMAT => serde_json::from_slice(bytes).map_err(broken),
+            0 => Err(CopyError::Broken("its format is 0".to_owned())),
+            newer => Err(CopyError::Newer(newer)),
+        }
+    }
+}
+
+/// Who puts a copy in, and how.
+pub struct Import<'i> {
+    /// Who.
+    pub author: &'i Author,
+    /// Whether what the ledger has of sites gives way.
+    pub force: bool,
+    /// How sites are read here.
+    pub rules: Arc<dyn Rules>,
+    /// Whether its author could have given such a token.
+    pub may_give: &'i (dyn Fn(&TokenDocument) -> bool + Sync),
+}
+
+/// Puts a copy in.
+///
+/// # Errors
+/// When it is not put in, or not to its end; then it may be put in again.
+pub async fn import(
+    ledger: &dyn Ledger,
+    copy: &Arc<Copied>,
+    how: Import<'_>,
+) -> Result<PutIn, CopyError> {
+    let tokens = sound_tokens(copy, how.may_give)?;
+    if !site::are_few_enough(&copy.sites) {
+        return Err(CopyError::Broken("it has too many sites".to_owned()));
+    }
+    let (there, at) = site::former(ledger).await.map_err(unread)?;
+    let former = if how.force { there.clone() } else { Catalogue::default() };
+    let plan = planned(copy, former, &how).await?;
+    // What is there may be what an import has put in that nobody was told of.
+    let is_done = there == plan.catalogue;
+    let has_sites = !there.sites.is_empty() && !is_done;
+    let known = known_tokens(ledger).await?;
+    if !how.force {
+        let is_own = |(key, value): (&Key, &Bytes)| {
+            key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
+        };
+        match (has_sites, known.iter().all(is_own)) {
+            (true, _) => return Err(CopyError::Occupied("sites")),
+            (false, false) => return Err(CopyError::Occupied("tokens")),
+            (false, true) => {}
+        }
+    }
+    let all_tokens = tokens.len();
+    let new = tokens.into_iter().filter(|(key, _)| !known.contains_key(key));
+    let new: Vec<(Key, Bytes)> = new.collect();
+    if known.len().saturating_add(new.len()) > TOKENS_MAX {
+        return Err(CopyError::TooManyTokens);
+    }
+    if !is_done {
+        // A version's key says what it says.
+        write_all(ledger, &plan.versions, Expect::Anything).await?;
+    }
+    write_all(ledger, &new, Expect::Absent).await?;
+    let purge = purge_everything(ledger, copy, &plan.catalogue, how.author).await?;
+    if !is_done {
+        put_in_force(ledger, &plan.catalogue, at).await?;
+    }
+    let (sites, tokens) = (plan.catalogue.present().count(), new.len());
+    Ok(PutIn { sites, tokens, tokens_kept: all_tokens.saturating_sub(tokens), purge })
+}
+
+async fn write_all(
+    ledger: &dyn Ledger,
+    documents: &[(Key, Bytes)],
+    expect: Expect,
+) -> Result<(), LedgerError> {
+    for some in documents.chunks(WRITTEN_AT_ONCE) {
+        let writes = some.iter().map(|(key, value)| ledger.write(key, value.clone(), expect));
+        try_join_all(writes).await?;
+    }
+    Ok(())
+}
+
+/// Reads thousands of texts perhaps, on a thread that may wait.
+async fn planned(
+    copy: &Arc<Copied>,
+    former: Catalogue,
+    how: &Import<'_>,
+) -> Result<Planned, CopyError> {
+    let (copy, rules, author) = (Arc::clone(copy), Arc::clone(&how.rules), how.author.clone());
+    let planned =
+        spawn_blocking(move || site::planned(&copy.sites, &former, (&*rules, &author))).await;
+    let planned = planned.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    Ok(planned?)
+}
+
+async fn put_in_force(
+    ledger: &dyn Ledger,
+    catalogue: &Catalogue,
+    at: Option<Revision>,
+) -> Result<(), CopyError> {
+    let key = Key::parse(CATALOGUE);
+    let key = key.ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))?;
+    let expect = at.map_or(Expect::Absent, Expect::At);
+    match ledger.write(&key, encode(catalogue)?, expect).await {
+        Ok(_) => Ok(()),
+        Err(LedgerError::Conflict { .. }) => Err(CopyError::Overtaken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says in the purge log, once for what is put in, that everything goes.
+async fn purge_everything(
+    ledger: &dyn Ledger,
+    copy: &Copied,
+    catalogue: &Catalogue,
+    author: &Author,
+) -> Result<Position, CopyError> {
+    let Author { by, from, at } = author.clone();
+    let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
+    let entry = EverythingEntry { everything, by, from, at };
+    let once = format!("import.{}", fingerprint(encode(catalogue)?));
+    Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
+}
+
+/// The documents of a copy's tokens, by key.
+fn sound_tokens(
+    copy: &Copied,
+    may_give: &(dyn Fn(&TokenDocument) -> bool + Sync),
+) -> Result<BTreeMap<Key, Bytes>, CopyError> {
+    let (mut tokens, mut ids) = (BTreeMap::new(), BTreeSet::new());
+    for CopiedToken { id, token } in &copy.tokens {
+        let broken = |fault: &str| CopyError::Broken(format!("token {id:?}: {fault}"));
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let key = key_of(id).filter(|_| is_id).ok_or_else(|| broken("it is no id"))?;
+        if !ids.insert(id) {
+            return Err(broken("it is there twice"));
+        }
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_hash = token.hash.len() == HASH_DIGITS && token.hash.bytes().all(is_digit);
+        if !is_hash && token.revoked.is_none() {
+            return Err(broken("its hash is none"));
+        }
+        if token.revoked.is_none() && !may_give(token) {
+            return Err(CopyError::Forbidden(id.clone()));
+        }
+        if id != FIRST {
+            tokens.insert(key, encode(token)?);
+        }
+    }
+    if tokens.len() >= TOKENS_MAX {
+        return Err(CopyError::TooManyTokens);
+    }
+    Ok(tokens)
+}
+
+async fn known_tokens(ledger: &dyn Ledger) -> Result<BTreeMap<Key, Bytes>, LedgerError> {
+    let found = ledger.list(TOKENS).await?.documents.into_iter();
+    Ok(found.map(|found| (found.key, found.value)).collect())
+}
+
+fn unread(error: SiteError) -> CopyError {
+    match error {
+        SiteError::Unreadable(error) => CopyError::Unreadable(error),
+        SiteError::Ledger(error) => CopyError::Ledger(error),
+        other => CopyError::Broken(other.to_string()),
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Bytes, LedgerError> {
+    documents::encode(value).map_err(|error| LedgerError::Unavailable(error.to_string()))
+}

@@ -1,0 +1,297 @@
+//! Sites as a copy of the ledger has them.
+//!
+//! In: documents as they are together; sites of a copy. Out: sites with the versions that are kept of
+//! them; the catalogue and the versions that put them into a ledger.
+//! Always: what is put in is checked as a site that is written is; a number that the ledger has given
+//! is not given again, so no ETag means two texts; what the ledger had of a site stays as its
+//! history, and a site that is not in the copy is one that was deleted. It knows no tokens.
+//! Clause: docs/operate.md *Copies of a ledger*.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Author, CATALOGUE, Catalogue, Content, Listed, Made, Rules, SITES_MAX, SiteError, Unsound,
+    Version, record::folder,
+};
+use crate::{
+    documents::{self, DocumentError},
+    ledger::{Document, Key, LedgerError, Position},
+};
+
+/// The largest number of a version in a copy: there is room behind it for all that come.
+const REVISION_MAX: u64 = 1 << 48;
+
+/// A site in a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopiedSite {
+    /// Its name.
+    pub name: String,
+    /// Its versions, the newest first, which is the one in force.
+    #[schemars(length(min = 1))]
+    pub versions: Vec<CopiedVersion>,
+}
+
+/// A version of a site in a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopiedVersion {
+    /// Which site of its name it is of.
+    pub id: String,
+    /// Its number.
+    pub revision: u64,
+    /// The site's TOML text; null where it says that the site was deleted.
+    pub text: Option<String>,
+    /// The hosts that it names.
+    pub hosts: Vec<String>,
+    /// The id of the token that wrote it.
+    pub by: String,
+    /// Where that came from.
+    pub from: Option<IpAddr>,
+    /// When, for people.
+    pub at: String,
+}
+
+/// Why a site is not put in.
+#[derive(Debug, thiserror::Error)]
+pub enum CopiedSiteError {
+    /// It is not what was copied.
+    #[error("site {name:?}: {fault}")]
+    Broken {
+        /// The site.
+        name: String,
+        /// What is wrong.
+        fault: String,
+    },
+    /// Its text is not sound here.
+    #[error("site \"{name}\": {}", .unsound.report)]
+    Unsound {
+        /// The site.
+        name: String,
+        /// What is wrong.
+        unsound: Unsound,
+    },
+    /// It may not be beside others.
+    #[error("site \"{name}\": {error}")]
+    NoRoom {
+        /// The site.
+        name: String,
+        /// Why.
+        error: SiteError,
+    },
+}
+
+/// What is known of the sites of a ledger, out of all of its documents: no more than `versions_max`
+/// versions of each. What cannot be read is named in `left_out`.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub(crate) fn copied(
+    documents: &[Document],
+    versions_max: usize,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<CopiedSite>, DocumentError> {
+    let all: BTreeMap<&str, &Bytes> =
+        documents.iter().map(|found| (found.key.as_str(), &found.value)).collect();
+    let Some(catalogue) = all.get(CATALOGUE) else { return Ok(Vec::new()) };
+    let catalogue: Catalogue = documents::decode(catalogue)?;
+    let mut sites = Vec::with_capacity(catalogue.sites.len());
+    for (name, listed) in &catalogue.sites {
+        let (mut versions, mut next) = (Vec::new(), Some(listed.made.clone()));
+        while versions.len() < versions_max
+            && let Some(key) = next.take().and_then(|made| made.key(name))
+        {
+            let read = all.get(key.as_str()).map(|bytes| documents::decode::<Version>(bytes));
+            match read {
+                Some(Ok(version)) => {
+                    next.clone_from(&version.before);
+                    versions.push(CopiedVersion::of(version));
+                }
+                Some(Err(error)) => left_out.push(format!("{key}: {error}")),
+                // Older ones are taken away in time.
+                None if versions.is_empty() => left_out.push(format!("{key}: it is not there")),
+                None => {}
+            }
+        }
+        if !versions.is_empty() {
+            sites.push(CopiedSite { name: name.clone(), versions });
+        }
+    }
+    Ok(sites)
+}
+
+impl CopiedVersion {
+    /// The name of its order is nobody's in another ledger.
+    fn of(version: Version) -> Self {
+        let Version { id, revision, before: _, text, hosts, by, from, at, once: _ } = version;
+        Self { id, revision, text, hosts, by, from, at }
+    }
+}
+
+/// What puts sites into a ledger.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// What the catalogue is to say.
+    pub(crate) catalogue: Catalogue,
+    /// The versions that it names, which come first.
+    pub(crate) versions: Vec<(Key, Bytes)>,
+}
+
+/// What puts `sites` in place of `former`.
+///
+/// # Errors
+/// When one of them may not be so, or the ledger could not hold it.
+pub(crate) fn planned(
+    sites: &[CopiedSite],
+    former: &Catalogue,
+    (rules, author): (&dyn Rules, &Author),
+) -> Result<Planned, CopiedSiteError> {
+    let mut plan = Plan { rules, former, next: Catalogue::default(), versions: Vec::new() };
+    plan.next.revision = former.revision;
+    let mut ids = BTreeSet::new();
+    for site in sites {
+        plan.put(site)?;
+        let own: BTreeSet<&String> = site.versions.iter().map(|version| &version.id).collect();
+        for id in own {
+            if !ids.insert(id) {
+                return Err(broken(&site.name, format!("its id {id} is another site's as well")));
+            }
+        }
+    }
+    for (name, listed) in &former.sites {
+        if !plan.next.sites.contains_key(name) {
+            plan.delete(name, listed, author)?;
+        }
+    }
+    Ok(Planned { catalogue: plan.next, versions: plan.versions })
+}
+
+struct Plan<'p> {
+    rules: &'p dyn Rules,
+    former: &'p Catalogue,
+    next: Catalogue,
+    versions: Vec<(Key, Bytes)>,
+}
+
+impl Plan<'_> {
+    fn put(&mut self, site: &CopiedSite) -> Result<(), CopiedSiteError> {
+        let name = site.name.as_str();
+        let newest = sound(site)?;
+        if self.next.sites.contains_key(name) {
+            return Err(broken(name, "it is there twice".to_owned()));
+        }
+        let mut hosts = newest.hosts.clone();
+        if let Some(text) = &newest.text {
+            let checked = self.rules.check(Content::Toml(text));
+            let checked = checked
+                .map_err(|unsound| CopiedSiteError::Unsound { name: name.to_owned(), unsound })?;
+            if checked.name != name {
+                return Err(broken(name, format!("its text is one of site \"{}\"", checked.name)));
+            }
+            let room = self.next.has_room(&checked, self.rules);
+            room.map_err(|error| CopiedSiteError::NoRoom { name: name.to_owned(), error })?;
+            hosts = checked.hosts;
+        }
+        // What the ledger has of it stays, behind what is put in.
+        let mut made = self.former.sites.get(name).map(|listed| listed.made.clone());
+        for version in site.versions.iter().rev() {
+            let CopiedVersion { id, revision, text, hosts, by, from, at } = version.clone();
+            let revision = self.former.revision.saturating_add(revision);
+            let before = made.take();
+            let version = Version { id, revision, before, text, hosts, by, from, at, once: None };
+            made = Some(self.write(name, &version)?);
+        }
+        let Some(made) = made else { return Ok(()) };
+        let (id, deleted) = (newest.id.clone(), newest.text.is_none());
+        self.next.sites.insert(name.to_owned(), Listed { id, made, hosts, deleted });
+        Ok(())
+    }
+
+    /// Says of a site that the ledger has and the copy has not that it was deleted.
+    fn delete(
+        &mut self,
+        name: &str,
+        listed: &Listed,
+        author: &Author,
+    ) -> Result<(), CopiedSiteError> {
+        let mut listed = listed.clone();
+        if !listed.deleted {
+            let Author { by, from, at } = author.clone();
+            let version = Version {
+                id: listed.id.clone(),
+                revision: self.next.revision.saturating_add(1),
+                before: Some(listed.made),
+                text: None,
+                hosts: Vec::new(),
+                by,
+                from,
+                at,
+                once: None,
+            };
+            listed.made = self.write(name, &version)?;
+            (listed.hosts, listed.deleted) = (Vec::new(), true);
+        }
+        self.next.sites.insert(name.to_owned(), listed);
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, version: &Version) -> Result<Made, CopiedSiteError> {
+        let bytes = documents::encode(version);
+        let bytes = bytes.map_err(|error| broken(name, error.to_string()))?;
+        let made = Made::of(version.revision, &bytes);
+        let key = made.key(name).ok_or_else(|| broken(name, "it is no name".to_owned()))?;
+        self.next.revision = self.next.revision.max(version.revision);
+        self.versions.push((key, bytes));
+        Ok(made)
+    }
+}
+
+/// The newest version of a site whose versions are in order.
+fn sound(site: &CopiedSite) -> Result<&CopiedVersion, CopiedSiteError> {
+    let broken = |fault: &str| broken(&site.name, fault.to_owned());
+    if folder(&site.name).is_none() {
+        return Err(broken("it is no name of a site"));
+    }
+    let Some(newest) = site.versions.first() else { return Err(broken("it has no version")) };
+    if newest.revision > REVISION_MAX {
+        return Err(broken("its revision is too large"));
+    }
+    let pairs = site.versions.iter().zip(site.versions.iter().skip(1));
+    if pairs.into_iter().any(|(newer, older)| newer.revision <= older.revision) {
+        return Err(broken("its versions are not in order, the newest first"));
+    }
+    // As a ledger makes them: an epoch, which no other ledger has, and a number.
+    if site.versions.iter().any(|version| version.id.parse::<Position>().is_err()) {
+        return Err(broken("it has an id that is none"));
+    }
+    Ok(newest)
+}
+
+/// Whether a catalogue may have so many sites.
+pub(crate) fn are_few_enough(sites: &[CopiedSite]) -> bool {
+    sites.len() <= SITES_MAX.saturating_add(super::GONE_MAX)
+}
+
+fn broken(name: &str, fault: String) -> CopiedSiteError {
+    CopiedSiteError::Broken { name: name.to_owned(), fault }
+}
+
+/// The catalogue of a ledger as it is now, with the revision of its document.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) async fn former(
+    ledger: &dyn crate::ledger::Ledger,
+) -> Result<(Catalogue, Option<crate::ledger::Revision>), SiteError> {
+    let key = Key::parse(CATALOGUE);
+    let key = key.ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))?;
+    let Some(found) = ledger.read(&key).await? else { return Ok((Catalogue::default(), None)) };
+    Ok((documents::decode(&found.value)?, Some(found.revision)))
+}
