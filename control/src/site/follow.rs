@@ -48,8 +48,24 @@ pub struct LedgerSite {
     pub revision: u64,
     /// The version's mark.
     pub mark: String,
-    /// Its TOML text.
-    pub text: String,
+    /// Its TOML text; clones share it.
+    #[serde(with = "shared")]
+    pub text: Arc<str>,
+}
+
+/// A text that is shared in memory, and is a text on disk.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
 }
 
 /// What is known of the ledger's sites.
@@ -253,7 +269,7 @@ async fn read_named(
                 id,
                 revision,
                 mark: listed.made.mark.clone(),
-                text,
+                text: text.into(),
             }),
             Ok(Version { text: None, .. }) => {}
             Err(error) => {
