@@ -18,7 +18,7 @@ use edge_core::settings::SiteSettings;
 use nearcast_config::{
     NodeConfig,
     problem::Report,
-    site_text::{Beside, LeftOut, Sent},
+    site_text::{Beside, Checks, LeftOut, Sent},
 };
 use nearcast_control::site::{Content, FileSite, Following, Known, Rules, Sound, Unsound};
 use nearcast_daemon::{
@@ -44,6 +44,8 @@ struct Inner {
     in_force: Mutex<Vec<SiteSettings>>,
     /// What was left out when the sites were last put together.
     left_out: Mutex<Vec<LeftOut>>,
+    /// What is known of the ledger's texts.
+    checks: Mutex<Checks>,
     /// What came of it when they were last given to the edges: those that could not be built, or why
     /// none was taken.
     not_taken: Mutex<Vec<String>>,
@@ -90,6 +92,7 @@ impl Sites {
             base: Mutex::new(base),
             in_force: Mutex::default(),
             left_out: Mutex::default(),
+            checks: Mutex::default(),
             not_taken: Mutex::default(),
             ledgers,
             told: OnceLock::new(),
@@ -114,7 +117,8 @@ impl Sites {
             text: &site.text,
         });
         let sent: Vec<Sent<'_>> = sent.collect();
-        let left_out = config.join(&sent, &self.0.in_force.lock());
+        let in_force = self.0.in_force.lock().clone();
+        let left_out = config.join(&sent, &in_force, &mut self.0.checks.lock());
         let mut before = self.0.left_out.lock();
         for one in left_out.iter().filter(|one| !before.contains(one)) {
             tracing::error!("{one}");

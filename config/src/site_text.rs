@@ -23,7 +23,7 @@ use toml::{
 };
 
 pub use self::{
-    join::{LeftOut, Sent},
+    join::{Checks, LeftOut, Sent},
     split::{Part, split},
 };
 use crate::{
@@ -55,14 +55,14 @@ static SHAPE: LazyLock<Shape> =
     LazyLock::new(|| Shape::of(&schemars::schema_for!(SitesFile).to_value()));
 
 /// What a site stands beside on a node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Beside {
     edge: Option<EdgeSettings>,
     under: Option<Under>,
 }
 
 /// The zone under which sites answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Under {
     apex: Name,
     /// Names that are something else there.

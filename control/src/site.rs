@@ -18,7 +18,9 @@ pub use self::{
     copied::{CopiedSite, CopiedSiteError, CopiedVersion},
     file::SitesFile,
     follow::{Following, Known, LedgerSite, follow},
-    record::{CATALOGUE, Catalogue, GONE_MAX, Listed, Made, SITES_MAX, Version},
+    record::{
+        CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Listed, Made, SITES_MAX, TEXT_BYTES_MAX, Version,
+    },
     write::{Author, Change, Wanted, Written, write},
 };
 
@@ -40,7 +42,7 @@ pub trait Rules: Send + Sync {
     /// The sites of this node's file.
     fn of_file(&self) -> Vec<FileSite>;
 
-    /// The host that a site of this name has beside those that it names, if any.
+    /// The host that a site of this name has beside those that it names, if any: its name in a zone.
     fn host_of(&self, name: &str) -> Option<String>;
 }
 
@@ -62,6 +64,12 @@ pub struct Sound {
     pub hosts: Vec<String>,
     /// The text, as TOML.
     pub text: String,
+}
+
+impl Sound {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.text.len()).unwrap_or(u64::MAX)
+    }
 }
 
 /// What is wrong with a text.
@@ -104,12 +112,35 @@ pub enum SiteError {
         /// The site that has it.
         by: String,
     },
+    /// The host is within what another site has, for which its writer does not speak.
+    #[error(
+        "host \"{host}\" is within what another site answers for: a token that is for both may take it"
+    )]
+    Within {
+        /// The host.
+        host: String,
+    },
+    /// A site names too many hosts.
+    #[error(
+        "it names {0} hosts; allowed: {HOSTS_MAX} for a site of the ledger, where *.example.com is one"
+    )]
+    TooManyHosts(usize),
     /// A site of this name stands in a node's file.
     #[error("site \"{0}\" is one of this node's file, which is where it is changed")]
     OfFile(String),
     /// There are too many.
     #[error("there are {SITES_MAX} sites in the ledger; delete some first")]
     TooMany,
+    /// All texts together are too long.
+    #[error(
+        "the texts of all sites in the ledger would be longer than {} MiB; delete some, or make them \
+         shorter",
+        TEXT_BYTES_MAX >> 20
+    )]
+    TooMuch,
+    /// The catalogue has no room for it.
+    #[error("the ledger's list of sites and their hosts is full; delete sites or hosts first")]
+    Full,
     /// The key of the order was another one's.
     #[error("this Idempotency-Key was used for another change of site \"{0}\"")]
     AnotherOrder(String),
@@ -136,16 +167,23 @@ pub async fn catalogue(ledger: &dyn Ledger) -> Result<Catalogue, SiteError> {
     Ok(write::Held::read(ledger).await?.catalogue)
 }
 
-/// Whether a site could be so, beside all others.
+/// Whether a site could be so, beside all others, for one who speaks for `sites`, or for all; and
+/// whether it is as its writer expects, if they say so.
 ///
 /// # Errors
 /// When it could not, or the ledger cannot be read.
 pub async fn has_room(
     ledger: &dyn Ledger,
-    site: &Sound,
+    (site, wanted): (&Sound, Option<Wanted<'_>>),
+    sites: Option<&[String]>,
     rules: &dyn Rules,
 ) -> Result<(), SiteError> {
-    catalogue(ledger).await?.has_room(site, rules)
+    let catalogue = catalogue(ledger).await?;
+    let current = catalogue.find(&site.name).map(|listed| listed.made.revision);
+    if wanted.is_some_and(|wanted| !wanted.holds(current)) {
+        return Err(SiteError::Changed { name: site.name.clone(), current });
+    }
+    catalogue.has_room(site, sites, rules)
 }
 
 /// The versions of a site that are kept, newest first; the newest may say that it was deleted.

@@ -213,6 +213,9 @@ impl Place {
 
 async fn read(response: Response<Body>) -> (StatusCode, Value) {
     let status = response.status();
+    if status == StatusCode::NOT_MODIFIED {
+        return (status, Value::Null);
+    }
     if !status.is_success() {
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }

@@ -1,5 +1,7 @@
 //! Sites by themselves, and beside others.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -112,22 +114,40 @@ fn a_site_answers_under_the_zone_unless_its_name_is_something_else_there() {
     assert_eq!(beside.check(&own, "sent").unwrap().hosts.len(), 1);
 }
 
-fn sent<'s>(name: &'s str, id: &'s str, text: &'s str) -> Sent<'s> {
-    Sent { name, id, text }
+fn arc(text: &str) -> Arc<str> {
+    Arc::from(text)
+}
+
+/// Sites with `NAME ID HOST` each, joined to a node that serves `in_force`.
+fn joined(
+    mut config: NodeConfig,
+    sites: &[(&str, &str, Arc<str>)],
+    in_force: &[SiteSettings],
+) -> (NodeConfig, Vec<LeftOut>) {
+    let sent = sites.iter().map(|(name, id, text)| Sent { name, id, text });
+    let left_out = config.join(&sent.collect::<Vec<_>>(), in_force, &mut Checks::default());
+    (config, left_out)
+}
+
+fn named(name: &str, host: &str) -> Arc<str> {
+    let text = SHOP.replace("\"shop\"", &format!("\"{name}\""));
+    arc(&text.replace("shop.example", host))
+}
+
+fn names(config: &NodeConfig) -> Vec<(&str, &str)> {
+    config.sites.iter().map(|site| (site.name.as_str(), site.id.as_str())).collect()
 }
 
 #[test]
 fn the_ledgers_sites_join_those_of_the_file_which_come_first() {
-    let of_file = SHOP.replace("\"shop\"", "\"blog\"").replace("shop.example", "blog.example");
-    let mut config = node(&of_file);
-    let blog = SHOP.replace("\"shop\"", "\"blog\"");
-    let host = SHOP.replace("\"shop\"", "\"taker\"").replace("shop.example", "BLOG.example.");
-    let all =
-        [sent("blog", "5d-1", &blog), sent("shop", "5d-2", SHOP), sent("taker", "5d-3", &host)];
-    let left_out = config.join(&all, &[]);
-    let names: Vec<(&str, &str)> =
-        config.sites.iter().map(|site| (site.name.as_str(), site.id.as_str())).collect();
-    assert_eq!(names, [("blog", ""), ("shop", "5d-2")]);
+    let of_file = named("blog", "blog.example");
+    let all = [
+        ("blog", "5d-1", named("blog", "shop.example")),
+        ("shop", "5d-2", arc(SHOP)),
+        ("taker", "5d-3", named("taker", "BLOG.example.")),
+    ];
+    let (config, left_out) = joined(node(&of_file), &all, &[]);
+    assert_eq!(names(&config), [("blog", ""), ("shop", "5d-2")]);
     let told: Vec<String> = left_out.iter().map(ToString::to_string).collect();
     assert!(told[0].contains("\"blog\" of the ledger: another site has this name"), "{told:?}");
     assert!(told[1].contains("host \"BLOG.example.\" is site \"blog\"'s"), "{told:?}");
@@ -136,16 +156,66 @@ fn the_ledgers_sites_join_those_of_the_file_which_come_first() {
 
 #[test]
 fn a_site_that_is_not_sound_here_stays_as_it_was() {
-    let mut config = node("");
-    assert!(config.join(&[sent("shop", "5d-1", SHOP)], &[]).is_empty());
-    let in_force = config.sites;
-    let newer = SHOP.replace("hosts", "hostnames");
-    let mut config = node("");
-    let left_out = config.join(&[sent("shop", "5d-1", &newer)], &in_force);
+    let (before, left_out) = joined(node(""), &[("shop", "5d-1", arc(SHOP))], &[]);
+    assert!(left_out.is_empty());
+    let newer = arc(&SHOP.replace("hosts", "hostnames"));
+    let (config, left_out) =
+        joined(node(""), &[("shop", "5d-1", Arc::clone(&newer))], &before.sites);
     assert_eq!(config.sites.len(), 1);
     assert!(left_out[0].stays && left_out[0].reason.contains("unknown key"), "{left_out:?}");
     // Of another site that had its name nothing stays.
-    let mut config = node("");
-    let left_out = config.join(&[sent("shop", "5d-9", &newer)], &in_force);
+    let (config, left_out) = joined(node(""), &[("shop", "5d-9", newer)], &before.sites);
     assert!(config.sites.is_empty() && !left_out[0].stays);
+}
+
+#[test]
+fn who_is_established_stays_whatever_a_newer_site_is_called() {
+    // Under a zone `shop` answers for shop.cdn.test as well, which a node without one cannot know.
+    let shop = ("shop", "5d-9", arc(SHOP));
+    let taker = ("aaa", "5d-10", named("aaa", "shop.CDN.test"));
+    // At a start the one that was made first; its number is no text.
+    let both = [taker.clone(), shop.clone()];
+    let (config, left_out) = joined(geo_node(), &both, &[]);
+    assert_eq!(names(&config), [("shop", "5d-9")]);
+    assert!(left_out[0].to_string().contains("\"aaa\""), "{left_out:?}");
+    // Then the one in force, whichever was made first.
+    let (before, _) = joined(geo_node(), &[("shop", "5d-11", arc(SHOP))], &[]);
+    let both = [taker, ("shop", "5d-11", arc(SHOP))];
+    let (config, _) = joined(geo_node(), &both, &before.sites);
+    assert_eq!(names(&config), [("shop", "5d-11")]);
+    // Nor may an older one come by it that was in force with another host.
+    let older = ("aaa", "5d-1", named("aaa", "aaa.example"));
+    let (before, _) = joined(geo_node(), &[older, shop.clone()], &[]);
+    let wants = [("aaa", "5d-1", named("aaa", "shop.cdn.test")), shop];
+    let (config, left_out) = joined(geo_node(), &wants, &before.sites);
+    assert!(left_out.len() == 1 && left_out[0].stays, "{left_out:?}");
+    assert_eq!(config.sites[0].hosts, ["aaa.example", "aaa.cdn.test"]);
+    assert_eq!(names(&config), [("aaa", "5d-1"), ("shop", "5d-9")]);
+    // What a site gives up another may have at once.
+    let both =
+        [("aaa", "5d-1", named("aaa", "old.example")), ("b", "5d-2", named("b", "b.example"))];
+    let (before, _) = joined(node(""), &both, &[]);
+    let both =
+        [("aaa", "5d-1", named("aaa", "new.example")), ("b", "5d-2", named("b", "old.example"))];
+    assert!(joined(node(""), &both, &before.sites).1.is_empty());
+}
+
+#[test]
+fn a_text_is_checked_once_beside_the_same() {
+    let mut checks = Checks::default();
+    let text = arc(SHOP);
+    let join = |checks: &mut Checks, mut config: NodeConfig, text: &Arc<str>| {
+        let left_out = config.join(&[Sent { name: "shop", id: "5d-1", text }], &[], checks);
+        (config.sites.len(), left_out.len())
+    };
+    assert_eq!(join(&mut checks, node(""), &text), (1, 0));
+    // What was found is what counts.
+    checks.known.get_mut("shop").unwrap().result = Err("planted".to_owned());
+    assert_eq!(join(&mut checks, node(""), &text), (0, 1));
+    let newer = named("shop", "new.example");
+    assert_eq!(join(&mut checks, node(""), &newer), (1, 0));
+    checks.known.get_mut("shop").unwrap().result = Err("planted".to_owned());
+    assert_eq!(join(&mut checks, geo_node(), &newer), (1, 0), "beside something else");
+    let left_out = node("").join(&[], &[], &mut checks);
+    assert!(left_out.is_empty() && checks.known.is_empty());
 }

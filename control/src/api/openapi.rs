@@ -32,7 +32,7 @@ struct Operation {
     content: Option<Value>,
     /// Another form of the content, which is a text.
     text: Option<&'static str>,
-    /// Each status that says it was done.
+    /// Each status that says it was done; one without a schema has no content.
     done: Vec<(u16, &'static str, Value)>,
     /// Each status that refuses it, beside those of every operation.
     refused: &'static [u16],
@@ -199,9 +199,12 @@ fn described(operation: Operation) -> Value {
     parameters.extend(operation.query.iter().flat_map(in_query));
     let mut responses = Map::new();
     for (status, description, schema) in operation.done {
-        let content = json!({ "application/json": { "schema": schema } });
-        responses
-            .insert(status.to_string(), json!({ "description": description, "content": content }));
+        let mut told = json!({ "description": description });
+        if let Some(members) = told.as_object_mut().filter(|_| !schema.is_null()) {
+            let content = json!({ "application/json": { "schema": schema } });
+            members.insert("content".to_owned(), content);
+        }
+        responses.insert(status.to_string(), told);
     }
     // Those of every operation: what is asked is wrong, nobody's, not theirs, too often, or cannot be
     // done now.

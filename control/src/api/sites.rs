@@ -4,7 +4,7 @@
 //! one of a file is, with the same words; who writes says what they expect to be there (RFC 9110
 //! §13.1), so nobody overwrites what they have not seen; a host belongs to one site. It does not
 //! know an edge.
-//! Clause: docs/operate.md *Sites*; RFC 9110 §8.8.3, §13.1.1, §13.1.2; RFC 6585 §3.
+//! Clause: docs/operate.md *Sites*; RFC 9110 §8.8.3, §13.1.1, §13.1.2, §15.4.5; RFC 6585 §3.
 
 mod conditions;
 mod told;
@@ -24,8 +24,8 @@ use serde_json::json;
 
 pub(super) use self::told::{DryRun, History, Sites, WholeSite};
 use self::{
-    conditions::expected,
-    told::{checked, refusal, tagged},
+    conditions::{Expected, expected, is_known},
+    told::{checked, refusal, tagged, unchanged},
 };
 use super::{
     Shared, audit, bad,
@@ -74,27 +74,28 @@ pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
     Asked(query): Asked<Which>,
+    fields: HeaderMap,
 ) -> Result<Response, Problem> {
     may_read(&caller)?;
     caller.speaks_for(&name)?;
-    let refuse = |error: SiteError| refusal(&caller, &error);
-    match site::history(&*shared.ledger, &name).await {
-        Ok(versions) => {
-            let newest = versions.first().map(|version| version.revision);
-            let wanted = query.revision.or(newest);
-            let version = versions.into_iter().find(|version| Some(version.revision) == wanted);
-            match version.filter(|version| version.text.is_some()) {
-                Some(version) => Ok(tagged(StatusCode::OK, &name, version)),
-                None => Err(gone(&name, query.revision)),
-            }
-        }
-        Err(SiteError::NoSuchSite(_)) if query.revision.is_none() => {
+    let versions = match site::history(&*shared.ledger, &name).await {
+        Err(SiteError::NoSuchSite(_)) if query.revision.is_none() => Vec::new(),
+        versions => versions.map_err(|error| refusal(&caller, &error))?,
+    };
+    let newest = versions.first().map(|version| version.revision);
+    let wanted = query.revision.or(newest);
+    let version = versions.into_iter().find(|version| Some(version.revision) == wanted);
+    match version.filter(|version| version.text.is_some()) {
+        Some(version) if is_known(&fields, version.revision)? => Ok(unchanged(version.revision)),
+        Some(version) => Ok(tagged(StatusCode::OK, &name, version)),
+        // There is none in the ledger, or none any more.
+        None if query.revision.is_none() => {
             let mut of_file = shared.rules.of_file().into_iter();
             let found = of_file.find(|site| site.name == name);
             let found = found.ok_or_else(|| gone(&name, None))?;
             Ok(Json(WholeSite::of_file(found)).into_response())
         }
-        Err(error) => Err(refuse(error)),
+        None => Err(gone(&name, query.revision)),
     }
 }
 
@@ -139,12 +140,14 @@ pub(super) async fn put(
         return Err(bad(detail));
     }
     if query.dry_run {
-        let room = site::has_room(&*shared.ledger, &sound, &*shared.rules).await;
+        let site = (&sound, wanted.as_ref().map(Expected::wanted));
+        let sites = caller.token.sites.as_deref();
+        let room = site::has_room(&*shared.ledger, site, sites, &*shared.rules).await;
         room.map_err(|error| refusal(&caller, &error))?;
         return Ok(Json(DryRun::of(sound)).into_response());
     }
     let wanted = wanted.ok_or_else(unconditional)?;
-    write(&shared, &caller, &name, (Some(&sound), wanted), once.as_deref()).await
+    write(&shared, &caller, &name, (Some(&sound), wanted.wanted()), once.as_deref()).await
 }
 
 /// `DELETE /v1/sites/{name}`
@@ -157,24 +160,25 @@ pub(super) async fn delete(
     caller.may(Action::Sites)?;
     caller.speaks_for(&name)?;
     let wanted = match expected(&fields)? {
-        Some(Wanted::Absent) => {
+        Some(Expected::Absent) => {
             return Err(bad("If-None-Match: what is not there cannot be deleted"));
         }
         Some(wanted) => wanted,
         None => return Err(unconditional()),
     };
     let once = once(&caller, &fields)?;
-    write(&shared, &caller, &name, (None, wanted), once.as_deref()).await
+    write(&shared, &caller, &name, (None, wanted.wanted()), once.as_deref()).await
 }
 
 async fn write(
     shared: &Shared,
     caller: &Caller,
     name: &str,
-    (text, wanted): (Option<&Sound>, Wanted),
+    (text, wanted): (Option<&Sound>, Wanted<'_>),
     once: Option<&str>,
 ) -> Result<Response, Problem> {
-    let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at() };
+    let sites = caller.token.sites.clone();
+    let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at(), sites };
     let kept = shared.site_versions_kept;
     let change = Change { name, text, wanted, author: &author, once, kept };
     // It ends with the process.

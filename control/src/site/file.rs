@@ -87,7 +87,7 @@ mod tests {
             id: "5d-1".to_owned(),
             revision: 7,
             mark: "ab".to_owned(),
-            text: "[[site]]\n".to_owned(),
+            text: "[[site]]\n".into(),
         };
         file.keep(vec![site.clone()]).unwrap();
         assert_eq!(file.read(), Some(vec![site]));

@@ -7,8 +7,9 @@
 //! ledger that has no catalogue any more takes no site away.
 //! It deliberately does not know what a site's text says.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
@@ -30,6 +31,8 @@ use crate::{
 const QUIET: Duration = Duration::from_millis(20);
 /// The longest time that one waits for others.
 const TOGETHER_MAX: Duration = Duration::from_millis(200);
+/// Texts that are read at once.
+const READ_AT_ONCE: usize = 16;
 /// How long the ledger may take at the start, where the disk has the sites.
 const FIRST_MAX: Duration = Duration::from_secs(5);
 /// After a failure the ledger is asked again so much later, and after each further one twice that.
@@ -48,8 +51,24 @@ pub struct LedgerSite {
     pub revision: u64,
     /// The version's mark.
     pub mark: String,
-    /// Its TOML text.
-    pub text: String,
+    /// Its TOML text; clones share it.
+    #[serde(with = "shared")]
+    pub text: Arc<str>,
+}
+
+/// A text that is shared in memory, and is a text on disk.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
 }
 
 /// What is known of the ledger's sites.
@@ -231,38 +250,67 @@ async fn read_named(
     catalogue: &Catalogue,
 ) -> Result<Option<Known>, LedgerError> {
     let mut known = Known { revision: catalogue.revision, listed: true, ..Known::default() };
-    for (name, listed) in catalogue.present() {
-        let former = before.sites.iter().find(|site| site.name == *name && site.id == listed.id);
-        if let Some(same) = former.filter(|site| site.is(listed)) {
-            known.sites.push(same.clone());
-            continue;
-        }
-        let Some(key) = listed.made.key(name) else { continue };
-        let Some(found) = ledger.read(&key).await? else {
-            if is_in_force(ledger, catalogue).await? {
-                let trouble = format!("site \"{name}\": its text is not in the ledger");
-                known.troubles.push(format!("{trouble}; {}", instead(former)));
-                known.sites.extend(former.cloned());
-                continue;
-            }
-            return Ok(None);
-        };
-        match documents::decode::<Version>(&found.value) {
-            Ok(Version { text: Some(text), id, revision, .. }) => known.sites.push(LedgerSite {
-                name: name.clone(),
-                id,
-                revision,
-                mark: listed.made.mark.clone(),
-                text,
-            }),
-            Ok(Version { text: None, .. }) => {}
-            Err(error) => {
+    let former: HashMap<(&str, &str), &LedgerSite> =
+        before.sites.iter().map(|site| ((&*site.name, &*site.id), site)).collect();
+    let reading = catalogue.present().map(|(name, listed)| {
+        let former = former.get(&(name.as_str(), listed.id.as_str())).copied();
+        read_one(ledger, name, listed, former)
+    });
+    let reading: Vec<_> = reading.collect();
+    let mut reading = stream::iter(reading).buffered(READ_AT_ONCE);
+    while let Some((name, former, read)) = reading.next().await {
+        match read? {
+            Read::There(site) => known.sites.push(site),
+            Read::Nowhere => {}
+            Read::Unreadable(error) => {
                 known.troubles.push(trouble(name, &error, former));
                 known.sites.extend(former.cloned());
             }
+            Read::Missing if is_in_force(ledger, catalogue).await? => {
+                let trouble = format!("site \"{name}\": its text is not in the ledger");
+                known.troubles.push(format!("{trouble}; {}", instead(former)));
+                known.sites.extend(former.cloned());
+            }
+            Read::Missing => return Ok(None),
         }
     }
     Ok(Some(known))
+}
+
+/// What came of reading a site's version.
+enum Read {
+    There(LedgerSite),
+    /// It says that the site was deleted, or the site cannot be called so.
+    Nowhere,
+    /// It was tidied away, or lost.
+    Missing,
+    Unreadable(DocumentError),
+}
+
+/// Reads a site, unless it is known already.
+async fn read_one<'r>(
+    ledger: &dyn Ledger,
+    name: &'r str,
+    listed: &Listed,
+    former: Option<&'r LedgerSite>,
+) -> (&'r str, Option<&'r LedgerSite>, Result<Read, LedgerError>) {
+    if let Some(same) = former.filter(|site| site.is(listed)) {
+        return (name, former, Ok(Read::There(same.clone())));
+    }
+    let Some(key) = listed.made.key(name) else { return (name, former, Ok(Read::Nowhere)) };
+    let read = match ledger.read(&key).await {
+        Err(error) => Err(error),
+        Ok(None) => Ok(Read::Missing),
+        Ok(Some(found)) => Ok(match documents::decode::<Version>(&found.value) {
+            Ok(Version { text: Some(text), id, revision, .. }) => {
+                let (name, mark) = (name.to_owned(), listed.made.mark.clone());
+                Read::There(LedgerSite { name, id, revision, mark, text: text.into() })
+            }
+            Ok(Version { text: None, .. }) => Read::Nowhere,
+            Err(error) => Read::Unreadable(error),
+        }),
+    };
+    (name, former, read)
 }
 
 /// Whether a catalogue is what the ledger has.

@@ -5,7 +5,7 @@
 //! dot, as requests are. It does not know who writes.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -18,6 +18,10 @@ use crate::{ledger::Key, token::fingerprint};
 pub const CATALOGUE: &str = "sites/catalogue";
 /// Sites, at most.
 pub const SITES_MAX: usize = 2000;
+/// Hosts that a site names, at most: all that there are stand in one document.
+pub const HOSTS_MAX: usize = 100;
+/// The texts of all sites together, at most: every node has them in memory.
+pub const TEXT_BYTES_MAX: u64 = 32 << 20;
 /// Deleted sites whose history is kept; the oldest give way.
 pub const GONE_MAX: usize = 100;
 /// The longest name.
@@ -43,6 +47,9 @@ pub struct Listed {
     pub made: Made,
     /// The hosts that it names.
     pub hosts: Vec<String>,
+    /// How long its text is.
+    #[serde(default)]
+    pub bytes: u64,
     /// Whether it is deleted, and only its history is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -119,11 +126,15 @@ impl Catalogue {
         self.sites.get(name).filter(|listed| !listed.deleted)
     }
 
-    /// Whether a site may be as it is wanted, beside all others.
-    pub(super) fn has_room(&self, wanted: &Sound, rules: &dyn Rules) -> Result<(), SiteError> {
-        if self.find(&wanted.name).is_none() && self.present().count() >= SITES_MAX {
-            return Err(SiteError::TooMany);
-        }
+    /// Whether a site may be as it is wanted, beside all others, by one who speaks for `sites`, or for
+    /// all of them.
+    pub(super) fn has_room(
+        &self,
+        wanted: &Sound,
+        sites: Option<&[String]>,
+        rules: &dyn Rules,
+    ) -> Result<(), SiteError> {
+        self.has_space(wanted)?;
         // There may be tens of thousands of each.
         let hosts: HashSet<String> =
             hosts(&wanted.name, &wanted.hosts, rules).into_iter().collect();
@@ -139,6 +150,63 @@ impl Catalogue {
         for (name, listed) in self.present().filter(|(name, _)| **name != wanted.name) {
             if let Some(host) = taken(&self::hosts(name, &listed.hosts, rules)) {
                 return Err(SiteError::Taken { host, by: name.clone() });
+            }
+        }
+        match sites {
+            Some(sites) => self.is_theirs(wanted, sites, rules),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is space for it.
+    fn has_space(&self, wanted: &Sound) -> Result<(), SiteError> {
+        if wanted.hosts.len() > HOSTS_MAX {
+            return Err(SiteError::TooManyHosts(wanted.hosts.len()));
+        }
+        if self.find(&wanted.name).is_none() && self.present().count() >= SITES_MAX {
+            return Err(SiteError::TooMany);
+        }
+        let others = self.present().filter(|(name, _)| **name != wanted.name);
+        let others: u64 = others.map(|(_, listed)| listed.bytes).sum();
+        if others.saturating_add(wanted.bytes()) > TEXT_BYTES_MAX {
+            return Err(SiteError::TooMuch);
+        }
+        Ok(())
+    }
+
+    /// Whether one who speaks for `sites` alone may take the hosts that it does not have yet: none that
+    /// another site's wildcard answers for, and none that is, or is below, another's name in a zone,
+    /// also if there is no such site yet.
+    fn is_theirs(
+        &self,
+        wanted: &Sound,
+        sites: &[String],
+        rules: &dyn Rules,
+    ) -> Result<(), SiteError> {
+        let has = self.find(&wanted.name).map(|listed| folded(&listed.hosts)).unwrap_or_default();
+        let mut suffixes: HashMap<String, String> = HashMap::new();
+        let of_file = rules.of_file().into_iter().map(|site| (site.name, site.hosts));
+        let of_ledger = self.present().map(|(name, listed)| (name.clone(), listed.hosts.clone()));
+        for (name, hosts) in of_file.chain(of_ledger) {
+            for host in folded(&hosts) {
+                // One that answers for whatever nobody else does owns none of it.
+                if let Some(suffix) = host.strip_prefix('*').filter(|suffix| !suffix.is_empty()) {
+                    suffixes.insert(suffix.to_owned(), name.clone());
+                }
+            }
+        }
+        let zone = rules.host_of("x").map(|host| folded(&[host]).concat());
+        let zone = zone.as_deref().and_then(|host| host.strip_prefix('x'));
+        for host in folded(&wanted.hosts).into_iter().filter(|host| !has.contains(host)) {
+            let below = zone.and_then(|zone| host.strip_suffix(zone));
+            let below = below.and_then(|labels| labels.rsplit('.').next());
+            let dots = host.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'.');
+            let narrowest = dots.filter_map(|(dot, _)| suffixes.get(host.get(dot..)?));
+            let mut narrowest = narrowest.map(String::as_str);
+            let owner = below.or_else(|| narrowest.next());
+            let is_theirs = |owner: &str| owner == wanted.name || sites.iter().any(|s| s == owner);
+            if owner.is_some_and(|owner| !is_theirs(owner)) {
+                return Err(SiteError::Within { host });
             }
         }
         Ok(())
@@ -172,6 +240,7 @@ fn folded(hosts: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::site::{Content, Unsound};
 
     #[test]
     fn a_key_of_a_version_is_in_the_folder_of_its_site_and_says_its_number() {
@@ -187,12 +256,102 @@ mod tests {
         assert_ne!(made.key("catalogue").unwrap().as_str(), CATALOGUE);
     }
 
+    /// A node under a zone, whose file has a wildcard.
+    struct Node;
+
+    impl Rules for Node {
+        fn check(&self, _content: Content<'_>) -> Result<Sound, Unsound> {
+            unreachable!("nothing is sent here")
+        }
+
+        fn of_file(&self) -> Vec<FileSite> {
+            let hosts = vec!["*.Filed.example".to_owned()];
+            vec![FileSite { name: "filed".to_owned(), hosts }]
+        }
+
+        fn host_of(&self, name: &str) -> Option<String> {
+            Some(format!("{name}.cdn.test"))
+        }
+    }
+
+    fn listed(hosts: &[&str], bytes: u64) -> Listed {
+        Listed {
+            id: String::new(),
+            made: Made::of(1, b""),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            bytes,
+            deleted: false,
+        }
+    }
+
+    fn wanted(name: &str, hosts: &[&str]) -> Sound {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Sound { name: name.to_owned(), hosts, text: "text".to_owned() }
+    }
+
+    #[test]
+    fn who_speaks_for_some_sites_takes_nothing_within_anothers() {
+        let mut catalogue = Catalogue::default();
+        let shop = ["*.shop.example", "*.own.shop.example", "old.blog.example"];
+        catalogue.sites.insert("shop".to_owned(), listed(&shop, 0));
+        catalogue.sites.insert("blog".to_owned(), listed(&["*.Blog.example"], 0));
+        catalogue.sites.insert("rest".to_owned(), listed(&["*"], 0));
+        for (host, sites, is_theirs) in [
+            ("new.example", &["shop"][..], true),
+            ("a.blog.example", &["shop"], false),
+            ("b.a.BLOG.example.", &["shop"], false),
+            ("*.a.blog.example", &["shop"], false),
+            ("blog.example", &["shop"], true),
+            ("a.filed.example", &["shop"], false),
+            ("a.blog.example", &["shop", "blog"], true),
+            // What it has already it keeps, whoever came later.
+            ("old.blog.example", &["shop"], true),
+            // Its own suffix is the narrowest.
+            ("a.shop.example", &["shop"], true),
+            ("a.own.shop.example", &["shop"], true),
+            // Names of sites in the zone, those to come included.
+            ("shop.cdn.test", &["shop"], true),
+            ("a.shop.cdn.test", &["shop"], true),
+            ("news.CDN.test", &["shop"], false),
+            ("a.news.cdn.test", &["shop"], false),
+            ("*.cdn.test", &["shop"], false),
+            ("news.cdn.test", &["shop", "news"], true),
+        ] {
+            let sites: Vec<String> = sites.iter().map(|site| (*site).to_owned()).collect();
+            let wanted = wanted("shop", &[host]);
+            let room = catalogue.has_room(&wanted, Some(&sites), &Node);
+            assert_eq!(room.is_ok(), is_theirs, "{host} {sites:?}: {room:?}");
+            if let Err(error) = room {
+                assert!(matches!(error, SiteError::Within { .. }), "{host}: {error}");
+            }
+            catalogue.has_room(&wanted, None, &Node).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_site_takes_no_more_than_its_part_of_the_space() {
+        let mut catalogue = Catalogue::default();
+        let hosts = |count: usize| (0..count).map(|at| format!("{at}.example")).collect();
+        let site = |count| Sound { hosts: hosts(count), ..wanted("shop", &[]) };
+        catalogue.has_room(&site(HOSTS_MAX), None, &Node).unwrap();
+        let error = catalogue.has_room(&site(HOSTS_MAX + 1), None, &Node).unwrap_err();
+        assert!(error.to_string().starts_with("it names 101 hosts; allowed: 100"), "{error}");
+        // What it takes now counts for nothing once it is replaced; "text" is the rest.
+        catalogue.sites.insert("shop".to_owned(), listed(&[], TEXT_BYTES_MAX));
+        catalogue.sites.insert("blog".to_owned(), listed(&[], TEXT_BYTES_MAX - 4));
+        catalogue.has_room(&site(1), None, &Node).unwrap();
+        catalogue.sites.insert("news".to_owned(), listed(&[], 1));
+        let error = catalogue.has_room(&site(1), None, &Node).unwrap_err();
+        assert!(matches!(error, SiteError::TooMuch), "{error}");
+    }
+
     #[test]
     fn of_deleted_sites_the_oldest_are_forgotten() {
         let listed = |revision, deleted| Listed {
             id: String::new(),
             made: Made::of(revision, b""),
             hosts: Vec::new(),
+            bytes: 0,
             deleted,
         };
         let mut catalogue = Catalogue::default();

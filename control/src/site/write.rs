@@ -31,7 +31,7 @@ pub struct Change<'c> {
     /// What it is to say; nothing deletes it.
     pub text: Option<&'c Sound>,
     /// What its writer expects of it.
-    pub wanted: Wanted,
+    pub wanted: Wanted<'c>,
     /// Who that is.
     pub author: &'c Author,
     /// The name under which it is done once.
@@ -42,13 +42,28 @@ pub struct Change<'c> {
 
 /// What a writer expects of a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Wanted<'w> {
     /// That there is none.
     Absent,
     /// That there is one.
     Present,
     /// That it is at this revision.
     At(u64),
+    /// That it is at one of these.
+    OneOf(&'w [u64]),
+}
+
+impl Wanted<'_> {
+    /// Whether a site that is at `current`, or not there, is so.
+    #[must_use]
+    pub fn holds(self, current: Option<u64>) -> bool {
+        match self {
+            Self::Absent => current.is_none(),
+            Self::Present => current.is_some(),
+            Self::At(revision) => current == Some(revision),
+            Self::OneOf(revisions) => current.is_some_and(|current| revisions.contains(&current)),
+        }
+    }
 }
 
 /// Who writes.
@@ -60,6 +75,8 @@ pub struct Author {
     pub from: Option<IpAddr>,
     /// When, for people.
     pub at: String,
+    /// The sites that they speak for; all of them, those to come included, when absent.
+    pub sites: Option<Vec<String>>,
 }
 
 /// What was written.
@@ -120,6 +137,7 @@ pub async fn write(
                 return Ok(written);
             }
             Err(LedgerError::Conflict { .. }) => {}
+            Err(LedgerError::TooLarge { .. }) => return Err(SiteError::Full),
             Err(error) => return Err(error.into()),
         }
     }
@@ -135,19 +153,14 @@ async fn next(
 ) -> Result<(Catalogue, Written), SiteError> {
     let there = catalogue.find(change.name);
     let current = there.map(|listed| listed.made.revision);
-    let is_as_wanted = match change.wanted {
-        Wanted::Absent => current.is_none(),
-        Wanted::Present => current.is_some(),
-        Wanted::At(revision) => current == Some(revision),
-    };
-    if !is_as_wanted {
+    if !change.wanted.holds(current) {
         return Err(match current {
             None if change.text.is_none() => none(change),
             _ => SiteError::Changed { name: change.name.to_owned(), current },
         });
     }
     if let Some(text) = change.text {
-        catalogue.has_room(text, rules)?;
+        catalogue.has_room(text, change.author.sites.as_deref(), rules)?;
     }
     let revision = catalogue.revision.saturating_add(1);
     let id = match there {
@@ -155,7 +168,7 @@ async fn next(
         // A ledger that is made anew counts from the beginning, under another epoch.
         None => format!("{}-{revision}", ledger.ends(Log::Purges).await?.last.epoch),
     };
-    let Author { by, from, at } = change.author.clone();
+    let Author { by, from, at, sites: _ } = change.author.clone();
     let hosts = change.text.map(|text| text.hosts.clone()).unwrap_or_default();
     let version = Version {
         id: id.clone(),
@@ -170,7 +183,8 @@ async fn next(
     };
     let mut next = Catalogue { revision, ..catalogue.clone() };
     let made = Made { revision, mark: String::new() };
-    let listed = Listed { id, made, hosts, deleted: change.text.is_none() };
+    let bytes = change.text.map(Sound::bytes).unwrap_or_default();
+    let listed = Listed { id, made, hosts, bytes, deleted: change.text.is_none() };
     next.sites.insert(change.name.to_owned(), listed);
     Ok((next, Written { version, created: current.is_none() }))
 }

@@ -1,6 +1,8 @@
 //! The routes of sites, as their callers meet them.
 
-use nearcast_control::site::{Content, FileSite, Rules, Sound, Unsound};
+use nearcast_control::site::{
+    self, Author, Change, Content, FileSite, Rules, Sound, Unsound, Wanted,
+};
 
 use super::super::*;
 
@@ -32,8 +34,8 @@ impl Rules for Plain {
         vec![FileSite { name: "filed".to_owned(), hosts: vec!["filed.example".to_owned()] }]
     }
 
-    fn host_of(&self, _name: &str) -> Option<String> {
-        None
+    fn host_of(&self, name: &str) -> Option<String> {
+        Some(format!("{name}.cdn.test"))
     }
 }
 
@@ -67,7 +69,6 @@ async fn put(place: &Place, path: &str, condition: (&str, &str), content: &'stat
 }
 
 const NEW: (&str, &str) = ("if-none-match", "*");
-
 #[tokio::test]
 async fn a_site_is_made_read_replaced_and_deleted() {
     let place = Place::new().await;
@@ -120,7 +121,10 @@ async fn what_is_wrong_with_a_site_writes_nothing() {
     for (path, condition, content, wanted, told) in [
         ("/v1/sites/new", NEW, "new", 422, "hosts: missing"),
         ("/v1/sites/new", NEW, "other o.example", 400, "which the path names"),
-        ("/v1/sites/new", ("if-match", "17"), "new n.example", 400, "If-Match"),
+        ("/v1/sites/new", ("if-match", "17"), "new n.example", 400, "if-match"),
+        ("/v1/sites/shop", ("if-match", "W/\"1\", \"01\""), "shop s.example", 412, "at revision 1"),
+        ("/v1/sites/shop?dry_run=true", ("if-match", "\"7\""), "shop s.example", 412, "revision 1"),
+        ("/v1/sites/shop?dry_run=true", NEW, "shop s.example", 412, "at revision 1"),
         ("/v1/sites/new", ("x-nothing", "1"), "new n.example", 428, "If-None-Match"),
         ("/v1/sites/new", ("if-match", "*"), "new n.example", 412, "absent"),
         ("/v1/sites/new", NEW, "new Shop.example.", 409, "\"shop\"'s"),
@@ -144,6 +148,10 @@ async fn what_is_wrong_with_a_site_writes_nothing() {
     );
     let problems = put(&place, "/v1/sites/new", NEW, "new").await.2["problems"].clone();
     assert_eq!(problems[0]["key"], "hosts");
+    let many: Vec<String> = (0..101).map(|at| format!("{at}.example")).collect();
+    let many = format!("new {}", many.join(" ")).leak();
+    let (status, _, said) = put(&place, "/v1/sites/new", NEW, many).await;
+    assert!(status == 422 && said.to_string().contains("101 hosts; allowed: 100"), "{said}");
     let kind = [NEW, ("content-type", "text/plain")];
     let request = ("PUT", "/v1/sites/new");
     assert_eq!(ask(&place, &place.first, request, &kind, "").await.0, 415);
@@ -225,4 +233,89 @@ async fn the_first_token_may_what_came_after_it_was_made() {
     assert_eq!(place.ask(&place.first, "DELETE", path, None).await.0, 200);
     token::leave_first(&*place.ledger, &file, "now").await.unwrap();
     assert_eq!(place.ask(&place.first, "GET", "/v1/tokens", None).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_token_takes_nothing_within_what_another_site_answers_for() {
+    let place = Place::new().await;
+    put(&place, "/v1/sites/shop", NEW, "shop *.shop.example").await;
+    put(&place, "/v1/sites/blog", NEW, "blog blog.example").await;
+    let own = place.made(json!({ "actions": ["sites"], "sites": ["blog"] })).await;
+    let any = [("if-match", "*")];
+    for (path, content) in [
+        ("/v1/sites/blog", "blog a.shop.example"),
+        ("/v1/sites/blog", "blog news.cdn.test"),
+        ("/v1/sites/blog?dry_run=true", "blog a.shop.example"),
+    ] {
+        let (status, _, said) = ask(&place, &own, ("PUT", path), &any, content).await;
+        let detail = said["detail"].as_str().unwrap_or_default();
+        assert!(status == 403 && detail.contains("within what another site"), "{status} {said}");
+        assert!(!said.to_string().contains("\"shop\""), "{said}");
+    }
+    let blog = ("PUT", "/v1/sites/blog");
+    assert_eq!(ask(&place, &own, blog, &any, "blog blog.cdn.test new.example").await.0, 200);
+    let both = place.made(json!({ "actions": ["sites"], "sites": ["blog", "shop"] })).await;
+    assert_eq!(ask(&place, &both, blog, &any, "blog a.shop.example").await.0, 200);
+    // It is theirs now.
+    assert_eq!(ask(&place, &own, blog, &any, "blog a.shop.example b.example").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_a_caller_has_already_is_not_sent_again() {
+    let place = Place::new().await;
+    put(&place, "/v1/sites/shop", NEW, "shop shop.example").await;
+    let get = ("GET", "/v1/sites/shop");
+    for tags in ["\"1\"", "W/\"1\"", "\"7\", \"1\"", "*"] {
+        let known = [("if-none-match", tags)];
+        let (status, tag, said) = ask(&place, &place.first, get, &known, "").await;
+        assert_eq!((status, tag.as_deref(), said), (304, Some("\"1\""), Value::Null), "{tags}");
+    }
+    let either = [("if-match", "\"7\", \"1\"")];
+    let shop = ("PUT", "/v1/sites/shop");
+    assert_eq!(ask(&place, &place.first, shop, &either, "shop s.example").await.0, 200);
+    let (status, tag, _) = ask(&place, &place.first, get, &[("if-none-match", "\"1\"")], "").await;
+    assert_eq!((status, tag.as_deref()), (200, Some("\"2\"")));
+    assert_eq!(ask(&place, &place.first, get, &[("if-none-match", "1")], "").await.0, 400);
+}
+
+/// A node without a file.
+struct Bare;
+
+impl Rules for Bare {
+    fn check(&self, _content: Content<'_>) -> Result<Sound, Unsound> {
+        unreachable!("nothing is sent here")
+    }
+
+    fn of_file(&self) -> Vec<FileSite> {
+        Vec::new()
+    }
+
+    fn host_of(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_site_of_the_file_is_there_once_its_namesake_in_the_ledger_is_gone() {
+    let place = Place::new().await;
+    let (by, at) = ("first".to_owned(), "now".to_owned());
+    let author = Author { by, from: None, at, sites: None };
+    let hosts = vec!["other.example".to_owned()];
+    let text = Sound { name: "filed".to_owned(), hosts, text: "text".to_owned() };
+    let change = Change {
+        name: "filed",
+        text: Some(&text),
+        wanted: Wanted::Absent,
+        author: &author,
+        once: None,
+        kept: 3,
+    };
+    // Over a node that has no such site.
+    let made = site::write(&*place.ledger, change, &Bare).await.unwrap().version.revision;
+    let gone = Change { text: None, wanted: Wanted::At(made), ..change };
+    site::write(&*place.ledger, gone, &Bare).await.unwrap();
+    let (status, tag, said) = ask(&place, &place.first, ("GET", "/v1/sites/filed"), &[], "").await;
+    assert_eq!((status, tag, &said["from"]), (200, None, &json!("file")), "{said}");
+    let old = format!("/v1/sites/filed?revision={made}");
+    assert_eq!(ask(&place, &place.first, ("GET", &old), &[], "").await.2["toml"], "text");
 }

@@ -44,13 +44,13 @@ fn sound(name: &str, hosts: &[&str]) -> Sound {
 }
 
 fn author() -> Author {
-    Author { by: "first".to_owned(), from: None, at: "now".to_owned() }
+    Author { by: "first".to_owned(), from: None, at: "now".to_owned(), sites: None }
 }
 
 async fn put(
     ledger: &dyn Ledger,
     site: &Sound,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     once: Option<&str>,
 ) -> Result<Written, SiteError> {
     let (author, name) = (author(), site.name.as_str());
@@ -116,6 +116,12 @@ pub(crate) async fn a_site_is_written_as_its_writer_expects(place: &dyn Place) {
     assert!(matches!(stale, SiteError::Changed { .. }), "{stale}");
     let nothing = put(&*ledger, &sound("none", &["n"]), Wanted::Present, None).await.unwrap_err();
     assert!(matches!(nothing, SiteError::Changed { current: None, .. }), "{nothing}");
+    let at = second.version.revision;
+    let one_of = [1000, at];
+    let third = put(&*ledger, &shop, Wanted::OneOf(&one_of), None).await.unwrap();
+    assert!(third.version.revision > at);
+    let none_of = put(&*ledger, &shop, Wanted::OneOf(&one_of), None).await.unwrap_err();
+    assert!(matches!(none_of, SiteError::Changed { .. }), "{none_of}");
     for (name, hosts, told) in [
         ("filed", "other.example", "one of this node's file"),
         ("blog", "filed.example", "another site's"),

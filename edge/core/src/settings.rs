@@ -26,7 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[edge]`: the HTTP side of a node.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EdgeSettings {
     /// Addresses and ports that clients connect to, HTTP/1.1 and HTTP/2 by prior knowledge;
@@ -129,7 +129,7 @@ impl Default for EdgeSettings {
 }
 
 /// `[edge.limits]`: what a client may take of the edge.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// Bytes of a request head; more is answered 431.

@@ -5,12 +5,12 @@
 
 use edge_core::settings::SiteSettings;
 use schemars::SchemaGenerator;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{super::sites, Operation, members, plain, schema};
 
 const IF_MATCH: (&str, &str) =
-    ("If-Match", "The revision that is expected there, in quotes, or *.");
+    ("If-Match", "The revisions one of which is expected there, in quotes, or *.");
 const ONCE: (&str, &str) = ("Idempotency-Key", "A name under which the change is made once.");
 
 /// What is asked of sites.
@@ -27,8 +27,12 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             ..plain("get", "/v1/sites", "listSites", "The sites", Some("read"))
         },
         Operation {
+            fields: &[("If-None-Match", "Revisions that are known already, in quotes.")],
             query: Some(members::<sites::Which>(read)),
-            done: vec![(200, "The site; ETag is its revision.", site.clone())],
+            done: vec![
+                (200, "The site; ETag is its revision.", site.clone()),
+                (304, "It is known already.", Value::Null),
+            ],
             refused: &[404],
             ..plain("get", "/v1/sites/{name}", "seeSite", "What a site says", Some("read"))
         },

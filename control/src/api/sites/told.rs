@@ -133,7 +133,15 @@ pub(super) fn tagged(status: StatusCode, name: &str, version: Version) -> Respon
         toml: version.text,
         version: Some(made),
     };
-    let mut response = (status, Json(site)).into_response();
+    with_tag((status, Json(site)).into_response(), revision)
+}
+
+/// That the caller has this version already.
+pub(super) fn unchanged(revision: u64) -> Response {
+    with_tag(StatusCode::NOT_MODIFIED.into_response(), revision)
+}
+
+fn with_tag(mut response: Response, revision: u64) -> Response {
     if let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }
@@ -202,8 +210,11 @@ pub(super) fn refusal(caller: &Caller, error: &SiteError) -> Problem {
                 .extension("revision", json!(current));
         }
         SiteError::Taken { host, by } => return taken(caller, host, by),
-        SiteError::OfFile(_) | SiteError::TooMany => StatusCode::CONFLICT,
-        SiteError::AnotherOrder(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        SiteError::OfFile(_) | SiteError::TooMany | SiteError::TooMuch | SiteError::Full => {
+            StatusCode::CONFLICT
+        }
+        SiteError::Within { .. } => StatusCode::FORBIDDEN,
+        SiteError::AnotherOrder(_) | SiteError::TooManyHosts(_) => StatusCode::UNPROCESSABLE_ENTITY,
         SiteError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         SiteError::Unreadable(_) => {
             tracing::warn!(%error, "sites cannot be read or written over this node");
