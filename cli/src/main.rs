@@ -63,7 +63,7 @@ enum Verb {
     Site(site::Arguments),
     /// Makes, lists and revokes tokens of the admin API.
     Token(token::Arguments),
-    /// Lists nodes, and removes one that is gone for good.
+    /// Lists nodes, drains them, and removes one that is gone for good.
     Node(node::Arguments),
     /// Shows the nodes, and how far each has come with purges.
     Status(status::Arguments),

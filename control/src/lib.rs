@@ -11,6 +11,7 @@ pub mod api;
 pub mod applied;
 pub mod awaited;
 pub mod documents;
+pub mod drain;
 pub mod embedded;
 mod keeper;
 pub mod ledger;

@@ -6,6 +6,7 @@
 )]
 
 mod api {
+    mod drains;
     mod hostile;
     pub(super) mod sites;
 }

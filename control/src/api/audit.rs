@@ -37,7 +37,7 @@ pub(super) struct AuditEntry {
     pub(super) who: String,
     /// Where the order came from.
     pub(super) from: Option<IpAddr>,
-    /// What was done: `purge`, `token.make`, `token.revoke`, `node.remove`.
+    /// What was done: `purge`, `token.make`, `token.revoke`, `node.remove`, `node.drain`.
     pub(super) what: String,
     /// What it was done to, and how.
     pub(super) on: Value,

@@ -6,6 +6,7 @@
 //! routes of other parts.
 //! Clause: OpenAPI 3.1.0, JSON Schema 2020-12; docs/decisions/0009-openapi-from-schemas.md.
 
+mod drains;
 mod sites;
 
 use axum::Json;
@@ -48,6 +49,7 @@ pub fn document() -> Value {
     let (mut read, mut told) = (generator(false), generator(true));
     let mut operations = operations(&mut read, &mut told);
     operations.extend(sites::operations(&mut read, &mut told));
+    operations.extend(drains::operations(&mut read, &mut told));
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
