@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     documents,
-    ledger::{Document, Key, Ledger, LedgerError, Revision},
+    ledger::{Change, Document, Key, Ledger, LedgerError, Revision},
     node::Role,
     roster::{Presence, Seen, Sighting},
 };
@@ -88,6 +88,15 @@ impl Drains {
         self.by_node.insert(document.key.name().to_owned(), drain);
     }
 
+    /// Drains changed.
+    pub(crate) fn change(&mut self, Change { key, revision, value }: Change) {
+        self.revision = self.revision.max(revision);
+        match value {
+            Some(value) => self.take(&Document { key, revision, value }),
+            None => drop(self.by_node.remove(key.name())),
+        }
+    }
+
     /// Whether a node is drained.
     #[must_use]
     pub fn has(&self, node: &str) -> bool {
@@ -135,7 +144,7 @@ fn addresses(sighting: &Sighting) -> Vec<IpAddr> {
 
 /// Whether a node caches HTTP; one that does not say what it does is of a version that did nothing
 /// else.
-fn is_edge(sighting: &Sighting) -> bool {
+pub(crate) fn is_edge(sighting: &Sighting) -> bool {
     let document = sighting.document.as_ref().ok();
     document
         .is_some_and(|document| document.roles.is_empty() || document.roles.contains(&Role::Edge))

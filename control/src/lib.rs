@@ -13,6 +13,7 @@ pub mod awaited;
 pub mod documents;
 pub mod drain;
 pub mod embedded;
+pub mod fleet;
 mod keeper;
 pub mod ledger;
 pub mod nats;
