@@ -10,7 +10,12 @@
 
 mod in_force;
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use edge::{
     Edge, World,
@@ -39,6 +44,8 @@ pub(crate) struct EdgePlan {
     pub(crate) cdn_id: String,
     /// The PoP that it belongs to.
     pub(crate) pop: Option<String>,
+    /// Under which addresses clients reach it, where it says so.
+    pub(crate) reached_at: Vec<IpAddr>,
     /// `[edge]`
     pub(crate) settings: EdgeSettings,
     /// `[[site]]`

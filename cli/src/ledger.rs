@@ -11,7 +11,7 @@ mod shared;
 mod telling;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -192,6 +192,7 @@ impl Opened {
         let millis = |lease: Duration| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         NodeDocument {
             addresses: addresses.to_vec(),
+            reached_at: reached_at(plan, addresses),
             pop: plan.pop.clone(),
             roles: self.roles.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -246,6 +247,20 @@ impl Opened {
             site_versions_kept: self.site_versions_kept.into(),
         })
     }
+}
+
+/// Under which addresses clients reach an edge: where it does not say, those on which it listens, unless
+/// nobody else can reach them.
+fn reached_at(plan: &EdgePlan, listens: &[SocketAddr]) -> Vec<IpAddr> {
+    if !plan.reached_at.is_empty() {
+        return plan.reached_at.clone();
+    }
+    let listens = listens.iter().map(|address| address.ip().to_canonical());
+    let mut own: Vec<IpAddr> =
+        listens.filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
 }
 
 /// What the nodes of a process do. GeoDNS beside several edges is none of theirs.

@@ -67,7 +67,7 @@ enum Verb {
     Token(token::Arguments),
     /// Copies the ledger to a file, and puts such a file into one.
     Ledger(copies::Arguments),
-    /// Lists nodes, and removes one that is gone for good.
+    /// Lists nodes, drains them, and removes one that is gone for good.
     Node(node::Arguments),
     /// Shows the nodes, and how far each has come with purges.
     Status(status::Arguments),

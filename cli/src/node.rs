@@ -1,4 +1,5 @@
-//! `nearcast node list|remove`: the nodes of a fleet, and one that is gone for good.
+//! `nearcast node list|drain|undrain|remove`: the nodes of a fleet, those that clients are kept away
+//! from, and one that is gone for good.
 //!
 //! Out: a table, or JSON. Whether a node is here the node that is asked says, as far as it has seen.
 
@@ -21,6 +22,10 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Lists the nodes: what each does, and whether it is here.
     List(List),
+    /// Drains a node: GeoDNS sends nobody to it any more, until it is undrained.
+    Drain(Drain),
+    /// Lets GeoDNS send clients to a node again.
+    Undrain(Undrain),
     /// Removes a node that is gone for good: purges wait for it no more. One that lives is back once it
     /// is heard of.
     Remove(Remove),
@@ -28,6 +33,25 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct List {
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Debug, Args)]
+struct Drain {
+    /// Its name.
+    name: String,
+    /// Also where it is the last edge that is neither drained nor away.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Debug, Args)]
+struct Undrain {
+    /// Its name.
+    name: String,
     #[command(flatten)]
     api: Api,
 }
@@ -47,6 +71,8 @@ struct Remove {
 pub(crate) fn node(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::List(arguments) => list(&arguments.api),
+        Verb::Drain(arguments) => drain(arguments),
+        Verb::Undrain(arguments) => undrain(arguments),
         Verb::Remove(arguments) => remove(arguments),
     }
 }
@@ -56,6 +82,11 @@ fn list(api: &Api) -> Result<(), Failure> {
     if api.json {
         return say(&told.to_string());
     }
+    say(&table(&told))
+}
+
+/// The nodes, and what is drained though it is none.
+fn table(told: &Value) -> String {
     let row = |[name, pop, roles, state, connections, memory, version]: [&str; 7]| {
         format!(
             "{name:<12} {pop:<10} {roles:<12} {state:<16} {connections:>11} {memory:>7}  {version}"
@@ -63,23 +94,36 @@ fn list(api: &Api) -> Result<(), Failure> {
     };
     let head = ["NODE", "POP", "ROLES", "STATE", "CONNECTIONS", "MEMORY", "VERSION"];
     let mut lines = vec![row(head)];
-    for node in told["nodes"].as_array().into_iter().flatten() {
+    let nodes = || told["nodes"].as_array().into_iter().flatten();
+    for node in nodes() {
         let word = |key: &str| node[key].as_str().unwrap_or("-");
         let name = node["name"].as_str().unwrap_or_default();
         if let Some(why) = node["unreadable"].as_str() {
-            lines.push(row([name, "", "", &presence(node), "", "", why]));
+            lines.push(row([name, "", "", &state(node), "", "", why]));
             continue;
         }
         let connections = node["load"]["connections"].to_string();
         let memory = format!("{} %", percent(&node["load"]));
         let (pop, version, roles) = (word("pop"), word("version"), words(&node["roles"]));
-        lines.push(row([name, pop, &roles, &presence(node), &connections, &memory, version]));
+        lines.push(row([name, pop, &roles, &state(node), &connections, &memory, version]));
+    }
+    for drain in told["drains"].as_array().into_iter().flatten() {
+        if !nodes().any(|node| node["name"] == drain["node"]) {
+            let name = drain["node"].as_str().unwrap_or_default();
+            lines.push(row([name, "-", "-", "gone, drained", "-", "-", "-"]));
+        }
     }
     // What nodes say of themselves shall not steer a terminal.
     for line in &mut lines {
         line.retain(|character| !character.is_control());
     }
-    say(&lines.join("\n"))
+    lines.join("\n")
+}
+
+/// Whether it is here, and whether clients are sent to it.
+fn state(node: &Value) -> String {
+    let drained = if node["drained"] == true { ", drained" } else { "" };
+    format!("{}{drained}", presence(node))
 }
 
 /// How much of its memory budget a node uses.
@@ -94,14 +138,41 @@ fn words(list: &Value) -> String {
     words.join(",")
 }
 
-fn remove(Remove { name, force, api }: &Remove) -> Result<(), Failure> {
-    let quoted: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+fn drain(Drain { name, force, api }: &Drain) -> Result<(), Failure> {
     let force = if *force { "?force=true" } else { "" };
-    let path = format!("/v1/nodes/{}{force}", quoted.replace('+', "%20"));
-    let told = api.ask(Method::DELETE, &path, None, Duration::ZERO)?;
+    let path = format!("{}/drain{force}", path(name));
+    let told = api.ask(Method::PUT, &path, None, Duration::ZERO)?;
+    say(&if api.json {
+        told.to_string()
+    } else {
+        format!(
+            "node {name} is drained: GeoDNS sends clients elsewhere as soon as it can; nearcast node \
+             undrain {name} ends that"
+        )
+    })
+}
+
+fn undrain(Undrain { name, api }: &Undrain) -> Result<(), Failure> {
+    let told = api.ask(Method::DELETE, &format!("{}/drain", path(name)), None, Duration::ZERO)?;
+    say(&if api.json {
+        told.to_string()
+    } else {
+        format!("node {name} is drained no more: clients are sent to it as soon as GeoDNS knows")
+    })
+}
+
+fn remove(Remove { name, force, api }: &Remove) -> Result<(), Failure> {
+    let force = if *force { "?force=true" } else { "" };
+    let told = api.ask(Method::DELETE, &format!("{}{force}", path(name)), None, Duration::ZERO)?;
     say(&if api.json {
         told.to_string()
     } else {
         format!("node {name} is removed; if it lives, it is back once it is heard of")
     })
+}
+
+/// Where a node is in the API.
+fn path(name: &str) -> String {
+    let quoted: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    format!("/v1/nodes/{}", quoted.replace('+', "%20"))
 }

@@ -71,7 +71,9 @@ fn plan(config: NodeConfig, workers: NonZeroUsize) -> Plan {
     let sites = config.sites;
     let cdn_id = cdn_id(&config.node);
     let pop = config.node.pop.clone();
-    let edges = config.edge.map(|settings| EdgePlan { name, cdn_id, pop, settings, sites });
+    let reached_at = config.node.addresses.clone();
+    let edges =
+        config.edge.map(|settings| EdgePlan { name, cdn_id, pop, reached_at, settings, sites });
     Plan {
         base,
         node: config.node,

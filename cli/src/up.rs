@@ -191,6 +191,7 @@ fn start(
         name: name.to_owned(),
         cdn_id: unique(name),
         pop: Some(name.to_owned()),
+        reached_at: vec![address.into()],
         settings: EdgeSettings {
             listen: vec![SocketAddr::from((address, ports.http))],
             origin_networks_allowed: local_networks(),

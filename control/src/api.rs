@@ -12,6 +12,7 @@
 mod audit;
 mod caller;
 mod copies;
+mod drains;
 mod explain;
 mod nodes;
 pub mod openapi;
@@ -31,7 +32,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use edge_core::purge::Purge;
 use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
@@ -115,6 +116,8 @@ struct Shared {
     site_versions_kept: usize,
     /// One site is written at a time: others would only have to look again.
     writing: Semaphore,
+    /// One node is drained at a time: two at once would each be the other's last.
+    draining: Semaphore,
 }
 
 impl Shared {
@@ -157,6 +160,7 @@ pub fn router(api: Api) -> Router {
         rules: api.rules,
         site_versions_kept: api.site_versions_kept,
         writing: Semaphore::new(1),
+        draining: Semaphore::new(1),
     };
     let orders = Arc::new(Semaphore::new(ORDERS_MAX));
     Router::new()
@@ -169,6 +173,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{name}", delete(nodes::remove))
+        .route("/v1/nodes/{name}/drain", put(drains::drain).delete(drains::undrain))
         .route("/v1/explain", get(explain::explain))
         .route(
             "/v1/ledger",

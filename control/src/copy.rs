@@ -282,7 +282,7 @@ async fn purge_everything(
     catalogue: &Catalogue,
     author: &Author,
 ) -> Result<Position, CopyError> {
-    let Author { by, from, at } = author.clone();
+    let Author { by, from, at, sites: _ } = author.clone();
     let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
     let entry = EverythingEntry { everything, by, from, at };
     let once = format!("import.{}", fingerprint(encode(catalogue)?));

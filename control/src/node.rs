@@ -340,6 +340,11 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Whether all was well until now: what goes on failing is told once.
+    pub(crate) fn is_first(&self) -> bool {
+        self.0 == RETRY_FIRST
+    }
+
     pub(crate) async fn wait(&mut self) {
         sleep_until(Instant::now() + self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);

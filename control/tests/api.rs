@@ -7,6 +7,7 @@
 
 mod api {
     mod copies;
+    mod drains;
     mod hostile;
     pub(super) mod sites;
 }

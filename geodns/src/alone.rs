@@ -41,7 +41,7 @@ pub fn nobody_else(served: &Served, pop: &str) -> Vec<Alone> {
         let others = || all.iter().filter(|other| **other != id);
         for (family, wanted) in families {
             let is_there = |pop: &Standing| pop.offers(wanted);
-            let can = |pop: &Standing| pop.is_up(wanted) && !pop.drained;
+            let can = |pop: &Standing| pop.is_up(wanted) && !pop.is_drained(wanted);
             let mut others = others().filter_map(|other| standings.pop(*other));
             if standings.pop(id).is_some_and(is_there) && !others.any(can) {
                 found.push(Alone { route: route.name.to_string(), family });

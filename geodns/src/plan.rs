@@ -29,6 +29,7 @@ impl Plan {
         Some(Self {
             zones: zones.iter().map(zone).collect(),
             fleet: Arc::new(fleet.clone()),
+            nodes: Arc::default(),
             sites: config.sites.iter().map(|site| site.name.as_str().into()).collect(),
             node: config.node.name.clone(),
             secrets: *cookie_secrets,

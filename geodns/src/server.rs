@@ -7,6 +7,7 @@
 //! drain began, queries are answered on for the lame-duck time, then what was received is.
 //! It deliberately knows no settings file, no signals, and not how an answer comes about.
 
+mod nodes;
 mod sites;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ use geodns_core::{
         Served, Snapshot,
         snapshot::{Sources, ZoneSource},
     },
-    fleet::FleetView,
+    fleet::{FleetView, Nodes},
     limit::Limiter,
     problem::Problem,
     settings::GeodnsSettings,
@@ -67,8 +68,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Plan {
     /// `[geodns]`, paths resolved.
     pub settings: GeodnsSettings,
-    /// The fleet.
+    /// The fleet, as the settings have it.
     pub fleet: Arc<FleetView>,
+    /// What is known of its nodes beside that. A reload goes on with what is known then.
+    pub nodes: Arc<Nodes>,
     /// The zones, in the order of the settings; sites answer under the first.
     pub zones: Arc<[ZonePlan]>,
     /// The names of the sites.
@@ -192,9 +195,10 @@ impl Server {
         let probed_condition = world.readiness.condition("geodns-probed", "first probes");
         let own_secrets = Secrets { current: Secret::new(rand::random()), other: None };
         check(&plan)?;
-        let loaded = Arc::new(Loaded::load(&plan.settings, &plan.fleet, None)?);
+        let fleet = plan.with_nodes();
+        let loaded = Arc::new(Loaded::load(&plan.settings, &fleet, None)?);
         let certificates = plan.certificate.as_ref().map(Certificates::load).transpose()?;
-        let snapshot = Arc::new(snapshot(&plan, &loaded, own_secrets, None)?);
+        let snapshot = Arc::new(snapshot(&plan, &fleet, &loaded, (own_secrets, None))?);
         let serials = serials::of(&plan, &snapshot).into();
         let limiter = limiter(&plan.settings);
         let front = Arc::new(Front {
@@ -205,7 +209,8 @@ impl Server {
             let front = Arc::clone(&front);
             Box::new(move |standings| front.stand(standings))
         };
-        let (prober, standings) = Prober::new(watched(&plan), world.clock, world.attempt, publish);
+        let (prober, standings) =
+            Prober::new(watched(&plan, fleet), world.clock, world.attempt, publish);
         let served =
             Served::new(snapshot, Arc::new(standings)).map_err(|_mismatch| PlanError::Mismatch)?;
         let shared = Shared::new(served, limiter.clone(), world.recorder, world.clock);
@@ -254,6 +259,7 @@ impl Server {
     /// Why the plan is not taken.
     pub fn reload(&self, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let mut loading = self.0.loading.lock();
+        let plan = Plan { nodes: Arc::clone(&loading.plan.nodes), ..plan };
         let problems = self.take(&mut loading, plan)?;
         drop(loading);
         self.0.taken.notify_one();
@@ -303,10 +309,11 @@ impl Server {
     fn try_take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let inner = &self.0;
         check(&plan)?;
-        let loaded = self.loaded();
-        let loaded = Arc::new(beside(|| Loaded::load(&plan.settings, &plan.fleet, Some(&loaded)))?);
+        let (fleet, loaded) = (plan.with_nodes(), self.loaded());
+        let loaded = Arc::new(beside(|| Loaded::load(&plan.settings, &fleet, Some(&loaded)))?);
         let before = Arc::clone(&inner.front.snapshot.lock());
-        let snapshot = Arc::new(snapshot(&plan, &loaded, loading.own_secrets, Some(&before))?);
+        let of_before = (loading.own_secrets, Some(&*before));
+        let snapshot = Arc::new(snapshot(&plan, &fleet, &loaded, of_before)?);
         drop(before);
         // The last that can fail; from here on all of it is in force.
         if let (Some(certificates), Some(files)) = (&inner.certificates, &plan.certificate) {
@@ -317,7 +324,7 @@ impl Server {
         } else {
             limiter(&plan.settings)
         };
-        inner.prober.renew(watched(&plan), |standings| {
+        inner.prober.renew(watched(&plan, fleet), |standings| {
             let served = Served::new(Arc::clone(&snapshot), Arc::new(standings))
                 .map_err(|_mismatch| PlanError::Mismatch)?;
             *inner.front.snapshot.lock() = Arc::clone(&snapshot);
@@ -412,9 +419,9 @@ fn check(plan: &Plan) -> Result<(), PlanError> {
 
 fn snapshot(
     plan: &Plan,
+    fleet: &Arc<FleetView>,
     loaded: &Loaded,
-    own_secrets: Secrets,
-    before: Option<&Snapshot>,
+    (own_secrets, before): (Secrets, Option<&Snapshot>),
 ) -> Result<Snapshot, PlanError> {
     let last = |apex: &Name| {
         let mut published = before?.published();
@@ -426,7 +433,7 @@ fn snapshot(
         last: last(&zone.apex),
     };
     let sources = Sources {
-        fleet: Arc::clone(&plan.fleet),
+        fleet: Arc::clone(fleet),
         maps: loaded.maps.clone(),
         zones: plan.zones.iter().map(zone).collect(),
         sites: plan.sites.clone(),
@@ -436,9 +443,9 @@ fn snapshot(
     Snapshot::build(sources, &plan.settings).map_err(PlanError::Settings)
 }
 
-fn watched(plan: &Plan) -> Watched {
+fn watched(plan: &Plan, fleet: Arc<FleetView>) -> Watched {
     Watched {
-        fleet: Arc::clone(&plan.fleet),
+        fleet,
         checks: plan.settings.check.clone(),
         health: plan.settings.health.clone(),
         probes_max: plan.probes_max.max(1),

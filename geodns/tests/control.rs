@@ -9,6 +9,8 @@
 mod listener;
 #[path = "control/load.rs"]
 mod load;
+#[path = "control/nodes.rs"]
+mod nodes;
 #[path = "control/operators.rs"]
 mod operators;
 #[path = "control/probes.rs"]

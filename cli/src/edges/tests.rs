@@ -20,6 +20,7 @@ fn one(runtime: &Runtime, folder: &std::path::Path) -> Edges {
         name: "iad".to_owned(),
         cdn_id: "iad".to_owned(),
         pop: None,
+        reached_at: Vec::new(),
         settings: EdgeSettings {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             ..EdgeSettings::default()

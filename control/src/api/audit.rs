@@ -38,7 +38,7 @@ pub(super) struct AuditEntry {
     /// Where the order came from.
     pub(super) from: Option<IpAddr>,
     /// What was done: `purge`, `site.write`, `site.delete`, `token.make`, `token.revoke`,
-    /// `node.remove`, `ledger.import`.
+    /// `node.remove`, `node.drain`, `ledger.import`.
     pub(super) what: String,
     /// What it was done to, and how.
     pub(super) on: Value,

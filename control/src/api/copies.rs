@@ -88,7 +88,7 @@ pub(super) async fn import(
     let copied = spawn_blocking(move || Copied::read(&bytes)).await;
     let copied = copied.map_err(|error| internal(&error))?.map_err(|error| told(&error))?;
     let copied = Arc::new(copied);
-    let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at() };
+    let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at(), sites: None };
     let how = Import {
         author: &author,
         force: query.force,

@@ -5,7 +5,10 @@
 //! a node can be reached.
 //! Clause: docs/operate.md *The nodes*.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -15,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Shared, audit, caller::Caller, reading::Asked, refused};
+use super::{Shared, audit, caller::Caller, drains::Drained, reading::Asked, refused};
 use crate::{
+    drain::{self, Drains},
     ledger::{LedgerError, Log, Position},
     node::{self, Load, Role},
     progress,
@@ -30,6 +34,8 @@ use crate::{
 pub(super) struct Nodes {
     /// Each node, by name.
     nodes: Vec<Node>,
+    /// Each drain, by node; a node that has gone may be drained still.
+    drains: Vec<Drained>,
     /// The last purge.
     last: Position,
 }
@@ -48,6 +54,8 @@ enum Node {
         state: Presence,
         /// For how long this node has not heard of it, in milliseconds.
         silent_ms: u64,
+        /// Whether it is drained.
+        drained: bool,
         /// Why its document cannot be read.
         unreadable: String,
     },
@@ -65,6 +73,10 @@ struct Known {
     silent_ms: u64,
     /// Where it serves.
     addresses: Vec<SocketAddr>,
+    /// Under which addresses clients reach it, where that is known.
+    reached_at: Vec<IpAddr>,
+    /// Whether it is drained: GeoDNS sends nobody to it as long as there are others.
+    drained: bool,
     /// Up to where it has applied the purge log; null where it holds nothing to purge.
     applied: Option<Position>,
     /// Purges that it has not applied; null where its position is of another ledger, or none.
@@ -165,21 +177,30 @@ async fn nodes(shared: &Shared) -> Result<Nodes, LedgerError> {
     // First the documents: a node that reports between the two is ahead, which is no news.
     let asked = shared.roster.confirm().await?;
     let last = shared.ledger.ends(Log::Purges).await?.last;
+    let drains = drain::list(&*shared.ledger).await?;
     let seen = shared.roster.seen();
     let seen = seen.borrow();
-    let nodes = seen.nodes().map(|(name, sighting)| told(name, sighting, last, asked)).collect();
-    Ok(Nodes { nodes, last })
+    let node = |(name, sighting)| told((name, sighting), &drains, last, asked);
+    let nodes = seen.nodes().map(node).collect();
+    let drains = drains.by_node.iter().map(|(name, drain)| Drained::of(name.clone(), drain));
+    Ok(Nodes { nodes, drains: drains.collect(), last })
 }
 
-fn told(name: &str, sighting: &Sighting, last: Position, asked: Instant) -> Node {
+fn told(
+    (name, sighting): (&str, &Sighting),
+    drains: &Drains,
+    last: Position,
+    asked: Instant,
+) -> Node {
     let silent = asked.saturating_duration_since(sighting.at).as_millis();
     let silent_ms = u64::try_from(silent).unwrap_or(u64::MAX);
+    let drained = drains.has(name);
     let (name, state) = (name.to_owned(), sighting.presence);
     let document = match &sighting.document {
         Ok(document) => document.clone(),
         Err(error) => {
             let unreadable = error.clone();
-            return Node::Unreadable { name, state, silent_ms, unreadable };
+            return Node::Unreadable { name, state, silent_ms, drained, unreadable };
         }
     };
     let same = document.applied.filter(|applied| applied.epoch == last.epoch);
@@ -192,6 +213,8 @@ fn told(name: &str, sighting: &Sighting, last: Position, asked: Instant) -> Node
         state,
         silent_ms,
         addresses: document.addresses,
+        reached_at: document.reached_at,
+        drained,
         applied: document.applied,
         behind: same.map(|applied| last.seq.saturating_sub(applied.seq)),
         pop: document.pop,

@@ -7,6 +7,7 @@
 //! Clause: OpenAPI 3.1.0, JSON Schema 2020-12; docs/decisions/0009-openapi-from-schemas.md.
 
 mod copies;
+mod drains;
 mod sites;
 
 use axum::Json;
@@ -50,6 +51,7 @@ pub fn document() -> Value {
     let mut operations = operations(&mut read, &mut told);
     operations.extend(sites::operations(&mut read, &mut told));
     operations.extend(copies::operations(&mut read, &mut told));
+    operations.extend(drains::operations(&mut read, &mut told));
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));

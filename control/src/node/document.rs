@@ -4,7 +4,10 @@
 //! not write has a value that promises nothing. It does not know who reads it, nor how often it is
 //! written.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,9 @@ pub const NODES: &str = "nodes/";
 pub struct NodeDocument {
     /// Where it serves.
     pub addresses: Vec<SocketAddr>,
+    /// Under which addresses clients reach it, where that is known.
+    #[serde(default)]
+    pub reached_at: Vec<IpAddr>,
     /// Up to where it has applied the purge log; nothing of a node that holds nothing to purge.
     #[serde(default)]
     pub applied: Option<Position>,
@@ -60,6 +66,14 @@ pub struct Rival {
 }
 
 impl NodeDocument {
+    /// Under which addresses clients may reach it: those that it says, and those on which it listens.
+    #[must_use]
+    pub fn reached(&self) -> Vec<IpAddr> {
+        let listens = self.addresses.iter().map(|address| address.ip().to_canonical());
+        let listens = listens.filter(|address| !address.is_unspecified());
+        self.reached_at.iter().copied().chain(listens).collect()
+    }
+
     /// Its lease, if it has one.
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {

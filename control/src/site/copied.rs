@@ -187,7 +187,7 @@ impl Plan<'_> {
         if self.next.sites.contains_key(name) {
             return Err(broken(name, "it is there twice".to_owned()));
         }
-        let mut hosts = newest.hosts.clone();
+        let (mut hosts, mut bytes) = (newest.hosts.clone(), 0);
         if let Some(text) = &newest.text {
             let checked = self.rules.check(Content::Toml(text));
             let checked = checked
@@ -195,8 +195,9 @@ impl Plan<'_> {
             if checked.name != name {
                 return Err(broken(name, format!("its text is one of site \"{}\"", checked.name)));
             }
-            let room = self.next.has_room(&checked, self.rules);
+            let room = self.next.has_room(&checked, None, self.rules);
             room.map_err(|error| CopiedSiteError::NoRoom { name: name.to_owned(), error })?;
+            bytes = checked.bytes();
             hosts = checked.hosts;
         }
         // What the ledger has of it stays, behind what is put in.
@@ -210,7 +211,7 @@ impl Plan<'_> {
         }
         let Some(made) = made else { return Ok(()) };
         let (id, deleted) = (newest.id.clone(), newest.text.is_none());
-        self.next.sites.insert(name.to_owned(), Listed { id, made, hosts, deleted });
+        self.next.sites.insert(name.to_owned(), Listed { id, made, hosts, bytes, deleted });
         Ok(())
     }
 
@@ -223,7 +224,7 @@ impl Plan<'_> {
     ) -> Result<(), CopiedSiteError> {
         let mut listed = listed.clone();
         if !listed.deleted {
-            let Author { by, from, at } = author.clone();
+            let Author { by, from, at, sites: _ } = author.clone();
             let version = Version {
                 id: listed.id.clone(),
                 revision: self.next.revision.saturating_add(1),

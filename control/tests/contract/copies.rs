@@ -40,10 +40,10 @@ impl Rules for Plain {
 }
 
 fn author() -> Author {
-    Author { by: "first".to_owned(), from: None, at: "now".to_owned() }
+    Author { by: "first".to_owned(), from: None, at: "now".to_owned(), sites: None }
 }
 
-async fn site(ledger: &dyn Ledger, name: &str, text: Option<&str>, wanted: Wanted) -> u64 {
+async fn site(ledger: &dyn Ledger, name: &str, text: Option<&str>, wanted: Wanted<'_>) -> u64 {
     let (author, sound) = (author(), text.map(|text| Plain.check(Content::Toml(text)).unwrap()));
     let text = sound.as_ref();
     let change = Change { name, text, wanted, author: &author, once: None, kept: 9 };

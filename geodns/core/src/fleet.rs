@@ -7,13 +7,15 @@
 //! It deliberately does not know whether a PoP answers: that is what probes say.
 
 pub(crate) mod build;
+mod nodes;
 mod pop_set;
 #[cfg(test)]
 mod tests;
 
-pub use self::pop_set::PopSet;
+pub use self::{nodes::Nodes, pop_set::PopSet};
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -82,6 +84,9 @@ pub struct PopView {
     pub https: HttpsView,
     /// Whether it is taken out of answers as long as others are there.
     pub drained: bool,
+    /// Those of its addresses that nobody is to be sent to as long as there are others, its own or of
+    /// other PoPs.
+    pub out: BTreeSet<IpAddr>,
 }
 
 /// A report of load.
@@ -181,6 +186,7 @@ impl PopView {
             v6: Vec::new(),
             https: HttpsView::default(),
             drained: false,
+            out: BTreeSet::new(),
         }
     }
 

@@ -346,7 +346,7 @@ impl<'p, W: Watch> Pass<'p, W> {
         let wanted = self.ask.wanted;
         for (place, pop) in pops.enumerate().take(count.max(reach)) {
             let Some(pop) = self.standings.pop(pop) else { continue };
-            if place < count || pop.drained || !pop.is_up(wanted) {
+            if place < count || pop.is_drained(wanted) || !pop.is_up(wanted) {
                 self.ttl = self.ttl.min(pop.ttl_max);
             }
         }

@@ -48,10 +48,12 @@ pub struct Standing {
 /// The addresses of a PoP, of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses<A> {
-    /// All of them.
+    /// All of them; those that nobody is to be sent to only where there is no other.
     pub all: Vec<A>,
     /// Those that are up.
     pub up: Vec<A>,
+    /// Whether those that are up are such as nobody is to be sent to as long as there are other PoPs.
+    pub drained: bool,
     /// Whether those that are up are enough for the PoP to be up in this family.
     pub enough: bool,
     /// The share of its clients that the PoP has taken back in this family after it was down.
@@ -132,9 +134,25 @@ impl Standing {
     fn is_unhindered(&self, wanted: Wanted) -> bool {
         self.offers(wanted)
             && self.is_up(wanted)
-            && !self.drained
+            && !self.is_drained(wanted)
             && self.ramp(wanted) == PerMille::ALL
             && self.load.is_none_or(|load| load == PerMille(0))
+    }
+
+    /// Whether it is taken out of answers of this kind as long as others are there.
+    #[must_use]
+    pub fn is_drained(&self, wanted: Wanted) -> bool {
+        self.drained
+            || match wanted {
+                Wanted::V4 => self.v4.drained,
+                Wanted::V6 => self.v6.drained,
+                // The record names no family, and whoever reads it takes the one that is there.
+                Wanted::Https => {
+                    let serves = (self.v4.enough && !self.v4.drained)
+                        || (self.v6.enough && !self.v6.drained);
+                    !serves && (self.v4.drained || self.v6.drained)
+                }
+            }
     }
 
     /// Whether it is up for clients that ask for this kind of record.
@@ -151,7 +169,7 @@ impl Standing {
 impl<A> Default for Addresses<A> {
     /// None, and nothing to take back.
     fn default() -> Self {
-        Self { all: Vec::new(), up: Vec::new(), enough: false, ramp: PerMille::ALL }
+        Self { all: Vec::new(), up: Vec::new(), drained: false, enough: false, ramp: PerMille::ALL }
     }
 }
 

@@ -58,6 +58,8 @@ pub struct AddressStatus {
     pub address: IpAddr,
     /// Whether all of its checks are up.
     pub state: StateWord,
+    /// Whether it is of a node that is drained: nobody is sent to it as long as there are others.
+    pub drained: bool,
     /// The changes that checks saw it make, these and those that are gone.
     pub changes: u64,
     /// Its checks.
@@ -119,6 +121,7 @@ impl Watch {
             .map(|address| AddressStatus {
                 address,
                 state: StateWord::Up,
+                drained: view.out.contains(&address),
                 changes: self.table.changes(address),
                 checks: Vec::new(),
             })

@@ -61,6 +61,7 @@ pub(crate) fn plan(fleet: FleetView, check: Vec<CheckSettings>) -> Plan {
     Plan {
         settings,
         fleet: Arc::new(fleet),
+        nodes: Arc::default(),
         zones: Arc::new([ZonePlan { apex, records }]),
         sites: Vec::new(),
         node: "test".to_owned(),

@@ -1,6 +1,9 @@
 //! From `[[pop]]` as typed to a [`FleetView`], with every problem at once.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use super::{Fence, FleetView, HttpsView, POPS_MAX, PopView};
 use crate::{
@@ -86,6 +89,7 @@ fn pop_view(pop: &PopSettings, at: &str, problems: &mut Problems) -> PopView {
             hints: pop.https.hints,
         },
         drained: pop.drain,
+        out: BTreeSet::new(),
     }
 }
 

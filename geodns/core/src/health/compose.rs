@@ -4,7 +4,8 @@
 //! checks are, a PoP is up in a family when enough of its addresses are.
 //! Always holds: a PoP without addresses of a family is not up in it; without checks, every
 //! address is up; a force goes before probes, an order to drain or not before the fleet's word; a
-//! report of load that is too old is no report, and what targets report goes before the fleet's word:
+//! address that nobody is to be sent to counts as if it were not there, unless the others are not enough:
+//! then it counts, and the PoP as drained in that family; a report of load that is too old is no report, and what targets report goes before the fleet's word:
 //! it is the mean of those that are up, who share the PoP's clients.
 //! The TTL rule: an answer is cached no longer than `ttl_max`; while a target of the PoP is in
 //! doubt, no longer than it takes until its state can change, but at least `ttl_min`.
@@ -50,12 +51,13 @@ impl HealthTable {
             key: name_key(view.name.as_bytes()),
             weight: view.weight,
             priority: view.priority,
-            drained: orders.drained(now).unwrap_or(view.drained),
+            // An order here speaks of the PoP, and takes no node back in.
+            drained: orders.drained(now).unwrap_or(view.drained) || view.is_out(),
             load: self
                 .reported(id, settings.load_age_max, now)
                 .or_else(|| load(view.load, view.capacity, settings.load_age_max, now)),
-            v4: addresses(&view.v4, min, |address| state(IpAddr::V4(address))),
-            v6: addresses(&view.v6, min, |address| state(IpAddr::V6(address))),
+            v4: addresses(&view.v4, min, is_out(view), |address| state(IpAddr::V4(address))),
+            v6: addresses(&view.v6, min, is_out(view), |address| state(IpAddr::V6(address))),
             https: view.https.clone(),
             in_doubt,
             ttl_max: self.ttl_max(id, in_doubt, ends_in, settings),
@@ -117,15 +119,37 @@ impl HealthTable {
     }
 }
 
+/// Whether nobody is to be sent to an address of a PoP.
+fn is_out<A: Into<IpAddr>>(view: &PopView) -> impl Fn(A) -> bool {
+    |address| view.out.contains(&address.into())
+}
+
 fn addresses<A: Copy>(
     all: &[A],
     min: usize,
+    is_out: impl Fn(A) -> bool,
     share: impl Fn(A) -> Option<PerMille>,
 ) -> Addresses<A> {
+    let kept: Vec<A> = all.iter().copied().filter(|address| !is_out(*address)).collect();
+    let own = judged(&kept, min, &share);
+    if own.enough || kept.len() == all.len() {
+        return own;
+    }
+    let whole = judged(all, min, &share);
+    match (kept.is_empty(), whole.enough) {
+        (false, false) => own,
+        (true, _) => Addresses { drained: true, ..whole },
+        (false, true) => Addresses { drained: true, all: kept, ..whole },
+    }
+}
+
+/// How addresses stand together, as if there were no others.
+fn judged<A: Copy>(all: &[A], min: usize, share: impl Fn(A) -> Option<PerMille>) -> Addresses<A> {
     let states: Vec<(A, PerMille)> =
         all.iter().filter_map(|address| Some((*address, share(*address)?))).collect();
     Addresses {
         all: all.to_vec(),
+        drained: false,
         enough: !states.is_empty() && states.len() >= min.min(all.len()),
         // The PoP has been back for as long as the first of its addresses.
         ramp: states.iter().map(|(_, share)| *share).max().unwrap_or(PerMille::ALL),

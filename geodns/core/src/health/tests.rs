@@ -335,3 +335,52 @@ fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
     assert_eq!(load(&table, 80), Some(PerMille(501)));
     assert_eq!(load(&table, 81), None, "too old");
 }
+
+#[test]
+fn an_address_that_is_out_is_as_if_it_were_not_there() {
+    let mut probed = Probed::new(&[check(1, 1)]);
+    probed.all_pass();
+    let out = |probed: &mut Probed, addresses: &[&str]| {
+        probed.fleet.pops[0].out = addresses.iter().map(|one| one.parse().unwrap()).collect();
+    };
+    let told = |pop: &Standing| {
+        let up: Vec<String> = pop.v4.up.iter().map(ToString::to_string).collect();
+        (up.join(" "), pop.is_up(Wanted::V4), pop.is_drained(Wanted::V4))
+    };
+    let row = |up: &str, is_up, is_drained| (up.to_owned(), is_up, is_drained);
+    out(&mut probed, &["192.0.2.1"]);
+    assert_eq!(told(&probed.standing(0)), row("192.0.2.2", true, false));
+    probed.settings.addresses_min = 2;
+    assert_eq!(told(&probed.standing(0)), row("192.0.2.2", true, false), "one of one is enough");
+    probed.settings.addresses_min = 1;
+    // The other is down: what is out is better than what is dead, and worse than other PoPs.
+    probed.probe("192.0.2.2", 0, false);
+    assert_eq!(told(&probed.standing(0)), row("192.0.2.1", true, true));
+    assert!(!probed.standing(0).drained, "not as a whole");
+    probed.probe("192.0.2.1", 0, false);
+    let dead = probed.standing(0);
+    assert_eq!(told(&dead), row("", false, false));
+    assert_eq!(dead.v4.to_answer(), ["192.0.2.2".parse::<std::net::Ipv4Addr>().unwrap()]);
+}
+
+#[test]
+fn a_pop_whose_addresses_are_all_out_is_drained() {
+    let mut probed = Probed::new(&[check(1, 1)]);
+    probed.all_pass();
+    probed.fleet.pops[0].out = probed.fleet.pops[0].addresses().collect();
+    let whole = probed.standing(0);
+    assert!(whole.drained && whole.is_up(Wanted::V4) && whole.is_up(Wanted::V6));
+    assert_eq!((whole.v4.up.len(), whole.v4.all.len()), (2, 2), "whom nobody else serves it does");
+    probed.table.order("a", Order::Undrain, None);
+    assert!(probed.standing(0).drained, "an order for the PoP takes no node back in");
+    // One family of it alone.
+    probed.fleet.pops[0].out = ["2001:db8::1".parse().unwrap()].into();
+    let half = probed.standing(0);
+    let drained = [Wanted::V4, Wanted::V6, Wanted::Https].map(|wanted| half.is_drained(wanted));
+    assert_eq!((half.drained, drained), (false, [false, true, false]));
+    // The HTTPS record leads to the family that is left, if that is up.
+    probed.probe("192.0.2.1", 0, false);
+    probed.probe("192.0.2.2", 0, false);
+    let half = probed.standing(0);
+    assert!(half.is_up(Wanted::Https) && half.is_drained(Wanted::Https));
+}

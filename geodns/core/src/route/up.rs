@@ -27,7 +27,7 @@ pub(super) fn apply(slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace)
         };
         let reason = if believes_health && !pop.is_up(cx.wanted) {
             Reason::Down
-        } else if believes_drain && pop.drained {
+        } else if believes_drain && pop.is_drained(cx.wanted) {
             Reason::Drained
         } else {
             return true;

@@ -1,0 +1,91 @@
+//! The fleet, as the ledger has it: where each PoP's nodes are reached, and which addresses are out.
+//!
+//! In: what nodes say of themselves, drains. Out: [`Fleet`].
+//! Always: who is away, and for how long, changes nothing: whether an address can be reached is for
+//! probes to say. A node that has left the ledger is no member any more; but a PoP that would have no
+//! address left then keeps those that it had, until a node of it is there again: names do not lose
+//! their records because everybody of a PoP is restarted, or the ledger was made anew.
+//! What a newer version says of a node is not known here, and what was known of it holds on.
+//! It deliberately does not know what a settings file says of a PoP.
+//! Clause: docs/operate.md *Draining a node*.
+
+mod file;
+mod follow;
+
+pub use self::{
+    file::FleetFile,
+    follow::{Following, follow},
+};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    drain::{Drains, is_edge},
+    ledger::Revision,
+    roster::{Seen, Sighting},
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Edges that say under which addresses clients reach them, by name.
+    #[serde(default)]
+    members: BTreeMap<String, Member>,
+    /// Where clients reach the nodes of each PoP, by its name.
+    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// The addresses that clients are not to be sent to.
+    pub out: BTreeSet<IpAddr>,
+    /// The nodes that are drained.
+    pub drained: BTreeSet<String>,
+    /// The ledger's revision when that was so of drains.
+    #[serde(skip)]
+    pub revision: Revision,
+}
+
+/// A node of a PoP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Member {
+    pop: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Member {
+    /// What a node is now, which was this `before`.
+    fn of(sighting: &Sighting, before: Option<&Self>) -> Option<Self> {
+        let Ok(document) = &sighting.document else { return before.cloned() };
+        let pop = document.pop.clone().filter(|_| is_edge(sighting))?;
+        Some(Self { pop, addresses: document.reached_at.clone() })
+    }
+}
+
+impl Fleet {
+    /// The fleet after this one.
+    #[must_use]
+    fn next(&self, drains: &Drains, seen: &Seen) -> Self {
+        let member = |(name, sighting): (&str, &Sighting)| {
+            let before = self.members.get(name);
+            Some((name.to_owned(), Member::of(sighting, before)?))
+        };
+        let members: BTreeMap<String, Member> = seen.nodes().filter_map(member).collect();
+        let mut addresses: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for Member { pop, addresses: own } in members.values() {
+            addresses.entry(pop.clone()).or_default().extend(own);
+        }
+        addresses.retain(|_, addresses| !addresses.is_empty());
+        for (pop, before) in &self.addresses {
+            addresses.entry(pop.clone()).or_insert_with(|| before.clone());
+        }
+        Self {
+            members,
+            addresses,
+            out: drains.addresses_out(seen),
+            drained: drains.by_node.keys().cloned().collect(),
+            revision: drains.revision,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A process follows the fleet.
+//!
+//! In: a ledger, its roster, the fleet on this machine's own disk. Out: [`Fleet`], and each change of it.
+//! Always: what the ledger says is there before [`follow`] returns, or what the disk says where the
+//! ledger is away; nobody polls; while the ledger is away the fleet stays as it was. It does not know
+//! what follows from it.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use super::{Fleet, FleetFile, file};
+use crate::{
+    drain::{self, DRAINS, Drains},
+    keeper::Keeper,
+    ledger::{Ledger, LedgerError},
+    node::Retry,
+    roster::Roster,
+};
+
+/// How long the ledger may take at the start.
+const FIRST_MAX: Duration = Duration::from_secs(5);
+
+/// The fleet, as long as this is there.
+#[derive(Debug)]
+pub struct Following {
+    fleet: watch::Receiver<Arc<Fleet>>,
+    _task: JoinSet<()>,
+}
+
+impl Following {
+    /// The fleet, and each change of it.
+    #[must_use]
+    pub fn fleet(&self) -> watch::Receiver<Arc<Fleet>> {
+        self.fleet.clone()
+    }
+}
+
+/// Follows the fleet, inside the runtime that it goes on in; keeps it in `file`, if there is to be one.
+pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetFile>) -> Following {
+    let before = file.as_ref().and_then(FleetFile::read).unwrap_or_default();
+    let keeper = file.and_then(|file| match file::keeper(file) {
+        Ok(keeper) => Some(keeper),
+        Err(error) => {
+            tracing::warn!(%error, "the fleet cannot be kept on disk");
+            None
+        }
+    });
+    let (tell, told) = watch::channel(Arc::new(before));
+    let follower = Follower { ledger, roster, keeper, tell };
+    match timeout(FIRST_MAX, follower.read()).await {
+        Ok(Ok(drains)) => follower.take(&drains),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "drains cannot be read; the fleet is as it was last known here");
+        }
+        Err(_late) => {
+            tracing::warn!(
+                "the ledger does not say which nodes are drained; the fleet is as it was \
+                            last known here"
+            );
+        }
+    }
+    let mut task = JoinSet::new();
+    task.spawn(follower.run());
+    Following { fleet: told, _task: task }
+}
+
+struct Follower {
+    ledger: Arc<dyn Ledger>,
+    roster: Roster,
+    keeper: Option<Keeper<Fleet>>,
+    tell: watch::Sender<Arc<Fleet>>,
+}
+
+impl Follower {
+    async fn run(self) {
+        let mut retry = Retry::default();
+        loop {
+            let Err(error) = self.follow(&mut retry).await;
+            if retry.is_first() {
+                tracing::warn!(%error, "drains cannot be followed; trying again");
+            }
+            retry.wait().await;
+        }
+    }
+
+    async fn follow(&self, retry: &mut Retry) -> Result<Infallible, LedgerError> {
+        let mut seen = self.roster.seen();
+        let mut drains = self.read().await?;
+        let mut changes = self.ledger.watch(DRAINS, drains.revision).await?;
+        *retry = Retry::default();
+        loop {
+            seen.borrow_and_update();
+            self.take(&drains);
+            tokio::select! {
+                change = changes.next() => drains.change(change?),
+                // Its sender lives as long as the roster.
+                _ = seen.changed() => {}
+            }
+        }
+    }
+
+    /// The drains that there are; the roster knows all nodes of that moment then.
+    async fn read(&self) -> Result<Drains, LedgerError> {
+        self.roster.confirm().await?;
+        drain::list(&*self.ledger).await
+    }
+
+    fn take(&self, drains: &Drains) {
+        let fleet = {
+            let seen = self.roster.seen();
+            self.tell.borrow().next(drains, &seen.borrow())
+        };
+        let is_new = self.tell.send_if_modified(|before| {
+            let is_new = **before != fleet;
+            if is_new {
+                *before = Arc::new(fleet.clone());
+            }
+            is_new
+        });
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| is_new) {
+            keeper.keep(fleet);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The fleet, as a process that follows the ledger knows it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use nearcast_control::{
+    documents,
+    drain::{self, DrainDocument},
+    embedded::{Embedded, Kept},
+    fleet::{Fleet, FleetFile, Following, follow},
+    ledger::{Expect, Ledger},
+    node::{self, NodeDocument, Role},
+    roster::Roster,
+};
+use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn open(folder: &Path) -> (Arc<dyn Ledger>, Roster) {
+    let ledger = Embedded::open(&folder.join("ledger.redb"), Kept::default()).unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let roster = Roster::begin(Arc::clone(&ledger), Duration::from_secs(1));
+    (ledger, roster)
+}
+
+async fn write(ledger: &dyn Ledger, name: &str, pop: &str, addresses: &[&str]) {
+    let document = NodeDocument {
+        reached_at: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        pop: Some(pop.to_owned()),
+        roles: vec![Role::Edge],
+        ..NodeDocument::default()
+    };
+    let bytes = documents::encode(&document).unwrap();
+    ledger.write(&node::key_of(name).unwrap(), bytes, Expect::Anything).await.unwrap();
+}
+
+async fn leave(ledger: &dyn Ledger, name: &str) {
+    let key = node::key_of(name).unwrap();
+    let found = ledger.read(&key).await.unwrap().unwrap();
+    ledger.delete(&key, found.revision).await.unwrap();
+}
+
+/// Each PoP with its addresses, those that are out in brackets.
+fn told(fleet: &Fleet) -> String {
+    let pop = |(name, addresses): (&String, &std::collections::BTreeSet<std::net::IpAddr>)| {
+        let address = |address| match fleet.out.contains(address) {
+            true => format!("[{address}]"),
+            false => address.to_string(),
+        };
+        let addresses: Vec<String> = addresses.iter().map(address).collect();
+        format!("{name}: {}", addresses.join(" "))
+    };
+    fleet.addresses.iter().map(pop).collect::<Vec<_>>().join(", ")
+}
+
+async fn until(following: &Following, wanted: &str) {
+    let mut fleet = following.fleet();
+    let came = timeout(LONG, fleet.wait_for(|fleet| told(fleet) == wanted)).await.is_ok();
+    assert!(came, "{} is not {wanted}", told(&following.fleet().borrow()));
+}
+
+#[tokio::test]
+async fn members_and_drains_are_followed_and_who_is_away_is_a_member_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, roster) = open(folder.path());
+    write(&*ledger, "fra-1", "fra", &["192.0.2.1"]).await;
+    let following = follow(Arc::clone(&ledger), roster.clone(), None).await;
+    assert_eq!(told(&following.fleet().borrow()), "fra: 192.0.2.1", "before it returns");
+    write(&*ledger, "fra-2", "fra", &["192.0.2.2"]).await;
+    until(&following, "fra: 192.0.2.1 192.0.2.2").await;
+    let said = DrainDocument::default();
+    let drained = drain::drain(&*ledger, &roster, ("fra-1", false), said).await.unwrap().0;
+    until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
+    {
+        let fleet = following.fleet().borrow().clone();
+        assert!(fleet.drained.contains("fra-1") && fleet.revision >= drained.revision);
+    }
+    // Nobody has said anything for longer than anybody may.
+    let mut seen = roster.seen();
+    let away = seen.wait_for(|seen| seen.count(nearcast_control::roster::Presence::Away) == 2);
+    drop(timeout(LONG, away).await.unwrap().unwrap());
+    until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
+    drain::undrain(&*ledger, "fra-1").await.unwrap();
+    until(&following, "fra: 192.0.2.1 192.0.2.2").await;
+}
+
+#[tokio::test]
+async fn a_pop_keeps_its_last_addresses_and_a_drained_node_that_has_left_is_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, roster) = open(folder.path());
+    write(&*ledger, "fra-1", "fra", &["192.0.2.1"]).await;
+    write(&*ledger, "sin-1", "sin", &["192.0.2.3"]).await;
+    let following = follow(Arc::clone(&ledger), roster.clone(), None).await;
+    let said = DrainDocument::default();
+    drain::drain(&*ledger, &roster, ("fra-1", false), said).await.unwrap();
+    leave(&*ledger, "fra-1").await;
+    leave(&*ledger, "sin-1").await;
+    write(&*ledger, "iad-1", "iad", &["192.0.2.5"]).await;
+    until(&following, "fra: [192.0.2.1], iad: 192.0.2.5, sin: 192.0.2.3").await;
+    write(&*ledger, "sin-1", "sin", &["192.0.2.4"]).await;
+    until(&following, "fra: [192.0.2.1], iad: 192.0.2.5, sin: 192.0.2.4").await;
+    // What a newer version says of it is not known.
+    let newer = r#"{"schema":9}"#.into();
+    ledger.write(&node::key_of("iad-1").unwrap(), newer, Expect::Anything).await.unwrap();
+    write(&*ledger, "iad-2", "iad", &["192.0.2.6"]).await;
+    until(&following, "fra: [192.0.2.1], iad: 192.0.2.5 192.0.2.6, sin: 192.0.2.4").await;
+}
+
+#[tokio::test]
+async fn without_the_ledger_the_fleet_is_that_of_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = || FleetFile::beside(&folder.path().join("nats"));
+    let (ledger, roster) = open(folder.path());
+    write(&*ledger, "fra-1", "fra", &["192.0.2.1"]).await;
+    write(&*ledger, "fra-2", "fra", &["192.0.2.2"]).await;
+    let following = follow(Arc::clone(&ledger), roster.clone(), Some(file())).await;
+    drain::drain(&*ledger, &roster, ("fra-1", false), DrainDocument::default()).await.unwrap();
+    until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
+    let kept = || file().read().is_some_and(|kept| told(&kept) == "fra: [192.0.2.1] 192.0.2.2");
+    timeout(LONG, async {
+        while !kept() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    drop(following);
+    let away: Arc<dyn Ledger> = Arc::new(nearcast_control::awaited::Awaited::begin(
+        "not there",
+        Box::new(|| Box::pin(async { Err("not there".to_owned()) })),
+    ));
+    let roster = Roster::begin(Arc::clone(&away), Duration::from_secs(1));
+    let following = follow(away, roster, Some(file())).await;
+    assert_eq!(told(&following.fleet().borrow()), "fra: [192.0.2.1] 192.0.2.2");
+}

@@ -1,0 +1,48 @@
+//! What is known of the fleet's nodes, and all else as it is.
+//!
+//! In: addresses of nodes, and those that nobody is to be sent to. Out: answers by these. Always: what
+//! cannot be taken leaves the former ones in force; no file is read again but the geo data, and those
+//! only if they changed. It does not know who knows the nodes.
+
+use std::sync::Arc;
+
+use geodns_core::{
+    fleet::{FleetView, Nodes},
+    problem::Problem,
+};
+
+use super::{Plan, PlanError, Server};
+
+impl Server {
+    /// Answers by other nodes, and goes on with all else; when this returns, nothing is answered by the
+    /// former ones any more.
+    ///
+    /// # Errors
+    /// As [`Server::reload`].
+    pub fn take_nodes(&self, nodes: Arc<Nodes>) -> Result<Vec<Problem>, PlanError> {
+        let mut loading = self.0.loading.lock();
+        if loading.plan.nodes == nodes {
+            return Ok(Vec::new());
+        }
+        let plan = Plan { nodes, certificate: None, ..loading.plan.clone() };
+        if plan.with_nodes() == loading.plan.with_nodes() {
+            loading.plan.nodes = plan.nodes;
+            return Ok(Vec::new());
+        }
+        // A certificate that is being replaced has nothing to do with them.
+        let certificate = loading.plan.certificate.clone();
+        let problems = self.take(&mut loading, plan)?;
+        loading.plan.certificate = certificate;
+        Ok(problems)
+    }
+}
+
+impl Plan {
+    /// The fleet, with what is known of its nodes.
+    pub(super) fn with_nodes(&self) -> Arc<FleetView> {
+        if *self.nodes == Nodes::default() {
+            return Arc::clone(&self.fleet);
+        }
+        Arc::new(self.fleet.with_nodes(&self.nodes))
+    }
+}

@@ -1,0 +1,70 @@
+//! What is known of nodes, from a drain to what clients are answered.
+
+use std::{net::IpAddr, sync::Arc};
+
+use geodns_core::fleet::{FleetView, Nodes, PopView};
+
+use crate::stage::{Stage, plan};
+
+fn fleet() -> FleetView {
+    let pop = |name: &str, last: &[u8]| PopView {
+        v4: last.iter().map(|last| [192, 0, 2, *last].into()).collect(),
+        ..PopView::new(name)
+    };
+    FleetView { revision: 0, pops: vec![pop("first", &[1, 2]), pop("second", &[3])] }
+}
+
+fn ip(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+fn nodes(out: &[u8], of_third: &[u8]) -> Arc<Nodes> {
+    let mut nodes = Nodes { out: out.iter().map(|last| ip(*last)).collect(), ..Nodes::default() };
+    if !of_third.is_empty() {
+        let learnt = of_third.iter().map(|last| ip(*last)).collect();
+        nodes.addresses.insert("third".to_owned(), learnt);
+    }
+    Arc::new(nodes)
+}
+
+async fn answered(stage: &Stage, name: &str) -> Vec<IpAddr> {
+    let (status, mut addresses) = stage.dig(name).await;
+    assert_eq!(status, "NOERROR");
+    addresses.sort_unstable();
+    addresses
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_to_an_address_that_is_out_as_long_as_there_is_another() {
+    let stage = Stage::start(plan(fleet(), Vec::new())).unwrap();
+    stage.ready().await;
+    let rows: [(&[u8], &[u8]); 5] =
+        [(&[], &[1, 2]), (&[1], &[2]), (&[1, 2], &[3]), (&[1, 2, 3], &[1, 2]), (&[3], &[1, 2])];
+    for (out, expected) in rows {
+        stage.server.take_nodes(nodes(out, &[])).unwrap();
+        let expected: Vec<IpAddr> = expected.iter().map(|last| ip(*last)).collect();
+        assert_eq!(answered(&stage, "www.cdn.test").await, expected, "{out:?} are out");
+    }
+    // A reload knows the settings, and the nodes are those that were known.
+    stage.server.take_nodes(nodes(&[1], &[])).unwrap();
+    let mut again = plan(fleet(), Vec::new());
+    again.settings.route[0].names.push("other".to_owned());
+    stage.server.reload(again).unwrap();
+    assert_eq!(answered(&stage, "other.cdn.test").await, [ip(2)]);
+    let status = stage.server.prober().status();
+    let drained: Vec<bool> = status[0].addresses.iter().map(|address| address.drained).collect();
+    assert_eq!(drained, [true, false]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pop_without_addresses_has_those_of_the_nodes_that_are_known() {
+    let fleet = FleetView { revision: 0, pops: vec![PopView::new("third")] };
+    let stage = Stage::start(plan(fleet, Vec::new())).unwrap();
+    assert!(answered(&stage, "www.cdn.test").await.is_empty(), "nobody is known");
+    stage.server.take_nodes(nodes(&[], &[8, 9])).unwrap();
+    assert_eq!(answered(&stage, "www.cdn.test").await, [ip(8), ip(9)]);
+    stage.server.take_nodes(nodes(&[9], &[8, 9])).unwrap();
+    assert_eq!(answered(&stage, "www.cdn.test").await, [ip(8)]);
+    stage.end().await;
+}
