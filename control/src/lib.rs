@@ -12,6 +12,7 @@ pub mod applied;
 pub mod awaited;
 pub mod documents;
 pub mod embedded;
+pub mod familiar;
 mod keeper;
 pub mod ledger;
 pub mod nats;
