@@ -24,10 +24,12 @@ use nearcast_control::{
     api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
+    familiar::Familiar,
     ledger::Ledger,
     nats::{self, Access},
     node::{
         self, Applies, Incarnation, Joining, Leaving, Load, Member, NodeDocument, Role, Troubles,
+        lapse_after,
     },
     roster::Roster,
     settings::{ControlSettings, LedgerLost, NatsSettings},
@@ -112,7 +114,8 @@ impl Opened {
         let wait_max = plan.admin.request_deadline.saturating_sub(ANSWER_MARGIN);
         let roster = {
             let _inside = control.enter();
-            Roster::begin(Arc::clone(&ledger), settings.away_after)
+            let familiar = if is_shared { familiar(plan, &path) } else { Familiar::default() };
+            Roster::begin_wary(Arc::clone(&ledger), settings.away_after, familiar)
         };
         Ok(Some(Self {
             ledger,
@@ -267,6 +270,16 @@ fn reached_at(plan: &EdgePlan, listens: &[SocketAddr]) -> Vec<IpAddr> {
 fn roles(plan: &Plan) -> Vec<Role> {
     let answers_dns = plan.dns.is_some() && plan.edges.len() == 1;
     [Some(Role::Edge), answers_dns.then_some(Role::Geodns)].into_iter().flatten().collect()
+}
+
+/// Which purge logs its nodes knew before. Who knew none may be the first of a fleet, or meet a ledger
+/// that was made anew for one that holds leases; only where leases are held here that is dear.
+fn familiar(plan: &Plan, path: &Path) -> Familiar {
+    let kept = |edge: &EdgePlan| AppliedFile::beside(path, &edge.name).read();
+    let known: Vec<_> = plan.edges.iter().filter_map(kept).map(|kept| kept.epoch).collect();
+    let is_leased = plan.control.ledger_lost == LedgerLost::Revalidate;
+    let known = (is_leased || !known.is_empty()).then_some(known);
+    Familiar::after(lapse_after(plan.control.lease), known)
 }
 
 /// How much of the logs is kept.

@@ -73,6 +73,12 @@ pub(crate) fn purge(arguments: &Arguments) -> Result<(), Failure> {
         .filter(|node| node["applied"] == false && node["lapsed"] != true)
         .filter_map(|node| node["node"].as_str())
         .collect();
+    if late.is_empty() {
+        let failure = Failure::new(
+            "the ledger was made anew, and nodes that it does not know yet may hold a lease",
+        );
+        return Err(failure.advise("the purge is in the log, and complete once that has lapsed"));
+    }
     Err(Failure::new(format!("not yet applied by {}", late.join(", ")))
         .advise("the purge is in the log, and each node applies it as soon as it can"))
 }
@@ -120,6 +126,9 @@ fn text(told: &Value) -> String {
             (true, None) => "applied".to_owned(),
             (false, _) if node["lapsed"] == true => {
                 "not yet; it asks its origins until it has".to_owned()
+            }
+            (false, _) if node["contested"] == true => {
+                "not known: other processes go by its name".to_owned()
             }
             (false, _) => "not yet".to_owned(),
         };

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
 use edge_core::settings::EdgeSettings;
-use nearcast_control::settings::ControlSettings;
+use nearcast_control::{node::lapse_after, settings::ControlSettings};
 use nearcast_daemon::settings::LogSettings;
 
 use crate::{
@@ -155,7 +155,9 @@ pub(crate) fn control(root: &Node<'_>, control: &ControlSettings, findings: &mut
     not_shorter(root, (lease, control.lease), (beat, twice), findings);
     let away = ("control.away_after", control.away_after);
     not_shorter(root, away, (beat, twice), findings);
-    not_shorter(root, away, (lease, (lease, control.lease)), findings);
+    // Who is away may be removed, and is not waited for then.
+    let lapsed = ("1.1 times control.lease and 100ms", lapse_after(control.lease));
+    not_shorter(root, away, (lease, lapsed), findings);
     let Some(nats) = &control.nats else { return };
     let (one, other) = ("control.nats", "control.embedded");
     if control.embedded.is_some()

@@ -14,6 +14,7 @@ pub mod copy;
 pub mod documents;
 pub mod drain;
 pub mod embedded;
+pub mod familiar;
 pub mod fleet;
 mod keeper;
 pub mod ledger;

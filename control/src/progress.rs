@@ -6,7 +6,9 @@
 //! the purge or is waited for. A purge is complete only when every registered node has reported its
 //! position, or reuses nothing any more without its origin's word because its lease has certainly
 //! lapsed: it was longer than the lease and a margin, on this process's own monotonic clock, that the
-//! node's document was last seen to change, when the ledger was asked again and knew of no change. A
+//! node's document was last seen to change, when the ledger was asked again and knew of no change. What
+//! a document says counts only while its node's name is one process's, and nothing is complete in a
+//! ledger that is not familiar yet. A
 //! delay is this process's own time from append to report, so no two clocks are compared.
 //! It deliberately does not know what was purged.
 //! Clause: docs/operate.md *Ordering purges*, *When the ledger is away*.
@@ -22,7 +24,7 @@ use tokio::{
 
 use crate::{
     ledger::{LedgerError, Position},
-    node::lapse_after,
+    node::{NodeDocument, lapse_after},
     roster::{Roster, Seen, Sighting},
 };
 
@@ -37,6 +39,9 @@ pub struct NodeProgress {
     /// reuses anything.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lapsed: bool,
+    /// True where other processes go by its name, so that what it has applied says nothing of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub contested: bool,
     /// How long after the append its report came, in milliseconds; only where that was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
@@ -79,6 +84,8 @@ enum Standing {
     Lapsed,
     /// It has not; with when its lease will have lapsed, if it has one.
     Lacks(Option<Instant>),
+    /// Nobody can say; the same.
+    Contested(Option<Instant>),
 }
 
 impl Reports {
@@ -103,23 +110,35 @@ impl Reports {
         let roster = self.roster.clone();
         // Not before: it is polled here for the first time, and the purge is in the log.
         let mut asking = pin!(roster.confirm());
+        let mut is_asking = true;
         loop {
             let standings = self.settle(position);
-            let progress = self.progress(&standings, Some(appended));
+            let good_from = roster.good_from(position.epoch);
+            let progress = self.progress(&standings, good_from, Some(appended));
             if progress.state == State::Complete {
                 return Ok(progress);
             }
-            let lapse = standings.values().filter_map(Standing::lapses).min();
+            let strange = good_from.filter(|_| !self.is_familiar(good_from));
+            let due = standings.values().filter_map(Standing::lapses).chain(strange).min();
             tokio::select! {
                 // Its sender lives as long as the roster.
                 _ = self.seen.changed() => {}
-                asked = &mut asking, if self.asked.is_none() => self.asked = Some(asked?),
-                () = at(lapse), if self.asked.is_some() => {
-                    self.asked = Some(roster.confirm().await?);
+                asked = &mut asking, if is_asking => {
+                    self.asked = Some(asked?);
+                    is_asking = false;
+                }
+                () = at(due), if !is_asking => {
+                    asking.set(roster.confirm());
+                    is_asking = true;
                 }
                 () = sleep_until(until) => return Ok(progress),
             }
         }
+    }
+
+    /// Whether the ledger was asked, and not before it knew everybody.
+    fn is_familiar(&self, good_from: Option<Instant>) -> bool {
+        self.asked.is_some_and(|asked| good_from.is_none_or(|good_from| asked >= good_from))
     }
 
     /// What is known now.
@@ -129,7 +148,8 @@ impl Reports {
     pub async fn now(mut self, position: Position) -> Result<Progress, LedgerError> {
         self.asked = Some(self.roster.confirm().await?);
         let standings = self.settle(position);
-        Ok(self.progress(&standings, None))
+        let good_from = self.roster.good_from(position.epoch);
+        Ok(self.progress(&standings, good_from, None))
     }
 
     /// Where each node is that applies purges.
@@ -143,10 +163,10 @@ impl Reports {
             if document.is_some_and(|document| document.applied.is_none()) {
                 continue;
             }
-            // Nor is what the others that go by its name have applied.
-            let alone = document.filter(|document| !document.is_contested());
-            let applied = alone.and_then(|document| document.applied);
-            let standing = if applied.is_some_and(|applied| applied.has_reached(position)) {
+            let is_contested = document.is_some_and(NodeDocument::is_contested);
+            let applied = document.and_then(|document| document.applied);
+            let has_reached = applied.is_some_and(|applied| applied.has_reached(position));
+            let standing = if has_reached && !is_contested {
                 // What it had applied it may have to apply again, after a restart: the newest
                 // report counts, and the first one that says so tells the delay.
                 Standing::Reached(*reached.entry(name.to_owned()).or_insert(sighting.at))
@@ -154,6 +174,7 @@ impl Reports {
                 reached.remove(name);
                 match lapse(sighting) {
                     Some(lapse) if asked.is_some_and(|asked| asked >= lapse) => Standing::Lapsed,
+                    lapse if is_contested => Standing::Contested(lapse),
                     lapse => Standing::Lacks(lapse),
                 }
             };
@@ -165,13 +186,14 @@ impl Reports {
     fn progress(
         &self,
         standings: &BTreeMap<String, Standing>,
+        good_from: Option<Instant>,
         appended: Option<Instant>,
     ) -> Progress {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let progress = |(node, standing): (&String, &Standing)| {
             let reached = match standing {
                 Standing::Reached(at) => Some(*at),
-                Standing::Lapsed | Standing::Lacks(_) => None,
+                Standing::Lapsed | Standing::Lacks(_) | Standing::Contested(_) => None,
             };
             let delay = reached
                 .zip(appended)
@@ -180,12 +202,15 @@ impl Reports {
                 node: node.clone(),
                 applied: reached.is_some(),
                 lapsed: *standing == Standing::Lapsed,
+                contested: matches!(standing, Standing::Contested(_)),
                 delay_ms: delay,
             }
         };
-        let lacks = standings.values().any(|standing| matches!(standing, Standing::Lacks(_)));
-        // Others may be registered, as long as nobody has asked.
-        let state = if lacks || self.asked.is_none() { State::Partial } else { State::Complete };
+        let lacks =
+            |standing: &Standing| matches!(standing, Standing::Lacks(_) | Standing::Contested(_));
+        // Others may be registered, as long as nobody has asked; or be about to be.
+        let is_open = standings.values().any(lacks) || !self.is_familiar(good_from);
+        let state = if is_open { State::Partial } else { State::Complete };
         Progress { state, nodes: standings.iter().map(progress).collect() }
     }
 }
@@ -193,7 +218,7 @@ impl Reports {
 impl Standing {
     fn lapses(&self) -> Option<Instant> {
         match self {
-            Self::Lacks(lapse) => *lapse,
+            Self::Lacks(lapse) | Self::Contested(lapse) => *lapse,
             Self::Reached(_) | Self::Lapsed => None,
         }
     }

@@ -22,7 +22,8 @@ use tokio::{
 
 use crate::{
     documents,
-    ledger::{Change, Document, Health, Ledger, LedgerError, Listing, Revision},
+    familiar::Familiar,
+    ledger::{Change, Document, Epoch, Health, Ledger, LedgerError, Listing, Log, Revision},
     node::{NODES, NodeDocument, Retry},
 };
 
@@ -37,6 +38,7 @@ pub struct Roster {
 struct Shared {
     ledger: Arc<dyn Ledger>,
     away_after: Duration,
+    familiar: Familiar,
     seen: watch::Sender<Seen>,
 }
 
@@ -114,7 +116,14 @@ impl Roster {
     /// Watches the nodes of `ledger`, inside a runtime.
     #[must_use]
     pub fn begin(ledger: Arc<dyn Ledger>, away_after: Duration) -> Self {
-        let shared = Shared { ledger, away_after, seen: watch::Sender::new(Seen::default()) };
+        Self::begin_wary(ledger, away_after, Familiar::default())
+    }
+
+    /// The same, of a ledger that may be made anew.
+    #[must_use]
+    pub fn begin_wary(ledger: Arc<dyn Ledger>, away_after: Duration, familiar: Familiar) -> Self {
+        let seen = watch::Sender::new(Seen::default());
+        let shared = Shared { ledger, away_after, familiar, seen };
         let shared = Arc::new(shared);
         let mut task = JoinSet::new();
         task.spawn(Arc::clone(&shared).run());
@@ -135,6 +144,12 @@ impl Roster {
     pub async fn confirm(&self) -> Result<Instant, LedgerError> {
         self.shared.confirm().await
     }
+
+    /// From when on all nodes are known that may go by a purge log of this epoch, if they are not
+    /// already.
+    pub(crate) fn good_from(&self, epoch: Epoch) -> Option<Instant> {
+        self.shared.familiar.meet(epoch, Instant::now())
+    }
 }
 
 impl Shared {
@@ -143,6 +158,9 @@ impl Shared {
         let mut retry = Retry::default();
         loop {
             let Err(error) = self.follow(&mut health, &mut retry).await;
+            if matches!(error, LedgerError::Lost(_)) {
+                self.familiar.doubt(Instant::now());
+            }
             tracing::debug!(%error, "the nodes cannot be watched; trying again");
             self.blind();
             retry.wait().await;
@@ -157,6 +175,10 @@ impl Shared {
         let listing = self.ledger.list(NODES).await?;
         let mut changes = self.ledger.watch(NODES, listing.revision).await?;
         self.begin(listing);
+        // So that it is noticed when it is another one. Where it cannot be asked a purge does that.
+        if let Ok(ends) = self.ledger.ends(Log::Purges).await {
+            self.familiar.meet(ends.last.epoch, Instant::now());
+        }
         self.heed(health);
         *retry = Retry::default();
         loop {
@@ -181,6 +203,9 @@ impl Shared {
     /// Everything is as it is listed; of what has not changed since, the same is known as before.
     fn begin(&self, listing: Listing) {
         let now = Instant::now();
+        if listing.revision < self.seen.borrow().revision {
+            self.familiar.doubt(now);
+        }
         self.seen.send_modify(|seen| {
             let mut before = std::mem::take(&mut seen.nodes);
             (seen.revision, seen.is_watched) = (listing.revision, true);

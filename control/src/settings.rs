@@ -46,7 +46,7 @@ pub struct ControlSettings {
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "100ms", "x-max" = "1m"))]
     pub heartbeat: Duration,
     /// After how long a silence a node is shown as away; must be twice `heartbeat` at least, and no
-    /// less than `lease`. Nothing is decided by it but whether a node may be removed.
+    /// less than 1.1 times `lease` and 100 ms. Nothing is decided by it but whether a node may be removed.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String", extend("x-kind" = "duration", "x-min" = "1s", "x-max" = "1h"))]
     pub away_after: Duration,

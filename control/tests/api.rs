@@ -661,6 +661,31 @@ async fn former_nodes_of_this_process_are_forgotten() {
     assert_eq!((status, answer["nodes"].as_array().unwrap().len()), (StatusCode::OK, 1));
 }
 
+#[tokio::test]
+async fn a_node_that_may_hold_a_lease_is_not_removed_by_force_either() {
+    let place = Place::new().await;
+    let key = node::key_of("sin").unwrap();
+    let write = async |lease_ms, expect| {
+        let document = NodeDocument { lease_ms: Some(lease_ms), ..NodeDocument::default() };
+        let document = nearcast_control::documents::encode(&document).unwrap();
+        place.ledger.write(&key, document, expect).await.unwrap()
+    };
+    let path = "/v1/nodes/sin?force=true";
+    let remove = || place.ask(&place.first, "DELETE", path, None);
+    let first = write(3_600_000, Expect::Absent).await;
+    let (status, answer) = remove().await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("lease"), "{answer}");
+    // One that has certainly lapsed within moments.
+    write(1, Expect::At(first)).await;
+    let removed = async {
+        while remove().await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), removed).await.unwrap();
+}
+
 /// The checked-in document, the routes and the types are one.
 #[tokio::test]
 async fn the_openapi_document_is_what_the_routes_are() {

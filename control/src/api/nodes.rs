@@ -8,6 +8,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{Json, extract::State};
@@ -93,6 +94,8 @@ struct Known {
     ledger_lost: LedgerLost,
     /// Whether its lease has certainly lapsed: it asks origins before it reuses anything.
     lapsed: bool,
+    /// Whether other processes go by its name; no purge is complete while they do.
+    contested: bool,
 }
 
 /// `?force=`
@@ -121,16 +124,20 @@ pub(super) async fn remove(
     Asked(query): Asked<Query>,
 ) -> Result<Json<Removed>, Problem> {
     caller.may(Action::Nodes)?;
-    shared.roster.confirm().await.map_err(|error| refused(&error))?;
+    let asked = shared.roster.confirm().await.map_err(|error| refused(&error))?;
     let found = {
         let seen = shared.roster.seen();
         let seen = seen.borrow();
-        seen.node(&name).map(|sighting| (sighting.revision, sighting.presence))
+        let found = seen.node(&name);
+        found.map(|found| (found.revision, found.presence, progress::lapse(found)))
     };
-    let (Some((revision, state)), Some(key)) = (found, node::key_of(&name)) else {
+    let (Some((revision, state, lapse)), Some(key)) = (found, node::key_of(&name)) else {
         let detail = format!("there is no node {name:?}");
         return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
     };
+    if let Some(lapse) = lapse.filter(|lapse| asked < *lapse) {
+        return Err(Problem::new(StatusCode::CONFLICT).detail(holds(&name, lapse - asked)));
+    }
     if state != Presence::Away && !query.force {
         return Err(Problem::new(StatusCode::CONFLICT).detail(stays(&name, state)));
     }
@@ -146,6 +153,15 @@ pub(super) async fn remove(
     let on = json!({ "node": name, "state": state, "force": query.force });
     audit::note(&shared, &caller, "node.remove", on, None).await;
     Ok(Json(Removed { name, state }))
+}
+
+/// Why a node is not removed, not even by force: purges would be complete while it serves.
+fn holds(name: &str, still: Duration) -> String {
+    format!(
+        "node {name:?} may hold a lease, by which it serves what it has stored; purges wait for it, as \
+         they must. Stop it first; if nothing is heard of it, it can be removed in {} s",
+        still.as_secs() + 1
+    )
 }
 
 /// Why a node is not removed.
@@ -204,6 +220,7 @@ fn told(
         }
     };
     let same = document.applied.filter(|applied| applied.epoch == last.epoch);
+    let contested = document.is_contested();
     let ledger_lost = match document.lease() {
         Some(_) => LedgerLost::Revalidate,
         None => LedgerLost::Serve,
@@ -223,5 +240,6 @@ fn told(
         load: document.load,
         ledger_lost,
         lapsed: progress::lapse(sighting).is_some_and(|lapse| asked >= lapse),
+        contested,
     }))
 }

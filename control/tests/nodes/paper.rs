@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use nearcast_control::ledger::{
     Answer, Appended, Change, Document, Ends, Entry, Epoch, Expect, Follow, Health, Key, Ledger,
-    LedgerError, Listing, Log, Position, Revision, Watch, may_continue,
+    LedgerError, Listing, Log, Lost, Position, Revision, Watch, may_continue,
 };
 use tokio::sync::watch;
 
@@ -27,6 +27,8 @@ pub(crate) struct Paper {
     held: Arc<watch::Sender<bool>>,
     /// Whether documents may not be written through this view.
     forbidden: Arc<watch::Sender<bool>>,
+    /// Whether who reads the purge log goes on, though it was made anew.
+    kept: Arc<watch::Sender<bool>>,
     /// Whether this view of it does not answer.
     hangs: Arc<watch::Sender<bool>>,
     health: Arc<watch::Sender<Health>>,
@@ -34,6 +36,8 @@ pub(crate) struct Paper {
 
 #[derive(Debug, Default)]
 struct Sheet {
+    /// How often it was made anew.
+    made: u64,
     changes: Vec<Change>,
     purges: Vec<Bytes>,
 }
@@ -46,6 +50,7 @@ impl Paper {
             lost: Arc::new(watch::Sender::new(false)),
             held: Arc::new(watch::Sender::new(false)),
             forbidden: Arc::new(watch::Sender::new(false)),
+            kept: Arc::new(watch::Sender::new(false)),
             hangs: Arc::new(watch::Sender::new(false)),
             health: Arc::default(),
         }
@@ -57,7 +62,14 @@ impl Paper {
         let held = Arc::new(watch::Sender::new(false));
         let forbidden = Arc::new(watch::Sender::new(false));
         let hangs = Arc::new(watch::Sender::new(false));
-        Self { lost, held, forbidden, hangs, health: Arc::default(), ..self.clone() }
+        let kept = Arc::new(watch::Sender::new(false));
+        Self { lost, held, forbidden, kept, hangs, health: Arc::default(), ..self.clone() }
+    }
+
+    /// Has readers of its purge log not notice that it was made anew, or has them.
+    pub(crate) fn keep_log(&self, kept: bool) {
+        self.kept.send_replace(kept);
+        self.tick.send_modify(|tick| *tick += 1);
     }
 
     /// Has requests through this view wait, or lets them go on.
@@ -120,9 +132,18 @@ impl Paper {
         Ok(revision)
     }
 
+    /// Makes it anew, with nothing in it; whoever reads is told that it is lost.
+    pub(crate) fn make_anew(&self) {
+        let mut sheet = self.sheet.lock().unwrap();
+        *sheet = Sheet { made: sheet.made + 1, ..Sheet::default() };
+        drop(sheet);
+        self.tick.send_modify(|tick| *tick += 1);
+    }
+
     fn ends_now(&self) -> Ends {
-        let at = |seq| Position { epoch: Epoch(7), seq };
-        Ends { before_first: at(0), last: at(self.sheet.lock().unwrap().purges.len() as u64) }
+        let sheet = self.sheet.lock().unwrap();
+        let at = |seq| Position { epoch: Epoch(7 + sheet.made), seq };
+        Ends { before_first: at(0), last: at(sheet.purges.len() as u64) }
     }
 }
 
@@ -183,7 +204,7 @@ impl Ledger for Paper {
     fn watch<'a>(&'a self, prefix: &'a str, after: Revision) -> Answer<'a, Box<dyn Watch>> {
         Box::pin(async move {
             self.reach()?;
-            let watching = Reader { paper: self.clone(), prefix: prefix.into(), after: after.0 };
+            let watching = Reader::new(self, prefix, after.0);
             Ok(Box::new(watching) as Box<dyn Watch>)
         })
     }
@@ -217,7 +238,7 @@ impl Ledger for Paper {
         Box::pin(async move {
             self.reach()?;
             may_continue(after, self.ends_now())?;
-            let reader = Reader { paper: self.clone(), prefix: "".into(), after: after.seq };
+            let reader = Reader::new(self, "", after.seq);
             Ok(Box::new(reader) as Box<dyn Follow>)
         })
     }
@@ -228,17 +249,28 @@ struct Reader {
     paper: Paper,
     prefix: Box<str>,
     after: u64,
+    made: u64,
 }
 
 impl Reader {
+    fn new(paper: &Paper, prefix: &str, after: u64) -> Self {
+        let made = paper.sheet.lock().unwrap().made;
+        Self { paper: paper.clone(), prefix: prefix.into(), after, made }
+    }
+
     /// Waits until something may be there that can be read.
-    async fn until<T>(&mut self, look: impl Fn(&mut Self) -> Option<T>) -> T {
+    async fn until<T>(&mut self, look: impl Fn(&mut Self) -> Option<T>) -> Result<T, LedgerError> {
         let (mut tick, mut lost) = (self.paper.tick.subscribe(), self.paper.lost.subscribe());
         loop {
             let is_lost = *lost.borrow_and_update();
             tick.mark_unchanged();
+            let is_kept = *self.paper.kept.borrow() && self.prefix.is_empty();
+            if !is_lost && !is_kept && self.paper.sheet.lock().unwrap().made != self.made {
+                let (asked, forgotten) = (Revision(self.after), Revision(self.after));
+                return Err(Lost::Forgotten { asked, forgotten }.into());
+            }
             if let Some(found) = (!is_lost).then(|| look(self)).flatten() {
-                return found;
+                return Ok(found);
             }
             tokio::select! {
                 changed = tick.changed() => changed.unwrap(),
@@ -251,18 +283,17 @@ impl Reader {
 impl Watch for Reader {
     fn next(&mut self) -> Answer<'_, Change> {
         Box::pin(async move {
-            Ok(self
-                .until(|reader| {
-                    let sheet = reader.paper.sheet.lock().unwrap();
-                    let is_next = |change: &&Change| {
-                        change.revision.0 > reader.after
-                            && change.key.as_str().starts_with(&*reader.prefix)
-                    };
-                    let found = sheet.changes.iter().find(is_next).cloned()?;
-                    reader.after = found.revision.0;
-                    Some(found)
-                })
-                .await)
+            self.until(|reader| {
+                let sheet = reader.paper.sheet.lock().unwrap();
+                let is_next = |change: &&Change| {
+                    change.revision.0 > reader.after
+                        && change.key.as_str().starts_with(&*reader.prefix)
+                };
+                let found = sheet.changes.iter().find(is_next).cloned()?;
+                reader.after = found.revision.0;
+                Some(found)
+            })
+            .await
         })
     }
 }
@@ -270,18 +301,18 @@ impl Watch for Reader {
 impl Follow for Reader {
     fn next(&mut self) -> Answer<'_, Vec<Entry>> {
         Box::pin(async move {
-            Ok(self
-                .until(|reader| {
-                    if *reader.paper.held.borrow() {
-                        return None;
-                    }
-                    let sheet = reader.paper.sheet.lock().unwrap();
-                    let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
-                    reader.after += 1;
-                    let position = Position { epoch: Epoch(7), seq: reader.after };
-                    Some(vec![Entry { position, value }])
-                })
-                .await)
+            self.until(|reader| {
+                if *reader.paper.held.borrow() {
+                    return None;
+                }
+                let sheet = reader.paper.sheet.lock().unwrap();
+                let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
+                reader.after += 1;
+                let epoch = Epoch(7 + sheet.made);
+                let position = Position { epoch, seq: reader.after };
+                Some(vec![Entry { position, value }])
+            })
+            .await
         })
     }
 }

@@ -181,7 +181,7 @@ fn without_nats_nodes_serve_and_orders_are_refused() {
 }
 
 /// Silences are short here.
-const BRISK: &str = "heartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1s\"\n";
+const BRISK: &str = "heartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1500ms\"\n";
 
 #[test]
 fn a_node_that_is_gone_for_good_is_away_and_then_removed() {
@@ -215,6 +215,35 @@ fn a_node_that_is_gone_for_good_is_away_and_then_removed() {
     assert_eq!(fra.client(&purge, &fra.folder).unwrap().status.code(), Some(0));
     sin.start_again().unwrap();
     wait("sin-1", "here").unwrap();
+}
+
+#[test]
+fn two_processes_of_one_name_say_so_and_purges_are_partial() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Node::start_with("fra-1", &nats, &origin, BRISK).unwrap();
+    let mut twin = Node::start_with("fra-1", &nats, &origin, BRISK).unwrap();
+    for node in [&fra, &twin] {
+        let ready = wait_for("what is told", || {
+            let ready = Connection::open(node.admin)?.get("/readyz")?;
+            Ok(ready.text().contains("another process").then_some(ready.status))
+        });
+        assert_eq!(ready.unwrap(), 200, "it takes no traffic away");
+        let metrics = Connection::open(node.admin).unwrap().get("/metrics").unwrap().text();
+        assert!(metrics.contains("nearcast_ledger_troubles{trouble=\"twin\"} 1"), "{metrics}");
+    }
+    let told = fra.json(&["purge", "--site", "shop", "--all", "--wait=1s"], &fra.folder).unwrap();
+    assert_eq!((&told["state"], &told["nodes"][0]["contested"]), (&"partial".into(), &true.into()));
+    // One that ends in order leaves the name to the other.
+    twin.process.signal(Signal::Terminate).unwrap();
+    assert_eq!(twin.process.ended().unwrap().code(), Some(0));
+    wait_for("a purge", || {
+        let output = fra.client(&["purge", "--site", "shop", "--all", "--wait"], &fra.folder)?;
+        Ok(output.status.success().then_some(()))
+    })
+    .unwrap();
+    let ready = Connection::open(fra.admin).unwrap().get("/readyz").unwrap();
+    assert!(!ready.text().contains("another process"), "{}", ready.text());
 }
 
 #[test]
