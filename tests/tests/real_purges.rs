@@ -13,6 +13,7 @@ mod real_purges {
     mod faults;
     mod fleet;
     mod ordered;
+    mod plays;
     mod shop;
     mod watched;
 }

@@ -5,7 +5,10 @@
 //! Always holds: what may be got is looked up before the request is sent; an edge that is down, or says
 //! that it cannot answer, breaks no promise.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
 
 use nearcast_tests::{real::http::Connection, world::dice::Dice};
 use parking_lot::Mutex;
@@ -15,6 +18,9 @@ use super::{
     shop::{HOST, LANGUAGES, PAGES, Shop, target, version},
     watched::{pick, rest},
 };
+
+/// How long a client waits for an answer, or for more of it.
+const ANSWERED: Duration = Duration::from_millis(500);
 
 /// What clients have seen.
 #[derive(Debug, Default)]
@@ -31,11 +37,19 @@ pub(super) fn client(shop: &Shop, place: &Place, mut dice: Dice, seen: &Seen, en
     let mut kept = None;
     while !ends.load(Ordering::Acquire) {
         let asked = (pick(&mut dice, PAGES), LANGUAGES[pick(&mut dice, LANGUAGES.len())]);
-        if let Some(connection) = kept.take().or_else(|| Connection::open(place.edge).ok()) {
+        if let Some(connection) = kept.take().or_else(|| open(place)) {
             kept = ask(shop, place, connection.host(HOST), asked, seen);
         }
         rest();
     }
+}
+
+/// Of an edge that stands still this client asks again and again, so that some request is always young
+/// when it goes on.
+fn open(place: &Place) -> Option<Connection> {
+    let connection = Connection::open(place.edge).ok()?;
+    connection.stream().set_read_timeout(Some(ANSWERED)).ok()?;
+    Some(connection)
 }
 
 /// Asks for one page; the connection, if it can be used again.

@@ -110,8 +110,7 @@ impl<'f> Faults<'f> {
 
     fn stop_edge(&mut self) -> Tested {
         let Some(edge) = self.edge() else { return Ok(()) };
-        self.done.push(format!("edge {edge} stopped"));
-        self.fleet.signal(edge, Signal::Stop)?;
+        self.stop(edge)?;
         self.later(3000, End::EdgeGoesOn(edge));
         Ok(())
     }
@@ -149,11 +148,32 @@ impl<'f> Faults<'f> {
     fn take_log_away(&mut self) -> Tested {
         let Some(edge) = self.edge().filter(|_| self.is_nats_well()) else { return Ok(()) };
         // A server that was away a moment ago may be followed by an election.
-        if self.fleet.nats.ask(&format!("STREAM.DELETE.{PURGES}")).is_ok() {
-            self.done.push(format!("the log taken away, edge {edge} killed"));
-            self.fleet.kill(edge)?;
-            self.later(100, End::EdgeStarts(edge));
-        }
-        Ok(())
+        self.log_away(edge).or(Ok(()))
+    }
+
+    /// An edge stands still, until it is told to go on.
+    pub(super) fn stop(&mut self, edge: usize) -> Tested {
+        self.done.push(format!("edge {edge} stopped"));
+        self.fleet.signal(edge, Signal::Stop)
+    }
+
+    /// It goes on.
+    pub(super) fn go_on(&mut self, edge: usize) -> Tested {
+        self.done.push(format!("edge {edge} goes on"));
+        self.fleet.signal(edge, Signal::Continue)
+    }
+
+    /// Takes the log away, and starts this edge anew, which makes another.
+    pub(super) fn log_away(&mut self, edge: usize) -> Tested {
+        self.fleet.nats.ask(&format!("STREAM.DELETE.{PURGES}"))?;
+        self.done.push(format!("the log taken away, edge {edge} killed and started"));
+        self.fleet.kill(edge)?;
+        self.fleet.start_again(edge)
+    }
+
+    /// The numbers of the first and of the last entry of the log, while it is there.
+    pub(super) fn ends(&self) -> Option<(u64, u64)> {
+        let told = self.fleet.nats.ask(&format!("STREAM.INFO.{PURGES}")).ok()?;
+        Some((told["state"]["first_seq"].as_u64()?, told["state"]["last_seq"].as_u64()?))
     }
 }

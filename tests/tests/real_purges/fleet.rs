@@ -22,6 +22,9 @@ const NAMES: [&str; 3] = ["fra-1", "iad-1", "sin-1"];
 /// The one that takes no lease, and so goes on without the ledger.
 const SERVES_ON: &str = "sin-1";
 
+/// What the log of purges may take.
+pub(super) const LOG_BYTES: usize = 1 << 20;
+
 /// Where an edge answers.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -127,7 +130,7 @@ fn text(place: &Place, origin: SocketAddr, nats: &[String]) -> String {
         "[node]\nname = \"{name}\"\n[edge]\nlisten = [\"{edge}\"]\nmemory = \"64 MiB\"\n\
          origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"{admin}\"\n\
          [control]\nheartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1s\"\n\
-         ledger_lost = \"{lost}\"\nrequests_per_second = 10000\n\
+         ledger_lost = \"{lost}\"\nrequests_per_second = 10000\nlog_bytes_kept = \"{LOG_BYTES} B\"\n\
          [control.nats]\nservers = {nats:?}\nfolder = \".\"\n\
          [[site]]\nname = \"shop\"\nhosts = [\"{HOST}\"]\n\
          origin = {{ servers = [\"http://{origin}\"] }}\n"

@@ -2,7 +2,10 @@
 
 use std::{
     env,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -57,7 +60,7 @@ fn is_over(wanted: Option<u64>, began: Instant, ordered: &Ordered, seen: &Seen) 
 }
 
 /// When all is well again a purge is complete, and every edge has the newest of every page.
-fn settled(shop: &Shop, places: &Places, ordered: &Ordered, seen: &Seen) -> Tested {
+fn settled(World { shop, places, seen, ordered }: &World) -> Tested {
     let all: Vec<usize> = (0..PAGES).collect();
     let order = (&json!("all"), "hard", &*all);
     wait_within(SETTLES, "a purge that is complete", || {
@@ -72,51 +75,77 @@ fn settled(shop: &Shop, places: &Places, ordered: &Ordered, seen: &Seen) -> Test
     Ok(())
 }
 
-#[test]
-fn nobody_gets_what_a_complete_purge_has_taken() -> Tested {
-    let wanted = said("PURGES")?;
+/// What the fleet is asked, and what came of it so far.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) shop: Arc<Shop>,
+    pub(super) places: Places,
+    pub(super) seen: Seen,
+    pub(super) ordered: Ordered,
+}
+
+impl World {
+    /// Clients and operators of every edge, until this is over.
+    fn asks<'s>(&'s self, scope: &'s thread::Scope<'s, '_>, dice: &mut Dice, ends: &'s AtomicBool) {
+        for place in &self.places.edges {
+            for _ in 0..CLIENTS_EACH {
+                let dice = Dice::new(dice.roll());
+                scope.spawn(move || client(&self.shop, place, dice, &self.seen, ends));
+            }
+            let (dice, order) = (Dice::new(dice.roll()), (place, &*self.places.token));
+            scope.spawn(move || operator(&self.shop, order, dice, &self.ordered, ends));
+        }
+    }
+
+    /// Nothing was wrong, and what can go wrong was tried.
+    fn judged(&self) -> Tested {
+        let wrong = self.seen.wrong.lock().join("\n");
+        if !wrong.is_empty() {
+            return Err(wrong.into());
+        }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let validated = (count(&self.shop.validated), 5);
+        let tried = [(count(&self.ordered.complete), 20), (count(&self.seen.hits), 50), validated];
+        if tried.iter().any(|(tried, least)| tried < least) {
+            return Err(format!("too little was tried: {tried:?}").into());
+        }
+        Ok(())
+    }
+}
+
+/// Does `act` to a fleet that is asked all the while, and judges what it answered; the dice say who
+/// asks for what, and go to `act` then.
+pub(super) fn watched(act: impl FnOnce(&mut Faults<'_>, &World) -> Tested) -> Tested {
     let seed = said("PURGES_SEED")?.unwrap_or_else(rand::random);
     println!("PURGES_SEED={seed}");
     let mut dice = Dice::new(seed);
-    let shop = std::sync::Arc::<Shop>::default();
-    let answering = std::sync::Arc::clone(&shop);
+    let shop = Arc::<Shop>::default();
+    let answering = Arc::clone(&shop);
     let origin = Origin::start_reading(move |head, stream| answering.answer(head, stream))?;
     let mut fleet = Fleet::start(origin.address)?;
     let places = fleet.places()?;
-    let (seen, ordered) = (&Seen::default(), &Ordered::default());
-    let ends = &AtomicBool::default();
-    let (shop, places) = (&*shop, &places);
+    let world = World { shop, places, seen: Seen::default(), ordered: Ordered::default() };
     let mut faults = Faults::new(&mut fleet, Dice::new(dice.roll()));
-    let done = thread::scope(|scope| {
-        let ending = Raised(ends);
-        for place in &places.edges {
-            for _ in 0..CLIENTS_EACH {
-                let dice = Dice::new(dice.roll());
-                scope.spawn(move || client(shop, place, dice, seen, ends));
-            }
-            let (dice, order) = (Dice::new(dice.roll()), (place, &*places.token));
-            scope.spawn(move || operator(shop, order, dice, ordered, ends));
-        }
-        let began = Instant::now();
-        let done = faults.run(|| is_over(wanted, began, ordered, seen));
-        drop(ending);
-        done
+    let ends = AtomicBool::default();
+    let acted = thread::scope(|scope| {
+        let _ending = Raised(&ends);
+        world.asks(scope, &mut dice, &ends);
+        act(&mut faults, &world)
     });
     let happened = faults.done.join("\n");
-    done.map_err(|error| format!("PURGES_SEED={seed}: {error}\n{happened}"))?;
-    let settled = fleet.is_well().and_then(|()| settled(shop, places, ordered, seen));
-    let wrong = seen.wrong.lock().join("\n");
-    if !wrong.is_empty() {
-        return Err(format!("PURGES_SEED={seed}\n{wrong}\nafter\n{happened}").into());
-    }
-    settled.map_err(|error| format!("PURGES_SEED={seed}: {error}\n{happened}"))?;
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let validated = count(&shop.validated);
-    println!("{happened}\n{ordered:?}\n{seen:?}\n{validated} validations");
-    // What was never tried proves nothing.
-    let tried = [(count(&ordered.complete), 20), (count(&seen.hits), 50), (validated, 5)];
-    if tried.iter().any(|(tried, least)| tried < least) {
-        return Err(format!("PURGES_SEED={seed}: too little was tried: {tried:?}").into());
-    }
-    Ok(())
+    // What a client has got says more than that something was waited for in vain.
+    let wrong = world.seen.wrong.lock().len();
+    let rest = || acted.and_then(|()| fleet.is_well()).and_then(|()| settled(&world));
+    let came = if wrong > 0 { Ok(()) } else { rest() }.and_then(|()| world.judged());
+    println!("{happened}\n{:?}\n{:?}", world.ordered, world.seen);
+    came.map_err(|error| format!("PURGES_SEED={seed}: {error}\nafter\n{happened}").into())
+}
+
+#[test]
+fn nobody_gets_what_a_complete_purge_has_taken() -> Tested {
+    let wanted = said("PURGES")?;
+    watched(|faults, world| {
+        let began = Instant::now();
+        faults.run(|| is_over(wanted, began, &world.ordered, &world.seen))
+    })
 }
