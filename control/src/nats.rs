@@ -26,9 +26,8 @@ mod writing;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -54,8 +53,6 @@ use crate::{
     pace,
 };
 
-/// A log's epoch is asked for again after so long.
-const EPOCH_KNOWN: Duration = Duration::from_secs(1);
 /// How long it may take until documents are followed for the first time.
 const FILLED: Duration = Duration::from_secs(10);
 /// What a message takes beside a document.
@@ -144,7 +141,8 @@ struct Inner {
     documents: Documents,
     pen: Pen,
     standing: Arc<Standing>,
-    epochs: Mutex<[Option<(Epoch, Instant)>; 2]>,
+    /// Of each log, its epoch and when that was asked for.
+    epochs: [Mutex<Option<(Epoch, Instant)>>; 2],
     _tasks: JoinSet<()>,
 }
 
@@ -195,31 +193,34 @@ impl Nats {
             Ok(Err(error)) => return Err(OpenError::Documents(error.to_string())),
             Err(_late) => return Err(OpenError::Documents("it takes too long".to_owned())),
         }
-        let epochs = Mutex::default();
+        let epochs = Default::default();
         let inner = Inner { link, names, documents, pen, standing, epochs, _tasks: tasks };
         Ok(Self(Arc::new(inner)))
     }
 
     async fn extent(&self, log: Log) -> Result<Extent, LedgerError> {
-        let extent = Extent::of(&self.0.link, &self.0.names.log(log)).await.map_err(unavailable)?;
-        *self.epoch_of(log) = Some((extent.epoch, Instant::now()));
-        Ok(extent)
+        Extent::of(&self.0.link, &self.0.names.log(log)).await.map_err(unavailable)
     }
 
-    fn epoch_of(&self, log: Log) -> parking_lot::MappedMutexGuard<'_, Option<(Epoch, Instant)>> {
-        parking_lot::MutexGuard::map(self.0.epochs.lock(), |[purges, audit]| match log {
+    /// A log's epoch, asked for after `stored`: a log that was made anew before that has another one, and
+    /// numbers that every node has long passed in the one before. Who waits while it is asked for asks
+    /// once more, all together.
+    async fn epoch(&self, log: Log, stored: Instant) -> Result<Epoch, LedgerError> {
+        let [purges, audit] = &self.0.epochs;
+        let known = match log {
             Log::Purges => purges,
             Log::Audit => audit,
-        })
-    }
-
-    /// A log's epoch, which is almost never another one.
-    async fn epoch(&self, log: Log) -> Result<Epoch, LedgerError> {
-        let known = *self.epoch_of(log);
-        match known {
-            Some((epoch, at)) if at.elapsed() < EPOCH_KNOWN => Ok(epoch),
-            _ => Ok(self.extent(log).await?.epoch),
+        };
+        let mut known = known.lock().await;
+        if let Some((epoch, asked)) = *known
+            && asked >= stored
+        {
+            return Ok(epoch);
         }
+        let asked = Instant::now();
+        let epoch = self.extent(log).await?.epoch;
+        *known = Some((epoch, asked));
+        Ok(epoch)
     }
 
     async fn put(
@@ -276,7 +277,7 @@ impl Ledger for Nats {
             fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
             let (stream, subject) = (self.0.names.log(log), self.0.names.entry(log, once));
             let put = self.0.pen.entry(&stream, &subject, entry, once.is_some()).await?;
-            let position = Position { epoch: self.epoch(log).await?, seq: put.seq };
+            let position = Position { epoch: self.epoch(log, Instant::now()).await?, seq: put.seq };
             Ok(Appended { position, repeated: put.is_another })
         })
     }

@@ -210,6 +210,21 @@ async fn delete(place: &InNats, stream: &str) {
     assert_eq!(answer["success"], true, "{answer}");
 }
 
+/// Its number is one that every node has passed in the log before.
+#[tokio::test]
+async fn an_entry_is_of_the_log_that_it_is_in() {
+    let server = Server::alone();
+    let place = server.place("cdn");
+    let ledger = place.nats().await;
+    for number in 0..3 {
+        ledger.append(Log::Purges, text(number), None).await.unwrap();
+    }
+    delete(&place, "cdn-purges").await;
+    let again = place.nats().await;
+    let entry = ledger.append(Log::Purges, "first".into(), None).await.unwrap().position;
+    assert_eq!(entry, again.ends(Log::Purges).await.unwrap().last);
+}
+
 #[tokio::test]
 async fn a_log_that_is_made_anew_is_another_one() {
     let server = Server::alone();

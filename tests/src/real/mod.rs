@@ -9,6 +9,7 @@
 //! Clause: CONTRIBUTING.md *Tests* (real binaries and real peers).
 
 pub mod bucket;
+pub mod cluster;
 pub mod geodns;
 pub mod http;
 pub mod nats;

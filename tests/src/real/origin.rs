@@ -33,6 +33,20 @@ impl Origin {
     where
         A: Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     {
+        Self::start_reading(move |head, stream| {
+            let target = head.first().and_then(|line| line.split(' ').nth(1));
+            target.map_or(Ok(()), |target| answer(target, stream))
+        })
+    }
+
+    /// Answers each request, whose head it is told line by line, by writing on the connection.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn start_reading<A>(answer: A) -> Tested<Self>
+    where
+        A: Fn(&[String], &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (asked, ends) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
@@ -45,10 +59,10 @@ impl Origin {
                 let Ok(mut stream) = stream else { return };
                 let (count, answer) = (Arc::clone(&count), Arc::clone(&answer));
                 thread::spawn(move || {
-                    let Some(target) = request(&stream) else { return };
+                    let Some(head) = request(&stream) else { return };
                     count.fetch_add(1, Ordering::AcqRel);
                     // A client that went away is no fault of the origin's.
-                    drop(answer(&target, &mut stream));
+                    drop(answer(&head, &mut stream));
                 });
             }
         });
@@ -79,21 +93,19 @@ impl Drop for Origin {
     }
 }
 
-/// Reads a request's head; its target.
-fn request(stream: &TcpStream) -> Option<String> {
+/// Reads a request's head, line by line.
+fn request(stream: &TcpStream) -> Option<Vec<String>> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut reader = BufReader::new(stream);
-    let mut target = None;
+    let mut head = Vec::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
         if line == "\r\n" {
-            return target;
+            return Some(head);
         }
-        if target.is_none() {
-            target = line.split(' ').nth(1).map(str::to_owned);
-        }
+        head.push(line.trim_end().to_owned());
     }
 }
