@@ -138,7 +138,6 @@ impl Edges {
         self.running_by_name().into_iter().map(|(_, edge)| edge).collect()
     }
 
-    /// The same, with their nodes' names.
     /// Sites of the ledger that they cannot serve, and why, each once.
     pub(crate) fn left_out(&self) -> Vec<String> {
         let mut all: Vec<String> = self.running().iter().flat_map(Edge::left_out).collect();
@@ -147,6 +146,7 @@ impl Edges {
         all
     }
 
+    /// Those that answer now, with their nodes' names.
     pub(crate) fn running_by_name(&self) -> Vec<(String, Edge)> {
         let named = |slot: &Slot| {
             let edge = slot.running()?.edge.clone();
@@ -422,6 +422,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         workers: ground.workers.get(),
         access_log: ground.access_log.clone(),
         own_addresses: ground.own.clone(),
+        ledger: ground.ledger.as_ref().map(Opened::servers).unwrap_or_default(),
         draining,
         leased: ground.ledger.as_ref().is_some_and(Opened::is_leased),
     };
