@@ -280,7 +280,7 @@ mod tests {
         let mut ids = SiteIds::default();
         let mut build = |sites: &[SiteSettings], old: Option<&Snapshot>| {
             let edge = EdgeSettings::default();
-            Snapshot::build(&edge, sites, &mut ids, old, &world, 1).map_err(|_| ()).unwrap()
+            Snapshot::build(&edge, sites, &mut ids, old, &world, 1).unwrap()
         };
         let serves = |snapshot: &Snapshot, host: &str| {
             let host = edge_core::site::Host::parse(host).unwrap();

@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn rfc9110_13_1_2_a_version_is_known_by_any_form_of_its_tag() {
-        for (tags, known) in [
+        for (tags, wanted) in [
             ("\"17\"", Some(true)),
             ("W/\"17\"", Some(true)),
             ("\"1\", W/\"17\"", Some(true)),
@@ -190,10 +190,10 @@ mod tests {
             ("\"017\"", Some(false)),
             ("17", None),
         ] {
-            let found = super::known(&fields(&[("if-none-match", tags)]));
+            let found = known(&fields(&[("if-none-match", tags)]));
             let found = found.ok().map(|tags| tags.is_some_and(|tags| tags.name(17)));
-            assert_eq!(found, known, "{tags}");
+            assert_eq!(found, wanted, "{tags}");
         }
-        assert!(super::known(&HeaderMap::new()).is_ok_and(|tags| tags.is_none()));
+        assert!(known(&HeaderMap::new()).is_ok_and(|tags| tags.is_none()));
     }
 }
