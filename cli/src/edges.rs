@@ -429,6 +429,7 @@ fn build(plan: &EdgePlan, ground: &Ground) -> Result<(Edge, Drain), Failure> {
         workers: ground.workers.get(),
         access_log: ground.access_log.clone(),
         own_addresses: ground.own.clone(),
+        ledger: ground.ledger.as_ref().map(Opened::servers).unwrap_or_default(),
         draining,
         leased: ground.ledger.as_ref().is_some_and(Opened::is_leased),
     };

@@ -18,7 +18,7 @@ use std::{
 };
 
 use axum::Router;
-use edge::{Edge, clock::Clock};
+use edge::{Edge, clock::Clock, fetch::policy::LedgerServer};
 use edge_core::purge::{Mode, Purge, Selector};
 use nearcast_control::{
     api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
@@ -83,6 +83,8 @@ pub(crate) struct Opened {
     wait_max: Duration,
     requests_per_second: u32,
     site_versions_kept: u16,
+    /// Where it is, if that is elsewhere.
+    servers: Vec<LedgerServer>,
 }
 
 impl Opened {
@@ -131,6 +133,7 @@ impl Opened {
             wait_max,
             requests_per_second: settings.requests_per_second,
             site_versions_kept: settings.site_versions_kept,
+            servers: servers(settings),
         }))
     }
 
@@ -139,6 +142,11 @@ impl Opened {
         // One that is this process's alone is there, or the process is not.
         let file = self.is_shared.then(|| SitesFile::beside(&self.path));
         waits.on(site::follow(Arc::clone(&self.ledger), file))
+    }
+
+    /// Where it is, if that is elsewhere.
+    pub(crate) fn servers(&self) -> Vec<LedgerServer> {
+        self.servers.clone()
     }
 
     /// Whether its edges reuse what they store on a lease only.
@@ -264,6 +272,12 @@ fn reached_at(plan: &EdgePlan, listens: &[SocketAddr]) -> Vec<IpAddr> {
     own.sort_unstable();
     own.dedup();
     own
+}
+
+/// Where the settings say that it is.
+fn servers(settings: &ControlSettings) -> Vec<LedgerServer> {
+    let places = settings.nats.as_ref().map(NatsSettings::places).unwrap_or_default();
+    places.into_iter().map(|(address, port)| LedgerServer { address, port }).collect()
 }
 
 /// What the nodes of a process do. GeoDNS beside several edges is none of theirs.

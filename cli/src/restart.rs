@@ -107,7 +107,7 @@ mod tests {
 
     /// Every key of the node's part with a value that is not its default, and whether a reload
     /// applies it.
-    const OTHER: [(&str, &str, bool); 62] = [
+    const OTHER: [(&str, &str, bool); 63] = [
         ("node.name", "\"other\"", false),
         ("node.pop", "\"fra\"", true),
         ("node.workers", "3", false),
@@ -128,6 +128,7 @@ mod tests {
         ("edge.cache_status_key", "true", true),
         ("edge.trusted_peers", "[\"10.0.0.0/8\"]", true),
         ("edge.origin_networks_allowed", "[\"127.0.0.0/8\"]", true),
+        ("edge.ledger_origins", "[\"10.0.0.0/8\"]", true),
         ("edge.resolvers", "[\"127.0.0.1:53\"]", true),
         ("edge.resolved_ttl_min", "\"3s\"", true),
         ("edge.resolved_ttl_max", "\"33s\"", true),

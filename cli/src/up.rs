@@ -27,6 +27,7 @@ use origin_mock::{
     origin::{Origin, Settings},
 };
 use serde::Serialize;
+use serde_json::json;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
@@ -194,7 +195,8 @@ fn start(
         reached_at: vec![address.into()],
         settings: EdgeSettings {
             listen: vec![SocketAddr::from((address, ports.http))],
-            origin_networks_allowed: local_networks(),
+            origin_networks_allowed: networks(&LOCAL),
+            ledger_origins: networks(&NEAR),
             ..EdgeSettings::default()
         },
         sites: config.sites.clone(),
@@ -251,9 +253,11 @@ fn dns(config: &NodeConfig, port: u16) -> Result<DnsPlan, Failure> {
 fn config(origin: &str) -> Result<NodeConfig, Failure> {
     let text = format!(
         "[edge]\nlisten = [\"127.0.0.2:8080\"]\n\
-         origin_networks_allowed = [\"127.0.0.0/8\", \"::1/128\"]\n\
+         origin_networks_allowed = {}\nledger_origins = {}\n\
          [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [{}] }}\n{GEODNS}",
-        serde_json::Value::from(origin)
+        json!(LOCAL),
+        json!(NEAR),
+        json!(origin)
     );
     nearcast_config::parse(&text, "up").map_err(|report| refused(origin, &report))
 }
@@ -270,8 +274,12 @@ fn refused(origin: &str, report: &Report) -> Failure {
 }
 
 /// This machine's own addresses: whoever starts `up` runs the origin here as well.
-fn local_networks() -> Vec<edge_core::settings::IpNet> {
-    ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|net| net.parse().ok()).collect()
+const LOCAL: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+/// These and the networks around it: whoever has its first token runs what is there, too.
+const NEAR: [&str; 5] = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+
+fn networks(texts: &[&str]) -> Vec<edge_core::settings::IpNet> {
+    texts.iter().filter_map(|net| net.parse().ok()).collect()
 }
 
 /// The ledger in DATA.

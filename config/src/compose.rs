@@ -32,7 +32,8 @@ use crate::{
     named,
     problem::{Place, Problem, Report},
     shape::Shape,
-    sites, syntax,
+    sites::{self, Writer},
+    syntax,
     tree::{self, Lines, Node},
 };
 
@@ -140,7 +141,7 @@ fn compose(
     if let Some(control) = &control {
         cross::control(root, control, findings);
     }
-    sites::check(root, edge.as_ref(), &sites, findings);
+    sites::check(root, (edge.as_ref(), Writer::Operator), &sites, findings);
     if files == Files::Looked {
         named::sites(root, &base, &sites, findings);
         if let Some(log) = &log {

@@ -33,7 +33,8 @@ use crate::{
     kind::Complaint,
     problem::{Problem, Report},
     shape::Shape,
-    sites, syntax,
+    sites::{self, Writer},
+    syntax,
     tree::{self, Lines, Node},
 };
 
@@ -155,7 +156,7 @@ impl Beside {
                 findings.wrong(&key, node, complaint);
             }
         }
-        sites::check(root, self.edge.as_ref(), &sites, findings);
+        sites::check(root, (self.edge.as_ref(), Writer::Anybody), &sites, findings);
         let mut site = sites.first_mut().and_then(Option::take)?;
         self.answer_under(&first, table, &mut site, findings);
         Some(site)

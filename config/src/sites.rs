@@ -15,7 +15,8 @@ use edge_core::{
     settings::{EdgeSettings, SiteSettings},
     site::{Problem, Site, SiteId, SiteTable},
 };
-use ground::fold::canonical;
+use ground::{fold::canonical, networks};
+use ipnet::IpNet;
 
 use crate::{
     check::Findings,
@@ -24,10 +25,19 @@ use crate::{
     tree::{self, Node},
 };
 
+/// Who wrote sites, and so what their origins may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writer {
+    /// Who wrote the node's file.
+    Operator,
+    /// Who had a token for it.
+    Anybody,
+}
+
 /// Checks all sites; `sites[n]` is none where `site[n]` is not sound.
 pub(crate) fn check(
     root: &Node<'_>,
-    edge: Option<&EdgeSettings>,
+    (edge, writer): (Option<&EdgeSettings>, Writer),
     sites: &[Option<SiteSettings>],
     findings: &mut Findings,
 ) {
@@ -39,7 +49,7 @@ pub(crate) fn check(
         rules(root, &path, findings);
         let Some(site) = site else { continue };
         if let Some(edge) = edge {
-            permissions(root, edge, &path, site, findings);
+            permissions(root, (edge, writer), (&path, site), findings);
         }
         match Site::build(site, edge.unwrap_or(&defaults), SiteId(0)) {
             Ok(site) => built.push(Arc::new(site)),
@@ -183,21 +193,31 @@ fn once(root: &Node<'_>, key: String, seen: &mut HashMap<String, String>, findin
     }
 }
 
-/// Origins on loopback or link-local addresses would be refused at every connect without the
+/// Origins on addresses that are closed to a site would be refused at every connect without the
 /// permission of this file, so a missing permission is told here.
 fn permissions(
     root: &Node<'_>,
-    edge: &EdgeSettings,
-    site: &str,
-    settings: &SiteSettings,
+    (edge, writer): (&EdgeSettings, Writer),
+    (site, settings): (&str, &SiteSettings),
     findings: &mut Findings,
 ) {
-    if !findings.none_within("edge.origin_networks_allowed") {
+    let (setting, allowed, what) = match writer {
+        Writer::Operator => {
+            let what = "a loopback or link-local address without permission";
+            ("origin_networks_allowed", &edge.origin_networks_allowed, what)
+        }
+        Writer::Anybody => {
+            let what = "an address that is not public, without this node's permission for the \
+                        ledger's sites";
+            ("ledger_origins", &edge.ledger_origins, what)
+        }
+    };
+    if !findings.none_within(&format!("edge.{setting}")) {
         return;
     }
     for (at, server) in settings.origin.servers.iter().enumerate() {
-        let Some((addresses, network)) = reserved(&server.url) else { continue };
-        let mut allowed = edge.origin_networks_allowed.iter().copied().map(canonical);
+        let Some((addresses, network)) = closed(&server.url, writer) else { continue };
+        let mut allowed = allowed.iter().copied().map(canonical);
         if allowed.any(|network| addresses.iter().any(|address| network.contains(address))) {
             continue;
         }
@@ -205,19 +225,15 @@ fn permissions(
         let of_table = tree::join(&key, "url");
         let key = if tree::find(root, &of_table).is_some() { of_table } else { key };
         if let Some(node) = tree::find(root, &key) {
-            let complaint = Complaint::new(
-                "a loopback or link-local address without permission",
-                "one within edge.origin_networks_allowed",
-            );
-            let advice =
-                format!("to allow it, set origin_networks_allowed = [\"{network}\"] in [edge]");
+            let complaint = Complaint::new(what, format!("one within edge.{setting}"));
+            let advice = format!("to allow it, set {setting} = [\"{network}\"] in [edge]");
             findings.wrong(&key, node, complaint.advising(advice));
         }
     }
 }
 
 /// The addresses that a server's URL says, if they need permission, and the network to permit.
-fn reserved(server: &str) -> Option<(Vec<IpAddr>, &'static str)> {
+fn closed(server: &str, writer: Writer) -> Option<(Vec<IpAddr>, IpNet)> {
     let (_, rest) = server.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -226,20 +242,20 @@ fn reserved(server: &str) -> Option<(Vec<IpAddr>, &'static str)> {
     };
     if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
         let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        return Some((both.to_vec(), "127.0.0.0/8"));
+        return Some((both.to_vec(), networks::inside(Ipv4Addr::LOCALHOST.into())?));
     }
     // An IPv4 address mapped into IPv6 is connected to as what it is.
     let address = host.parse::<IpAddr>().ok()?.to_canonical();
-    let network = match address {
-        IpAddr::V4(v4) if v4.is_loopback() => "127.0.0.0/8",
-        IpAddr::V4(v4) if v4.is_link_local() => "169.254.0.0/16",
-        // Connecting to no address in particular reaches this machine.
-        IpAddr::V4(v4) if v4.is_unspecified() => "0.0.0.0/32",
-        IpAddr::V6(v6) if v6.is_loopback() => "::1/128",
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => "fe80::/10",
-        IpAddr::V6(v6) if v6.is_unspecified() => "::/128",
-        _ => return None,
+    let is_local = match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
     };
+    if matches!(writer, Writer::Operator) && !is_local {
+        return None;
+    }
+    // Connecting to no address in particular reaches this machine, and nothing else of its network.
+    let network =
+        if address.is_unspecified() { address.into() } else { networks::inside(address)? };
     Some((vec![address], network))
 }
 
@@ -264,7 +280,26 @@ mod tests {
             ("http://[2001:db8::1]:80", None),
             ("https://origin.example:8443", None),
         ] {
-            assert_eq!(reserved(server).map(|(_, network)| network), network, "{server}");
+            let found = closed(server, Writer::Operator).map(|(_, network)| network.to_string());
+            assert_eq!(found.as_deref(), network, "{server}");
+        }
+    }
+
+    #[test]
+    fn servers_of_the_ledgers_sites_that_are_not_public_need_permission() {
+        for (server, network) in [
+            ("http://localhost:3000/", Some("127.0.0.0/8")),
+            ("http://10.0.0.1", Some("10.0.0.0/8")),
+            ("http://100.100.100.200", Some("100.64.0.0/10")),
+            ("http://169.254.169.254", Some("169.254.0.0/16")),
+            ("http://0.0.0.0:80", Some("0.0.0.0/32")),
+            ("http://[fd00:ec2::254]", Some("fc00::/7")),
+            ("http://192.0.2.1", None),
+            ("http://[2001:db8::1]:80", None),
+            ("https://origin.example:8443", None),
+        ] {
+            let found = closed(server, Writer::Anybody).map(|(_, network)| network.to_string());
+            assert_eq!(found.as_deref(), network, "{server}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! Does not know: files, other sections, or how a problem is worded.
 //! Clause: docs/operate.md *The ledger*.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -131,12 +131,60 @@ pub struct NatsSettings {
     pub replicas: u8,
 }
 
+/// The port of NATS where none is said.
+const NATS_PORT: u16 = 4222;
+
 impl NatsSettings {
+    /// Where the servers are: their addresses, as far as they are no names, and ports.
+    #[must_use]
+    pub fn places(&self) -> Vec<(Option<IpAddr>, u16)> {
+        let place = |url: &String| {
+            let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            let authority = authority.trim_end_matches('/');
+            let (host, port) = match authority.rsplit_once(':') {
+                Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+                _ => (authority, None),
+            };
+            let address = host.trim_matches(['[', ']']).parse().ok();
+            (address, port.unwrap_or(NATS_PORT))
+        };
+        self.servers.iter().map(place).collect()
+    }
+
     fn default_prefix() -> String {
         "nearcast".to_owned()
     }
 
     fn default_replicas() -> u8 {
         3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_at_an_address_or_a_name_and_a_port() {
+        let servers =
+            ["nats://nats.example", "tls://10.0.0.1:4333/", "nats://[fd00::1]:1", "nats://[::1]"];
+        let settings = NatsSettings {
+            servers: servers.map(str::to_owned).to_vec(),
+            folder: PathBuf::new(),
+            credentials: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            prefix: String::new(),
+            replicas: 1,
+        };
+        let address = |text: &str| text.parse().ok();
+        let places = [
+            (None, 4222),
+            (address("10.0.0.1"), 4333),
+            (address("fd00::1"), 1),
+            (address("::1"), 4222),
+        ];
+        assert_eq!(settings.places(), places);
     }
 }

@@ -18,6 +18,7 @@ mod life;
 mod link;
 mod message;
 pub mod names;
+pub mod policy;
 pub mod pool;
 pub mod probe;
 pub mod response;
@@ -34,6 +35,7 @@ pub mod table;
 pub mod tls;
 mod trunk;
 mod way;
+pub mod world;
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 
@@ -50,16 +52,18 @@ pub enum FetchError {
         /// What the resolver said.
         reason: String,
     },
-    /// The address is this machine, link-local or our own, and no permission names it.
+    /// The address is closed to the site, and no permission names it.
     #[error(
         "{host} resolves to {address}, which the node's settings do not allow \
-         (edge.origin_networks_allowed)"
+         ({setting})"
     )]
     NotAllowed {
         /// The name.
         host: String,
         /// What it resolves to.
         address: IpAddr,
+        /// Which of them would.
+        setting: &'static str,
     },
     /// No connection could be made.
     #[error("cannot connect to {server}: {reason}")]

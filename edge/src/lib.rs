@@ -46,11 +46,12 @@ use self::{
     clock::Clock,
     connection::Serving,
     fetch::{
-        connect::{AddressPolicy, Connect},
+        connect::Connect,
         names::Seen,
-        pool::OriginWorld,
+        policy::{AddressPolicy, LedgerServer},
         room::{FillCounts, FillRoom},
         table::FillingTable,
+        world::OriginWorld,
     },
     lease::Lease,
     listener::{Bound, Connections, ListenError, Open, Slot, Workers},
@@ -102,6 +103,8 @@ pub struct World {
     pub access_log: AccessLog,
     /// Where this process itself listens: addresses that no origin may be reached at.
     pub own_addresses: Vec<SocketAddr>,
+    /// Where its ledger is, if that is elsewhere: no origin of a site that the ledger has.
+    pub ledger: Vec<LedgerServer>,
     /// Whether the process drains.
     pub draining: Draining,
     /// Whether it reuses what it stores only as long as somebody vouches for it ([`Edge::vouch`]).
@@ -118,6 +121,7 @@ struct Inner {
     connector: Arc<dyn Connect>,
     control: runtime::Handle,
     own_addresses: Vec<SocketAddr>,
+    ledger: Vec<LedgerServer>,
     workers: Vec<WorkerState>,
     connections: Arc<Connections>,
     draining: Draining,
@@ -140,11 +144,12 @@ impl Edge {
         world: World,
     ) -> Result<Self, Vec<Problem>> {
         let mut ids = SiteIds::default();
-        let policy = policy(settings, &world.own_addresses);
+        let own = &world.own_addresses;
         let room = Arc::new(room(settings, &world));
         let origin = OriginWorld {
             connector: Arc::clone(&world.connector),
-            policy,
+            policy: Arc::new(AddressPolicy::of_file(settings, own)),
+            policy_of_ledger: Arc::new(AddressPolicy::of_ledger(settings, own, &world.ledger)),
             fills: world.fills.clone(),
             memory: memory(&room),
             control: world.control.clone(),
@@ -175,6 +180,7 @@ impl Edge {
             connector: world.connector,
             control: world.control,
             own_addresses: world.own_addresses,
+            ledger: world.ledger,
             workers,
             connections: Connections::new(count),
             draining: world.draining,
@@ -198,9 +204,11 @@ impl Edge {
         let inner = &self.0;
         let mut ids = inner.ids.lock();
         let old = inner.hall.snapshot.load_full();
+        let own = &inner.own_addresses;
         let origin = OriginWorld {
             connector: Arc::clone(&inner.connector),
-            policy: policy(settings, &inner.own_addresses),
+            policy: Arc::new(AddressPolicy::of_file(settings, own)),
+            policy_of_ledger: Arc::new(AddressPolicy::of_ledger(settings, own, &inner.ledger)),
             fills: inner.hall.fills.clone(),
             memory: memory(&inner.hall.room),
             control: inner.control.clone(),
@@ -360,10 +368,6 @@ impl WorkerState {
         });
         deadlines.clone()
     }
-}
-
-fn policy(settings: &EdgeSettings, own: &[SocketAddr]) -> Arc<AddressPolicy> {
-    Arc::new(AddressPolicy::new(&settings.origin_networks_allowed, own))
 }
 
 fn stamps_room(settings: &EdgeSettings) -> Room {

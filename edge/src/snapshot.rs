@@ -6,7 +6,11 @@
 //! connections to its origin) goes on; authorities of origins are read again, since a file that is
 //! replaced leaves the settings equal. It reads no settings file: `config` does.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use edge_core::{
     purge::TagLimits,
@@ -16,10 +20,7 @@ use edge_core::{
 use ground::fold;
 
 use crate::{
-    fetch::{
-        pool::{OriginWorld, Pool},
-        room::FillLimits,
-    },
+    fetch::{pool::Pool, room::FillLimits, world::OriginWorld},
     record::SiteMetrics,
     wire::Limits,
 };
@@ -93,7 +94,8 @@ impl SiteIds {
 
 impl Snapshot {
     /// Builds a snapshot; what `old` has and the settings leave alone goes on. A site of the ledger that
-    /// cannot be built is left out, and so nobody who may write one stops the others.
+    /// cannot be built is as it was before, or left out, and so nobody who may write one stops the
+    /// others.
     ///
     /// # Errors
     /// Every problem with the file's settings, with key paths from its top.
@@ -107,7 +109,7 @@ impl Snapshot {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut entries = HashMap::new();
-        let (mut built, mut left_out) = (Vec::new(), Vec::new());
+        let (mut built, mut unbuilt) = (Vec::new(), Vec::new());
         for (index, settings) in sites.iter().enumerate() {
             let id = ids.of(settings);
             match entry(settings, edge, id, old, world, workers) {
@@ -115,15 +117,31 @@ impl Snapshot {
                     built.push(Arc::clone(&entry.site));
                     entries.insert(id, entry);
                 }
-                Err(found) if !settings.id.is_empty() => left_out.extend(found.iter().map(|why| {
-                    let name = &settings.name;
-                    format!("site \"{name}\" of the ledger: {why}; this node does not serve it")
-                })),
+                Err(found) if !settings.id.is_empty() => unbuilt.push((id, settings, found)),
                 Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
                     at: format!("site[{index}].{}", problem.at),
                     message: problem.message,
                 })),
             }
+        }
+        let mut left_out = Vec::new();
+        let mut hosts: HashSet<String> = built.iter().flat_map(|site| hosts_of(site)).collect();
+        for (id, SiteSettings { name, .. }, found) in unbuilt {
+            let former = old.and_then(|old| old.sites.get(&id)).filter(|former| {
+                *former.pool.policy() == *world.policy_of_ledger
+                    && hosts_of(&former.site).all(|host| !hosts.contains(&host))
+            });
+            let what = match former {
+                Some(former) => {
+                    hosts.extend(hosts_of(&former.site));
+                    built.push(Arc::clone(&former.site));
+                    entries.insert(id, former.clone());
+                    "the version in force stays"
+                }
+                None => "this node does not serve it",
+            };
+            let told = |why: &Problem| format!("site \"{name}\" of the ledger: {why}; {what}");
+            left_out.extend(found.iter().map(told));
         }
         let table = match SiteTable::build(built) {
             Ok(table) if problems.is_empty() => table,
@@ -138,6 +156,11 @@ impl Snapshot {
     }
 }
 
+/// The hosts of a site, as they are compared.
+fn hosts_of(site: &Site) -> impl Iterator<Item = String> {
+    site.hosts.iter().map(ToString::to_string)
+}
+
 fn entry(
     settings: &SiteSettings,
     edge: &EdgeSettings,
@@ -147,6 +170,7 @@ fn entry(
     workers: usize,
 ) -> Result<SiteEntry, Vec<Problem>> {
     let site = Arc::new(Site::build(settings, edge, id)?);
+    let world = world.of_site(!settings.id.is_empty());
     let before = old.and_then(|old| old.sites.get(&id));
     let metrics = before.map_or_else(
         || Arc::new(SiteMetrics::new(Arc::clone(&site.name), workers)),
@@ -162,7 +186,7 @@ fn entry(
         Some(before) => Arc::clone(&before.pool),
         None => {
             let before = before.map(|before| &*before.pool);
-            let pool = Pool::new(&site.origin, world.clone(), before)
+            let pool = Pool::new(&site.origin, world, before)
                 .map_err(|message| vec![Problem { at: "origin".to_owned(), message }])?;
             Arc::new(pool)
         }
@@ -241,6 +265,41 @@ mod tests {
         assert_ne!(ids.of(&site("shop", "5d-7")), first);
         assert_ne!(ids.of(&site("shop", "")), first, "one of a file");
         assert_ne!(ids.of(&site("blog", "5d-1")), first);
+    }
+
+    #[tokio::test]
+    async fn of_a_site_of_the_ledger_that_cannot_be_built_the_former_version_goes_on() {
+        let site = |name: &str, id: &str, hosts: &[&str]| SiteSettings {
+            id: id.to_owned(),
+            ..toml::from_str(&format!(
+                "name = \"{name}\"\nhosts = {hosts:?}\norigin = {{ servers = [\"http://a\"] }}"
+            ))
+            .unwrap()
+        };
+        let world = crate::fetch::world::tests::world();
+        let mut ids = SiteIds::default();
+        let mut build = |sites: &[SiteSettings], old: Option<&Snapshot>| {
+            let edge = EdgeSettings::default();
+            Snapshot::build(&edge, sites, &mut ids, old, &world, 1).unwrap()
+        };
+        let serves = |snapshot: &Snapshot, host: &str| {
+            let host = edge_core::site::Host::parse(host).unwrap();
+            snapshot.table.find(&host).map(|site| site.name.to_string())
+        };
+        let before = build(&[site("shop", "5d-1", &["shop.example", "b.example"])], None);
+        let broken = site("shop", "5d-1", &["no host"]);
+        let after = build(std::slice::from_ref(&broken), Some(&before));
+        assert_eq!(serves(&after, "shop.example").as_deref(), Some("shop"));
+        assert!(after.left_out[0].ends_with("the version in force stays"), "{:?}", after.left_out);
+        // Nor does it keep from another what it has given up, or come back once it was made again.
+        let taker = site("blog", "5d-2", &["b.example"]);
+        let taken = build(&[broken.clone(), taker], Some(&before));
+        assert_eq!(serves(&taken, "b.example").as_deref(), Some("blog"));
+        assert_eq!(serves(&taken, "shop.example"), None);
+        let again = SiteSettings { id: "5d-3".to_owned(), ..broken };
+        let again = build(&[again], Some(&before));
+        assert_eq!(serves(&again, "shop.example"), None);
+        assert!(again.left_out[0].ends_with("does not serve it"), "{:?}", again.left_out);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What both laws stand on: points in time, what checks of a target come to, weighted choice, and
-//! which addresses are one.
+//! which addresses are one, or public.
 //!
 //! In: values. Out: values. Always holds: same input, same output, on every node and in every build.
 //! It deliberately knows no clock, socket, disk, environment, randomness, log or async; nor DNS, nor
@@ -9,6 +9,7 @@
 pub mod fold;
 pub mod machine;
 pub mod moment;
+pub mod networks;
 pub mod rendezvous;
 pub mod schedule;
 pub mod state;

@@ -29,7 +29,8 @@ use edge::{
     clock::Clock,
     fetch::{
         FetchError,
-        connect::{AddressPolicy, BoxedIo, Connect, Opened, Tcp},
+        connect::{BoxedIo, Connect, Opened, Tcp},
+        policy::AddressPolicy,
     },
 };
 use edge_core::{
@@ -216,6 +217,7 @@ impl World {
             workers: 1,
             access_log,
             own_addresses,
+            ledger: Vec::new(),
             draining,
             leased: false,
         };

@@ -1,10 +1,10 @@
 //! `nearcast site apply FILE`.
 //!
-//! In: a file. Out: every `[[site]]` of it in the ledger. Always: all of them are checked first, and
-//! nothing is written if one has a problem; problems are told at the file's own lines; one that says
+//! In: a file. Out: every `[[site]]` of it in the ledger. Always: all of them are checked first, also
+//! beside each other, and nothing is written if one has a problem; problems are told at the file's own lines; one that says
 //! what the ledger has already is left alone.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use axum::http::Method;
 use nearcast_config::{
@@ -42,16 +42,40 @@ pub(super) fn apply(arguments: &Apply) -> Result<(), Failure> {
     tell(arguments, &told)
 }
 
-/// Checks all of them, and tells every problem of each.
+/// Checks all of them, and tells every problem of each, and between them.
 fn check(arguments: &Apply, parts: &[Part]) -> Result<(), Failure> {
+    let file = arguments.file.display();
+    let (mut names, mut hosts) = (HashMap::new(), HashMap::new());
     let mut wrong: Vec<String> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
+        if let Some(first) = names.insert(&part.name, index) {
+            let name = &part.name;
+            wrong
+                .push(format!("{file}: site[{index}].name = \"{name}\": site[{first}] has it too"));
+            continue;
+        }
         let path = format!("{}?dry_run=true", path(&part.name)?);
         let content = Some((TOML, part.text.clone()));
         let order = Order { method: Method::PUT, path: &path, fields: &[], content };
         let told = arguments.api.order(order, Duration::ZERO)?;
+        for host in told.said["hosts"].as_array().into_iter().flatten() {
+            let host = super::text(host).trim_end_matches('.').to_ascii_lowercase();
+            match hosts.get(&host) {
+                Some(first) => wrong.push(format!(
+                    "{file}: site[{index}].hosts: \"{host}\" is a host of site[{first}] too"
+                )),
+                None => drop(hosts.insert(host, index)),
+            }
+        }
         if !told.status.is_success() {
-            wrong.push(refused(arguments, told, (part, index)));
+            let by = told.said["site"].as_str().map(str::to_owned);
+            let mut line = refused(arguments, told, (part, index));
+            if let Some(by) = by.filter(|by| parts.iter().any(|other| other.name == *by)) {
+                line.push_str(&format!(
+                    "; where the host moves, apply site {by} without it first, by itself"
+                ));
+            }
+            wrong.push(line);
         }
     }
     if wrong.is_empty() {

@@ -37,7 +37,6 @@ fn a_site_is_checked_as_one_of_a_file_with_the_same_words() {
     assert_eq!(beside.check(SHOP, "sent").unwrap().hosts, ["shop.example"]);
     let bodies = [
         SHOP.replace("hosts", "host"),
-        SHOP.replace("https://origin.example", "http://127.0.0.1:3000"),
         SHOP.replace("https://origin.example", "ftp://x"),
         format!("{SHOP}[[site.rule]]\npath = \"*\"\n[[site.rule]]\npath = \"/a\"\n"),
         SHOP.replace("[\"shop.example\"]", "[\"a.example\", \"A.example.\"]"),
@@ -50,6 +49,19 @@ fn a_site_is_checked_as_one_of_a_file_with_the_same_words() {
         let of_file = parse(&of_file, "sent").unwrap_err().to_string();
         assert_eq!(told(&beside, &body), of_file);
     }
+}
+
+#[test]
+fn an_origin_of_a_site_of_the_ledger_is_public_or_has_a_permission_of_its_own() {
+    let private = SHOP.replace("https://origin.example", "http://10.1.2.3");
+    let beside = Beside::of(&node("edge.origin_networks_allowed = [\"10.0.0.0/8\"]\n"));
+    let told = told(&beside, &private);
+    assert!(told.contains("an address that is not public"), "{told}");
+    assert!(told.contains("set ledger_origins = [\"10.0.0.0/8\"] in [edge]"), "{told}");
+    let beside = Beside::of(&node("edge.ledger_origins = [\"10.1.0.0/16\"]\n"));
+    beside.check(&private, "sent").unwrap();
+    // The file's own sites need none there.
+    node(&private);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use serde_json::json;
 
 pub(super) use self::told::{DryRun, History, Sites, WholeSite};
 use self::{
-    conditions::{Expected, expected, is_known},
+    conditions::{Expected, expected, known},
     told::{checked, refusal, tagged, unchanged},
 };
 use super::{
@@ -78,6 +78,7 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     may_read(&caller)?;
     caller.speaks_for(&name)?;
+    let known = known(&fields)?;
     let versions = match site::history(&*shared.ledger, &name).await {
         Err(SiteError::NoSuchSite(_)) if query.revision.is_none() => Vec::new(),
         versions => versions.map_err(|error| refusal(&caller, &error))?,
@@ -86,7 +87,9 @@ pub(super) async fn one(
     let wanted = query.revision.or(newest);
     let version = versions.into_iter().find(|version| Some(version.revision) == wanted);
     match version.filter(|version| version.text.is_some()) {
-        Some(version) if is_known(&fields, version.revision)? => Ok(unchanged(version.revision)),
+        Some(version) if known.is_some_and(|tags| tags.name(version.revision)) => {
+            Ok(unchanged(version.revision))
+        }
         Some(version) => Ok(tagged(StatusCode::OK, &name, version)),
         // There is none in the ledger, or none any more.
         None if query.revision.is_none() => {

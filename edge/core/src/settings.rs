@@ -84,6 +84,10 @@ pub struct EdgeSettings {
     /// origins may be reached at.
     #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
     pub origin_networks_allowed: Vec<IpNet>,
+    /// Networks among those that are not public, NATS servers of the ledger and this node's own
+    /// listeners, that origins of the ledger's sites may be reached at.
+    #[schemars(with = "Vec<String>", extend("x-kind" = "network"))]
+    pub ledger_origins: Vec<IpNet>,
     /// Resolvers that are asked for the names of origins, over UDP and TCP, instead of the system's;
     /// what the hosts file says comes before either.
     #[schemars(with = "Vec<String>", length(max = 16), extend("x-kind" = "socket-address"))]
@@ -120,6 +124,7 @@ impl Default for EdgeSettings {
             cache_status_key: false,
             trusted_peers: Vec::new(),
             origin_networks_allowed: Vec::new(),
+            ledger_origins: Vec::new(),
             resolvers: Vec::new(),
             resolved_ttl_min: Duration::from_secs(1),
             resolved_ttl_max: Duration::from_secs(300),

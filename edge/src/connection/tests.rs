@@ -25,7 +25,8 @@ use crate::{
     clock::Clock,
     fetch::{
         FetchError,
-        connect::{AddressPolicy, BoxedIo, Connect, Opened},
+        connect::{BoxedIo, Connect, Opened},
+        policy::AddressPolicy,
     },
 };
 
@@ -87,6 +88,7 @@ impl Stage {
             workers: 1,
             access_log: AccessLog::off(),
             own_addresses: Vec::new(),
+            ledger: Vec::new(),
             draining,
             leased: false,
         };

@@ -184,14 +184,10 @@ mod tests {
         settings::EdgeSettings,
         site::{Site, SiteId},
     };
-    use tokio::{runtime::Handle, time::Instant};
+    use tokio::time::Instant;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        fetch::{connect::Tcp, pool::OriginWorld},
-        store::{Memory, budget::Budget, memory::MemoryTier},
-    };
+    use crate::fetch::world::tests::world;
 
     #[tokio::test]
     async fn however_many_look_at_once_no_more_are_left_out_than_may_be_and_each_once() {
@@ -199,16 +195,7 @@ mod tests {
             ejection_share_max = 50\nservers = [\"http://a\", \"http://b\", \"http://c\", \"http://d\"]";
         let settings = toml::from_str(text).unwrap();
         let site = Site::build(&settings, &EdgeSettings::default(), SiteId(1)).unwrap();
-        let budget = Budget::new(1);
-        let tier = Arc::new(MemoryTier::new(1, 1, Arc::clone(&budget)));
-        let world = OriginWorld {
-            connector: Arc::new(Tcp::new(Handle::current())),
-            policy: Arc::default(),
-            fills: Handle::current(),
-            memory: Memory { budget, tier },
-            control: Handle::current(),
-            clock: Clock::system(),
-        };
+        let world = world();
         for _ in 0..300 {
             let pool = Pool::new(&site.origin, world.clone(), None).unwrap();
             pool.servers.iter().for_each(|server| server.failed(&site.origin, Instant::now()));

@@ -1,25 +1,16 @@
 //! Connections to origin servers: take the addresses of a name, check one, connect.
 //!
 //! In: a server of a site's origin. Out: a byte stream to it, or why there is none.
-//! Always holds: the *resolved* address is checked, at connect, so that no name can lead to this
-//! machine, to link-local services or back into our own listeners without the node file's
-//! permission. It knows nothing of TLS and HTTP. How bytes travel is a [`Connect`], so that tests
+//! Always holds: the *resolved* address is checked, at connect ([`AddressPolicy`]). It knows nothing of TLS and HTTP. How bytes travel is a [`Connect`], so that tests
 //! bring in-memory pipes.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use edge_core::{settings::EdgeSettings, site::ServerAddress};
 use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, StreamExt as _},
 };
-use ground::fold::canonical;
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::{
@@ -32,6 +23,7 @@ use tokio::{
 use super::{
     FetchError, io_reason,
     names::{Dns, Manner, Name, Names, Question, Residence, Seen, Trouble},
+    policy::AddressPolicy,
     server::Counted,
     socket::{Look, Socket},
 };
@@ -80,73 +72,6 @@ pub trait Connect: Send + Sync {
     /// The names that it resolves, for metrics.
     fn names(&self) -> Vec<Seen> {
         Vec::new()
-    }
-}
-
-/// Which addresses an origin may be reached at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressPolicy {
-    /// Networks that the node's settings allow although they are local, as addresses are looked at.
-    allowed: Vec<IpNet>,
-    /// Where this node itself listens.
-    own: Vec<SocketAddr>,
-}
-
-impl AddressPolicy {
-    /// Allows the local addresses in `allowed`; `own` is where this node itself listens.
-    #[must_use]
-    pub fn new(allowed: &[IpNet], own: &[SocketAddr]) -> Self {
-        let allowed = allowed.iter().copied().map(canonical).collect();
-        Self { allowed, own: own.to_vec() }
-    }
-
-    /// Whether an origin may be reached at `address`.
-    #[must_use]
-    pub fn allows(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        let own = self.own.iter().any(|own| {
-            own.port() == address.port()
-                && (own.ip().to_canonical() == ip || own.ip().is_unspecified() && is_local(ip))
-        });
-        // Our own listeners are refused even inside an allowed network unless it names the very
-        // address: a whole loopback net is no wish to loop.
-        if own {
-            return self.allows_by_name(ip);
-        }
-        !is_local(ip) || self.allowed.iter().any(|net| net.contains(&ip))
-    }
-
-    /// Whether a connection from `local` to `peer` has come back to one of our own listeners: with
-    /// a wildcard listener only the connection itself tells that an address is this machine's.
-    #[must_use]
-    pub fn came_home(&self, local: SocketAddr, peer: SocketAddr) -> bool {
-        let ip = peer.ip().to_canonical();
-        let ours = self.own.iter().any(|own| {
-            own.port() == peer.port()
-                && (own.ip().is_unspecified() || own.ip().to_canonical() == ip)
-        });
-        ours && local.ip().to_canonical() == ip && !self.allows_by_name(ip)
-    }
-
-    fn allows_by_name(&self, ip: IpAddr) -> bool {
-        self.allowed.iter().any(|net| net.contains(&ip) && net.prefix_len() == net.max_prefix_len())
-    }
-}
-
-/// Loopback, link-local and unspecified addresses; the latter connect to this machine as well.
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => {
-            let [high @ .., _, _] = v6.segments();
-            // IPv4-compatible and NAT64 (RFC 6052) addresses reach what they embed.
-            let embeds = matches!(high, [0, 0, 0, 0, 0, 0] | [0x64, 0xff9b, 0, 0, 0, 0]);
-            let [.., a, b, c, d] = v6.octets();
-            v6.is_loopback()
-                || v6.is_unicast_link_local()
-                || v6.is_unspecified()
-                || embeds && is_local(IpAddr::from([a, b, c, d]))
-        }
     }
 }
 
@@ -314,7 +239,11 @@ async fn open(
     server: &ServerAddress,
     policy: &AddressPolicy,
 ) -> Result<(Socket, Look), FetchError> {
-    let refused = || FetchError::NotAllowed { host: server.host.clone(), address: address.ip() };
+    let refused = || FetchError::NotAllowed {
+        host: server.host.clone(),
+        address: address.ip(),
+        setting: policy.setting(),
+    };
     if !policy.allows(address) {
         return Err(refused());
     }
@@ -347,61 +276,12 @@ fn home(stream: &TcpStream, policy: &AddressPolicy) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
-    }
-
-    fn net(text: &str) -> IpNet {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn local_addresses_need_permission() {
-        let none = AddressPolicy::default();
-        for local in [
-            "127.0.0.1:80",
-            "127.9.9.9:80",
-            "169.254.169.254:80",
-            "[::1]:80",
-            "[fe80::1]:80",
-            "0.0.0.0:80",
-            "[::]:80",
-            "[::ffff:127.0.0.1]:80",
-            "[::127.0.0.1]:80",
-            "[64:ff9b::7f00:1]:80",
-        ] {
-            assert!(!none.allows(address(local)), "{local}");
-        }
-        for public in ["192.0.2.1:80", "10.0.0.1:80", "[2001:db8::1]:443"] {
-            assert!(none.allows(address(public)), "{public}");
-        }
-        for written in ["127.0.0.0/8", "::ffff:127.0.0.0/104"] {
-            let some = AddressPolicy::new(&[net(written)], &[]);
-            assert!(some.allows(address("127.0.0.1:80")), "{written}");
-            assert!(some.allows(address("[::ffff:127.0.0.1]:80")), "{written}");
-            for other in ["[::1]:80", "169.254.0.1:80", "[64:ff9b::7f00:1]:80"] {
-                assert!(!some.allows(address(other)), "{written}: {other}");
-            }
-        }
-    }
-
-    #[test]
-    fn our_own_listeners_are_refused_unless_named_one_by_one() {
-        let own = [address("127.0.0.2:8080"), address("0.0.0.0:81")];
-        let whole = AddressPolicy::new(&[net("127.0.0.0/8")], &own);
-        assert!(!whole.allows(address("127.0.0.2:8080")));
-        assert!(whole.allows(address("127.0.0.2:8081")));
-        assert!(!whole.allows(address("127.0.0.1:81")));
-        for written in ["127.0.0.2/32", "::ffff:127.0.0.2/128"] {
-            let named = AddressPolicy::new(&[net(written)], &own);
-            assert!(named.allows(address("127.0.0.2:8080")), "{written}");
-        }
-        // Behind a wildcard listener, 192.0.2.1 is known to be ours by the connection alone.
-        assert!(whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:81")));
-        assert!(!whole.came_home(address("192.0.2.9:999"), address("192.0.2.1:81")));
-        assert!(!whole.came_home(address("192.0.2.1:999"), address("192.0.2.1:82")));
     }
 
     #[test]

@@ -20,19 +20,16 @@ use edge_core::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     FetchError, chain,
     choose::{Wish, refused},
-    connect::{AddressPolicy, Connect},
     content::{ClientContent, Watch},
     failed::Failed,
     link::Signs,
     message::{expected, frame, is_conditional, withhold},
+    policy::AddressPolicy,
     probe::{Asker, Checks},
     response::{Lease, OriginBody, finish},
     retry::RetryBudget,
@@ -41,11 +38,9 @@ use super::{
     stream::Interim,
     tls::TlsPlan,
     way::{Blame, Need, Roads, Unanswered, Way},
+    world::OriginWorld,
 };
-use crate::{
-    clock::Clock,
-    store::{Memory, budget::Charge},
-};
+use crate::store::budget::Charge;
 
 /// What a response on its way holds beside what is copied of it: a piece in hyper's read buffer, one
 /// that hyper has read ahead, one in hand.
@@ -92,23 +87,6 @@ pub struct Pool {
     signer: Option<Signer>,
     world: OriginWorld,
     checks: Mutex<Option<Checks>>,
-}
-
-/// What a pool needs of its surroundings.
-#[derive(Clone)]
-pub struct OriginWorld {
-    /// How bytes travel.
-    pub connector: Arc<dyn Connect>,
-    /// Which addresses are allowed.
-    pub policy: Arc<AddressPolicy>,
-    /// The runtime that owns the connections.
-    pub fills: Handle,
-    /// What connections and what is on its way over them are charged to.
-    pub memory: Memory,
-    /// The runtime that checks servers.
-    pub control: Handle,
-    /// The clock that servers are watched by.
-    pub clock: Clock,
 }
 
 impl Pool {

@@ -27,11 +27,11 @@ use tokio::{
 use super::{
     FetchError,
     content::ClientContent,
-    pool::OriginWorld,
     server::Server,
     sign::Signer,
     tls::TlsPlan,
     way::{Content, Misread, Roads, Unanswered},
+    world::OriginWorld,
 };
 
 /// How much content is looked through.

@@ -7,23 +7,27 @@
 //! (RFC 8446 §2.2), within one plan only, so that none outlives the files it was made of.
 //! It knows no addresses and no HTTP.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use edge_core::{
     settings::OriginProtocol,
     site::{OriginPlan, ServerAddress},
 };
 use nearcast_daemon::files::Print;
+use parking_lot::Mutex;
 use rustls::{
     ClientConfig, HandshakeKind, RootCertStore,
     client::{ClientConnection, WantsClientCert},
     pki_types::ServerName,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::{FetchError, chain, connect::BoxedIo, io_reason};
 
+/// How long the system's authorities are taken for what they were.
+const SYSTEM_READ_AGAIN: Duration = Duration::from_secs(60);
 /// The names of the protocols that may be agreed on (RFC 7301).
 const HTTP_1_1: &[u8] = b"http/1.1";
 /// See [`HTTP_1_1`].
@@ -119,18 +123,16 @@ impl TlsPlan {
 }
 
 /// The authorities in a file, or the system's.
-fn authorities(ca: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
+fn authorities(ca: Option<&Path>) -> Result<Arc<RootCertStore>, String> {
+    static SYSTEM: Mutex<Option<System>> = Mutex::new(None);
     let Some(path) = ca else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err("the system has no certificate authorities; install ca-certificates or \
-                        name a file with `ca`"
-                .to_owned());
-        }
-        return Ok(roots);
+        return System::of(&mut SYSTEM.lock(), || {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
+        });
     };
+    let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(certificates(path)?);
     if added == 0 || ignored > 0 {
         return Err(format!(
@@ -138,7 +140,39 @@ fn authorities(ca: Option<&Path>) -> Result<RootCertStore, String> {
             path.display()
         ));
     }
-    Ok(roots)
+    Ok(Arc::new(roots))
+}
+
+/// The system's authorities, of which all sites share one copy: reading them takes some 20 ms, and
+/// each copy 0.2 MB.
+struct System {
+    roots: Arc<RootCertStore>,
+    read_at: Instant,
+}
+
+impl System {
+    /// Those that were read of late, else those that `read` finds.
+    fn of(
+        kept: &mut Option<Self>,
+        read: impl FnOnce() -> RootCertStore,
+    ) -> Result<Arc<RootCertStore>, String> {
+        if let Some(kept) = kept
+            && kept.read_at.elapsed() < SYSTEM_READ_AGAIN
+        {
+            return Ok(Arc::clone(&kept.roots));
+        }
+        let read_at = Instant::now();
+        let roots = read();
+        if roots.is_empty() {
+            return Err("the system has no certificate authorities; install ca-certificates or \
+                        name a file with `ca`"
+                .to_owned());
+        }
+        let same = kept.as_ref().filter(|kept| kept.roots.roots == roots.roots);
+        let roots = same.map_or_else(|| Arc::new(roots), |kept| Arc::clone(&kept.roots));
+        *kept = Some(Self { roots: Arc::clone(&roots), read_at });
+        Ok(roots)
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -159,4 +193,39 @@ fn identified(
         let (certificate, key) = (certificate.display(), key.display());
         format!("{certificate} and {key} cannot be used together: {}", chain(&error))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::{Der, TrustAnchor};
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn roots(names: &[&'static str]) -> RootCertStore {
+        let anchor = |name: &&'static str| TrustAnchor {
+            subject: Der::from_slice(name.as_bytes()),
+            subject_public_key_info: Der::from_slice(b"key"),
+            name_constraints: None,
+        };
+        RootCertStore { roots: names.iter().map(anchor).collect() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_systems_authorities_are_one_copy_that_is_read_again_in_time() {
+        let mut kept = None;
+        assert!(System::of(&mut kept, || roots(&[])).is_err() && kept.is_none());
+        let first = System::of(&mut kept, || roots(&["a"])).unwrap();
+        let again = System::of(&mut kept, || unreachable!("they were just read")).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        advance(SYSTEM_READ_AGAIN).await;
+        let same = System::of(&mut kept, || roots(&["a"])).unwrap();
+        assert!(Arc::ptr_eq(&first, &same), "what has not changed is one copy still");
+        assert!(Arc::ptr_eq(&first, &System::of(&mut kept, || roots(&["b"])).unwrap()));
+        advance(SYSTEM_READ_AGAIN).await;
+        let newer = System::of(&mut kept, || roots(&["a", "b"])).unwrap();
+        assert_eq!(newer.roots.len(), 2);
+        advance(SYSTEM_READ_AGAIN).await;
+        assert!(System::of(&mut kept, || roots(&[])).is_err());
+    }
 }

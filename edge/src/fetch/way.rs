@@ -32,12 +32,12 @@ use super::{
     io_reason,
     link::{Link, Signs},
     names::Residence,
-    pool::OriginWorld,
     server::{Counted, Server},
     socket::Look,
     stream::{Seat, Stream},
     tls::TlsPlan,
     trunk::{Trunk, WINDOW_BYTES},
+    world::OriginWorld,
 };
 use crate::store::budget::Charge;
 

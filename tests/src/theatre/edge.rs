@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use edge::clock::Clock;
 use edge::fetch::FetchError;
-use edge::fetch::connect::{AddressPolicy, BoxedIo, Connect, Opened};
+use edge::fetch::{
+    connect::{BoxedIo, Connect, Opened},
+    policy::AddressPolicy,
+};
 use edge::{Edge, World};
 use edge_core::settings::{EdgeSettings, SiteSettings};
 use edge_core::site::ServerAddress;
@@ -54,6 +57,7 @@ fn edge(settings: &Settings, leased: bool, pipes: Arc<Pipes>) -> Result<Cast, St
         workers: 1,
         access_log: AccessLog::off(),
         own_addresses: Vec::new(),
+        ledger: Vec::new(),
         draining,
         leased,
     };

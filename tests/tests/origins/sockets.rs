@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
-use edge_core::settings::EdgeSettings;
+use edge_core::settings::{EdgeSettings, SiteSettings};
 use nearcast_tests::{
     message::Answer,
     world::{World, caller::Caller, site},
@@ -175,6 +175,34 @@ fn local_addresses_need_permission_by_whatever_name() {
         assert_eq!(origin.recorder().stats().connections_opened, 0);
         let servers = format!("servers = [\"http://localhost:{port}\"]");
         assert_eq!(get(&permitting(), Vec::new(), &servers).await.body, b"local");
+    });
+}
+
+#[test]
+fn a_site_of_the_ledger_asks_for_a_permission_of_its_own() {
+    run(async {
+        let (address, _handle, origin) = plain().await;
+        let port = address.port();
+        let ledger_origins = permitting().origin_networks_allowed;
+        let both = EdgeSettings { ledger_origins: ledger_origins.clone(), ..permitting() };
+        let its_own = EdgeSettings { ledger_origins, ..EdgeSettings::default() };
+        // As the resolver in the hosts file says, and as it is written.
+        for name in ["localhost", "127.0.0.1"] {
+            let text = format!(
+                "name = \"www\"\nhosts = [\"*\"]\norigin.servers = [\"http://{name}:{port}\"]\n"
+            );
+            let of_ledger = SiteSettings { id: "5d-1".to_owned(), ..site(&text).unwrap() };
+            let asked = async |settings: &EdgeSettings| {
+                let sites = [of_ledger.clone()];
+                let world = World::over_sockets(settings, &sites, Vec::new()).unwrap();
+                Caller::on(world.connect()).ask("GET", "www.example", "/", "").await.status()
+            };
+            let before = origin.recorder().stats().connections_opened;
+            assert_eq!(asked(&permitting()).await, 502, "{name}");
+            assert_eq!(origin.recorder().stats().connections_opened, before, "{name}");
+            assert_eq!(asked(&both).await, 200, "{name}");
+            assert_eq!(asked(&its_own).await, 200, "{name}");
+        }
     });
 }
 

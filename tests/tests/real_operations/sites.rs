@@ -179,6 +179,51 @@ fn a_file_with_a_problem_writes_nothing_and_is_told_at_its_own_lines() {
 }
 
 #[test]
+fn the_sites_of_a_file_are_checked_beside_each_other_before_one_is_written() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    let one = origin("x").unwrap();
+    let file = data.path().join("sites.toml");
+    let path = file.to_str().unwrap();
+    let refused = |sites: &[String]| {
+        fs::write(&file, sites.concat()).unwrap();
+        let refused = up.site(&["apply", path]).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let told = text(&refused.stderr);
+        assert!(told.contains("nothing was written"), "{told}");
+        told
+    };
+    let (shop, blog) = (site("shop", "a.example", &one), site("blog", "b.example", &one));
+    let told = refused(&[shop.clone(), site("shop", "c.example", &one)]);
+    assert!(told.contains("site[1].name = \"shop\": site[0] has it too"), "{told}");
+    let told = refused(&[shop.clone(), site("blog", "A.example.", &one)]);
+    assert!(told.contains("site[1].hosts: \"a.example\" is a host of site[0] too"), "{told}");
+    assert_eq!(up.json(&["list"]).unwrap()["sites"].as_array().map(Vec::len), Some(1));
+    fs::write(&file, [shop, blog].concat()).unwrap();
+    assert_eq!(up.site(&["apply", path]).unwrap().status.code(), Some(0));
+    let told = refused(&[site("shop", "c.example", &one), site("blog", "a.example", &one)]);
+    assert!(told.contains("apply site shop without it first"), "{told}");
+    assert_eq!(up.json(&["get", "shop"]).unwrap()["hosts"][0], "a.example");
+}
+
+#[test]
+fn a_site_of_the_ledger_may_not_lead_to_what_is_not_public() {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up::start(data.path()).unwrap();
+    let one = origin("x").unwrap();
+    let file = data.path().join("site.toml");
+    let own = one.address.to_string();
+    for (address, network) in [("169.254.169.254", "169.254.0.0/16"), ("[fd00::1]", "fc00::/7")] {
+        fs::write(&file, site("shop", "a.example", &one).replace(&own, address)).unwrap();
+        let refused = up.site(&["apply", file.to_str().unwrap()]).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let told = text(&refused.stderr);
+        let advice = format!("to allow it, set ledger_origins = [\"{network}\"] in [edge]");
+        assert!(told.contains("an address that is not public") && told.contains(&advice), "{told}");
+    }
+}
+
+#[test]
 fn a_site_outlives_the_process_and_a_stopped_edge_comes_back_with_it() {
     let data = tempfile::tempdir().unwrap();
     let one = origin("of the ledger").unwrap();

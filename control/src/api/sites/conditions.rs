@@ -14,6 +14,9 @@ use nearcast_daemon::http_problem::Problem;
 use super::super::bad;
 use crate::site::Wanted;
 
+/// The longest line of a condition.
+const LINE_BYTES_MAX: usize = 128;
+
 /// What a writer expects of a site.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Expected {
@@ -51,21 +54,28 @@ pub(super) fn expected(fields: &HeaderMap) -> Result<Option<Expected>, Problem> 
     }
 }
 
-/// Whether who asks has the version already.
-pub(super) fn is_known(fields: &HeaderMap, revision: u64) -> Result<bool, Problem> {
-    Ok(match tags(fields, &IF_NONE_MATCH)? {
-        None => false,
-        Some(Tags::Any) => true,
-        Some(Tags::These(tags)) => tags.iter().any(|tag| tag.revision() == Some(revision)),
-    })
+/// What who asks has already.
+pub(super) fn known(fields: &HeaderMap) -> Result<Option<Tags>, Problem> {
+    tags(fields, &IF_NONE_MATCH)
 }
 
-enum Tags {
+/// Versions by their tags.
+pub(super) enum Tags {
     Any,
     These(Vec<Tag>),
 }
 
-struct Tag {
+impl Tags {
+    /// Whether one is this revision's, weak or not (RFC 9110 §8.8.3.2).
+    pub(super) fn name(&self, revision: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(tags) => tags.iter().any(|tag| tag.revision() == Some(revision)),
+        }
+    }
+}
+
+pub(super) struct Tag {
     is_weak: bool,
     opaque: String,
 }
@@ -81,7 +91,14 @@ impl Tag {
 
 /// The tags of a field, whose lines are one list.
 fn tags(fields: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
-    let wrong = || bad(format!("{name}: allowed: *, or tags as ETag told them, as \"17\""));
+    let wrong = || {
+        bad(format!(
+            "{name}: allowed: *, or tags as ETag told them, as \"17\", in {LINE_BYTES_MAX} characters"
+        ))
+    };
+    if fields.get_all(name).iter().any(|line| line.len() > LINE_BYTES_MAX) {
+        return Err(wrong());
+    }
     let lines = fields.get_all(name).iter().map(|line| line.to_str().map_err(|_opaque| wrong()));
     let lines: Vec<&str> = lines.collect::<Result<_, _>>()?;
     if lines.is_empty() {
@@ -156,13 +173,15 @@ mod tests {
         for wrong in ["17", "", ",", "\"1", "\"1\" \"2\"", "\"a b\"", "w/\"1\"", "*, \"1\""] {
             assert_eq!(of(&[("if-match", wrong)]), None, "{wrong}");
         }
+        let long = format!("\"{}\"", "1".repeat(LINE_BYTES_MAX)).leak();
+        assert_eq!(of(&[("if-match", long)]), None);
         assert_eq!(of(&[("if-none-match", "\"17\"")]), None);
         assert_eq!(of(&[("if-match", "*"), ("if-none-match", "*")]), None);
     }
 
     #[test]
     fn rfc9110_13_1_2_a_version_is_known_by_any_form_of_its_tag() {
-        for (tags, known) in [
+        for (tags, wanted) in [
             ("\"17\"", Some(true)),
             ("W/\"17\"", Some(true)),
             ("\"1\", W/\"17\"", Some(true)),
@@ -171,8 +190,10 @@ mod tests {
             ("\"017\"", Some(false)),
             ("17", None),
         ] {
-            assert_eq!(is_known(&fields(&[("if-none-match", tags)]), 17).ok(), known, "{tags}");
+            let found = known(&fields(&[("if-none-match", tags)]));
+            let found = found.ok().map(|tags| tags.is_some_and(|tags| tags.name(17)));
+            assert_eq!(found, wanted, "{tags}");
         }
-        assert_eq!(is_known(&HeaderMap::new(), 17).ok(), Some(false));
+        assert!(known(&HeaderMap::new()).is_ok_and(|tags| tags.is_none()));
     }
 }

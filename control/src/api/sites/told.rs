@@ -231,5 +231,8 @@ fn taken(caller: &Caller, host: &str, by: &str) -> Problem {
     if !caller.token.covers(by) {
         return problem.detail(format!("host \"{host}\" is another site's"));
     }
-    problem.detail(format!("host \"{host}\" is site \"{by}\"'s")).extension("site", json!(by))
+    problem
+        .detail(format!("host \"{host}\" is site \"{by}\"'s"))
+        .extension("site", json!(by))
+        .extension("host", json!(host))
 }
