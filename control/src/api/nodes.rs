@@ -8,21 +8,26 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, extract::State};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Shared, audit, caller::Caller, reading::Asked, refused};
+use super::{
+    Shared, audit,
+    caller::Caller,
+    reading::{Asked, idempotency_key},
+    refused,
+};
 use crate::{
     ledger::{LedgerError, Log, Position},
     node::{self, Load, Role},
     progress,
     roster::{Presence, Sighting},
     settings::LedgerLost,
-    token::Action,
+    token::{Action, fingerprint},
 };
 
 /// The nodes.
@@ -107,8 +112,16 @@ pub(super) async fn remove(
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
     Asked(query): Asked<Query>,
+    fields: HeaderMap,
 ) -> Result<Json<Removed>, Problem> {
     caller.may(Action::Nodes)?;
+    let once = idempotency_key(&fields)?;
+    let once = once.map(|key| format!("node.remove.{}.{}", caller.id, fingerprint(key)));
+    if let Some(once) = &once
+        && let Some(on) = audit::noted(&shared, "node.remove", once).await?
+    {
+        return repeated(name, &on);
+    }
     shared.roster.confirm().await.map_err(|error| refused(&error))?;
     let found = {
         let seen = shared.roster.seen();
@@ -131,8 +144,18 @@ pub(super) async fn remove(
         }
         Err(error) => return Err(refused(&error)),
     }
-    let on = json!({ "node": name, "state": state, "force": query.force });
-    audit::note(&shared, &caller, "node.remove", on, None).await;
+    let on = json!({ "node": name, "state": state, "force": query.force, "once": once });
+    audit::note(&shared, &caller, "node.remove", on, once.as_deref()).await;
+    Ok(Json(Removed { name, state }))
+}
+
+/// What was answered when it was removed under the same key; it must be the same node.
+fn repeated(name: String, on: &Value) -> Result<Json<Removed>, Problem> {
+    let state = serde_json::from_value(on["state"].clone()).ok().filter(|_| on["node"] == *name);
+    let Some(state) = state else {
+        let detail = "this Idempotency-Key was used for another node";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
+    };
     Ok(Json(Removed { name, state }))
 }
 
