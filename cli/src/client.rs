@@ -20,9 +20,13 @@ use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use nearcast_control::copy::COPY_BYTES_MAX;
+use nearcast_control::{copy::COPY_BYTES_MAX, token::random_name};
 use serde_json::Value;
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
+use tokio::{
+    net::TcpStream,
+    runtime::Builder,
+    time::{Instant, sleep_until, timeout},
+};
 
 use crate::{
     data,
@@ -37,6 +41,12 @@ const ANSWER_BYTES_MAX: usize = COPY_BYTES_MAX;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The form of most content, and of answers.
 const JSON: &str = "application/json";
+/// The field that names an order, so that it is carried out once however often it is sent.
+const ONCE: &str = "idempotency-key";
+/// How often a request is sent again whose answer was lost, and after which pause.
+const AGAIN_MAX: u32 = 10;
+/// See [`AGAIN_MAX`].
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// A token in the environment.
 const TOKEN: &str = "NEARCAST_TOKEN";
 
@@ -73,8 +83,15 @@ impl Api {
     pub(crate) fn order(&self, order: Order<'_>, longer: Duration) -> Result<Told, Failure> {
         let Order { method, path, fields, content } = order;
         let token = Some(self.token()?);
+        let mut fields = fields.to_vec();
+        let is_named = fields.iter().any(|(name, _)| name == ONCE);
+        if !method.is_safe() && !is_named {
+            let name = random_name();
+            fields.extend(name.map(|name| (HeaderName::from_static(ONCE), name)));
+        }
+        let fields = &fields;
         let wanted = Wanted { method, path, accept: JSON, token, fields, content };
-        let (status, text) = answered(self.admin, wanted, PATIENCE.saturating_add(longer))?;
+        let (status, text) = answered(self.admin, &wanted, PATIENCE.saturating_add(longer))?;
         match serde_json::from_str(&text) {
             Ok(said) => Ok(Told { status, said }),
             Err(_) if !status.is_success() => Err(problem(status, &text)),
@@ -146,56 +163,91 @@ struct Wanted<'w> {
 pub(crate) fn get(admin: SocketAddr, path: &str, accept: &str) -> Result<String, Failure> {
     let (method, fields) = (Method::GET, &[][..]);
     let wanted = Wanted { method, path, accept, token: None, fields, content: None };
-    let (status, text) = answered(admin, wanted, PATIENCE)?;
+    let (status, text) = answered(admin, &wanted, PATIENCE)?;
     if status.is_success() { Ok(text) } else { Err(problem(status, &text)) }
 }
 
 fn answered(
     admin: SocketAddr,
-    wanted: Wanted<'_>,
+    wanted: &Wanted<'_>,
     patience: Duration,
 ) -> Result<(StatusCode, String), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::of(&error))?;
-    let asked = runtime.block_on(async { timeout(patience, ask(admin, wanted)).await });
+    let asked = runtime.block_on(async { timeout(patience, ask_until(admin, wanted)).await });
     asked.unwrap_or_else(|_elapsed| {
         let seconds = patience.as_secs();
         Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))
     })
 }
 
-async fn ask(admin: SocketAddr, wanted: Wanted<'_>) -> Result<(StatusCode, String), Failure> {
+/// Asks, and once more where the answer was lost: an order has a name, so it is not carried out again.
+async fn ask_until(
+    admin: SocketAddr,
+    wanted: &Wanted<'_>,
+) -> Result<(StatusCode, String), Failure> {
+    let mut lost = None;
+    for _ in 0..AGAIN_MAX {
+        match ask(admin, wanted).await {
+            Ok(answer) => return Ok(answer),
+            Err(NoAnswer::Lost(failure)) => lost = Some(failure),
+            Err(NoAnswer::Away(failure)) if lost.is_none() => return Err(failure),
+            // It may be starting again.
+            Err(NoAnswer::Away(_)) => {}
+        }
+        sleep_until(Instant::now() + AGAIN_AFTER).await;
+    }
+    let failure = lost.unwrap_or_else(|| Failure::new("the answer was lost"));
+    Err(failure.advise("what was ordered may have been done; look before you order it again"))
+}
+
+/// Why there is no answer.
+enum NoAnswer {
+    /// Nobody was there to be asked.
+    Away(Failure),
+    /// Somebody was asked.
+    Lost(Failure),
+}
+
+async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<(StatusCode, String), NoAnswer> {
     let away = |error: &dyn std::fmt::Display| {
-        Failure::new(format!("the admin listener at {admin} cannot be asked: {error}"))
-            .advise("is the node running, and is this its [admin] listen? --admin says where it is")
+        NoAnswer::Away(
+            Failure::new(format!("the admin listener at {admin} cannot be asked: {error}")).advise(
+                "is the node running, and is this its [admin] listen? --admin says where it is",
+            ),
+        )
+    };
+    let lost = |error: &dyn std::fmt::Display| {
+        let told = format!("the answer of the admin listener at {admin} was lost: {error}");
+        NoAnswer::Lost(Failure::new(told))
     };
     let stream = TcpStream::connect(admin).await.map_err(|error| away(&error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&chain(&error)))?;
     let path = wanted.path;
     let mut request = Request::builder()
-        .method(wanted.method)
+        .method(&wanted.method)
         .uri(path)
         .header(HOST, admin.to_string())
         .header(ACCEPT, wanted.accept);
-    if let Some(token) = wanted.token {
+    if let Some(token) = &wanted.token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     for (name, value) in wanted.fields {
         request = request.header(name, value);
     }
-    let (kind, content) = wanted.content.unzip();
+    let (kind, content) = wanted.content.clone().unzip();
     if let Some(kind) = kind {
         request = request.header(CONTENT_TYPE, kind);
     }
     let request = request
         .body(Full::new(Bytes::from(content.unwrap_or_default())))
-        .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+        .map_err(|error| NoAnswer::Away(Failure::usage(format!("{path}: {error}"))))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| away(&chain(&error)))?;
+        let response = sender.send_request(request).await.map_err(|error| lost(&chain(&error)))?;
         let (head, body) = response.into_parts();
         let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let bytes = read.map_err(|error| away(&chain(&*error)))?.to_bytes();
+        let bytes = read.map_err(|error| lost(&chain(&*error)))?.to_bytes();
         Ok((head.status, String::from_utf8_lossy(&bytes).into_owned()))
     };
     tokio::pin!(exchange);

@@ -15,14 +15,19 @@ use crate::{client::Api, failure::Failure, say::say};
 pub(crate) struct Arguments {
     /// The URL as clients ask for it: http:// or https://, host, path and query.
     url: String,
+    /// A field of the request that is asked about, as "Accept-Language: de"; may be given again.
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
     #[command(flatten)]
     api: Api,
 }
 
 /// Asks the node, and tells.
 pub(crate) fn explain(arguments: &Arguments) -> Result<(), Failure> {
-    let query: String = form_urlencoded::byte_serialize(arguments.url.as_bytes()).collect();
-    let path = format!("/v1/explain?url={query}");
+    let mut query = form_urlencoded::Serializer::new("/v1/explain?".to_owned());
+    query.append_pair("url", &arguments.url);
+    query.extend_pairs(arguments.headers.iter().map(|field| ("header", field)));
+    let path = query.finish();
     let told = arguments.api.ask(Method::GET, &path, None, Duration::ZERO)?;
     say(&if arguments.api.json { told.to_string() } else { text(&told) })
 }

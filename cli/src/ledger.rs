@@ -383,7 +383,8 @@ impl Holdings for Held {
 
     fn explain(&self, url: &Url) -> Vec<Explained> {
         let explain = |(node, edge): (String, Edge)| {
-            let explained = edge.hall().explain(url.scheme, &url.host, &url.target)?;
+            let explained =
+                edge.hall().explain(url.scheme, (&url.host, &url.target), &url.fields)?;
             Some(told(node, explained))
         };
         self.0.running_by_name().into_iter().filter_map(explain).collect()

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod copies;
 mod data;
+mod described;
 mod descriptors;
 mod dns;
 mod edges;

@@ -42,6 +42,7 @@ use tokio::{
 };
 
 use crate::{
+    described::described,
     dns::{Dns, DnsPlan},
     edges::{EdgePlan, Edges, Ground},
     failure::Failure,
@@ -147,10 +148,9 @@ impl Process {
             None => None,
         };
         let of_dns = dns.as_ref().map(|dns| geodns::admin::router(dns.server().clone()));
-        let served = (&edges, &sites);
-        let of_ledger = ledger.map(|ledger| ledger.mount(served, (&metrics, &readiness)));
-        let more = [Some(routes), theatre, of_dns, of_ledger].into_iter().flatten();
-        let more = more.fold(Router::new(), Router::merge);
+        let of_ledger = ledger.map(|ledger| ledger.mount((&edges, &sites), (&metrics, &readiness)));
+        let more = [Some(routes), theatre, Some(described(of_dns, of_ledger))];
+        let more = more.into_iter().flatten().fold(Router::new(), Router::merge);
         let admin = admin.map(|admin| serve_admin(&control, admin, (&metrics, &readiness), more));
         listening.iter().for_each(Condition::holds);
         Ok(Self {

@@ -40,6 +40,7 @@ use nearcast_daemon::http_problem::Problem;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
@@ -205,7 +206,7 @@ async fn to_its_end(orders: Arc<Semaphore>, request: Request, next: Next) -> Res
         drop(turn);
         response
     };
-    match tokio::spawn(order).await {
+    match tokio::spawn(order.in_current_span()).await {
         Ok(response) => response,
         Err(error) => internal(&error).into_response(),
     }

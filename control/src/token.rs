@@ -15,6 +15,7 @@ mod revoke;
 mod secret;
 
 pub(crate) use self::secret::fingerprint;
+pub use self::secret::random_name;
 pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
@@ -29,6 +30,8 @@ use crate::{
 
 /// The keys of tokens begin so.
 pub(crate) const TOKENS: &str = "tokens/";
+/// Digits of an id that follows from a name.
+const ID_DIGITS: usize = 12;
 /// Tokens, at most; the oldest that are revoked make room.
 pub const TOKENS_MAX: usize = 1000;
 
@@ -52,6 +55,9 @@ pub enum TokenError {
     /// There are too many.
     #[error("there are {TOKENS_MAX} tokens in use; revoke some first")]
     TooMany,
+    /// The key of the order was another one's.
+    #[error("this Idempotency-Key was used for another token, or for one that is revoked")]
+    AnotherOrder,
     /// The system gives no random numbers.
     #[error("no random numbers can be had")]
     Random,
@@ -95,6 +101,48 @@ pub async fn make(
     let document = document(secret.hash());
     write(ledger, secret.id(), &document, Expect::Absent).await?;
     Ok((secret, document))
+}
+
+/// Makes the token that is ordered under the name `once`. Where that was done already, but its maker
+/// was not told, it is the same token, and only the new secret of it is good.
+///
+/// # Errors
+/// When there is no room, it was another order, or the ledger does not take it.
+pub async fn make_once(
+    ledger: &dyn Ledger,
+    once: &str,
+    document: impl Fn(String) -> TokenDocument,
+) -> Result<(Secret, TokenDocument), TokenError> {
+    let mut id = fingerprint(once);
+    id.truncate(ID_DIGITS);
+    let key = key_of(&id).ok_or_else(|| TokenError::NoSuchToken(id.clone()))?;
+    loop {
+        let secret = Secret::named(&id).ok_or(TokenError::Random)?;
+        let document = document(secret.hash());
+        let there = ledger.read(&key).await?;
+        let (document, expect) = match &there {
+            None => {
+                make_room(ledger).await?;
+                (document, Expect::Absent)
+            }
+            Some(found) => {
+                let former = documents::decode::<TokenDocument>(&found.value).ok();
+                let (hash, at) = (document.hash.clone(), document.made_at.clone());
+                let is_it = |former: &TokenDocument| {
+                    let former = TokenDocument { hash, made_at: at, ..former.clone() };
+                    former == document
+                };
+                let former = former.filter(is_it).ok_or(TokenError::AnotherOrder)?;
+                (TokenDocument { hash: secret.hash(), ..former }, Expect::At(found.revision))
+            }
+        };
+        match write(ledger, &id, &document, expect).await {
+            Ok(()) => return Ok((secret, document)),
+            // The same order at the same time, or a revocation.
+            Err(TokenError::Ledger(LedgerError::Conflict { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// All tokens, revoked ones included, with their ids; and those whose documents cannot be read,

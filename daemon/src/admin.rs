@@ -35,6 +35,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::http_problem::Problem;
 use crate::metrics::{self, Metrics};
 use crate::readiness::Readiness;
+use crate::request_id;
 use crate::seldom::Seldom;
 use crate::settings::AdminSettings;
 
@@ -249,6 +250,7 @@ impl Connections {
         let routes = routes.layer(middleware::from_fn(move |request: Request, next: Next| {
             answer_within(deadline, request, next)
         }));
+        let routes = routes.layer(middleware::from_fn(request_id::named));
         Self { http, routes, deadline: settings.connection_deadline, closed }
     }
 

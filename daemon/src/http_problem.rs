@@ -6,10 +6,11 @@
 //! Does not know: why the request failed beyond the words given, or any route.
 //! Clause: RFC 9457 §3, §4.2.1.
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// An error as RFC 9457 problem details.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,26 @@ impl Problem {
         self.with(name, value)
     }
 
+    /// The schema of every problem (RFC 9457 §3.1), for descriptions of routes.
+    #[must_use]
+    pub fn schema() -> Value {
+        json!({
+            "type": "object",
+            "description": "A problem detail (RFC 9457).",
+            "properties": {
+                "type": { "type": "string", "format": "uri-reference" },
+                "title": { "type": "string" },
+                "status": { "type": "integer" },
+                "detail": { "type": "string", "description": "What is wrong, for people." },
+                "request_id": {
+                    "type": "string",
+                    "description": "The request's id, which the log and the audit log name.",
+                },
+            },
+            "required": ["type", "title", "status"],
+        })
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.members.insert(name.to_owned(), value);
         self
@@ -63,14 +84,14 @@ impl IntoResponse for Problem {
             (CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        (self.status, fields, Value::Object(self.members).to_string()).into_response()
+        let text = Value::Object(self.members.clone()).to_string();
+        // So that whoever sends it on may say more in it.
+        (self.status, fields, Extension(self), text).into_response()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

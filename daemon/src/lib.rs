@@ -18,6 +18,7 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod readiness;
+pub mod request_id;
 pub mod seldom;
 pub mod settings;
 pub mod sharded;

@@ -125,7 +125,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => {
             let json = lines.json().flatten_event(true);
-            json.with_current_span(false).with_span_list(false).boxed()
+            json.with_current_span(true).with_span_list(false).boxed()
         }
     };
     (tracing_subscriber::registry().with(lines.with_filter(filter)), handle)

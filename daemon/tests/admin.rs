@@ -155,6 +155,26 @@ async fn readyz_follows_the_conditions_and_names_what_fails() {
 }
 
 #[tokio::test]
+async fn every_answer_names_its_request() {
+    let running = start(&AdminSettings::default());
+    let made = request(running.address, "GET /v1/echo").await;
+    let named = made.head.lines().find_map(|line| line.strip_prefix("x-request-id: "));
+    assert_eq!(named.map(str::len), Some(32), "{}", made.head);
+    for (line, status) in [("GET /v1/echo", 200), ("GET /nothing", 404), ("PUT /healthz", 405)] {
+        let line = format!("{line} HTTP/1.1\r\nx-request-id: a-1\r\nx:");
+        let answer = request(running.address, &line).await;
+        assert_eq!(answer.status, status);
+        assert!(answer.has("x-request-id: a-1"), "{}", answer.head);
+        // It has the length that it says.
+        let length = format!("content-length: {}", answer.body.len());
+        assert!(answer.has(&length), "{}", answer.head);
+        if status != 200 {
+            assert_eq!(answer.json()["request_id"], "a-1");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc9457_unknown_paths_and_methods_are_problem_details() {
     let running = start(&AdminSettings::default());
     assert_eq!(request(running.address, "GET /v1/things/a%2Fb").await.body, "a/b");

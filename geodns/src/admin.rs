@@ -7,6 +7,10 @@
 //! for one at a time.
 //! It deliberately does not know what an order comes to.
 
+mod description;
+
+pub use self::description::description;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
@@ -28,6 +32,7 @@ use geodns_core::{
 };
 use http::{HeaderMap, StatusCode, header::ACCEPT};
 use nearcast_daemon::{http_path::Named, http_problem::Problem, local::Local};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, task::JoinError};
 
@@ -69,18 +74,23 @@ impl<T: DeserializeOwned + Default, S: Sync + Send> FromRequest<S> for Given<T> 
 }
 
 /// `?name=&client=&type=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    /// The name that is asked for; the last dot may be left out.
+    #[schemars(length(min = 1))]
     name: String,
+    /// The client, or the first address of its network.
     client: IpAddr,
+    /// The type of records, A without it.
     #[serde(default, rename = "type")]
     rtype: Option<String>,
 }
 
 /// What an order is given with; all of it may be left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OrderTerms")]
 struct Terms {
     /// How long it holds, as `10m`; without it, until the process ends.
     #[serde(default, rename = "for")]
@@ -88,21 +98,32 @@ struct Terms {
 }
 
 /// What `force` is given with.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ForceTerms")]
 struct Forced {
+    /// The state in which it is held.
     state: StateWord,
+    /// How long it holds, as `10m`; without it, until the process ends.
     #[serde(default, rename = "for")]
     lasting: Option<String>,
 }
 
 /// How a PoP stands that was drained, and who goes there nevertheless.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DrainedPop")]
 struct Drained {
     #[serde(flatten)]
     pop: PopStatus,
     /// Where nobody else can take its clients now, so that they stay.
     nobody_else: Vec<Alone>,
+}
+
+/// How PoPs stand.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Pops {
+    /// Each of them.
+    pops: Vec<PopStatus>,
 }
 
 async fn route(
@@ -156,8 +177,8 @@ async fn alone<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await
 }
 
-async fn pops(_local: Local, State(server): State<Server>) -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "pops": server.prober().status() }))
+async fn pops(_local: Local, State(server): State<Server>) -> Json<Pops> {
+    Json(Pops { pops: server.prober().status() })
 }
 
 async fn pop(

@@ -13,10 +13,11 @@ use geodns_core::{
     route::Route,
     standing::{Standing, Wanted},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A route and a family in which nobody else answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alone {
     /// The route.
     pub route: String,

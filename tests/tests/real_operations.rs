@@ -5,6 +5,7 @@
 
 mod real_operations {
     mod admin;
+    mod again;
     mod copies;
     mod described;
     mod descriptors;

@@ -37,6 +37,9 @@ pub(super) struct AuditEntry {
     pub(super) who: String,
     /// Where the order came from.
     pub(super) from: Option<IpAddr>,
+    /// The id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<String>,
     /// What was done: `purge`, `site.write`, `site.delete`, `token.make`, `token.revoke`,
     /// `node.remove`, `node.drain`, `ledger.import`.
     pub(super) what: String,
@@ -56,6 +59,7 @@ pub(super) async fn note(
         at: shared.at(),
         who: caller.id.clone(),
         from: caller.from,
+        request: caller.request.clone(),
         what: what.to_owned(),
         on,
     };
@@ -67,6 +71,22 @@ pub(super) async fn note(
     if let Err(error) = written.await {
         tracing::error!(%error, who = caller.id, what, on = %entry.on, "done, but not in the audit log");
     }
+}
+
+/// What was noted under the name `once`, if it is among the newest entries of the log.
+pub(super) async fn noted(
+    shared: &Shared,
+    what: &str,
+    once: &str,
+) -> Result<Option<Value>, Problem> {
+    let query = Query { limit: Some(LIMIT_MAX), before: None, what: Some(what.to_owned()) };
+    let found = async {
+        let ends = shared.ledger.ends(Log::Audit).await?;
+        read_back(&*shared.ledger, ends, &query).await
+    };
+    let entries = found.await.map_err(|error| refused(&error))?.entries.into_iter();
+    let mut on = entries.filter_map(|told| told.entry).map(|entry| entry.on);
+    Ok(on.find(|on| on["once"] == once))
 }
 
 /// `?limit=`, `?before=`, `?what=`

@@ -16,7 +16,7 @@ use http::{
     header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
-use nearcast_daemon::{admin::Peer, http_problem::Problem};
+use nearcast_daemon::{admin::Peer, http_problem::Problem, request_id::RequestId};
 use tokio::time::Instant;
 
 use super::{Shared, refused};
@@ -31,6 +31,8 @@ pub(super) struct Caller {
     pub(super) token: TokenDocument,
     /// Where it comes from.
     pub(super) from: Option<IpAddr>,
+    /// The id of its request.
+    pub(super) request: Option<String>,
 }
 
 impl Caller {
@@ -83,7 +85,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             })?;
         shared.rates.take(&id, Instant::now()).map_err(|wait| too_many(wait.as_secs() + 1))?;
         let from = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-        Ok(Self { id, token, from })
+        let request = parts.extensions.get::<RequestId>().map(|id| id.0.to_string());
+        Ok(Self { id, token, from, request })
     }
 }
 

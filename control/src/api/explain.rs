@@ -6,14 +6,17 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
 use edge_core::{key::Scheme, purge::Selector};
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::HOST};
 use nearcast_daemon::http_problem::Problem;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Shared, bad, caller::Caller, internal, reading::Asked};
+use super::{Shared, bad, caller::Caller, internal};
 use crate::token::Action;
 
 /// A URL that is asked about.
@@ -25,6 +28,8 @@ pub struct Url {
     pub host: Box<str>,
     /// Path and query.
     pub target: Box<str>,
+    /// The fields of the request.
+    pub fields: HeaderMap,
 }
 
 /// What a node has of a URL.
@@ -38,7 +43,7 @@ pub struct Explained {
     pub target: String,
     /// Request fields that the rule adds to the key.
     pub key_fields: Vec<String>,
-    /// What a plain GET would come to.
+    /// What a GET with the fields that were given would come to.
     pub next: NextRequest,
     /// What is stored, the newest first.
     pub stored: Vec<Held>,
@@ -90,13 +95,55 @@ pub struct Held {
     pub etag: Option<String>,
 }
 
-/// `?url=`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// `?url=&header=`
+#[derive(Debug, Default, JsonSchema)]
 pub(super) struct Query {
     /// The URL as clients ask for it: scheme, host, path and query.
     #[schemars(length(min = 1))]
     url: String,
+    /// Fields of the request that is asked about, each as `Name: value`; all but Host, which the URL
+    /// says.
+    #[schemars(default, length(max = "FIELDS_MAX"))]
+    header: Vec<String>,
+}
+
+/// Fields of a request that is asked about, at most.
+const FIELDS_MAX: usize = 64;
+
+impl Query {
+    /// Reads a query in which one parameter may stand several times.
+    fn read(text: &str) -> Result<Self, Problem> {
+        let (mut url, mut header) = (None, Vec::new());
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            match &*name {
+                "url" if url.is_none() => url = Some(value.into_owned()),
+                "url" => return Err(bad("url: allowed: once")),
+                "header" if header.len() < FIELDS_MAX => header.push(value.into_owned()),
+                "header" => return Err(bad(format!("header: allowed: up to {FIELDS_MAX}"))),
+                other => return Err(bad(format!("{other:?}: allowed: url, header"))),
+            }
+        }
+        let url = url.ok_or_else(|| bad("url: missing"))?;
+        Ok(Self { url, header })
+    }
+
+    fn fields(&self) -> Result<HeaderMap, Problem> {
+        let mut fields = HeaderMap::new();
+        for text in &self.header {
+            let read = text.split_once(':').and_then(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_str(value.trim_matches([' ', '\t'])).ok()?))
+            });
+            let (name, value) = read.ok_or_else(|| {
+                bad(format!("header: {text:?} is no field; allowed: Name: value"))
+            })?;
+            if name == HOST {
+                return Err(bad("header: Host is what the URL says"));
+            }
+            fields.append(name, value);
+        }
+        Ok(fields)
+    }
 }
 
 /// What the nodes of this process have of a URL.
@@ -112,16 +159,18 @@ pub(super) struct Explanation {
 pub(super) async fn explain(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
-    Asked(query): Asked<Query>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Explanation>, Problem> {
     caller.may(Action::Read)?;
+    let query = Query::read(&query.unwrap_or_default())?;
+    let fields = query.fields()?;
     let parsed =
         Selector::parse_url(&query.url).map_err(|problem| bad(format!("url: {problem}")))?;
     let shown = parsed.to_string();
     let Selector::Url { scheme, host, target } = parsed else {
         return Err(internal(&"a URL that is none"));
     };
-    let url = Url { scheme, host, target };
+    let url = Url { scheme, host, target, fields };
     let turn = Arc::clone(&shared.counting).acquire_owned().await;
     let holdings = Arc::clone(&shared.holdings);
     let explained = tokio::task::spawn_blocking(move || {

@@ -12,14 +12,20 @@ use std::{
 };
 
 use axum::{Json, extract::State};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Shared, audit, caller::Caller, drains::Drained, reading::Asked, refused};
+use super::{
+    Shared, audit,
+    caller::Caller,
+    drains::Drained,
+    reading::{Asked, idempotency_key},
+    refused,
+};
 use crate::{
     drain::{self, Drains},
     ledger::{LedgerError, Log, Position},
@@ -27,7 +33,7 @@ use crate::{
     progress,
     roster::{Presence, Sighting},
     settings::LedgerLost,
-    token::Action,
+    token::{Action, fingerprint},
 };
 
 /// The nodes.
@@ -122,8 +128,16 @@ pub(super) async fn remove(
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
     Asked(query): Asked<Query>,
+    fields: HeaderMap,
 ) -> Result<Json<Removed>, Problem> {
     caller.may(Action::Nodes)?;
+    let once = idempotency_key(&fields)?;
+    let once = once.map(|key| format!("node.remove.{}.{}", caller.id, fingerprint(key)));
+    if let Some(once) = &once
+        && let Some(on) = audit::noted(&shared, "node.remove", once).await?
+    {
+        return repeated(name, &on);
+    }
     let asked = shared.roster.confirm().await.map_err(|error| refused(&error))?;
     let found = {
         let seen = shared.roster.seen();
@@ -150,8 +164,18 @@ pub(super) async fn remove(
         }
         Err(error) => return Err(refused(&error)),
     }
-    let on = json!({ "node": name, "state": state, "force": query.force });
-    audit::note(&shared, &caller, "node.remove", on, None).await;
+    let on = json!({ "node": name, "state": state, "force": query.force, "once": once });
+    audit::note(&shared, &caller, "node.remove", on, once.as_deref()).await;
+    Ok(Json(Removed { name, state }))
+}
+
+/// What was answered when it was removed under the same key; it must be the same node.
+fn repeated(name: String, on: &Value) -> Result<Json<Removed>, Problem> {
+    let state = serde_json::from_value(on["state"].clone()).ok().filter(|_| on["node"] == *name);
+    let Some(state) = state else {
+        let detail = "this Idempotency-Key was used for another node";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
+    };
     Ok(Json(Removed { name, state }))
 }
 

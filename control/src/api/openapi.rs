@@ -3,14 +3,17 @@
 //!
 //! In: nothing. Out: the document. Always: each schema is that of a type which a route uses; a test
 //! asks the routes for every operation in it and for every method that is not. It does not know the
-//! routes of other parts.
+//! routes of other parts: who mounts them joins what they say of themselves.
 //! Clause: OpenAPI 3.1.0, JSON Schema 2020-12; docs/decisions/0009-openapi-from-schemas.md.
 
 mod copies;
 mod drains;
 mod sites;
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::{Extension, Json};
+use nearcast_daemon::http_problem::Problem;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +21,10 @@ use super::{audit, explain, nodes, purges, tokens};
 
 /// Where the document is answered.
 pub const PATH: &str = "/openapi.json";
+
+/// The field of orders that are carried out once.
+const ONCE: &[(&str, &str)] =
+    &[("Idempotency-Key", "A name under which the order is carried out once.")];
 
 /// What an operation asks for.
 struct Operation {
@@ -39,9 +46,28 @@ struct Operation {
     refused: &'static [u16],
 }
 
+/// What other parts on the listener say of their routes, each in a document of its own: an extension
+/// of requests.
+#[derive(Clone, Debug)]
+pub struct Others(pub Arc<[Value]>);
+
 /// `GET /openapi.json`
-pub(super) async fn page() -> Json<Value> {
-    Json(document())
+pub(super) async fn page(others: Option<Extension<Others>>) -> Json<Value> {
+    let others = others.iter().flat_map(|Extension(Others(others))| others.iter());
+    Json(others.fold(document(), joined))
+}
+
+/// A document with the paths and schemas of another one as well.
+#[must_use]
+pub fn joined(mut document: Value, other: &Value) -> Value {
+    for place in ["/paths", "/components/schemas"] {
+        let theirs = other.pointer(place).and_then(Value::as_object).cloned();
+        if let Some(own) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            own.extend(theirs.into_iter().flatten());
+            own.sort_keys();
+        }
+    }
+    document
 }
 
 /// The document.
@@ -59,9 +85,10 @@ pub fn document() -> Value {
             path.insert(operation.method.to_owned(), described(operation));
         }
     }
-    let mut schemas = read.take_definitions(true);
-    schemas.extend(told.take_definitions(true));
-    schemas.insert("Problem".to_owned(), problem());
+    // What is both read and told may lack more when it is read.
+    let mut schemas = told.take_definitions(true);
+    schemas.extend(read.take_definitions(true));
+    schemas.insert("Problem".to_owned(), Problem::schema());
     schemas.sort_keys();
     json!({
         "openapi": "3.1.0",
@@ -150,12 +177,14 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("get", "/v1/tokens", "listTokens", "The tokens", Some("tokens"))
         },
         Operation {
+            fields: ONCE,
             content: Some(schema::<tokens::Wanted>(read)),
             done: vec![(201, "It is made.", schema::<tokens::Made>(told))],
             refused: &[409, 413, 415, 422],
             ..plain("post", "/v1/tokens", "makeToken", "Makes a token", Some("tokens"))
         },
         Operation {
+            fields: ONCE,
             query: Some(members::<tokens::Query>(read)),
             done: vec![(200, "It is revoked.", schema::<tokens::Ended>(told))],
             refused: &[404, 409],
@@ -166,9 +195,10 @@ fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Ope
             ..plain("get", "/v1/nodes", "listNodes", "The nodes, and how far each is", Some("read"))
         },
         Operation {
+            fields: ONCE,
             query: Some(members::<nodes::Query>(read)),
             done: vec![(200, "It is no node any more.", schema::<nodes::Removed>(told))],
-            refused: &[404, 409],
+            refused: &[404, 409, 422],
             ..plain("delete", "/v1/nodes/{name}", "removeNode", "Removes a node", Some("nodes"))
         },
         Operation {
@@ -265,20 +295,5 @@ fn refusal(status: u16) -> Value {
     json!({
         "description": phrase.unwrap_or_default(),
         "content": { "application/problem+json": { "schema": schema } },
-    })
-}
-
-/// A problem detail (RFC 9457 §3.1).
-fn problem() -> Value {
-    json!({
-        "type": "object",
-        "description": "A problem detail (RFC 9457).",
-        "properties": {
-            "type": { "type": "string", "format": "uri-reference" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "What is wrong, for people." },
-        },
-        "required": ["type", "title", "status"],
     })
 }

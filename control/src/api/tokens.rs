@@ -11,7 +11,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,10 @@ use super::{
     Shared, audit, bad,
     caller::Caller,
     internal,
-    reading::{Asked, Given},
+    reading::{Asked, Given, idempotency_key},
     refused,
 };
-use crate::token::{self, Action, Revocation, Revoked, TokenDocument, TokenError};
+use crate::token::{self, Action, Revocation, Revoked, TokenDocument, TokenError, fingerprint};
 
 /// The longest note.
 const NOTE_CHARS_MAX: usize = 200;
@@ -113,9 +113,12 @@ enum Entry {
 pub(super) async fn make(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
+    fields: HeaderMap,
     Given(mut wanted): Given<Wanted>,
 ) -> Result<Response, Problem> {
     caller.may(Action::Tokens)?;
+    let once = idempotency_key(&fields)?;
+    let once = once.map(|key| format!("token.{}.{}", caller.id, fingerprint(key)));
     check(&mut wanted, &shared).await?;
     if !caller.token.may_give(&wanted.actions, wanted.sites.as_deref()) {
         let detail = format!("token \"{}\" cannot give more than it has", caller.id);
@@ -123,19 +126,22 @@ pub(super) async fn make(
     }
     let (made_by, made_at) = (caller.id.clone(), shared.at());
     let document = |hash| TokenDocument {
-        note: wanted.note,
+        note: wanted.note.clone(),
         hash,
-        actions: wanted.actions,
-        sites: wanted.sites,
-        made_by,
-        made_at,
+        actions: wanted.actions.clone(),
+        sites: wanted.sites.clone(),
+        made_by: made_by.clone(),
+        made_at: made_at.clone(),
         revoked: None,
     };
-    let made = token::make(&*shared.ledger, document).await;
+    let made = match &once {
+        None => token::make(&*shared.ledger, document).await,
+        Some(once) => token::make_once(&*shared.ledger, once, document).await,
+    };
     let (secret, document) = made.map_err(|error| told(&error))?;
     // Before anything else can go wrong: it is there.
     let shown = shown(secret.id(), document);
-    audit::note(&shared, &caller, "token.make", json!(shown), None).await;
+    audit::note(&shared, &caller, "token.make", json!(shown), once.as_deref()).await;
     // Whoever revoked its maker meanwhile could not see it yet.
     if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
         let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
@@ -207,8 +213,11 @@ pub(super) async fn revoke(
     State(shared): State<Arc<Shared>>,
     Named(id): Named,
     Asked(query): Asked<Query>,
+    fields: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
+    // Who revokes it twice changes nothing, under whatever key.
+    idempotency_key(&fields)?;
     // It ends with the process.
     let turn = shared.revoking.acquire().await.map_err(|error| internal(&error))?;
     let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
@@ -281,6 +290,7 @@ fn told(error: &TokenError) -> Problem {
     let status = match error {
         TokenError::NoSuchToken(_) => StatusCode::NOT_FOUND,
         TokenError::TooMany => StatusCode::CONFLICT,
+        TokenError::AnotherOrder => StatusCode::UNPROCESSABLE_ENTITY,
         TokenError::Ledger(error) => return refused(error),
         TokenError::Random => return internal(error),
     };

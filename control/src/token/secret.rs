@@ -13,6 +13,8 @@ const PREFIX: &str = "nct_";
 const SECRET_BYTES: usize = 32;
 /// Random bytes of an id.
 const ID_BYTES: usize = 6;
+/// Random bytes of a name.
+const NAME_BYTES: usize = 12;
 /// The longest text that is looked at.
 const TEXT_BYTES_MAX: usize = 200;
 
@@ -81,6 +83,12 @@ impl Secret {
 /// SHA-256 of something in hexadecimal digits, as a name that says nothing of it.
 pub(crate) fn fingerprint(of: impl AsRef<[u8]>) -> String {
     hex(digest::digest(&digest::SHA256, of.as_ref()).as_ref())
+}
+
+/// A name that nobody else has; nothing where the system has no random numbers.
+#[must_use]
+pub fn random_name() -> Option<String> {
+    random_hex::<NAME_BYTES>()
 }
 
 fn random_hex<const BYTES: usize>() -> Option<String> {

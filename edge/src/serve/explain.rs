@@ -1,9 +1,9 @@
-//! What this node has of a URL, and what a plain GET for it would come to now.
+//! What this node has of a URL, and what a GET for it with given fields would come to now.
 //!
-//! In: a URL. Out: [`Explained`]. Always holds: it is looked up and judged as a request's would be;
+//! In: a URL, fields of a request. Out: [`Explained`]. Always holds: it is looked up and judged as a request's would be;
 //! nothing is fetched or stored, and nothing is fresh for longer by it, though its entry counts as
-//! asked for where room is made, since the index cannot be looked at otherwise. A request's own
-//! fields may change the verdict: by which names is told, with every variant. At most [`STORED_MAX`]
+//! asked for where room is made, since the index cannot be looked at otherwise. By which fields
+//! variants differ is told, with every variant. At most [`STORED_MAX`]
 //! are told.
 //! It deliberately does not know who asks, nor how it is shown.
 
@@ -36,7 +36,7 @@ pub struct Explained {
     pub target: String,
     /// Request fields that the rule adds to the key.
     pub key_fields: Vec<String>,
-    /// What a plain GET would come to.
+    /// What such a GET would come to.
     pub verdict: Verdict,
     /// More about that.
     pub detail: Option<Detail>,
@@ -82,16 +82,21 @@ pub struct Held {
 }
 
 impl Hall {
-    /// Explains a URL; nothing where no site answers for its host. It walks all that is stored where
+    /// Explains a URL, as a GET with these fields would meet it; nothing where no site answers for its host. It walks all that is stored where
     /// the site's rule adds fields to the key.
     #[must_use]
-    pub fn explain(&self, scheme: Scheme, host: &str, target: &str) -> Option<Explained> {
+    pub fn explain(
+        &self,
+        scheme: Scheme,
+        (host, target): (&str, &str),
+        fields: &HeaderMap,
+    ) -> Option<Explained> {
         let now = self.room.clock.now();
         let snapshot = self.snapshot.load();
         let host = Host::parse(host)?;
         let site = snapshot.table.find(&host)?;
         let policy = site.policy(target.split('?').next().unwrap_or(target));
-        let (method, fields) = (Method::GET, HeaderMap::new());
+        let method = Method::GET;
         let target = key::forward_target(target, &policy.query);
         let mut key = Vec::new();
         let parts = KeyParts {
@@ -100,11 +105,11 @@ impl Hall {
             host: host.as_str(),
             target: &target,
             key_fields: &policy.key_fields,
-            fields: &fields,
+            fields,
         };
         key::write_key(&mut key, &parts);
-        let directives = RequestDirectives::parse(&fields);
-        let view = RequestView { method: &method, fields: &fields, directives: &directives };
+        let directives = RequestDirectives::parse(fields);
+        let view = RequestView { method: &method, fields, directives: &directives };
         let judged = self.judge(&key, &view, policy, now);
         let is_uncacheable = self.room.is_uncacheable(&CacheKey::from(key.as_slice()));
         let found = if policy.key_fields.is_empty() {

@@ -13,12 +13,13 @@ use geodns_core::{
     settings::{CheckKind, StateWord},
     standing::{Addresses, Standing},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{told, watch::Watch};
 
 /// A PoP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PopStatus {
     /// Its name.
     pub name: String,
@@ -52,7 +53,7 @@ pub struct PopStatus {
 }
 
 /// An address of a PoP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AddressStatus {
     /// It.
     pub address: IpAddr,
@@ -67,7 +68,7 @@ pub struct AddressStatus {
 }
 
 /// A check of an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckStatus {
     /// What is done.
     pub kind: CheckKind,

@@ -1,13 +1,40 @@
 //! The admin API against its own description: what `/openapi.json` says, schemathesis asks.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
+use nearcast_control::api::openapi;
 use nearcast_tests::real::{Tested, process::Process, program};
+use serde_json::Value;
 
 /// What is asked of each operation beside the corners of its schema.
 const EXAMPLES: &str = "15";
 /// The same cases in every run.
 const SEED: &str = "7";
+
+#[test]
+fn the_page_of_the_api_is_what_the_parts_say_of_themselves() -> Tested {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/openapi.json");
+    let kept: Value = serde_json::from_slice(&fs::read(page)?)?;
+    let (own, other) = (openapi::document(), geodns::admin::description());
+    // No two parts mean different things by one name.
+    for place in ["/paths", "/components/schemas"] {
+        let part = |document: &Value| document.pointer(place).cloned().unwrap_or_default();
+        let (own, other) = (part(&own), part(&other));
+        for (name, said) in other.as_object().into_iter().flatten() {
+            assert!(own.get(name).is_none_or(|theirs| theirs == said), "{name}");
+        }
+    }
+    let joined = openapi::joined(own, &other);
+    assert_eq!(kept, joined, "cargo run -p nearcast-tests --example openapi makes it anew");
+    let named = joined["components"]["schemas"].as_object().map_or(0, serde_json::Map::len);
+    assert!(joined["paths"]["/v1/route"].is_object() && named > 0);
+    // Every reference leads somewhere.
+    for reference in joined.to_string().split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap_or_default();
+        assert!(joined["components"]["schemas"][name].is_object(), "{name}");
+    }
+    Ok(())
+}
 
 #[test]
 fn the_api_answers_as_its_description_says_whatever_is_asked() -> Tested {
@@ -17,7 +44,11 @@ fn the_api_answers_as_its_description_says_whatever_is_asked() -> Tested {
                 origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
                 [control]\nembedded = \"ledger.redb\"\nrequests_per_second = 100000\n\
                 [[site]]\nname = \"www\"\nhosts = [\"www.test\"]\n\
-                origin = { servers = [\"http://127.0.0.1:9\"] }\n";
+                origin = { servers = [\"http://127.0.0.1:9\"] }\n\
+                [geodns]\nlisten = [\"127.0.0.1:0\"]\n\
+                [[geodns.zone]]\nname = \"cdn.test\"\nservers = [\"ns.invalid\"]\n\
+                [[geodns.route]]\nname = \"www\"\nnames = [\"www\"]\n\
+                [[pop]]\nname = \"fra\"\naddresses = [\"127.0.0.3\"]\n";
     fs::write(folder.path().join("node.toml"), text)?;
     let mut command = Command::new(program::nearcast()?);
     let process =

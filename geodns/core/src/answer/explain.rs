@@ -12,6 +12,7 @@ mod text;
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Asked, Reply, Scratch, Served, Snapshot, Transport, answer, records::wanted};
@@ -45,7 +46,8 @@ pub struct Inquiry {
 }
 
 /// What it is answered, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "RouteExplanation")]
 pub struct Explanation {
     /// The name.
     pub name: String,
@@ -68,7 +70,7 @@ pub struct Explanation {
 }
 
 /// A zone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InZone {
     /// Its apex.
     pub name: String,
@@ -77,7 +79,8 @@ pub struct InZone {
 }
 
 /// What a question meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FoundAtName")]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The name is in no zone of ours.
@@ -101,7 +104,7 @@ pub enum Standing {
 }
 
 /// How a client is steered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Steering {
     /// The route.
     pub route: String,
@@ -123,7 +126,8 @@ pub struct Steering {
 }
 
 /// Where a client is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ClientLocation")]
 pub struct Location {
     /// The address that was looked for, if it is not the client's own: IPv6 may carry IPv4.
     pub folded: Option<IpAddr>,
@@ -146,7 +150,8 @@ pub struct Location {
 }
 
 /// Where a client is, or why nobody can say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ClientWhereabouts")]
 #[serde(untagged)]
 pub enum Whereabouts {
     /// What the sources say.
@@ -159,7 +164,8 @@ pub enum Whereabouts {
 }
 
 /// PoPs that were sent through a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "TriedPolicy")]
 pub struct Tried {
     /// The route whose policy it is.
     pub route: String,
@@ -172,7 +178,8 @@ pub struct Tried {
 }
 
 /// Where PoPs come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "PopsFrom")]
 #[serde(rename_all = "snake_case")]
 pub enum From {
     /// The client's list.
@@ -182,7 +189,7 @@ pub enum From {
 }
 
 /// What is assumed, since without it nobody would be left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Assumption {
     /// Nothing.
@@ -196,7 +203,8 @@ pub enum Assumption {
 }
 
 /// What a filter did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FilterStep")]
 pub struct Filtered {
     /// The filter; nothing for the choice by the kind of record.
     pub filter: Option<FilterName>,
@@ -209,7 +217,8 @@ pub struct Filtered {
 }
 
 /// A PoP that was dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DroppedPop")]
 pub struct Lost {
     /// The PoP.
     pub pop: String,
