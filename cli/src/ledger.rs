@@ -23,6 +23,7 @@ use nearcast_control::{
     api::{self, Api, Counted, Explained, Holdings, Url, WallClock},
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
+    fleet::{self, FleetFile},
     ledger::{Health, Ledger, LedgerError},
     nats::{self, Access},
     node::{self, Applies, Joining, Leaving, Load, Member, NodeDocument, Role},
@@ -129,6 +130,12 @@ impl Opened {
         // One that is this process's alone is there, or the process is not.
         let file = self.is_shared.then(|| SitesFile::beside(&self.path));
         self.control.block_on(site::follow(Arc::clone(&self.ledger), file))
+    }
+
+    /// Follows the fleet, which is read when this returns; from a thread that may wait.
+    pub(crate) fn follow_fleet(&self) -> fleet::Following {
+        let file = self.is_shared.then(|| FleetFile::beside(&self.path));
+        self.control.block_on(fleet::follow(Arc::clone(&self.ledger), self.roster.clone(), file))
     }
 
     /// Whether its edges reuse what they store on a lease only.

@@ -286,7 +286,7 @@ impl Process {
 }
 
 impl Plan {
-    /// Adds the ledger's sites to those that it has.
+    /// Adds the ledger's sites to those that it has; GeoDNS knows the ledger's nodes as well.
     fn take_sites(&mut self, ledger: Option<&Opened>) -> Sites {
         let followed = ledger.map(Opened::follow_sites);
         let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
@@ -296,6 +296,7 @@ impl Plan {
         }
         if let Some(dns) = &mut self.dns {
             dns.plan.sites = sites::names(&together);
+            ledger.into_iter().for_each(|ledger| dns.follow(ledger.follow_fleet()));
         }
         sites.took_sites(&together);
         sites
