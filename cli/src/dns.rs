@@ -18,6 +18,7 @@ use geodns::{
 };
 use geodns_core::settings::CheckSettings;
 use nearcast_config::NodeConfig;
+use nearcast_control::fleet::Following;
 use nearcast_daemon::{
     access_log::AccessLog,
     drain::{Drain, drain},
@@ -27,7 +28,10 @@ use nearcast_daemon::{
 };
 use tokio::runtime::Handle;
 
-use crate::failure::{Failure, chain};
+use crate::{
+    failure::{Failure, chain},
+    fleet::{self, Follower},
+};
 
 /// What a GeoDNS server is to be.
 pub(crate) struct DnsPlan {
@@ -43,6 +47,8 @@ pub(crate) struct DnsPlan {
     pub(crate) log_one_in: u32,
     /// How PoPs are probed that are this process's own edges: on the port that those have.
     pub(crate) check_edges: Option<CheckSettings>,
+    /// The fleet, as a ledger has it.
+    pub(crate) follows: Option<Following>,
 }
 
 /// One that answers.
@@ -51,6 +57,8 @@ pub(crate) struct Dns {
     workers: Workers,
     drain: Drain,
     log: AccessLog,
+    /// Has it go by what a ledger says of the fleet.
+    _follower: Option<Follower>,
 }
 
 impl DnsPlan {
@@ -65,7 +73,14 @@ impl DnsPlan {
             log,
             log_one_in,
             check_edges: None,
+            follows: None,
         })
+    }
+
+    /// Has it start with the fleet as a ledger has it, and go by each change of that.
+    pub(crate) fn follow(&mut self, following: Following) {
+        self.plan.nodes = fleet::nodes(&following.fleet().borrow());
+        self.follows = Some(following);
     }
 
     /// Takes its addresses.
@@ -100,7 +115,10 @@ impl DnsPlan {
         geodns::probe::page::register(server.prober(), metrics);
         geodns::serials::register(&server, metrics);
         let workers = server.start(bound).map_err(|error| Failure::of(&error))?;
-        Ok(Dns { server, workers, drain, log })
+        let follows = self.follows;
+        let follower =
+            follows.map(|following| Follower::begin(&server, following, control, readiness));
+        Ok(Dns { server, workers, drain, log, _follower: follower })
     }
 }
 

@@ -25,6 +25,7 @@ use nearcast_control::{
     applied::AppliedFile,
     embedded::{Bound, Embedded, Kept},
     familiar::Familiar,
+    fleet::{self, FleetFile},
     ledger::Ledger,
     nats::{self, Access},
     node::{
@@ -147,6 +148,12 @@ impl Opened {
     /// Where it is, if that is elsewhere.
     pub(crate) fn servers(&self) -> Vec<LedgerServer> {
         self.servers.clone()
+    }
+
+    /// Follows the fleet, which is read when this returns; from a thread that may wait.
+    pub(crate) fn follow_fleet(&self, waits: &mut Waits) -> Result<fleet::Following, Failure> {
+        let file = self.is_shared.then(|| FleetFile::beside(&self.path));
+        waits.on(fleet::follow(Arc::clone(&self.ledger), self.roster.clone(), file))
     }
 
     /// Whether its edges reuse what they store on a lease only.

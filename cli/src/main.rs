@@ -16,6 +16,7 @@ mod edges;
 mod environment;
 mod explain;
 mod failure;
+mod fleet;
 mod keys;
 mod ledger;
 mod node;

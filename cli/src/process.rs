@@ -286,7 +286,7 @@ fn runtimes() -> Result<(Runtime, Runtime), Failure> {
 }
 
 impl Plan {
-    /// Adds the ledger's sites to those that it has.
+    /// Adds the ledger's sites to those that it has; GeoDNS knows the ledger's nodes as well.
     fn take_sites(&mut self, ledger: Option<&Opened>, waits: &mut Waits) -> Result<Sites, Failure> {
         let followed = ledger.map(|ledger| ledger.follow_sites(waits)).transpose()?;
         let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
@@ -296,6 +296,9 @@ impl Plan {
         }
         if let Some(dns) = &mut self.dns {
             dns.plan.sites = sites::names(&together);
+            if let Some(ledger) = ledger {
+                dns.follow(ledger.follow_fleet(waits)?);
+            }
         }
         sites.took_sites(&together);
         Ok(sites)

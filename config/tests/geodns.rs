@@ -117,6 +117,30 @@ fn without_a_word_of_them_there_are_one_map_and_one_route_for_sites() {
 }
 
 #[test]
+fn a_pop_may_leave_its_addresses_to_what_nodes_say_in_the_ledger() {
+    let text = |control: &str| {
+        format!(
+            "[node]\npop = \"fra\"\naddresses = [\"192.0.2.6\"]\n{control}\
+             [admin]\nlisten = \"127.0.0.1:9090\"\n\
+             [geodns]\nlisten = [\"127.0.0.1:0\"]\nroute = [{{ names = [\"www\"] }}]\n\
+             zone = [{{ name = \"cdn.example\", servers = [\"ns1.example.net\"] }}]\n\
+             [[pop]]\nname = \"fra\"\n[[pop]]\nname = \"sin\"\n"
+        )
+    };
+    let own = |control: &str| {
+        let config = parse(&text(control), "a.toml").unwrap();
+        geodns(config).fleet.pops[0].addresses().count()
+    };
+    let nats = "[control.nats]\nservers = [\"nats://127.0.0.1:4222\"]\nfolder = \".\"\n";
+    assert_eq!(own(nats), 0, "it says so to all in the ledger, itself included");
+    assert_eq!(own("[control]\nembedded = \"ledger.redb\"\n"), 1, "nobody else is in that");
+    assert_eq!(own(""), 1);
+    let none = |control: &str| text(control).replace("addresses = [\"192.0.2.6\"]\n", "");
+    parse(&none(nats), "a.toml").unwrap();
+    parse(&none(""), "a.toml").unwrap_err();
+}
+
+#[test]
 fn routes_may_leave_sites_out() {
     let text = "[geodns]\nlisten = [\"127.0.0.1:0\"]\nroute = [{ names = [\"www\"] }]\n\
                 zone = [{ name = \"cdn.example\", servers = [\"ns1.example.net\"] }]\n\

@@ -11,6 +11,7 @@ mod real_operations {
     mod descriptors;
     mod dns;
     mod drain;
+    mod drained;
     mod h2;
     mod log;
     mod nats;

@@ -85,6 +85,9 @@ fn known(at: usize, pop: &Option<PopSettings>, name: Option<&str>) -> PopSetting
     })
 }
 
+/// Where a node file says that it has a ledger that others have as well.
+const SHARED_LEDGER: &str = "control.nats";
+
 /// A PoP's addresses are those of its nodes: this one's count, whether or not they are repeated.
 fn join(
     given: &Given<'_, '_>,
@@ -93,6 +96,10 @@ fn join(
     pops: &mut [PopSettings],
     findings: &mut Findings,
 ) {
+    // A PoP that the file names no address of has those that its nodes say in a ledger that they share,
+    // and this one is not the only one of them.
+    let is_learnt = tree::find(given.root, SHARED_LEDGER).is_some()
+        && pops.get(home).is_some_and(|pop| pop.addresses.is_empty());
     for (place, address) in node.addresses.iter().enumerate() {
         let key = tree::item("node.addresses", place);
         let written = tree::nearest(given.root, &key);
@@ -106,6 +113,7 @@ fn join(
                 let fault = "not an address that clients can be sent to";
                 findings.wrong(&key, written, Complaint::new(fault, "addresses of this node"));
             }
+            None if is_learnt => {}
             None => {
                 if let Some(pop) = pops.get_mut(home) {
                     pop.addresses.push(*address);

@@ -306,6 +306,9 @@ fn generated(id: RouteId, fleet: &Fleet, ways: &Ways) -> Generated {
     Generated { route: id, types }
 }
 
+/// Where a node file says that it has a ledger.
+const LEDGERS: [&str; 2] = ["control.embedded", "control.nats"];
+
 /// A route that answers names has addresses to answer, and says one thing of HTTPS.
 fn addresses(given: &Given<'_, '_>, fleet: &Fleet, ways: &Ways, findings: &mut Findings) {
     let sites = tree::find(given.root, "site").map_or(0, |list| tree::items(list).len());
@@ -327,13 +330,18 @@ fn addresses(given: &Given<'_, '_>, fleet: &Fleet, ways: &Ways, findings: &mut F
             }
             return;
         }
+        // Nodes say in the ledger where they are reached.
+        if LEDGERS.iter().any(|key| tree::find(given.root, key).is_some()) {
+            continue;
+        }
         let key = match tree::find(given.root, &tree::item("geodns.route", index)) {
             Some(_) => format!("{}.map", tree::item("geodns.route", index)),
             None => "pop".to_owned(),
         };
         if findings.none_within(&key) {
             let fault = format!("no PoP of the map of route \"{}\" has an address", route.name);
-            let allowed = "addresses in its [[pop]], or in [node] of this node's own";
+            let allowed = "addresses in its [[pop]], or in [node] of this node's own, or [control] with a ledger \
+                 in which nodes say theirs";
             findings.missing(&key, tree::nearest(given.root, &key), Complaint::new(fault, allowed));
         }
     }

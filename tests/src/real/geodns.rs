@@ -11,7 +11,7 @@ use super::{
     Tested,
     http::Connection,
     node::{Metrics, listening},
-    process::Process,
+    process::{Process, Signal},
     program, wait_for,
 };
 
@@ -46,18 +46,20 @@ impl GeoDns {
         for (name, text) in files {
             fs::write(folder.path().join(name), text)?;
         }
-        let path = folder.path().join("node.toml");
-        fs::write(&path, whole(text))?;
-        let mut command = Command::new(program::nearcast()?);
-        command.arg("run").arg("--config").arg(&path).env("NEARCAST_WORKERS", "2");
-        let process = Process::start(&mut command)?;
-        let dns = process.stderr_line(listening("GeoDNS answers"))?;
-        let admin = process.stderr_line(listening("the admin listener answers"))?;
-        let server = Self { process, dns, admin, folder };
-        wait_for("readiness", || {
-            Ok((Connection::open(server.admin)?.get("/readyz")?.status == 200).then_some(()))
-        })?;
-        Ok(server)
+        fs::write(folder.path().join("node.toml"), whole(text))?;
+        let (process, dns, admin) = run(folder.path())?;
+        Ok(Self { process, dns, admin, folder })
+    }
+
+    /// Kills it, and starts another on the same folder.
+    ///
+    /// # Errors
+    /// When that does not start; its stderr is told.
+    pub fn start_again(&mut self) -> Tested {
+        self.process.signal(Signal::Kill)?;
+        self.process.ended()?;
+        (self.process, self.dns, self.admin) = run(self.folder.path())?;
+        Ok(())
     }
 
     /// Its folder.
@@ -107,6 +109,19 @@ impl GeoDns {
     pub fn queries(&self) -> Tested<f64> {
         Ok(self.metrics()?.sum("nearcast_dns_queries_total", &[]).unwrap_or(0.0))
     }
+}
+
+/// Runs the file in `folder`, and waits until it is ready.
+fn run(folder: &Path) -> Tested<(Process, SocketAddr, SocketAddr)> {
+    let mut command = Command::new(program::nearcast()?);
+    command.arg("run").arg("--config").arg(folder.join("node.toml")).env("NEARCAST_WORKERS", "2");
+    let process = Process::start(&mut command)?;
+    let dns = process.stderr_line(listening("GeoDNS answers"))?;
+    let admin = process.stderr_line(listening("the admin listener answers"))?;
+    wait_for("readiness", || {
+        Ok((Connection::open(admin)?.get("/readyz")?.status == 200).then_some(()))
+    })?;
+    Ok((process, dns, admin))
 }
 
 /// The file with the sections that every one has.

@@ -85,7 +85,7 @@ pub fn site(name: &str, host: &str, origin: SocketAddr) -> String {
 }
 
 /// Knows the line of the log that says where something listens, and its first address.
-pub(super) fn listening(message: &'static str) -> impl Fn(&str) -> Option<SocketAddr> {
+pub fn listening(message: &'static str) -> impl Fn(&str) -> Option<SocketAddr> {
     move |line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let told = line.get("message")?.as_str()? == message;

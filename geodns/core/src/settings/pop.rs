@@ -16,7 +16,8 @@ pub struct PopSettings {
     /// Where it is; without it, it is found by `prefer` and as a fallback, never by distance.
     #[serde(default)]
     pub location: Option<LocationSettings>,
-    /// The addresses that clients are given, those of its nodes.
+    /// The addresses that clients are given, those of its nodes. Without any they are those that its
+    /// nodes say in the ledger, if there is one.
     #[serde(default)]
     #[schemars(with = "Vec<String>", length(max = 256), extend("x-kind" = "address", "x-example" = ["192.0.2.6", "2001:db8::6"]))]
     pub addresses: Vec<IpAddr>,
