@@ -223,7 +223,9 @@ fn described(operation: Operation) -> Value {
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     for (name, description) in operation.fields {
-        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
+        // A list may be empty (RFC 9110 §5.6.1.2), a name may not.
+        let shortest = i32::from(!name.starts_with("If-"));
+        let schema = json!({ "type": "string", "minLength": shortest, "maxLength": 128 });
         parameters.push(json!({
             "name": name, "in": "header", "description": description, "schema": schema,
         }));

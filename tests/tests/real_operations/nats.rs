@@ -37,7 +37,8 @@ impl Node {
         let folder = tempfile::tempdir()?;
         let text = format!(
             "[node]\nname = \"{name}\"\n[edge]\nlisten = [\"127.0.0.1:0\"]\n\
-             origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             origin_networks_allowed = [\"127.0.0.0/8\"]\n\
+             ledger_origins = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [control]\n{control}[control.nats]\nservers = [\"{}\"]\nfolder = \".\"\nreplicas = 1\n\
              [[site]]\nname = \"shop\"\nhosts = [\"*\"]\norigin = {{ servers = [\"http://{}\"] }}\n",
             nats.url(),
