@@ -10,7 +10,6 @@ mod listener;
 #[path = "control/load.rs"]
 mod load;
 #[path = "control/nodes.rs"]
-#[path = "control/nodes.rs"]
 mod nodes;
 #[path = "control/operators.rs"]
 mod operators;
