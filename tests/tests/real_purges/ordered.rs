@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Between two purges of one operator.
-const BETWEEN: Duration = Duration::from_millis(30);
+const BETWEEN: Duration = Duration::from_millis(150);
 /// How long an operator waits for an answer: longer than a purge, and not for an edge that stands still.
 const ANSWERED: Duration = Duration::from_secs(6);
 

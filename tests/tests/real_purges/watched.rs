@@ -117,7 +117,6 @@ impl World {
 /// asks for what, and go to `act` then.
 pub(super) fn watched(act: impl FnOnce(&mut Faults<'_>, &World) -> Tested) -> Tested {
     let seed = said("PURGES_SEED")?.unwrap_or_else(rand::random);
-    println!("PURGES_SEED={seed}");
     let mut dice = Dice::new(seed);
     let shop = Arc::<Shop>::default();
     let answering = Arc::clone(&shop);
@@ -137,8 +136,10 @@ pub(super) fn watched(act: impl FnOnce(&mut Faults<'_>, &World) -> Tested) -> Te
     let wrong = world.seen.wrong.lock().len();
     let rest = || acted.and_then(|()| fleet.is_well()).and_then(|()| settled(&world));
     let came = if wrong > 0 { Ok(()) } else { rest() }.and_then(|()| world.judged());
-    println!("{happened}\n{:?}\n{:?}", world.ordered, world.seen);
-    came.map_err(|error| format!("PURGES_SEED={seed}: {error}\nafter\n{happened}").into())
+    let ordered = &world.ordered;
+    came.map_err(|error| {
+        format!("PURGES_SEED={seed}: {error}\n{ordered:?}, after\n{happened}").into()
+    })
 }
 
 #[test]
