@@ -1,9 +1,5 @@
 //! The fleet, as a process that follows the ledger knows it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::{path::Path, sync::Arc, time::Duration};
 
