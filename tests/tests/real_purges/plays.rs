@@ -23,6 +23,8 @@ use super::{
 const STILL: usize = 0;
 const OTHER: usize = 1;
 const SERVES_ON: usize = 2;
+/// More bulky entries than a server sends to who reads none: 2 MiB.
+const UNREAD_MAX: u64 = 30;
 
 fn place(world: &World, edge: usize) -> Tested<&Place> {
     world.places.edges.get(edge).ok_or_else(|| "no such edge".into())
@@ -87,7 +89,9 @@ fn filled(
 #[test]
 fn an_edge_that_stood_still_asks_its_origin_first() -> Tested {
     watched(false, |faults, world| {
-        stands_still(faults, world)?;
+        let missed = stands_still(faults, world)?;
+        // It reads for a while until it comes to the purge that follows.
+        filled(faults, world, &bulky(), |_, last| last > missed + 8)?;
         purged_without_it(world)?;
         let still = place(world, STILL)?;
         let mut waiting = Vec::new();
@@ -123,14 +127,20 @@ fn an_edge_that_missed_another_log_purges_everything() -> Tested {
 #[test]
 fn an_edge_that_missed_more_than_is_kept_purges_everything() -> Tested {
     watched(false, |faults, world| {
-        let missed = stands_still(faults, world)?;
+        let before = stands_still(faults, world)?;
+        // Of so many it is not sent all while it reads none: so the one that follows is not on its way.
+        filled(faults, world, &bulky(), |_, last| last > before + UNREAD_MAX)?;
         purged_without_it(world)?;
-        // Some ten of these are all that the log keeps.
-        let bulky = elsewhere(100, LOG_BYTES / 1000);
-        filled(faults, world, &bulky, |first, _| first > missed + 2)?;
+        let (_, missed) = wait_within(SETTLES, "the log", || Ok(faults.ends()))?;
+        filled(faults, world, &bulky(), |first, _| first > missed + 1)?;
         faults.go_on(STILL)?;
         more(world, &world.seen.answers, 400)
     })
+}
+
+/// A purge of which some ten are all that the log keeps.
+fn bulky() -> Value {
+    elsewhere(100, LOG_BYTES / 1000)
 }
 
 /// So many URLs of this length that nobody asks for.
