@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use nearcast_tests::{real::http::Connection, world::dice::Dice};
+use nearcast_tests::{
+    real::http::{Connection, Response},
+    world::dice::Dice,
+};
 use parking_lot::Mutex;
 
 use super::{
@@ -62,8 +65,20 @@ pub(super) fn ask(
 ) -> Option<Connection> {
     let least = shop.least(page);
     let response = connection.ask("GET", &target(page), &[("X-Language", language)]).ok()?;
+    judge(place, &response, (page, language), least, seen);
+    Some(connection).filter(|_| !response.closes())
+}
+
+/// Whether this may be, where nothing older than `least` may be got.
+pub(super) fn judge(
+    place: &Place,
+    response: &Response,
+    (page, language): (usize, &str),
+    least: u64,
+    seen: &Seen,
+) {
     if response.status >= 500 {
-        return Some(connection).filter(|_| !response.closes());
+        return;
     }
     let got = version(&response.text(), page, language);
     seen.answers.fetch_add(1, Ordering::Relaxed);
@@ -79,5 +94,4 @@ pub(super) fn ask(
             response.field("cache-status").unwrap_or_default()
         ));
     }
-    Some(connection).filter(|_| !response.closes())
 }
