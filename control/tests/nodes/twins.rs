@@ -100,15 +100,50 @@ async fn a_twin_that_ends_in_its_place_leaves_it_to_the_other() {
 async fn a_purge_is_complete_once_the_leases_of_all_of_one_name_have_lapsed() {
     let (ledger, here, there) = (Paper::new(), folder(), folder());
     let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
-    let own = ledger.view();
-    let (_one, edge) = join(&own, here.path(), "fra-1", Some(3 * LEASE)).await;
-    let (_two, _) = join(&ledger, there.path(), "fra-1", Some(LEASE)).await;
+    let (long, short) = (ledger.view(), ledger.view());
+    let (_one, edge) = join(&long, here.path(), "fra-1", Some(3 * LEASE)).await;
+    let (_two, _) = join(&short, there.path(), "fra-1", Some(LEASE)).await;
     pass(4 * HEARTBEAT).await;
-    own.lose(true);
+    // The one with the shorter lease has the last word.
+    long.lose(true);
+    pass(2 * HEARTBEAT).await;
+    short.lose(true);
     let position = purge(&ledger).await;
     assert_eq!(waited(&roster, position, 2 * LEASE).await.state, State::Partial);
     assert_eq!(waited(&roster, position, 2 * LEASE).await.state, State::Complete);
     assert!(!edge.may_reuse());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twin_that_ends_takes_itself_off_where_the_other_has_the_place() {
+    let (ledger, here, there) = (Paper::new(), folder(), folder());
+    let own = ledger.view();
+    let (_one, _, told) = join_telling(&ledger, here.path(), "fra-1", None).await;
+    let (two, _) = join(&own, there.path(), "fra-1", None).await;
+    pass(4 * HEARTBEAT).await;
+    own.lose(true);
+    pass(2 * HEARTBEAT).await;
+    own.lose(false);
+    assert!(two.leave().await.is_none());
+    pass(2 * HEARTBEAT).await;
+    assert_eq!(twins_told(&[&told]), [false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_purges_does_not_have_twins_fight_over_their_place() {
+    let (ledger, here, there) = (Paper::new(), folder(), folder());
+    let (_one, _) = join(&ledger, here.path(), "fra-1", None).await;
+    let (_two, _) = join(&ledger, there.path(), "fra-1", None).await;
+    pass(4 * HEARTBEAT).await;
+    let (mut who, mut switches) = (String::new(), 0);
+    for _ in 0..300 {
+        purge(&ledger).await;
+        pass(HEARTBEAT / 300).await;
+        let now = document(&ledger, "fra-1").await.incarnation;
+        switches += u32::from(now != who);
+        who = now;
+    }
+    assert!((2..=8).contains(&switches), "{switches} in a heartbeat");
 }
 
 #[tokio::test(start_paused = true)]
