@@ -62,6 +62,7 @@ pub struct Copied {
     /// The tokens, by id, but for the first one.
     pub tokens: Vec<CopiedToken>,
     /// Documents that could not be read, and so are not in it, with why.
+    #[serde(default)]
     pub left_out: Vec<String>,
 }
 

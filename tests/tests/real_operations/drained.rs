@@ -136,7 +136,7 @@ impl Edge {
 
 fn control(nats: &Nats) -> String {
     format!(
-        "[control]\nheartbeat = \"200ms\"\naway_after = \"1s\"\nlease = \"1s\"\n[control.nats]\n\
+        "[control]\nheartbeat = \"200ms\"\naway_after = \"1500ms\"\nlease = \"1s\"\n[control.nats]\n\
          servers = [\"{}\"]\nfolder = \".\"\nreplicas = 1\n",
         nats.url()
     )

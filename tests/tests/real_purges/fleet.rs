@@ -129,7 +129,7 @@ fn text(place: &Place, origin: SocketAddr, nats: &[String]) -> String {
     format!(
         "[node]\nname = \"{name}\"\n[edge]\nlisten = [\"{edge}\"]\nmemory = \"64 MiB\"\n\
          origin_networks_allowed = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"{admin}\"\n\
-         [control]\nheartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1s\"\n\
+         [control]\nheartbeat = \"200ms\"\nlease = \"1s\"\naway_after = \"1500ms\"\n\
          ledger_lost = \"{lost}\"\nrequests_per_second = 10000\nlog_bytes_kept = \"{LOG_BYTES} B\"\n\
          [control.nats]\nservers = {nats:?}\nfolder = \".\"\n\
          [[site]]\nname = \"shop\"\nhosts = [\"{HOST}\"]\n\
