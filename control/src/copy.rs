@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     documents::{self, DocumentError},
-    ledger::{Expect, Key, Ledger, LedgerError, Log, Position, Revision},
+    ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits},
     purge::EverythingEntry,
     site::{
         self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Planned, Rules, SiteError,
@@ -114,6 +114,9 @@ pub enum CopyError {
     /// There would be too many tokens.
     #[error("there would be more than {TOKENS_MAX} tokens; revoke some first")]
     TooManyTokens,
+    /// A part of it, or its sites beside those that are there, is more than a ledger takes.
+    #[error("{0}; nothing was put in")]
+    TooLarge(LedgerError),
     /// Somebody wrote sites meanwhile.
     #[error("sites were written meanwhile, and those of the copy are not in force; do it again")]
     Overtaken,
@@ -182,8 +185,8 @@ pub struct Import<'i> {
     pub force: bool,
     /// How sites are read here.
     pub rules: Arc<dyn Rules>,
-    /// Whether its author could have given such a token.
-    pub may_give: &'i (dyn Fn(&TokenDocument) -> bool + Sync),
+    /// A token as its author gives it; nothing where they could not have given it.
+    pub gives: &'i (dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
 }
 
 /// Puts a copy in.
@@ -195,7 +198,7 @@ pub async fn import(
     copy: &Arc<Copied>,
     how: Import<'_>,
 ) -> Result<PutIn, CopyError> {
-    let tokens = sound_tokens(copy, how.may_give)?;
+    let tokens = sound_tokens(copy, how.gives)?;
     if !site::are_few_enough(&copy.sites) {
         return Err(CopyError::Broken("it has too many sites".to_owned()));
     }
@@ -221,6 +224,14 @@ pub async fn import(
     let new: Vec<(Key, Bytes)> = new.collect();
     if known.len().saturating_add(new.len()) > TOKENS_MAX {
         return Err(CopyError::TooManyTokens);
+    }
+    // Whatever a ledger would refuse, it refuses before the first of it is written.
+    let catalogue = encode(&plan.catalogue)?;
+    let versions = plan.versions.iter().map(|(_, version)| version);
+    let tokens = new.iter().map(|(_, token)| token);
+    for document in versions.chain(tokens).chain([&catalogue]) {
+        let fits = fits("a document", document.len(), DOCUMENT_BYTES_MAX);
+        fits.map_err(CopyError::TooLarge)?;
     }
     if !is_done {
         // A version's key says what it says.
@@ -292,7 +303,7 @@ async fn purge_everything(
 /// The documents of a copy's tokens, by key.
 fn sound_tokens(
     copy: &Copied,
-    may_give: &(dyn Fn(&TokenDocument) -> bool + Sync),
+    gives: &(dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
 ) -> Result<BTreeMap<Key, Bytes>, CopyError> {
     let (mut tokens, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for CopiedToken { id, token } in &copy.tokens {
@@ -307,11 +318,10 @@ fn sound_tokens(
         if !is_hash && token.revoked.is_none() {
             return Err(broken("its hash is none"));
         }
-        if token.revoked.is_none() && !may_give(token) {
-            return Err(CopyError::Forbidden(id.clone()));
-        }
+        let given = if token.revoked.is_some() { Some(token.clone()) } else { gives(token) };
+        let given = given.ok_or_else(|| CopyError::Forbidden(id.clone()))?;
         if id != FIRST {
-            tokens.insert(key, encode(token)?);
+            tokens.insert(key, encode(&given)?);
         }
     }
     if tokens.len() >= TOKENS_MAX {

@@ -25,7 +25,7 @@ use super::{Shared, audit, caller::Caller, internal, reading::Asked, refused};
 use crate::{
     copy::{self, COPY_BYTES_MAX, Copied, CopyError, Import, PutIn},
     site::{Author, CopiedSiteError},
-    token::Action,
+    token::{Action, TokenDocument},
 };
 
 /// `?versions=`
@@ -93,7 +93,7 @@ pub(super) async fn import(
         author: &author,
         force: query.force,
         rules: Arc::clone(&shared.rules),
-        may_give: &|token| caller.may_give(token),
+        gives: &|token| given(&caller, token),
     };
     // It ends with the process.
     let writing = shared.writing.acquire().await.map_err(|error| internal(&error))?;
@@ -104,10 +104,20 @@ pub(super) async fn import(
         "sites": put_in.sites, "tokens": put_in.tokens, "force": query.force,
         "of": copied.last, "copied_at": copied.at, "purge": put_in.purge,
     });
-    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
-    let once = format!("import.{}", put_in.purge);
-    audit::note(&shared, &caller, "ledger.import", on, Some(&once)).await;
+    // Who repeats it after it was not acknowledged writes the line that may be missing, once; tokens
+    // that went in are told of in any case.
+    let once = format!("import.{}.{}", caller.id, put_in.purge);
+    let once = (put_in.tokens == 0).then_some(&*once);
+    audit::note(&shared, &caller, "ledger.import", on, once).await;
     Ok(Json(put_in))
+}
+
+/// A copy's token as `caller` gives it, who must be one that makes tokens, and has all that it is for. It
+/// is as if they had made it, so that it goes with theirs; those who may do everything say whose it is.
+fn given(caller: &Caller, token: &TokenDocument) -> Option<TokenDocument> {
+    let may = caller.may(Action::Tokens).is_ok() && caller.may_give(token);
+    let made_by = if caller.may_all() { &token.made_by } else { &caller.id };
+    may.then(|| TokenDocument { made_by: made_by.clone(), ..token.clone() })
 }
 
 fn may(caller: &Caller) -> Result<(), Problem> {
@@ -145,6 +155,7 @@ fn told(error: &CopyError) -> Problem {
         CopyError::Occupied(_) | CopyError::TooManyTokens | CopyError::Overtaken => {
             StatusCode::CONFLICT
         }
+        CopyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         CopyError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         CopyError::Ledger(error) => return refused(error),
     };

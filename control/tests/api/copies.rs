@@ -39,8 +39,12 @@ async fn a_copy_is_for_who_may_do_that_and_could_have_given_its_tokens() {
     assert_eq!(status, StatusCode::FORBIDDEN, "{problem}");
     let (status, problem) = import(&keeper, "/v1/ledger?forced=true", &copy).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+    // It has all that they are for, and makes no tokens.
+    let (status, problem) = import(&keeper, "/v1/ledger?force=true", &copy).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{problem}");
     assert_eq!(other.mark().await, before, "what is refused writes nothing");
 
+    let keeper = other.made(json!({ "actions": ["ledger", "purge", "tokens"] })).await;
     let (status, told) = import(&keeper, "/v1/ledger?force=true", &copy).await;
     assert_eq!((status, &told["tokens"]), (StatusCode::OK, &json!(3)), "{told}");
     assert_eq!(other.ask(&purger, "POST", "/v1/purges", Some(shop(json!(["all"])))).await.0, 202);
@@ -48,9 +52,22 @@ async fn a_copy_is_for_who_may_do_that_and_could_have_given_its_tokens() {
     let (_, audit) = other.ask(&other.first, "GET", path, None).await;
     let entry = &audit["entries"][0]["entry"];
     assert_eq!((&entry["on"]["of"], &entry["on"]["force"]), (&copy["last"], &json!(true)));
+    // The same sites once more, with one token more: that is in the log as well.
+    let mut more = copy.clone();
+    more["tokens"][0]["id"] = json!("another");
+    let (status, again) = import(&other.first, "/v1/ledger?force=true", &more).await;
+    assert_eq!((status, &again["tokens"]), (StatusCode::OK, &json!(1)), "{again}");
+    let (_, audit) = other.ask(&other.first, "GET", path, None).await;
+    assert_eq!(audit["entries"].as_array().map(Vec::len), Some(2), "{audit}");
     // It is no purge of a site.
     let path = format!("/v1/purges/{}", told["purge"].as_str().unwrap());
     assert_eq!(other.ask(&other.first, "GET", &path, None).await.0, StatusCode::NOT_FOUND);
+    // What a token has put in goes with it.
+    let id = keeper.split('_').nth(1).unwrap();
+    let (status, ended) =
+        other.ask(&other.first, "DELETE", &format!("/v1/tokens/{id}"), None).await;
+    assert_eq!(status, StatusCode::OK, "{ended}");
+    assert_eq!(other.ask(&purger, "POST", "/v1/purges", Some(shop(json!(["all"])))).await.0, 401);
 }
 
 #[tokio::test]

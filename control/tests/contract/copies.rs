@@ -83,7 +83,8 @@ async fn import_as(
     may_give: bool,
 ) -> Result<PutIn, CopyError> {
     let (author, rules) = (author(), Arc::new(Plain));
-    let how = Import { author: &author, force, rules, may_give: &|_token| may_give };
+    let how =
+        Import { author: &author, force, rules, gives: &|token| may_give.then(|| token.clone()) };
     soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await
 }
 
@@ -224,6 +225,9 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
         }),
         ("no id", |copy| copy["tokens"][0]["id"] = json!("a/b")),
         ("hash", |copy| copy["tokens"][0]["token"]["hash"] = json!("")),
+        ("a document of", |copy| {
+            copy["tokens"][0]["token"]["note"] = json!("x".repeat(600_000));
+        }),
         ("unknown variant", |copy| copy["tokens"][0]["token"]["actions"] = json!(["all"])),
         ("there twice", |copy| {
             let token = copy["tokens"][0].clone();
