@@ -10,7 +10,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::slate::Slate;
-use crate::standing::{Standing, Standings};
+use crate::standing::{Addresses, Standing, Standings};
 
 /// The addresses of A records, at most `max`, each PoP's turned by `draw`.
 pub fn v4<'s>(
@@ -39,7 +39,7 @@ pub fn v4_hints<'s>(
     draw: u64,
     max: usize,
 ) -> impl Iterator<Item = Ipv4Addr> + 's {
-    let has = |pop: &&Standing| pop.v4.enough || !pop.v6.enough;
+    let has = |pop: &&Standing| is_hinted(&pop.v4, &pop.v6);
     hinting(slate, standings, has).flat_map(move |pop| turned(pop.v4.to_answer(), draw)).take(max)
 }
 
@@ -50,12 +50,17 @@ pub fn v6_hints<'s>(
     draw: u64,
     max: usize,
 ) -> impl Iterator<Item = Ipv6Addr> + 's {
-    let has = |pop: &&Standing| pop.v6.enough || !pop.v4.enough;
+    let has = |pop: &&Standing| is_hinted(&pop.v6, &pop.v4);
     hinting(slate, standings, has).flat_map(move |pop| turned(pop.v6.to_answer(), draw)).take(max)
 }
 
-/// A PoP that is up in one family answers for none of the other; one that is up in neither was
-/// assumed to be up in both.
+/// Whether a PoP's own family is hinted at beside the other. One that is up in one family answers for
+/// none of the other; one that is up in neither was assumed to be up in both. A family that is drained
+/// gives way to one that is not, for clients may connect to what is hinted at before they ask for it.
+const fn is_hinted<A, B>(own: &Addresses<A>, other: &Addresses<B>) -> bool {
+    if own.enough { !own.drained || !other.enough || other.drained } else { !other.enough }
+}
+
 fn hinting<'s>(
     slate: &'s Slate,
     standings: &'s Standings,

@@ -79,8 +79,13 @@ fn addresses_are_those_that_are_up() {
     assert_eq!(hints(&world, &slate, 9), [&["192.0.0.2"][..], &v6].concat(), "b: no hints");
     world.pop("b").https.hints = true;
     assert_eq!(hints(&world, &slate, 1), ["192.0.0.2", v6[0]], "no more than addresses");
-    world.pop("a").v4.enough = false;
     world.pop("b").https.hints = false;
+    world.pop("a").v4.drained = true;
+    assert_eq!(hints(&world, &slate, 9), v6, "IPv4 is drained, and IPv6 is not");
+    world.pop("a").v6.drained = true;
+    assert_eq!(hints(&world, &slate, 9).len(), 3, "both are");
+    (world.pop("a").v4.drained, world.pop("a").v6.drained) = (false, false);
+    world.pop("a").v4.enough = false;
     assert_eq!(hints(&world, &slate, 9), v6, "one address is up, and too few for an A record");
     world.down("ab");
     let standings = world.standings();
