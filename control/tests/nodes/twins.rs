@@ -136,14 +136,15 @@ async fn a_flood_of_purges_does_not_have_twins_fight_over_their_place() {
     let (_two, _) = join(&ledger, there.path(), "fra-1", None).await;
     pass(4 * HEARTBEAT).await;
     let (mut who, mut switches) = (String::new(), 0);
-    for _ in 0..300 {
+    // Five heartbeats, of a length that chance has a say in.
+    for _ in 0..500 {
         purge(&ledger).await;
-        pass(HEARTBEAT / 300).await;
+        pass(HEARTBEAT / 100).await;
         let now = document(&ledger, "fra-1").await.incarnation;
         switches += u32::from(now != who);
         who = now;
     }
-    assert!((2..=8).contains(&switches), "{switches} in a heartbeat");
+    assert!((3..=40).contains(&switches), "{switches} in five heartbeats");
 }
 
 #[tokio::test(start_paused = true)]
