@@ -9,13 +9,9 @@
 //! It deliberately does not know what a settings file says of a PoP.
 //! Clause: docs/operate.md *Draining a node*.
 
-mod file;
 mod follow;
 
-pub use self::{
-    file::FleetFile,
-    follow::{Following, follow},
-};
+pub use self::follow::{Following, follow};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     drain::{Drains, is_edge},
+    kept::{Keep, KeptFile},
     ledger::Revision,
     roster::{Seen, Sighting},
 };
@@ -45,6 +42,15 @@ pub struct Fleet {
     /// The ledger's revision when that was so of drains.
     #[serde(skip)]
     pub revision: Revision,
+}
+
+/// Where a node keeps it.
+pub type FleetFile = KeptFile<Fleet>;
+
+impl Keep for Fleet {
+    const NAME: &'static str = "fleet";
+    const LOST: &'static str =
+        "the fleet cannot be kept on disk; a start without the ledger would know an older one";
 }
 
 /// A node of a PoP.

@@ -17,6 +17,7 @@ pub mod embedded;
 pub mod familiar;
 pub mod fleet;
 mod keeper;
+pub mod kept;
 pub mod ledger;
 pub mod nats;
 pub mod node;

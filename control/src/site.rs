@@ -8,7 +8,6 @@
 //! Clause: docs/decisions/0011-sites-behind-one-catalogue.md, docs/operate.md *Sites*.
 
 mod copied;
-mod file;
 mod follow;
 mod record;
 mod write;
@@ -16,8 +15,7 @@ mod write;
 pub(crate) use self::copied::{Planned, are_few_enough, copied, former, planned};
 pub use self::{
     copied::{CopiedSite, CopiedSiteError, CopiedVersion},
-    file::SitesFile,
-    follow::{Following, Known, LedgerSite, follow},
+    follow::{Following, KeptSites, Known, LedgerSite, SitesFile, follow},
     record::{
         CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Listed, Made, SITES_MAX, TEXT_BYTES_MAX, Version,
     },

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod process;
 pub mod readiness;
 pub mod request_id;
+pub mod schemas;
 pub mod seldom;
 pub mod settings;
 pub mod sharded;

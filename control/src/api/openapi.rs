@@ -13,8 +13,11 @@ mod sites;
 use std::sync::Arc;
 
 use axum::{Extension, Json};
-use nearcast_daemon::http_problem::Problem;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use nearcast_daemon::{
+    http_problem::Problem,
+    schemas::{generator, schema},
+};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{audit, explain, nodes, purges, tokens};
@@ -105,19 +108,6 @@ pub fn document() -> Value {
             "schemas": schemas,
         },
     })
-}
-
-fn generator(is_told: bool) -> SchemaGenerator {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    let settings = if is_told { settings.for_serialize() } else { settings };
-    settings.into_generator()
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
 }
 
 /// The schema of a query, whose members become parameters.

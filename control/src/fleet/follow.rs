@@ -9,7 +9,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{Fleet, FleetFile, file};
+use super::{Fleet, FleetFile};
 use crate::{
     drain::{self, DRAINS, Drains},
     keeper::Keeper,
@@ -39,13 +39,7 @@ impl Following {
 /// Follows the fleet, inside the runtime that it goes on in; keeps it in `file`, if there is to be one.
 pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetFile>) -> Following {
     let before = file.as_ref().and_then(FleetFile::read).unwrap_or_default();
-    let keeper = file.and_then(|file| match file::keeper(file) {
-        Ok(keeper) => Some(keeper),
-        Err(error) => {
-            tracing::warn!(%error, "the fleet cannot be kept on disk");
-            None
-        }
-    });
+    let keeper = file.and_then(FleetFile::keeper);
     let (tell, told) = watch::channel(Arc::new(before));
     let follower = Follower { ledger, roster, keeper, tell };
     match timeout(FIRST_MAX, follower.read()).await {

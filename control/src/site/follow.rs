@@ -18,12 +18,13 @@ use tokio::{
 };
 
 use super::{
-    CATALOGUE, SitesFile, file,
+    CATALOGUE,
     record::{Catalogue, Listed, Version},
 };
 use crate::{
     documents::{self, DocumentError},
     keeper::Keeper,
+    kept::{Keep, KeptFile},
     ledger::{Ledger, LedgerError, Revision, Watch},
 };
 
@@ -54,6 +55,22 @@ pub struct LedgerSite {
     /// Its TOML text; clones share it.
     #[serde(with = "shared")]
     pub text: Arc<str>,
+}
+
+/// The ledger's sites, as a node keeps them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSites {
+    /// They.
+    pub sites: Vec<LedgerSite>,
+}
+
+/// Where a node keeps them.
+pub type SitesFile = KeptFile<KeptSites>;
+
+impl Keep for KeptSites {
+    const NAME: &'static str = "sites";
+    const LOST: &'static str = "the ledger's sites cannot be kept on disk; a start without the ledger \
+                                would serve older ones";
 }
 
 /// A text that is shared in memory, and is a text on disk.
@@ -104,16 +121,10 @@ impl Following {
 pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Following {
     let kept = file.as_ref().and_then(SitesFile::read);
     let before = match kept {
-        Some(sites) => Known { sites, listed: true, ..Known::default() },
+        Some(KeptSites { sites }) => Known { sites, listed: true, ..Known::default() },
         None => Known::default(),
     };
-    let keeper = file.and_then(|file| match file::keeper(file) {
-        Ok(keeper) => Some(keeper),
-        Err(error) => {
-            tracing::warn!(%error, "the ledger's sites cannot be kept on disk");
-            None
-        }
-    });
+    let keeper = file.and_then(SitesFile::keeper);
     let first = timeout(FIRST_MAX, read_all(&*ledger, &before)).await;
     let first = first.unwrap_or_else(|_late| {
         Err(LedgerError::Unavailable("it has not answered in time".to_owned()))
@@ -139,7 +150,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
 
 struct Follower {
     ledger: Arc<dyn Ledger>,
-    keeper: Option<Keeper<Vec<LedgerSite>>>,
+    keeper: Option<Keeper<KeptSites>>,
 }
 
 impl Follower {
@@ -200,7 +211,7 @@ impl Follower {
 
     fn keep(&self, known: &Known) {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| known.listed) {
-            keeper.keep(known.sites.clone());
+            keeper.keep(KeptSites { sites: known.sites.clone() });
         }
     }
 }

@@ -224,7 +224,7 @@ pub(crate) async fn a_follower_has_what_the_catalogue_names(place: &dyn Place) {
     let last = until(&mut known, |known| names(known) == ["catalogue", "shop"]).await;
     assert_eq!(last.sites[1].id, again.id);
     let kept = async {
-        while file.read().as_ref() != Some(&last.sites) {
+        while file.read().map(|kept| kept.sites).as_ref() != Some(&last.sites) {
             tokio::task::yield_now().await;
         }
     };

@@ -7,8 +7,11 @@
 
 use geodns_core::answer::explain::Explanation;
 use http::StatusCode;
-use nearcast_daemon::http_problem::Problem;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use nearcast_daemon::{
+    http_problem::Problem,
+    schemas::{generator, schema},
+};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{Asked, Drained, Forced, Pops, Terms};
@@ -64,19 +67,6 @@ pub fn description() -> Value {
         "paths": paths,
         "components": { "schemas": schemas },
     })
-}
-
-fn generator(is_told: bool) -> SchemaGenerator {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    let settings = if is_told { settings.for_serialize() } else { settings };
-    settings.into_generator()
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
 }
 
 /// One that answers `done` and can be refused as all can.

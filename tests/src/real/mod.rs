@@ -23,6 +23,7 @@ pub mod process;
 pub mod program;
 pub mod resolver;
 pub mod terminal;
+pub mod up;
 
 use std::{
     error::Error,

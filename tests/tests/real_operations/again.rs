@@ -4,58 +4,16 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::{Command, Output},
+    process::Command,
     thread,
 };
 
-use nearcast_tests::real::{
-    Tested, http::Connection, origin::Origin, process::Process, program, wait_for,
-};
+use nearcast_tests::real::{Tested, http::Connection, origin::Origin, program, up::Up, wait_for};
 use serde_json::Value;
 
-struct Up {
-    _process: Process,
-    facts: Value,
-}
-
-impl Up {
-    fn start(data: &Path) -> Tested<Self> {
-        let mut command = Command::new(program::nearcast()?);
-        command.args(["up", "--json", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
-        let process = Process::start(command.arg("--data").arg(data))?;
-        process.stdout_line(|line| line.starts_with('{').then_some(()))?;
-        let facts = serde_json::from_slice(&fs::read(data.join("up.json"))?)?;
-        Ok(Self { _process: process, facts })
-    }
-
-    fn admin(&self) -> Tested<SocketAddr> {
-        Ok(self.facts["admin"].as_str().unwrap_or_default().parse()?)
-    }
-
-    fn edge(&self) -> Tested<SocketAddr> {
-        Ok(self.facts["edges"][0]["http"][0].as_str().unwrap_or_default().parse()?)
-    }
-
-    fn run(&self, admin: SocketAddr, arguments: &[&str]) -> Tested<Output> {
-        let token = self.facts["token_file"].as_str().unwrap_or_default();
-        let mut command = Command::new(program::nearcast()?);
-        command.args(arguments).args(["--admin", &admin.to_string(), "--token-file", token]);
-        Ok(command.output()?)
-    }
-
-    fn json(&self, arguments: &[&str]) -> Tested<Value> {
-        let output = self.run(self.admin()?, &[arguments, &["--json"]].concat())?;
-        if output.status.success() {
-            Ok(serde_json::from_slice(&output.stdout)?)
-        } else {
-            Err(format!("{arguments:?}: {output:?}").into())
-        }
-    }
-}
-
 /// Stands before the admin listener, and keeps the first answer to itself.
-fn losing_one(admin: SocketAddr) -> Tested<SocketAddr> {
+fn losing_one(admin: &str) -> Tested<SocketAddr> {
+    let admin: SocketAddr = admin.parse()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
@@ -87,7 +45,10 @@ fn losing_one(admin: SocketAddr) -> Tested<SocketAddr> {
 fn an_order_whose_answer_is_lost_is_given_again_and_carried_out_once() -> Tested {
     let data = tempfile::tempdir()?;
     let up = Up::start(data.path())?;
-    let made = up.run(losing_one(up.admin()?)?, &["token", "make", "--may", "purge", "--json"])?;
+    let made = up.client_as(
+        (&losing_one(up.fact("admin"))?.to_string(), up.fact("token_file")),
+        &["token", "make", "--may", "purge", "--json"],
+    )?;
     assert!(made.status.success(), "{made:?}");
     let made: Value = serde_json::from_slice(&made.stdout)?;
     let listed = up.json(&["token", "list"])?;
@@ -97,7 +58,7 @@ fn an_order_whose_answer_is_lost_is_given_again_and_carried_out_once() -> Tested
     let robot = data.path().join("robot").to_string_lossy().into_owned();
     let mut purge = Command::new(program::nearcast()?);
     purge.args(["purge", "--site", "www", "--all", "--token-file", &robot, "--admin"]);
-    let purged = purge.arg(up.admin()?.to_string()).output()?;
+    let purged = purge.arg(up.fact("admin")).output()?;
     assert!(purged.status.success(), "{purged:?}");
     Ok(())
 }
@@ -117,7 +78,7 @@ fn a_variant_is_explained_as_a_client_with_its_fields_meets_it() -> Tested {
     fs::write(&file, site)?;
     up.json(&["site", "apply", &file.to_string_lossy()])?;
     let german = [("Accept-Language", "de")];
-    let edge = up.edge()?;
+    let edge = *up.edges().first().ok_or("no edge")?;
     wait_for("a hit in German", || {
         let answer = Connection::open(edge)?.host("shop.test").ask("GET", "/", &german)?;
         Ok(answer.is_hit().then_some(()))

@@ -5,8 +5,8 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::{Command, Output},
+    path::PathBuf,
+    process::Command,
     time::Duration,
 };
 
@@ -14,78 +14,29 @@ use nearcast_tests::real::{
     Tested,
     http::Connection,
     process::{Process, Signal},
-    program, wait_for,
+    program,
+    up::Up,
+    wait_for,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// `nearcast up`, whose folder outlives it.
-struct Up {
-    process: Process,
-    facts: Value,
+/// Whether each edge answers from its cache; what was not stored is then.
+fn hits(up: &Up, target: &str) -> Tested<Vec<bool>> {
+    let get = |edge: SocketAddr| -> Tested<bool> {
+        let response = Connection::open(edge)?.host("www.cdn.test").get(target)?;
+        if response.status != 200 {
+            return Err(format!("{target}: {}", response.status).into());
+        }
+        Ok(response.is_hit())
+    };
+    up.edges().into_iter().map(get).collect()
 }
 
-impl Up {
-    fn start(data: &Path) -> Tested<Self> {
-        let mut command = Command::new(program::nearcast()?);
-        command.args(["up", "--json", "--http-port", "0", "--dns-port", "0", "--admin-port", "0"]);
-        let process = Process::start(command.arg("--data").arg(data))?;
-        process.stdout_line(|line| line.starts_with('{').then_some(()))?;
-        let facts = serde_json::from_slice(&fs::read(data.join("up.json"))?)?;
-        Ok(Self { process, facts })
-    }
-
-    fn edges(&self) -> Vec<SocketAddr> {
-        let edges = self.facts["edges"].as_array().into_iter().flatten();
-        edges.filter_map(|edge| edge["http"][0].as_str()?.parse().ok()).collect()
-    }
-
-    fn fact(&self, name: &str) -> &str {
-        self.facts[name].as_str().unwrap_or_default()
-    }
-
-    /// Whether each edge answers from its cache; what was not stored is then.
-    fn hits(&self, target: &str) -> Tested<Vec<bool>> {
-        let get = |edge: SocketAddr| -> Tested<bool> {
-            let response = Connection::open(edge)?.host("www.cdn.test").get(target)?;
-            if response.status != 200 {
-                return Err(format!("{target}: {}", response.status).into());
-            }
-            Ok(response.is_hit())
-        };
-        self.edges().into_iter().map(get).collect()
-    }
-
-    /// What a client verb does, told where this process is.
-    fn client(&self, arguments: &[&str]) -> Tested<Output> {
-        let mut command = Command::new(program::nearcast()?);
-        command.args(arguments).args(["--admin", self.fact("admin")]);
-        Ok(command.args(["--token-file", self.fact("token_file")]).output()?)
-    }
-
-    fn json(&self, arguments: &[&str]) -> Tested<Value> {
-        let output = self.client(&[arguments, &["--json"]].concat())?;
-        if output.status.success() {
-            Ok(serde_json::from_slice(&output.stdout)?)
-        } else {
-            Err(format!("{arguments:?}: {output:?}").into())
-        }
-    }
-
-    fn act(&self, edge: &str, what: &str) -> Tested<()> {
-        let admin = self.fact("admin").parse()?;
-        let path = format!("/up/edges/{edge}/{what}");
-        let response = Connection::open(admin)?.ask("POST", &path, &[])?;
-        if response.status == 200 { Ok(()) } else { Err(format!("{path}: {response:?}").into()) }
-    }
-
-    fn interrupted(mut self) -> Tested<()> {
-        self.process.signal(Signal::Interrupt)?;
-        match self.process.ended()?.code() {
-            Some(0) => Ok(()),
-            code => Err(format!("ended with {code:?}: {:?}", self.process.stderr()).into()),
-        }
-    }
+fn act(up: &Up, edge: &str, what: &str) -> Tested<()> {
+    let path = format!("/up/edges/{edge}/{what}");
+    let response = Connection::open(up.fact("admin").parse()?)?.ask("POST", &path, &[])?;
+    if response.status == 200 { Ok(()) } else { Err(format!("{path}: {response:?}").into()) }
 }
 
 fn text(octets: &[u8]) -> String {
@@ -100,14 +51,14 @@ fn what_is_purged_is_a_miss_on_every_edge() {
     let data = tempfile::tempdir().unwrap();
     let up = Up::start(data.path()).unwrap();
     for target in ["/", "/style.css"] {
-        assert_eq!(up.hits(target).unwrap(), NONE);
-        assert_eq!(up.hits(target).unwrap(), ALL);
+        assert_eq!(hits(&up, target).unwrap(), NONE);
+        assert_eq!(hits(&up, target).unwrap(), ALL);
     }
     let counted = up.json(&["purge", "--site", "www", "--all", "--dry-run"]).unwrap();
     let counts: Vec<&Value> =
         counted["nodes"].as_array().unwrap().iter().map(|node| &node["responses"]).collect();
     assert_eq!(counts, [2, 2, 2]);
-    assert_eq!(up.hits("/").unwrap(), ALL, "a dry run purges nothing");
+    assert_eq!(hits(&up, "/").unwrap(), ALL, "a dry run purges nothing");
 
     let url = "http://WWW.cdn.test/style.css";
     let purged = up.client(&["purge", "--site", "www", "--url", url, "--wait=10s"]).unwrap();
@@ -120,13 +71,13 @@ fn what_is_purged_is_a_miss_on_every_edge() {
         );
     }
     assert!(told.contains("complete"), "{told}");
-    assert_eq!(up.hits("/style.css").unwrap(), NONE);
-    assert_eq!(up.hits("/").unwrap(), ALL, "another URL stays");
+    assert_eq!(hits(&up, "/style.css").unwrap(), NONE);
+    assert_eq!(hits(&up, "/").unwrap(), ALL, "another URL stays");
 
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     assert_eq!(purged["state"], "complete");
-    assert_eq!(up.hits("/").unwrap(), NONE);
-    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    assert_eq!(hits(&up, "/").unwrap(), NONE);
+    assert_eq!(hits(&up, "/style.css").unwrap(), NONE);
     let status = up.client(&["status"]).unwrap();
     assert_eq!(status.status.code(), Some(0), "{status:?}");
     assert_eq!(text(&status.stdout).matches("all applied").count(), 3);
@@ -149,7 +100,7 @@ fn a_url_is_explained_before_and_after_its_purge() {
     };
     let all = |next: (bool, Value, Value)| vec![next; 3];
     assert_eq!(next().unwrap(), all((false, "uri-miss".into(), Value::Null)));
-    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    assert_eq!(hits(&up, "/style.css").unwrap(), NONE);
     assert_eq!(next().unwrap(), all((true, Value::Null, Value::Null)));
     let told = text(&up.client(&["explain", url]).unwrap().stdout);
     assert_eq!(told.matches("hit: it is stored, and fresh for").count(), 3, "{told}");
@@ -163,7 +114,7 @@ fn a_url_is_explained_before_and_after_its_purge() {
     let (hit, _, detail) = next().unwrap().swap_remove(0);
     // The sweeper may have been there already.
     assert!(!hit && (detail == "purged" || detail.is_null()), "{detail}");
-    assert_eq!(up.hits("/style.css").unwrap(), NONE);
+    assert_eq!(hits(&up, "/style.css").unwrap(), NONE);
     let refused = up.client(&["explain", "style.css"]).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     up.interrupted().unwrap();
@@ -173,19 +124,19 @@ fn a_url_is_explained_before_and_after_its_purge() {
 fn an_edge_that_was_stopped_is_not_waited_for_and_joins_again() {
     let data = tempfile::tempdir().unwrap();
     let up = Up::start(data.path()).unwrap();
-    up.act("fra", "stop").unwrap();
+    act(&up, "fra", "stop").unwrap();
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     let nodes: Vec<&Value> =
         purged["nodes"].as_array().unwrap().iter().map(|node| &node["node"]).collect();
     assert_eq!(nodes, ["iad", "sin"]);
     for edge in ["iad", "sin"] {
-        up.act(edge, "stop").unwrap();
+        act(&up, edge, "stop").unwrap();
     }
     // Nobody holds anything, so it is done.
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     assert_eq!((&purged["state"], &purged["nodes"]), (&"complete".into(), &Value::Array(vec![])));
     for edge in ["iad", "fra", "sin"] {
-        up.act(edge, "start").unwrap();
+        act(&up, edge, "start").unwrap();
     }
     let purged = up.json(&["purge", "--site", "www", "--all", "--wait"]).unwrap();
     assert_eq!(purged["nodes"].as_array().map(Vec::len), Some(3), "{purged}");
