@@ -66,7 +66,7 @@ pub(super) async fn note(
     let written = async {
         let bytes = documents::encode(&entry);
         let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        shared.ledger.append(Log::Audit, bytes, once).await
+        shared.ledger.note(Log::Audit, bytes, once).await
     };
     if let Err(error) = written.await {
         tracing::error!(%error, who = caller.id, what, on = %entry.on, "done, but not in the audit log");
