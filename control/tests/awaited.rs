@@ -65,9 +65,7 @@ async fn it_refuses_with_the_reason_until_it_is_there_and_is_that_one_then() {
     assert!(refused.iter().all(|why| why.ends_with("nobody listens")), "{refused:?}");
     // What is learnt later is the reason from then on, and is no other failure.
     tell.send(Err("no right to".to_owned())).await.unwrap();
-    let of = |health: &Health| {
-        (health.failing().map(str::to_owned), health.failures())
-    };
+    let of = |health: &Health| (health.failing().map(str::to_owned), health.failures());
     let told = timeout(LONG, health.wait_for(|health| health.failing() == Some("no right to")));
     assert_eq!(of(&told.await.unwrap().unwrap()), (Some("no right to".to_owned()), 1));
     let refused = refusals(&awaited).await;
