@@ -56,10 +56,12 @@ impl Cluster {
         for (number, (address, route)) in addresses.iter().enumerate() {
             let settings = folder.path().join(format!("n{number}.conf"));
             let store = folder.path().join(format!("n{number}"));
+            // Clients are not told of the other servers: they may reach each through a relay.
             let text = format!(
                 "server_name: n{number}\nlisten: \"{address}\"\n\
                  jetstream {{ store_dir: {store:?}, sync_interval: always }}\n\
-                 cluster {{ name: test, listen: \"{route}\", routes: [{}] }}\n",
+                 cluster {{ name: test, listen: \"{route}\", routes: [{}]\n\
+                 no_advertise: true }}\n",
                 routes.join(", ")
             );
             fs::write(&settings, text)?;
@@ -70,9 +72,8 @@ impl Cluster {
     }
 
     /// Where they answer.
-    #[must_use]
-    pub fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|server| format!("nats://{}", server.address)).collect()
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.servers.iter().map(|server| server.address)
     }
 
     /// How many there are.

@@ -21,6 +21,7 @@ pub mod packages;
 pub mod page;
 pub mod process;
 pub mod program;
+pub mod relay;
 pub mod resolver;
 pub mod terminal;
 pub mod up;

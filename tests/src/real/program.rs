@@ -39,6 +39,21 @@ pub fn tool(name: &str) -> Tested<PathBuf> {
         .ok_or_else(|| format!("{name} is not installed; run `tests/run --install`").into())
 }
 
+/// What lets a process live at another time: the preloaded part of `faketime`.
+///
+/// # Errors
+/// When it is not installed.
+pub fn fake_time() -> Tested<PathBuf> {
+    // Where it is, is its package's affair; that it is there, the tool tells.
+    tool("faketime")?;
+    let own = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", env::consts::ARCH);
+    let library = PathBuf::from(own);
+    if library.is_file() {
+        return Ok(library);
+    }
+    Err(format!("no {}; run `tests/run --install`", library.display()).into())
+}
+
 /// The folder of the real packages' files.
 ///
 /// # Errors

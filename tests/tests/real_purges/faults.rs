@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use nearcast_tests::{
-    real::{Tested, process::Signal},
+    real::{Tested, process::Signal, relay::Way},
     world::dice::Dice,
 };
 use tokio::time::Instant;
@@ -21,12 +21,15 @@ use super::{
 const EACH: Duration = Duration::from_secs(1);
 const PURGES: &str = "nearcast-purges";
 const EDGES: usize = 3;
+/// In seconds.
+const HOUR: i64 = 3600;
 
 /// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     EdgeGoesOn(usize),
     EdgeStarts(usize),
+    EdgeIsReached(usize),
     NatsGoesOn(usize),
     NatsStarts(usize),
 }
@@ -60,11 +63,14 @@ impl<'f> Faults<'f> {
     }
 
     fn begin(&mut self) -> Tested {
-        match self.dice.below(6) {
+        match self.dice.below(9) {
             0 | 1 => self.stop_edge(),
             2 => self.kill_edge(),
             3 => self.kill_leader(),
             4 => self.stop_nats(),
+            5 => self.cut_off(Way::ToClients),
+            6 => self.cut_off(Way::ToServer),
+            7 => self.step_clock(),
             _ => self.take_log_away(),
         }
     }
@@ -80,6 +86,7 @@ impl<'f> Faults<'f> {
             match end {
                 End::EdgeGoesOn(edge) => self.fleet.signal(edge, Signal::Continue)?,
                 End::EdgeStarts(edge) => self.fleet.start_again(edge)?,
+                End::EdgeIsReached(edge) => self.fleet.cut(edge, None),
                 End::NatsGoesOn(server) => self.fleet.nats.signal(server, Signal::Continue)?,
                 End::NatsStarts(server) => self.fleet.nats.start_again(server)?,
             }
@@ -96,7 +103,7 @@ impl<'f> Faults<'f> {
     /// An edge to which nothing is done now.
     fn edge(&mut self) -> Option<usize> {
         let is_well = |edge: &usize| {
-            let ends = [End::EdgeGoesOn(*edge), End::EdgeStarts(*edge)];
+            let ends = [End::EdgeGoesOn(*edge), End::EdgeStarts(*edge), End::EdgeIsReached(*edge)];
             self.pending.iter().all(|(_, end)| !ends.contains(end))
         };
         let well: Vec<usize> = (0..EDGES).filter(is_well).collect();
@@ -104,8 +111,8 @@ impl<'f> Faults<'f> {
     }
 
     fn is_nats_well(&self) -> bool {
-        let of_edges = |end: &End| matches!(end, End::EdgeGoesOn(_) | End::EdgeStarts(_));
-        self.pending.iter().all(|(_, end)| of_edges(end))
+        let of_nats = |end: &End| matches!(end, End::NatsGoesOn(_) | End::NatsStarts(_));
+        !self.pending.iter().any(|(_, end)| of_nats(end))
     }
 
     fn stop_edge(&mut self) -> Tested {
@@ -121,6 +128,22 @@ impl<'f> Faults<'f> {
         self.fleet.kill(edge)?;
         self.later(1000, End::EdgeStarts(edge));
         Ok(())
+    }
+
+    /// The one hears the other, and not the other way round.
+    fn cut_off(&mut self, way: Way) -> Tested {
+        let Some(edge) = self.edge() else { return Ok(()) };
+        self.done.push(format!("edge {edge} and NATS cut, {way:?}"));
+        self.fleet.cut(edge, Some(way));
+        self.later(3000, End::EdgeIsReached(edge));
+        Ok(())
+    }
+
+    fn step_clock(&mut self) -> Tested {
+        let (edge, hours) = (pick(&mut self.dice, EDGES), self.dice.below(3));
+        let seconds = [-HOUR, 0, HOUR][usize::try_from(hours)?];
+        self.done.push(format!("the clock of edge {edge} set to {seconds} s"));
+        self.fleet.step_clock(edge, seconds)
     }
 
     fn kill_leader(&mut self) -> Tested {

@@ -1,10 +1,16 @@
 //! Three edges over three NATS servers.
 //!
 //! In: an origin. Out: where they answer, and their processes.
-//! Always holds: an edge that is started again is where it was, with the folder that it had. Two of
-//! them ask their origin without the ledger, and the third serves on.
+//! Always holds: an edge that is started again is where it was, with the folder that it had, and at the
+//! time to which its clock was set. Each reaches NATS by relays of its own. Two of them ask their origin
+//! without the ledger, and the third serves on.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use nearcast_tests::real::{
     Tested,
@@ -12,7 +18,9 @@ use nearcast_tests::real::{
     http::Connection,
     nginx::free_address,
     process::{Process, Signal},
-    program, wait_within,
+    program,
+    relay::{Relay, Way},
+    wait_within,
 };
 use tempfile::TempDir;
 
@@ -51,6 +59,8 @@ struct Edge {
     process: Process,
     file: PathBuf,
     place: Place,
+    /// To each NATS server.
+    relays: Vec<Relay>,
 }
 
 impl Fleet {
@@ -66,8 +76,12 @@ impl Fleet {
             let own = folder.path().join(name);
             fs::create_dir(&own)?;
             let file = own.join("node.toml");
-            fs::write(&file, text(&place, origin, &nats.urls()))?;
-            let edge = Edge { process: run(&file)?, file, place };
+            let relays: Vec<Relay> = nats.addresses().map(Relay::start).collect::<Tested<_>>()?;
+            let urls: Vec<String> =
+                relays.iter().map(|relay| format!("nats://{}", relay.address())).collect();
+            fs::write(&file, text(&place, origin, &urls))?;
+            fs::write(clock(&file), "+0s")?;
+            let edge = Edge { process: run(&file)?, file, place, relays };
             // The first one makes what the others find.
             ready(&edge.place)?;
             edges.push(edge);
@@ -83,6 +97,16 @@ impl Fleet {
 
     pub(super) fn signal(&mut self, edge: usize, signal: Signal) -> Tested {
         self.edges[edge].process.signal(signal)
+    }
+
+    /// Nothing passes between an edge and NATS in that direction; with nothing everything does.
+    pub(super) fn cut(&self, edge: usize, way: Option<Way>) {
+        self.edges[edge].relays.iter().for_each(|relay| relay.cut(way));
+    }
+
+    /// An edge's clock is so far from the right time, in seconds.
+    pub(super) fn step_clock(&self, edge: usize, seconds: i64) -> Tested {
+        Ok(fs::write(clock(&self.edges[edge].file), format!("{seconds:+}s"))?)
     }
 
     pub(super) fn kill(&mut self, edge: usize) -> Tested {
@@ -110,9 +134,18 @@ impl Fleet {
     }
 }
 
-fn run(file: &std::path::Path) -> Tested<Process> {
+/// Where the clock of the edge with that file stands.
+fn clock(file: &Path) -> PathBuf {
+    file.with_extension("clock")
+}
+
+fn run(file: &Path) -> Tested<Process> {
     let mut command = Command::new(program::nearcast()?);
     command.args(["run", "--config"]).arg(file).env("NEARCAST_WORKERS", "1");
+    // The clock of the day alone: nobody sets the other one.
+    command.env("LD_PRELOAD", program::fake_time()?).env("FAKETIME_TIMESTAMP_FILE", clock(file));
+    command.envs([("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_CACHE_DURATION", "1")]);
+    command.env("NO_FAKE_STAT", "1");
     Process::start(&mut command)
 }
 
