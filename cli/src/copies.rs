@@ -52,7 +52,8 @@ struct Import {
     /// The file.
     file: PathBuf,
     /// Puts it in all the same: its sites take the place of those that are there, which stay as
-    /// history, and its tokens come beside those that are there.
+    /// history; those that it does not have count as deleted; its tokens come beside those that are
+    /// there, but for those that were revoked.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -126,13 +127,20 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     let number = |key: &str| usize::try_from(told[key].as_u64().unwrap_or_default());
     let number = |key: &str| number(key).unwrap_or(usize::MAX);
     let mut lines = vec![format!(
-        "{} and {} were put in; every node purges all that it has stored (`nearcast status`)",
+        "{} and {} were put in; every node purges all that it has stored (`nearcast status` shows when \
+         all have)",
         counted(number("sites"), "site"),
         counted(number("tokens"), "token")
     )];
     if let kept @ 1.. = number("tokens_kept") {
-        lines.push(format!("{} were there already, and are as they were", counted(kept, "token")));
+        lines.push(format!("already there, and as before: {}", counted(kept, "token")));
     }
+    if let revoked @ 1.. = number("tokens_revoked") {
+        let tokens = counted(revoked, "token");
+        lines.push(format!("revoked here, or perhaps, and not put in: {tokens}"));
+    }
+    let left_out = copied["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(left_out.map(|one| format!("not in the copy, as it could not be read: {one}")));
     say(&lines.join("\n"))
 }
 

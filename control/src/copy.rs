@@ -5,8 +5,8 @@
 //! are together at one moment; it has no nodes, which report themselves, and no logs, whose positions
 //! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
 //! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
-//! that is there stays as it is: what was revoked is not good again. All that nodes have stored is
-//! purged before what is put in is in force. The first token of a ledger stays that ledger's. Who
+//! that is there stays as it is, and one that was revoked is not good again, however long ago that was.
+//! All that nodes have stored is purged once what is put in is in force. The first token of a ledger stays that ledger's. Who
 //! repeats it after it broke off ends it.
 //! It deliberately does not know files, nor HTTP.
 //! Clause: docs/operate.md *Copies of a ledger*.
@@ -27,9 +27,13 @@ use crate::{
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits},
     purge::EverythingEntry,
     site::{
-        self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Planned, Rules, SiteError,
+        self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Imported, Planned, Rules,
+        SiteError,
     },
-    token::{FIRST, TOKENS, TOKENS_MAX, TokenDocument, fingerprint, key_of},
+    token::{
+        FIRST, FORGOTTEN, FORGOTTEN_MAX, Forgotten, ForgottenError, ID_BYTES_MAX, TOKENS,
+        TOKENS_MAX, TokenDocument, fingerprint, key_of, remember,
+    },
 };
 
 /// The format of copies that is written, and the newest that is read.
@@ -61,6 +65,9 @@ pub struct Copied {
     pub sites: Vec<CopiedSite>,
     /// The tokens, by id, but for the first one.
     pub tokens: Vec<CopiedToken>,
+    /// Tokens that were revoked so long ago that only their ids are known.
+    #[serde(default)]
+    pub forgotten: Forgotten,
     /// Documents that could not be read, and so are not in it, with why.
     #[serde(default)]
     pub left_out: Vec<String>,
@@ -86,6 +93,9 @@ pub struct PutIn {
     pub tokens: usize,
     /// Tokens of the copy that were there already, and stayed as they are.
     pub tokens_kept: usize,
+    /// Tokens of the copy that were revoked here so long ago that the ledger has only their ids, or, where
+    /// those are too many, may have been: they were not put in.
+    pub tokens_revoked: usize,
     /// Where the purge log says that everything stored is purged.
     pub purge: Position,
 }
@@ -120,8 +130,11 @@ pub enum CopyError {
     /// Somebody wrote sites meanwhile.
     #[error("sites were written meanwhile, and those of the copy are not in force; do it again")]
     Overtaken,
-    /// The sites that are there cannot be read.
-    #[error("the ledger's sites cannot be read here: {0}; nothing was put in")]
+    /// The key of the order was another one's.
+    #[error("this Idempotency-Key was used for another import; nothing was put in")]
+    AnotherOrder,
+    /// What is there cannot be read.
+    #[error("what the ledger has cannot be read here: {0}; nothing was put in")]
     Unreadable(DocumentError),
     /// The ledger says no.
     #[error(transparent)]
@@ -151,8 +164,13 @@ pub async fn export(
             Err(error) => left_out.push(format!("{}: {error}", found.key)),
         }
     }
+    let mut forgotten = listing.documents.iter().filter(|found| found.key.as_str() == FORGOTTEN);
+    let forgotten = Forgotten::read(forgotten.next()).unwrap_or_else(|error| {
+        left_out.push(format!("{FORGOTTEN}: {error}"));
+        Forgotten::default()
+    });
     let (revision, version) = (listing.revision.0, env!("CARGO_PKG_VERSION").to_owned());
-    Ok(Copied { format: FORMAT, at, version, last, revision, sites, tokens, left_out })
+    Ok(Copied { format: FORMAT, at, version, last, revision, sites, tokens, forgotten, left_out })
 }
 
 #[derive(Deserialize)]
@@ -183,6 +201,8 @@ pub struct Import<'i> {
     pub author: &'i Author,
     /// Whether what the ledger has of sites gives way.
     pub force: bool,
+    /// The name under which it is put in once.
+    pub once: Option<&'i str>,
     /// How sites are read here.
     pub rules: Arc<dyn Rules>,
     /// A token as its author gives it; nothing where they could not have given it.
@@ -202,48 +222,128 @@ pub async fn import(
     if !site::are_few_enough(&copy.sites) {
         return Err(CopyError::Broken("it has too many sites".to_owned()));
     }
+    let of = order(copy, how.force).await?;
     let (there, at) = site::former(ledger).await.map_err(unread)?;
-    let former = if how.force { there.clone() } else { Catalogue::default() };
-    let plan = planned(copy, former, &how).await?;
-    // What is there may be what an import has put in that nobody was told of.
-    let is_done = there == plan.catalogue;
-    let has_sites = !there.sites.is_empty() && !is_done;
+    if let Some(done) = done(&there, &of, &how)? {
+        // What comes last may be missing.
+        let purge = purge_everything(ledger, copy, &done.id, how.author).await?;
+        return Ok(PutIn::of(done, purge));
+    }
     let known = known_tokens(ledger).await?;
     if !how.force {
-        let is_own = |(key, value): (&Key, &Bytes)| {
-            key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
-        };
-        match (has_sites, known.iter().all(is_own)) {
-            (true, _) => return Err(CopyError::Occupied("sites")),
-            (false, false) => return Err(CopyError::Occupied("tokens")),
-            (false, true) => {}
-        }
+        may_begin(&there, &known, &tokens)?;
     }
-    let all_tokens = tokens.len();
-    let new = tokens.into_iter().filter(|(key, _)| !known.contains_key(key));
-    let new: Vec<(Key, Bytes)> = new.collect();
-    if known.len().saturating_add(new.len()) > TOKENS_MAX {
-        return Err(CopyError::TooManyTokens);
-    }
+    let former = match how.force {
+        true => there,
+        false => Catalogue { sites: BTreeMap::new(), ..there },
+    };
+    let id = fingerprint(format!("{of}.{}", former.revision));
+    let Planned { mut catalogue, versions, forgotten } = planned(copy, former, &how).await?;
+    // After the tokens: of one that went meanwhile the id was there before.
+    let revoked = Forgotten::of(ledger).await.map_err(unreadable)?;
+    let tokens = Tokens::new(tokens, &known, &revoked)?;
+    let import = Imported {
+        id,
+        of,
+        revision: catalogue.revision,
+        once: how.once.map(str::to_owned),
+        sites: catalogue.present().count(),
+        tokens: tokens.new.len(),
+        tokens_kept: tokens.kept,
+        tokens_revoked: tokens.revoked,
+    };
+    catalogue.remember(import.clone());
     // Whatever a ledger would refuse, it refuses before the first of it is written.
-    let catalogue = encode(&plan.catalogue)?;
-    let versions = plan.versions.iter().map(|(_, version)| version);
-    let tokens = new.iter().map(|(_, token)| token);
-    for document in versions.chain(tokens).chain([&catalogue]) {
-        let fits = fits("a document", document.len(), DOCUMENT_BYTES_MAX);
-        fits.map_err(CopyError::TooLarge)?;
+    let bytes = encode(&catalogue)?;
+    for (_, document) in versions.iter().chain(&tokens.new) {
+        fits("a document", document.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     }
-    if !is_done {
-        // A version's key says what it says.
-        write_all(ledger, &plan.versions, Expect::Anything).await?;
+    fits("the list of sites", bytes.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
+    // A version's key says what it says.
+    write_all(ledger, &versions, Expect::Anything).await?;
+    write_all(ledger, &tokens.new, Expect::Absent).await?;
+    remember(ledger, &copy.forgotten).await.map_err(unreadable)?;
+    put_in_force(ledger, bytes, at).await?;
+    let purge = purge_everything(ledger, copy, &import.id, how.author).await?;
+    if let Err(error) = site::forget(ledger, &catalogue, &forgotten).await {
+        tracing::debug!(%error, "versions of forgotten sites are there still");
     }
-    write_all(ledger, &new, Expect::Absent).await?;
-    let purge = purge_everything(ledger, copy, &plan.catalogue, how.author).await?;
-    if !is_done {
-        put_in_force(ledger, &plan.catalogue, at).await?;
+    Ok(PutIn::of(&import, purge))
+}
+
+/// Names the copy, and how it is put in: it may be long.
+async fn order(copy: &Arc<Copied>, force: bool) -> Result<String, CopyError> {
+    let copy = Arc::clone(copy);
+    let named = spawn_blocking(move || encode(&*copy).map(fingerprint)).await;
+    let named = named.map_err(|error| LedgerError::Unavailable(error.to_string()))??;
+    Ok(if force { format!("{named}-forced") } else { named })
+}
+
+/// The import, if it was done already: under its name, or because all is as it left it.
+fn done<'t>(
+    there: &'t Catalogue,
+    of: &str,
+    how: &Import<'_>,
+) -> Result<Option<&'t Imported>, CopyError> {
+    let named =
+        there.imports.iter().find(|done| how.once.is_some() && done.once.as_deref() == how.once);
+    if let Some(done) = named {
+        return if done.of == of { Ok(Some(done)) } else { Err(CopyError::AnotherOrder) };
     }
-    let (sites, tokens) = (plan.catalogue.present().count(), new.len());
-    Ok(PutIn { sites, tokens, tokens_kept: all_tokens.saturating_sub(tokens), purge })
+    let is_it = |done: &&Imported| done.of == of && done.revision == there.revision;
+    Ok(there.imported().filter(|_| !how.force).filter(is_it))
+}
+
+/// Whether a ledger has nothing of its own; what was put in before an import broke off is not that.
+fn may_begin(
+    there: &Catalogue,
+    known: &BTreeMap<Key, Bytes>,
+    tokens: &BTreeMap<Key, Bytes>,
+) -> Result<(), CopyError> {
+    let is_own = |(key, value): (&Key, &Bytes)| {
+        key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
+    };
+    if !there.sites.is_empty() {
+        return Err(CopyError::Occupied("sites"));
+    }
+    if known.iter().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
+}
+
+/// What becomes of a copy's tokens.
+struct Tokens {
+    /// Those that are put in.
+    new: Vec<(Key, Bytes)>,
+    /// How many are there.
+    kept: usize,
+    /// How many may have been revoked here.
+    revoked: usize,
+}
+
+impl Tokens {
+    fn new(
+        tokens: BTreeMap<Key, Bytes>,
+        known: &BTreeMap<Key, Bytes>,
+        revoked: &Forgotten,
+    ) -> Result<Self, CopyError> {
+        let all = tokens.len();
+        let new = tokens.into_iter().filter(|(key, _)| !known.contains_key(key));
+        let mut new: Vec<(Key, Bytes)> = new.collect();
+        let kept = all.saturating_sub(new.len());
+        let keys: Vec<Key> = new.iter().map(|(key, _)| key.clone()).collect();
+        let revoked = revoked.among(keys.iter().map(Key::name));
+        new.retain(|(key, _)| !revoked.contains(key.name()));
+        if known.len().saturating_add(new.len()) > TOKENS_MAX {
+            return Err(CopyError::TooManyTokens);
+        }
+        Ok(Self { new, kept, revoked: revoked.len() })
+    }
+}
+
+impl PutIn {
+    fn of(import: &Imported, purge: Position) -> Self {
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, purge }
+    }
 }
 
 async fn write_all(
@@ -265,38 +365,41 @@ async fn planned(
     how: &Import<'_>,
 ) -> Result<Planned, CopyError> {
     let (copy, rules, author) = (Arc::clone(copy), Arc::clone(&how.rules), how.author.clone());
-    let planned =
-        spawn_blocking(move || site::planned(&copy.sites, &former, (&*rules, &author))).await;
+    let planned = spawn_blocking(move || {
+        site::planned((&copy.sites, &copy.left_out), &former, (&*rules, &author))
+    })
+    .await;
     let planned = planned.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
     Ok(planned?)
 }
 
 async fn put_in_force(
     ledger: &dyn Ledger,
-    catalogue: &Catalogue,
+    catalogue: Bytes,
     at: Option<Revision>,
 ) -> Result<(), CopyError> {
     let key = Key::parse(CATALOGUE);
     let key = key.ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))?;
     let expect = at.map_or(Expect::Absent, Expect::At);
-    match ledger.write(&key, encode(catalogue)?, expect).await {
+    match ledger.write(&key, catalogue, expect).await {
         Ok(_) => Ok(()),
         Err(LedgerError::Conflict { .. }) => Err(CopyError::Overtaken),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Says in the purge log, once for what is put in, that everything goes.
+/// Says in the purge log, once for an import, that everything goes. Only now: what a node stores until
+/// it has what was put in may come from where a site was before.
 async fn purge_everything(
     ledger: &dyn Ledger,
     copy: &Copied,
-    catalogue: &Catalogue,
+    import: &str,
     author: &Author,
 ) -> Result<Position, CopyError> {
     let Author { by, from, at, sites: _ } = author.clone();
     let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
     let entry = EverythingEntry { everything, by, from, at };
-    let once = format!("import.{}", fingerprint(encode(catalogue)?));
+    let once = format!("import.{import}");
     Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
 }
 
@@ -305,11 +408,15 @@ fn sound_tokens(
     copy: &Copied,
     gives: &(dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
 ) -> Result<BTreeMap<Key, Bytes>, CopyError> {
+    if copy.forgotten.ids.len() > FORGOTTEN_MAX || !copy.forgotten.ids.iter().all(|id| is_id(id)) {
+        return Err(CopyError::Broken(
+            "forgotten: it has ids that are none, or too many".to_owned(),
+        ));
+    }
     let (mut tokens, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for CopiedToken { id, token } in &copy.tokens {
         let broken = |fault: &str| CopyError::Broken(format!("token {id:?}: {fault}"));
-        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let key = key_of(id).filter(|_| is_id).ok_or_else(|| broken("it is no id"))?;
+        let key = key_of(id).filter(|_| is_id(id)).ok_or_else(|| broken("it is no id"))?;
         if !ids.insert(id) {
             return Err(broken("it is there twice"));
         }
@@ -330,6 +437,11 @@ fn sound_tokens(
     Ok(tokens)
 }
 
+fn is_id(id: &str) -> bool {
+    let fits = (1..=ID_BYTES_MAX).contains(&id.len());
+    fits && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 async fn known_tokens(ledger: &dyn Ledger) -> Result<BTreeMap<Key, Bytes>, LedgerError> {
     let found = ledger.list(TOKENS).await?.documents.into_iter();
     Ok(found.map(|found| (found.key, found.value)).collect())
@@ -340,6 +452,13 @@ fn unread(error: SiteError) -> CopyError {
         SiteError::Unreadable(error) => CopyError::Unreadable(error),
         SiteError::Ledger(error) => CopyError::Ledger(error),
         other => CopyError::Broken(other.to_string()),
+    }
+}
+
+fn unreadable(error: ForgottenError) -> CopyError {
+    match error {
+        ForgottenError::Unreadable(error) => CopyError::Unreadable(error),
+        ForgottenError::Ledger(error) => CopyError::Ledger(error),
     }
 }
 

@@ -11,16 +11,21 @@
 
 mod document;
 mod first;
+mod forgotten;
 mod revoke;
 mod secret;
 
-pub(crate) use self::secret::fingerprint;
 pub use self::secret::random_name;
 pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
+    forgotten::{FORGOTTEN_MAX, Forgotten},
     revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke},
     secret::Secret,
+};
+pub(crate) use self::{
+    forgotten::{FORGOTTEN, ForgottenError, remember},
+    secret::fingerprint,
 };
 
 use crate::{
@@ -32,6 +37,8 @@ use crate::{
 pub(crate) const TOKENS: &str = "tokens/";
 /// Digits of an id that follows from a name.
 const ID_DIGITS: usize = 12;
+/// The longest id of a token.
+pub const ID_BYTES_MAX: usize = 32;
 /// Tokens, at most; the oldest that are revoked make room.
 pub const TOKENS_MAX: usize = 1000;
 
@@ -181,12 +188,30 @@ async fn make_room(ledger: &dyn Ledger) -> Result<(), TokenError> {
     all.sort_by_key(|found| found.revision);
     for found in all.iter().filter(|found| found.key.name() != FIRST) {
         // One that cannot be read may be in use, by a newer version.
-        if is_revoked(found) {
-            ledger.delete(&found.key, found.revision).await?;
+        if is_revoked(found) && forget(ledger, &[found]).await? {
             return Ok(());
         }
     }
     Err(TokenError::TooMany)
+}
+
+/// Takes documents of revoked tokens away, whose ids are remembered; says whether it did.
+async fn forget(ledger: &dyn Ledger, revoked: &[&Document]) -> Result<bool, LedgerError> {
+    let ids = revoked.iter().map(|found| found.key.name().to_owned()).collect();
+    match remember(ledger, &Forgotten { ids, more: false }).await {
+        Ok(()) => {}
+        // They would take the place of what a newer version remembers.
+        Err(ForgottenError::Unreadable(_)) => return Ok(false),
+        Err(ForgottenError::Ledger(error)) => return Err(error),
+    }
+    for found in revoked {
+        match ledger.delete(&found.key, found.revision).await {
+            // Somebody else was first.
+            Ok(_) | Err(LedgerError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 fn is_revoked(found: &Document) -> bool {
