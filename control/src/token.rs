@@ -95,19 +95,12 @@ pub async fn whose(
     }
 }
 
-/// Makes a token; its secret is known to the caller alone.
-///
-/// # Errors
-/// When there is no room, or the ledger does not take it.
-pub async fn make(
-    ledger: &dyn Ledger,
-    document: impl FnOnce(String) -> TokenDocument,
-) -> Result<(Secret, TokenDocument), TokenError> {
-    make_room(ledger).await?;
-    let secret = Secret::random().ok_or(TokenError::Random)?;
-    let document = document(secret.hash());
-    write(ledger, secret.id(), &document, Expect::Absent).await?;
-    Ok((secret, document))
+/// The id of the token that is ordered under the name `once`.
+#[must_use]
+pub fn id_of(once: &str) -> String {
+    let mut id = fingerprint(once);
+    id.truncate(ID_DIGITS);
+    id
 }
 
 /// Makes the token that is ordered under the name `once`. Where that was done already, but its maker
@@ -120,8 +113,7 @@ pub async fn make_once(
     once: &str,
     document: impl Fn(String) -> TokenDocument,
 ) -> Result<(Secret, TokenDocument), TokenError> {
-    let mut id = fingerprint(once);
-    id.truncate(ID_DIGITS);
+    let id = id_of(once);
     let key = key_of(&id).ok_or_else(|| TokenError::NoSuchToken(id.clone()))?;
     loop {
         let secret = Secret::named(&id).ok_or(TokenError::Random)?;

@@ -23,7 +23,8 @@ use serde_json::json;
 use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking, time::timeout};
 
 use super::{
-    Shared, audit,
+    Shared,
+    audit::Order,
     caller::Caller,
     internal,
     reading::{Asked, idempotency_key},
@@ -123,16 +124,12 @@ pub(super) async fn import(
     };
     // It ends with the process.
     let writing = shared.writing.acquire().await.map_err(|error| internal(&error))?;
-    let put_in = copy::import(&*shared.ledger, &copied, how).await;
+    let on = json!({ "of": copied.last, "copied_at": copied.at, "force": query.force });
+    let order = Order::new(&shared, &caller, ("ledger.import", on), once.as_deref());
+    let put_in = copy::import(&order, &copied, how).await;
     drop((writing, turn, receiving));
-    let put_in = put_in.map_err(|error| told(&error))?;
-    let on = json!({
-        "sites": put_in.sites, "tokens": put_in.tokens, "force": query.force,
-        "of": copied.last, "copied_at": copied.at, "purge": put_in.purge,
-    });
-    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
-    let once = format!("import.{}.{}", caller.id, put_in.purge);
-    audit::note(&shared, &caller, "ledger.import", on, Some(&once)).await;
+    let put_in = order.tried(put_in.map_err(|error| told(&error))).await?;
+    order.done(json!(put_in)).await;
     Ok(Json(put_in))
 }
 

@@ -60,7 +60,8 @@ async fn made(ledger: &dyn Ledger, action: Action) -> Secret {
         made_at: "now".to_owned(),
         revoked: None,
     };
-    token::make(ledger, document).await.unwrap().0
+    let once = token::random_name().unwrap();
+    token::make_once(ledger, &once, document).await.unwrap().0
 }
 
 async fn export(ledger: &dyn Ledger) -> Copied {
