@@ -1,4 +1,4 @@
-//! `nearcast ledger export FILE` and `import FILE`: the ledger's sites and tokens, taken along.
+//! `nearcast ledger export FILE` and `import FILE`: the ledger's sites, tokens and drains, taken along.
 //!
 //! In: a file. Out: a file; what was put in. Always: the file is whole or as it was before, and only
 //! its owner can read it, since hashes of tokens are in it; what is right in it the node says.
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Writes the ledger's sites and tokens to a file; of tokens only hashes are in it.
+    /// Writes the ledger's sites, tokens and drains to a file; of tokens only hashes are in it.
     Export(Export),
     /// Puts such a file into a ledger that has no sites and no tokens but its first.
     Import(Import),
@@ -78,16 +78,17 @@ fn export(arguments: &Export) -> Result<(), Failure> {
     let left_out: Vec<&str> =
         told["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if api.json {
-        let (sites, tokens) = (count("sites"), count("tokens"));
+        let (sites, tokens, drains) = (count("sites"), count("tokens"), count("drains"));
         return say(&json!({
-            "file": file, "sites": sites, "tokens": tokens, "left_out": left_out,
+            "file": file, "sites": sites, "tokens": tokens, "drains": drains, "left_out": left_out,
         })
         .to_string());
     }
     let mut lines = vec![format!(
-        "{} and {} are in {}",
+        "{}, {} and {} are in {}",
         counted(count("sites"), "site"),
         counted(count("tokens"), "token"),
+        counted(count("drains"), "drain"),
         file.display()
     )];
     lines.extend(left_out.iter().map(|one| format!("left out, as it cannot be read: {one}")));
@@ -138,6 +139,10 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     if let revoked @ 1.. = number("tokens_revoked") {
         let tokens = counted(revoked, "token");
         lines.push(format!("revoked here, or perhaps, and not put in: {tokens}"));
+    }
+    if let drained @ 1.. = number("drains") {
+        let nodes = counted(drained, "node");
+        lines.push(format!("drained by it: {nodes} (`nearcast node list` names them)"));
     }
     let left_out = copied["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
     lines.extend(left_out.map(|one| format!("not in the copy, as it could not be read: {one}")));

@@ -1,8 +1,8 @@
 //! A copy of the ledger, and how it is put into another one.
 //!
 //! In: a ledger; a copy. Out: a copy; what was put in.
-//! Always: a copy has sites with their versions and tokens, of which only hashes are known, as they
-//! are together at one moment; it has no nodes, which report themselves, and no logs, whose positions
+//! Always: a copy has sites with their versions and tokens, of which only hashes are known, and which nodes
+//! are drained, as all of this is together at one moment; it has no nodes, which report themselves, and no logs, whose positions
 //! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
 //! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
 //! that is there stays as it is, and one that was revoked is not good again, however long ago that was.
@@ -11,10 +11,10 @@
 //! It deliberately does not know files, nor HTTP.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod drains;
+mod tokens;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -22,8 +22,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
+pub use self::{drains::CopiedDrain, tokens::CopiedToken};
 use crate::{
     documents::{self, DocumentError},
+    drain::DRAINS_MAX,
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits},
     purge::EverythingEntry,
     site::{
@@ -31,8 +33,8 @@ use crate::{
         SiteError,
     },
     token::{
-        FIRST, FORGOTTEN, FORGOTTEN_MAX, Forgotten, ForgottenError, ID_BYTES_MAX, TOKENS,
-        TOKENS_MAX, TokenDocument, fingerprint, key_of, remember,
+        FIRST, FORGOTTEN, Forgotten, ForgottenError, TOKENS, TOKENS_MAX, TokenDocument,
+        fingerprint, remember,
     },
 };
 
@@ -42,8 +44,6 @@ pub const FORMAT: u32 = 1;
 pub const COPY_BYTES_MAX: usize = 64 << 20;
 /// Documents that are written at the same time.
 const WRITTEN_AT_ONCE: usize = 64;
-/// Digits of a secret's hash.
-const HASH_DIGITS: usize = 64;
 
 /// A copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,22 +65,15 @@ pub struct Copied {
     pub sites: Vec<CopiedSite>,
     /// The tokens, by id, but for the first one.
     pub tokens: Vec<CopiedToken>,
+    /// The nodes that were drained, whether or not they were there.
+    #[serde(default)]
+    pub drains: Vec<CopiedDrain>,
     /// Tokens that were revoked so long ago that only their ids are known.
     #[serde(default)]
     pub forgotten: Forgotten,
     /// Documents that could not be read, and so are not in it, with why.
     #[serde(default)]
     pub left_out: Vec<String>,
-}
-
-/// A token in a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CopiedToken {
-    /// Its id.
-    pub id: String,
-    /// What is known of it.
-    pub token: TokenDocument,
 }
 
 /// What was put in.
@@ -96,6 +89,8 @@ pub struct PutIn {
     /// Tokens of the copy that were revoked here so long ago that the ledger has only their ids, or, where
     /// those are too many, may have been: they were not put in.
     pub tokens_revoked: usize,
+    /// Nodes that are drained now and were not before.
+    pub drains: usize,
     /// Where the purge log says that everything stored is purged.
     pub purge: Position,
 }
@@ -124,6 +119,11 @@ pub enum CopyError {
     /// There would be too many tokens.
     #[error("there would be more than {TOKENS_MAX} tokens; revoke some first")]
     TooManyTokens,
+    /// There would be too many drains.
+    #[error(
+        "there would be more than {DRAINS_MAX} drains; take back those of nodes that are gone; nothing was put in"
+    )]
+    TooManyDrains,
     /// A part of it, or its sites beside those that are there, is more than a ledger takes.
     #[error("{0}; nothing was put in")]
     TooLarge(LedgerError),
@@ -169,8 +169,20 @@ pub async fn export(
         left_out.push(format!("{FORGOTTEN}: {error}"));
         Forgotten::default()
     });
+    let drains = drains::copied(&listing.documents);
     let (revision, version) = (listing.revision.0, env!("CARGO_PKG_VERSION").to_owned());
-    Ok(Copied { format: FORMAT, at, version, last, revision, sites, tokens, forgotten, left_out })
+    Ok(Copied {
+        format: FORMAT,
+        at,
+        version,
+        last,
+        revision,
+        sites,
+        tokens,
+        drains,
+        forgotten,
+        left_out,
+    })
 }
 
 #[derive(Deserialize)]
@@ -218,7 +230,7 @@ pub async fn import(
     copy: &Arc<Copied>,
     how: Import<'_>,
 ) -> Result<PutIn, CopyError> {
-    let tokens = sound_tokens(copy, how.gives)?;
+    let tokens = tokens::sound(copy, how.gives)?;
     if !site::are_few_enough(&copy.sites) {
         return Err(CopyError::Broken("it has too many sites".to_owned()));
     }
@@ -229,7 +241,7 @@ pub async fn import(
         let purge = purge_everything(ledger, copy, &done.id, how.author).await?;
         return Ok(PutIn::of(done, purge));
     }
-    let known = known_tokens(ledger).await?;
+    let known = tokens::known(ledger).await?;
     if !how.force {
         may_begin(&there, &known, &tokens)?;
     }
@@ -241,7 +253,8 @@ pub async fn import(
     let Planned { mut catalogue, versions, forgotten } = planned(copy, former, &how).await?;
     // After the tokens: of one that went meanwhile the id was there before.
     let revoked = Forgotten::of(ledger).await.map_err(unreadable)?;
-    let tokens = Tokens::new(tokens, &known, &revoked)?;
+    let tokens = tokens::Tokens::new(tokens, &known, &revoked)?;
+    let drains = drains::new(ledger, &copy.drains).await?;
     let import = Imported {
         id,
         of,
@@ -251,17 +264,19 @@ pub async fn import(
         tokens: tokens.new.len(),
         tokens_kept: tokens.kept,
         tokens_revoked: tokens.revoked,
+        drains: drains.len(),
     };
     catalogue.remember(import.clone());
     // Whatever a ledger would refuse, it refuses before the first of it is written.
     let bytes = encode(&catalogue)?;
-    for (_, document) in versions.iter().chain(&tokens.new) {
+    for (_, document) in versions.iter().chain(&tokens.new).chain(&drains) {
         fits("a document", document.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     }
     fits("the list of sites", bytes.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     // A version's key says what it says.
     write_all(ledger, &versions, Expect::Anything).await?;
     write_all(ledger, &tokens.new, Expect::Absent).await?;
+    drains::write(ledger, &drains).await?;
     remember(ledger, &copy.forgotten).await.map_err(unreadable)?;
     put_in_force(ledger, bytes, at).await?;
     let purge = purge_everything(ledger, copy, &import.id, how.author).await?;
@@ -309,40 +324,10 @@ fn may_begin(
     if known.iter().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
 }
 
-/// What becomes of a copy's tokens.
-struct Tokens {
-    /// Those that are put in.
-    new: Vec<(Key, Bytes)>,
-    /// How many are there.
-    kept: usize,
-    /// How many may have been revoked here.
-    revoked: usize,
-}
-
-impl Tokens {
-    fn new(
-        tokens: BTreeMap<Key, Bytes>,
-        known: &BTreeMap<Key, Bytes>,
-        revoked: &Forgotten,
-    ) -> Result<Self, CopyError> {
-        let all = tokens.len();
-        let new = tokens.into_iter().filter(|(key, _)| !known.contains_key(key));
-        let mut new: Vec<(Key, Bytes)> = new.collect();
-        let kept = all.saturating_sub(new.len());
-        let keys: Vec<Key> = new.iter().map(|(key, _)| key.clone()).collect();
-        let revoked = revoked.among(keys.iter().map(Key::name));
-        new.retain(|(key, _)| !revoked.contains(key.name()));
-        if known.len().saturating_add(new.len()) > TOKENS_MAX {
-            return Err(CopyError::TooManyTokens);
-        }
-        Ok(Self { new, kept, revoked: revoked.len() })
-    }
-}
-
 impl PutIn {
     fn of(import: &Imported, purge: Position) -> Self {
-        let Imported { sites, tokens, tokens_kept, tokens_revoked, .. } = *import;
-        Self { sites, tokens, tokens_kept, tokens_revoked, purge }
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, drains, purge }
     }
 }
 
@@ -401,50 +386,6 @@ async fn purge_everything(
     let entry = EverythingEntry { everything, by, from, at };
     let once = format!("import.{import}");
     Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
-}
-
-/// The documents of a copy's tokens, by key.
-fn sound_tokens(
-    copy: &Copied,
-    gives: &(dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
-) -> Result<BTreeMap<Key, Bytes>, CopyError> {
-    if copy.forgotten.ids.len() > FORGOTTEN_MAX || !copy.forgotten.ids.iter().all(|id| is_id(id)) {
-        return Err(CopyError::Broken(
-            "forgotten: it has ids that are none, or too many".to_owned(),
-        ));
-    }
-    let (mut tokens, mut ids) = (BTreeMap::new(), BTreeSet::new());
-    for CopiedToken { id, token } in &copy.tokens {
-        let broken = |fault: &str| CopyError::Broken(format!("token {id:?}: {fault}"));
-        let key = key_of(id).filter(|_| is_id(id)).ok_or_else(|| broken("it is no id"))?;
-        if !ids.insert(id) {
-            return Err(broken("it is there twice"));
-        }
-        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_hash = token.hash.len() == HASH_DIGITS && token.hash.bytes().all(is_digit);
-        if !is_hash && token.revoked.is_none() {
-            return Err(broken("its hash is none"));
-        }
-        let given = if token.revoked.is_some() { Some(token.clone()) } else { gives(token) };
-        let given = given.ok_or_else(|| CopyError::Forbidden(id.clone()))?;
-        if id != FIRST {
-            tokens.insert(key, encode(&given)?);
-        }
-    }
-    if tokens.len() >= TOKENS_MAX {
-        return Err(CopyError::TooManyTokens);
-    }
-    Ok(tokens)
-}
-
-fn is_id(id: &str) -> bool {
-    let fits = (1..=ID_BYTES_MAX).contains(&id.len());
-    fits && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-async fn known_tokens(ledger: &dyn Ledger) -> Result<BTreeMap<Key, Bytes>, LedgerError> {
-    let found = ledger.list(TOKENS).await?.documents.into_iter();
-    Ok(found.map(|found| (found.key, found.value)).collect())
 }
 
 fn unread(error: SiteError) -> CopyError {

@@ -179,9 +179,10 @@ fn told(error: &CopyError) -> Problem {
         | CopyError::Site(_)
         | CopyError::AnotherOrder => StatusCode::UNPROCESSABLE_ENTITY,
         CopyError::Forbidden(_) => StatusCode::FORBIDDEN,
-        CopyError::Occupied(_) | CopyError::TooManyTokens | CopyError::Overtaken => {
-            StatusCode::CONFLICT
-        }
+        CopyError::Occupied(_)
+        | CopyError::TooManyTokens
+        | CopyError::TooManyDrains
+        | CopyError::Overtaken => StatusCode::CONFLICT,
         CopyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         CopyError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         CopyError::Ledger(error) => return refused(error),

@@ -63,6 +63,9 @@ pub struct Imported {
     pub tokens_kept: usize,
     /// Tokens that may have been revoked here.
     pub tokens_revoked: usize,
+    /// Nodes that were drained by it.
+    #[serde(default)]
+    pub drains: usize,
 }
 
 /// A site in the catalogue.

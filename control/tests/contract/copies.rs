@@ -1,9 +1,10 @@
 //! Copies, over any implementation of the ledger: taken out of one, put into another.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use nearcast_control::{
     copy::{self, Copied, CopyError, Import, PutIn},
+    drain,
     embedded::{Embedded, Kept},
     ledger::{Expect, Ledger, Log, Position, Revision},
     purge::{self, Act},
@@ -203,15 +204,11 @@ pub(crate) async fn a_copy_that_is_forced_in_takes_nothing_from_history(place: &
     assert!(next > history[0].revision);
 }
 
-pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn Place) {
-    let ledger = place.open().await;
-    let copy = sound_copy();
-    let mark = async || -> (Revision, Position) {
-        (ledger.list("").await.unwrap().revision, last(&*ledger).await)
-    };
-    let before = mark().await;
-    type Change = fn(&mut Value);
-    let rows: Vec<(&str, Change)> = vec![
+type Wrong = (&'static str, fn(&mut Value));
+
+/// What is said, and what is wrong with a copy then.
+fn wrong() -> Vec<Wrong> {
+    vec![
         ("format 2", |copy| copy["format"] = json!(2)),
         ("no copy", |copy| copy["format"] = json!(0)),
         ("no copy", |copy| *copy = json!({ "format": "1" })),
@@ -255,8 +252,17 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
             let token = copy["tokens"][0].clone();
             copy["tokens"].as_array_mut().unwrap().push(token);
         }),
-    ];
-    for (told, change) in rows {
+    ]
+}
+
+pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn Place) {
+    let ledger = place.open().await;
+    let copy = sound_copy();
+    let mark = async || -> (Revision, Position) {
+        (ledger.list("").await.unwrap().revision, last(&*ledger).await)
+    };
+    let before = mark().await;
+    for (told, change) in wrong() {
         let mut changed = copy.clone();
         change(&mut changed);
         let refused = match Copied::read(changed.to_string().as_bytes()) {
@@ -393,6 +399,30 @@ pub(crate) async fn an_import_purges_once_what_it_brings_is_in_force(place: &dyn
         assert_eq!(told.unwrap().sites.len(), 2);
         before = at_purge;
     }
+}
+
+pub(crate) async fn a_copy_takes_drains_along_and_takes_none_back(place: &dyn Place) {
+    let ledger = place.open().await;
+    let said = json!({ "schema": 1, "addresses": ["192.0.2.1"], "by": "first", "at": "then" });
+    let drained = async |ledger: &dyn Ledger, node: &str, said: &str| {
+        ledger.write(&key(&format!("drains/{node}")), bytes(said), Expect::Absent).await.unwrap();
+    };
+    drained(&*ledger, "fra-1", &said.to_string()).await;
+    // A newer version's is one as well.
+    drained(&*ledger, "fra-2", "{\"schema\":9}").await;
+    let copied = export(&*ledger).await;
+    let (_folder, other) = embedded();
+    drained(&other, "fra-2", "{\"schema\":1,\"by\":\"other\"}").await;
+    drained(&other, "iad-1", "{\"schema\":1}").await;
+    assert_eq!(import(&other, &copied, false).await.unwrap().drains, 1);
+    let drains = drain::list(&other).await.unwrap().by_node;
+    assert_eq!(drains.keys().collect::<Vec<_>>(), ["fra-1", "fra-2", "iad-1"]);
+    assert_eq!(drains["fra-1"].document.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!((&*drains["fra-1"].document.by, &*drains["fra-2"].document.by), ("first", "other"));
+    let mut broken = copied.clone();
+    broken.drains[0].node = "a/b".to_owned();
+    let refused = import(&other, &broken, true).await.unwrap_err();
+    assert!(refused.to_string().contains("no name of a node"), "{refused}");
 }
 
 /// A copy as a file has it.

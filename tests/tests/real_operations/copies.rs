@@ -51,7 +51,7 @@ fn a_ledger_is_taken_along_and_everything_stored_is_purged() -> Tested {
     let secret = is_done(&from.client(&["token", "make", "--may", "purge"])?);
     fs::write(folder.path().join("robot"), secret)?;
     let said = is_done(&from.client(&["ledger", "export", &path("copy.json")])?);
-    assert!(said.contains("1 site and 1 token are in"), "{said}");
+    assert!(said.contains("1 site, 1 token and 0 drains are in"), "{said}");
     let mode = fs::metadata(folder.path().join("copy.json"))?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
