@@ -148,8 +148,8 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
     Ok(Entries { entries, before: (to > ends.before_first.seq).then_some(next) })
 }
 
-/// What came of orders that were begun up to the number `to`, as the lines after it say: there are fewer
-/// orders under way at once than are looked at.
+/// What came of orders that were begun up to the number `to`, as the lines after it say. One that outlasts
+/// as many lines as are looked at is told as unknown where an answer begins between its two.
 async fn later(ledger: &dyn Ledger, ends: Ends, to: u64) -> Result<Outcomes, LedgerError> {
     let mut outcomes = Outcomes::default();
     if (ends.before_first.seq..ends.last.seq).contains(&to) {
