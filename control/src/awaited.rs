@@ -137,6 +137,10 @@ impl Ledger for Awaited {
         self.found().map_or_else(refuse, |ledger| ledger.append(log, entry, once))
     }
 
+    fn note<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, bool> {
+        self.found().map_or_else(refuse, |ledger| ledger.note(log, entry, once))
+    }
+
     fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>> {
         self.found().map_or_else(refuse, |ledger| ledger.entry(log, position))
     }

@@ -75,6 +75,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// name is none: the first one's position is the answer, as long as that entry is kept.
     fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended>;
 
+    /// The same for who does not ask where it is; says whether it was there already. Where it is may be
+    /// another question to a ledger that is far away.
+    fn note<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.append(log, entry, once).await?.repeated) })
+    }
+
     /// The entry at `position`, if it is kept.
     fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>>;
 

@@ -41,7 +41,7 @@ use self::{
     names::Names,
     standing::Standing,
     streams::{Extent, Message, Unfit},
-    writing::Pen,
+    writing::{Pen, Put},
 };
 use crate::{
     embedded::Kept,
@@ -223,6 +223,14 @@ impl Nats {
         Ok(epoch)
     }
 
+    /// Appends an entry; of its place only the number is known.
+    async fn enter(&self, log: Log, entry: Bytes, once: Option<&str>) -> Result<Put, LedgerError> {
+        fits("an entry", entry.len(), ENTRY_BYTES_MAX)?;
+        fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
+        let (stream, subject) = (self.0.names.log(log), self.0.names.entry(log, once));
+        self.0.pen.entry(&stream, &subject, entry, once.is_some()).await
+    }
+
     async fn put(
         &self,
         key: &Key,
@@ -273,13 +281,14 @@ impl Ledger for Nats {
 
     fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
         Box::pin(async move {
-            fits("an entry", entry.len(), ENTRY_BYTES_MAX)?;
-            fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
-            let (stream, subject) = (self.0.names.log(log), self.0.names.entry(log, once));
-            let put = self.0.pen.entry(&stream, &subject, entry, once.is_some()).await?;
+            let put = self.enter(log, entry, once).await?;
             let position = Position { epoch: self.epoch(log, Instant::now()).await?, seq: put.seq };
             Ok(Appended { position, repeated: put.is_another })
         })
+    }
+
+    fn note<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.enter(log, entry, once).await?.is_another) })
     }
 
     fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>> {

@@ -131,7 +131,7 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
                     continue;
                 }
                 Ok(Line::Begun(begun)) => {
-                    let entry = Some(outcomes.entry(position, begun));
+                    let entry = Some(outcomes.entry(begun));
                     Told { position, entry, unreadable: None }
                 }
                 Err(error) => Told { position, entry: None, unreadable: Some(error.to_string()) },

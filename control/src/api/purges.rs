@@ -144,8 +144,10 @@ async fn check(
     shared: &Shared,
     caller: &Caller,
 ) -> Result<Vec<Selector>, Problem> {
-    let sites = shared.sites().await;
-    if !sites.contains(&wanted.site) {
+    // Only of one that is not served here the ledger is asked: it may be far away.
+    let is_here = shared.holdings.sites().contains(&wanted.site);
+    let sites = if is_here { Vec::new() } else { shared.sites().await };
+    if !is_here && !sites.contains(&wanted.site) {
         // Other sites' names are not for a token of some.
         let own = sites.into_iter().filter(|site| caller.token.covers(site));
         let known = own.collect::<Vec<_>>().join(", ");

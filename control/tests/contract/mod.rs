@@ -297,7 +297,11 @@ pub(crate) async fn an_entry_of_one_name_is_appended_once(place: &dyn Place) {
     assert_eq!((again.position, again.repeated), (first.position, true));
     assert!(!once(&*ledger, "3", "b").await.repeated);
     // Each log has its own names.
-    assert!(!ledger.append(Log::Audit, bytes("4"), Some("a")).await.unwrap().repeated);
+    assert!(!ledger.note(Log::Audit, bytes("4"), Some("a")).await.unwrap());
+    assert!(ledger.append(Log::Audit, bytes("4"), Some("a")).await.unwrap().repeated);
+    assert!(ledger.note(Log::Audit, bytes("4"), Some("a")).await.unwrap());
+    assert!(!ledger.note(Log::Audit, bytes("5"), None).await.unwrap());
+    assert_eq!(ledger.ends(Log::Audit).await.unwrap().last.seq, 2);
     drop(ledger);
     let ledger = place.open().await;
     assert_eq!(once(&*ledger, "5", "a").await.position, first.position);

@@ -82,6 +82,8 @@ pub struct Record {
     in_a_row: u32,
     last_failure: Moment,
     rates: Rates,
+    /// When it was last seen to be up again: what was sent before says nothing of how it is.
+    up_since: Moment,
     ejection: Option<Ejection>,
     /// For how long it was left out the last time, by what was said then, and when that was over.
     last: Option<(Duration, Moment)>,
@@ -169,6 +171,19 @@ impl Record {
         early.is_some()
     }
 
+    /// It is asked again: how many of its requests failed before that, and how long they took, says
+    /// nothing any more.
+    pub fn is_up_again(&mut self, now: Moment) {
+        self.rates = Rates::default();
+        self.up_since = now;
+    }
+
+    /// Whether what was sent at `sent` tells how it is, and not how it was before it went away.
+    #[must_use]
+    pub fn is_told_by(&self, sent: Moment) -> bool {
+        self.up_since <= sent
+    }
+
     /// A request failed that was sent at `sent`, and the server is to blame.
     pub fn failed(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment) {
         // What was sent before it was left out, or while it was, says nothing new.
@@ -177,13 +192,19 @@ impl Record {
             self.in_a_row = self.in_a_row.saturating_add(1);
             self.last_failure = now;
         }
-        self.rates.count(plan.window, now, true);
+        self.count(plan, sent, now, true);
     }
 
     /// A response came to what was sent at `sent`; whether its status is an error.
     pub fn answered(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment, is_error: bool) {
-        self.rates.count(plan.window, now, is_error);
+        self.count(plan, sent, now, is_error);
         self.prove(sent, now);
+    }
+
+    fn count(&mut self, plan: &EjectionPlan, sent: Moment, now: Moment, is_error: bool) {
+        if self.is_told_by(sent) {
+            self.rates.count(plan.window, now, is_error);
+        }
     }
 
     /// Whether it answered while it was left out, told once.

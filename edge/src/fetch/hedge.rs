@@ -61,7 +61,7 @@ impl Pool {
             }
             Either::Left((Ok(response), _)) => Ok(response),
             Either::Right((Ok(response), _)) => {
-                server.was_slow(sent.elapsed());
+                server.was_slow(sent);
                 Ok(response)
             }
         }

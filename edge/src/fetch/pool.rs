@@ -368,7 +368,7 @@ impl Pool {
                     way.give_up();
                     // How long a client takes for its content is not the server's time.
                     let since = watch.origin_since(sent).unwrap_or(sent).max(sent);
-                    server.was_late(since.elapsed());
+                    server.was_late(since);
                     let may_do_better = way.shun();
                     return Err(Failed { may_do_better, ..Failed::sent(error) });
                 }

@@ -308,10 +308,10 @@ impl Server {
         let (in_flight, sent) = (self.in_flight(), self.moment_of(sent));
         let is_fault = is_error || is_5xx;
         self.glance(|state, now| {
-            state.faults.count(is_fault, now);
+            state.count(is_fault, sent, now);
             state.record.answered(plan, sent, now, is_error);
             let Some(took) = took.filter(|_| !is_fault) else { return };
-            state.latency.measure(took, now);
+            state.measure(took, sent, now);
             if let Some(room) = &mut state.room {
                 room.limit.answered(took, in_flight, now);
             }
@@ -334,14 +334,14 @@ impl Server {
         let sent = self.moment_of(sent);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         self.glance(|state, now| {
-            state.faults.count(true, now);
+            state.count(true, sent, now);
             state.record.failed(&plan.ejection, sent, now);
         });
     }
 
-    /// It let a request wait for so long in vain, and nobody waits any more.
-    pub(super) fn was_late(&self, waited: Duration) {
-        self.was_slow(waited);
+    /// It has let a request wait in vain since `sent`, and nobody waits any more.
+    pub(super) fn was_late(&self, sent: Instant) {
+        self.was_slow(sent);
         self.glance(|state, now| {
             if let Some(room) = &mut state.room {
                 room.limit.was_late(now);
@@ -350,9 +350,10 @@ impl Server {
         });
     }
 
-    /// It took at least so long.
-    pub(super) fn was_slow(&self, waited: Duration) {
-        self.glance(|state, now| state.latency.measure(waited, now));
+    /// It has not answered yet what was sent at `sent`.
+    pub(super) fn was_slow(&self, sent: Instant) {
+        let (waited, sent) = (sent.elapsed(), self.moment_of(sent));
+        self.glance(|state, now| state.measure(waited, sent, now));
     }
 
     /// Has as many permits as the limit says; those that are taken are given up when they come back.

@@ -179,6 +179,20 @@ impl State {
         }
     }
 
+    /// A request that was sent at `sent` took so long, or longer.
+    pub(super) fn measure(&mut self, took: Duration, sent: Moment, now: Moment) {
+        if self.record.is_told_by(sent) {
+            self.latency.measure(took, now);
+        }
+    }
+
+    /// A request that was sent at `sent` failed or was answered with an error, or was not.
+    pub(super) fn count(&mut self, is_fault: bool, sent: Moment, now: Moment) {
+        if self.record.is_told_by(sent) {
+            self.faults.count(is_fault, now);
+        }
+    }
+
     /// Sees how it stands now, and tells if that has changed, of which site and server.
     pub(super) fn look(&mut self, who: (&str, &str), now: Moment) {
         let found = self.found(now);
@@ -195,6 +209,11 @@ impl State {
         }
         self.tell(who, &found, now);
         self.has_recovered = found == Standing::Up && !was_guess;
+        if found == Standing::Up {
+            // What it let wait or failed while it was away would have it left out again at once.
+            self.record.is_up_again(now);
+            (self.latency, self.faults) = (Latency::default(), Faults::default());
+        }
         self.standing = found;
         self.since = now;
     }
@@ -238,13 +257,39 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_reason_is_the_latest_and_who_was_seen_down_starts_slowly() {
+    fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    fn site() -> Site {
         let text = "name = \"a\"\nhosts = [\"*\"]\n[origin]\nservers = [\"http://a\"]\n\
             check = { before = \"down\", rise = 1, fall = 1 }";
         let settings = toml::from_str(text).unwrap();
-        let site = Site::build(&settings, &EdgeSettings::default(), SiteId(1)).unwrap();
-        let at = |seconds: u64| Moment::from_millis(seconds * 1000);
+        Site::build(&settings, &EdgeSettings::default(), SiteId(1)).unwrap()
+    }
+
+    /// What it let wait while it was stopped would have it left out for its delay at once.
+    #[test]
+    fn who_is_up_again_is_measured_by_what_was_sent_since() {
+        let site = site();
+        let mut state = State::new(site.origin.check.as_deref(), at(0));
+        let second = Duration::from_secs(1);
+        state.measure(second, at(0), at(1));
+        state.count(true, at(0), at(1));
+        assert_ne!((state.latency.micros(at(1)), state.faults.share(at(1)).0), (0, 0));
+        state.take(Some(Ok(())), at(2));
+        state.look(("a", "a"), at(2));
+        state.measure(second, at(1), at(2));
+        state.count(true, at(1), at(2));
+        assert_eq!((state.latency.micros(at(2)), state.faults.share(at(2)).0), (0, 0));
+        state.measure(second, at(2), at(3));
+        state.count(true, at(2), at(3));
+        assert_eq!((state.latency.micros(at(3)), state.faults.share(at(3)).0), (1_000_000, 125));
+    }
+
+    #[test]
+    fn the_reason_is_the_latest_and_who_was_seen_down_starts_slowly() {
+        let site = site();
         let (slow_start, check) = (Duration::from_secs(60), site.origin.check.as_deref());
         let mut state = State::new(check, at(0));
         assert_eq!(state.standing(at(0)).0.to_string(), "not checked yet");

@@ -275,6 +275,13 @@ fn an_edge_with_a_lease_asks_its_origin_while_the_ledger_is_lost() {
         assert!(!sin.hits("/a").unwrap(), "each time");
         assert!(fra.hits("/a").unwrap(), "this one serves on");
     }
+    // One that is started now never had a lease.
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    sin.start_again().unwrap();
+    for _ in 0..3 {
+        assert!(!sin.hits("/a").unwrap(), "each time");
+    }
     nats.start_again().unwrap();
     wait_for("the lease again", || Ok(sin.hits("/a")?.then_some(()))).unwrap();
 }
@@ -389,6 +396,12 @@ fn a_site_added_through_one_node_is_served_by_all() {
         let news = Connection::open(node.edge).unwrap().host("news.test").get("/").unwrap();
         assert_eq!(news.text(), "blog");
     }
+    // Also who is started then, by what it kept.
+    sin.process.signal(Signal::Kill).unwrap();
+    sin.process.ended().unwrap();
+    sin.start_again().unwrap();
+    let news = Connection::open(sin.edge).unwrap().host("news.test").get("/").unwrap();
+    assert_eq!(news.text(), "blog");
 }
 
 const BLOG: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nblog";

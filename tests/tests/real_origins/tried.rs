@@ -33,8 +33,9 @@ const GOOD: [&str; 2] = [SERVERS[1], SERVERS[2]];
 const OTHER_DATA_CENTER: &str = SERVERS[4];
 /// `rise` × `interval` + `slow_start` of the page's file.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// What may come to that: `jitter`, and that this machine has more to do.
-const ALLOWANCE: Duration = Duration::from_secs(2);
+/// What may come to that: `jitter`, the counting of answers, and that this machine has more to do. Less
+/// than `ejection_time`: who is left out once more on the way back is late.
+const ALLOWANCE: Duration = Duration::from_millis(900);
 /// `takeover_after` of the page's file.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
 /// Clients that ask at once.

@@ -10,10 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    documents::{self, DocumentError},
-    ledger::Position,
-};
+use crate::documents::{self, DocumentError};
 
 /// A line.
 #[derive(Debug, Deserialize)]
@@ -28,6 +25,8 @@ pub(super) enum Line {
 /// That something is begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Begun {
+    /// Which order it is of.
+    pub(super) order: String,
     pub(super) at: String,
     pub(super) who: String,
     pub(super) from: Option<IpAddr>,
@@ -40,8 +39,8 @@ pub(super) struct Begun {
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// Where it was begun.
-    pub(super) of: Position,
+    /// Which order it is of.
+    pub(super) of: String,
     pub(super) came: Came,
     /// What is known of it only now.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -110,23 +109,22 @@ impl Line {
     }
 }
 
-/// What came of orders, by where they were begun.
+/// What came of orders.
 #[derive(Debug, Default)]
-pub(super) struct Outcomes(BTreeMap<u64, Ended>);
+pub(super) struct Outcomes(BTreeMap<String, Ended>);
 
 impl Outcomes {
     pub(super) fn take(&mut self, ended: Ended) {
-        let known = self.0.get(&ended.of.seq).is_some_and(|known| known.came >= ended.came);
+        let known = self.0.get(&ended.of).is_some_and(|known| known.came >= ended.came);
         if !known {
-            self.0.insert(ended.of.seq, ended);
+            self.0.insert(ended.of.clone(), ended);
         }
     }
 
-    /// Both lines of an order that was begun there.
-    pub(super) fn entry(&mut self, position: Position, begun: Begun) -> AuditEntry {
-        let Begun { at, who, from, request, what, mut on } = begun;
-        let ended = self.0.remove(&position.seq).filter(|ended| ended.of == position);
-        let (outcome, why, more) = match ended {
+    /// Both lines of an order.
+    pub(super) fn entry(&mut self, begun: Begun) -> AuditEntry {
+        let Begun { order, at, who, from, request, what, mut on } = begun;
+        let (outcome, why, more) = match self.0.remove(&order) {
             None => (Outcome::Unknown, None, Value::Null),
             Some(Ended { came: Came::Done, on, .. }) => (Outcome::Done, None, on),
             Some(Ended { came: Came::Refused, on, why, .. }) => (Outcome::Refused, why, on),

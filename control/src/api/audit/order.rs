@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 use nearcast_daemon::http_problem::Problem;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
 
@@ -23,7 +24,7 @@ use crate::{
         Answer, Appended, Change, Document, Ends, Expect, Follow, Health, Key, Ledger, LedgerError,
         Listing, Log, Position, Revision, Watch,
     },
-    token::fingerprint,
+    token::{fingerprint, random_name},
 };
 
 /// See the module; it is carried out by writing to it as to the ledger.
@@ -31,10 +32,10 @@ use crate::{
 pub(in crate::api) struct Order<'o> {
     ledger: &'o dyn Ledger,
     line: Begun,
-    /// The name of its first line, if it has one.
-    once: Option<String>,
-    /// Where that is.
-    begun: OnceCell<Position>,
+    /// Whether it has a name, by which it is the same order when it is repeated.
+    is_named: bool,
+    /// Whether its first line is there.
+    begun: OnceCell<()>,
 }
 
 impl<'o> Order<'o> {
@@ -46,9 +47,10 @@ impl<'o> Order<'o> {
         name: Option<&str>,
     ) -> Self {
         // Under the same name something else may be ordered, which is another line.
-        let once = name.map(|name| fingerprint(format!("{what} {} {name} {on}", caller.id)));
-        let once = once.map(|once| format!("begun.{once}"));
+        let named = name.map(|name| fingerprint(format!("{what} {} {name} {on}", caller.id)));
         let line = Begun {
+            // Without random numbers it is none, and is not begun.
+            order: named.or_else(random_name).unwrap_or_default(),
             at: shared.at(),
             who: caller.id.clone(),
             from: caller.from,
@@ -56,13 +58,13 @@ impl<'o> Order<'o> {
             what: what.to_owned(),
             on,
         };
-        Self { ledger: &*shared.ledger, line, once, begun: OnceCell::new() }
+        Self { ledger: &*shared.ledger, line, is_named: name.is_some(), begun: OnceCell::new() }
     }
 
     /// It is done; `on` is what is known of it only now. Of one that wrote nothing there is nothing to
     /// say, unless it repeats what was not said.
     pub(in crate::api) async fn done(&self, on: Value) {
-        if self.begun.get().is_none() && self.once.is_none() {
+        if self.begun.get().is_none() && !self.is_named {
             return;
         }
         self.end(Came::Done, on, None).await;
@@ -82,11 +84,9 @@ impl<'o> Order<'o> {
 
     async fn end(&self, came: Came, on: Value, why: Option<String>) {
         let ended = async {
-            let of = self.begin().await?;
-            let line = Ended { of, came, on, why };
+            self.begin().await?;
             // One that was refused may be done when it is repeated.
-            let once = format!("ended.{of}.{}", came.as_str());
-            self.ledger.append(Log::Audit, encode(&line)?, Some(&once)).await
+            self.put(came.as_str(), &Ended { of: self.line.order.clone(), came, on, why }).await
         };
         if let Err(error) = ended.await {
             let Begun { who, what, on, .. } = &self.line;
@@ -94,17 +94,21 @@ impl<'o> Order<'o> {
         }
     }
 
-    async fn begin(&self) -> Result<Position, LedgerError> {
-        let begin = async || {
-            let (bytes, once) = (encode(&self.line)?, self.once.as_deref());
-            Ok(self.ledger.append(Log::Audit, bytes, once).await?.position)
-        };
-        self.begun.get_or_try_init(begin).await.copied()
+    async fn begin(&self) -> Result<(), LedgerError> {
+        if self.line.order.is_empty() {
+            let none = "the system has no random numbers";
+            return Err(LedgerError::Unavailable(none.to_owned()));
+        }
+        self.begun.get_or_try_init(|| self.put("begun", &self.line)).await.copied()
     }
-}
 
-fn encode<T: serde::Serialize>(line: &T) -> Result<Bytes, LedgerError> {
-    documents::encode(line).map_err(|error| LedgerError::Unavailable(error.to_string()))
+    /// Writes one of its lines; of an order that has a name, each once.
+    async fn put<T: Serialize>(&self, which: &str, line: &T) -> Result<(), LedgerError> {
+        let bytes = documents::encode(line);
+        let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        let once = self.is_named.then(|| format!("{which}.{}", self.line.order));
+        self.ledger.note(Log::Audit, bytes, once.as_deref()).await.map(drop)
+    }
 }
 
 impl Ledger for Order<'_> {
@@ -146,6 +150,13 @@ impl Ledger for Order<'_> {
         Box::pin(async move {
             self.begin().await?;
             self.ledger.append(log, entry, once).await
+        })
+    }
+
+    fn note<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            self.begin().await?;
+            self.ledger.note(log, entry, once).await
         })
     }
 

@@ -277,6 +277,24 @@ fn rates_are_of_late() {
     assert_eq!(of(&record, 31), (0, 0));
 }
 
+/// A server that is back would else be left out again at once, for what it did while it was away.
+#[test]
+fn who_is_up_again_is_judged_by_what_was_sent_since() {
+    let plan = EjectionPlan { error_percent: Some(20), ..plan() };
+    let others = shown(100, 0, 0);
+    let judged = |record: &Record, now| judge(&plan, &[record.shown(&plan, 0, at(now)), others]);
+    let mut record = Record::default();
+    (0..30).for_each(|_| record.answered(&plan, at(1), at(1), true));
+    assert_eq!(judged(&record, 1), [(0, Reason::ErrorRate(100, 0))]);
+    record.is_up_again(at(2));
+    assert!(judged(&record, 2).is_empty(), "nothing is known of it");
+    (0..30).for_each(|_| record.answered(&plan, at(1), at(3), true));
+    record.failed(&plan, at(1), at(3));
+    assert!(judged(&record, 3).is_empty(), "what was sent before comes late");
+    (0..30).for_each(|_| record.answered(&plan, at(2), at(3), true));
+    assert_eq!(judged(&record, 3), [(0, Reason::ErrorRate(100, 0))], "it is as bad as ever");
+}
+
 #[test]
 fn reasons_are_told_in_words() {
     let rows = [
