@@ -1,4 +1,4 @@
-//! `nearcast ledger export FILE` and `import FILE`: the ledger's sites and tokens, taken along.
+//! `nearcast ledger export FILE` and `import FILE`: the ledger's sites, tokens and drains, taken along.
 //!
 //! In: a file. Out: a file; what was put in. Always: the file is whole or as it was before, and only
 //! its owner can read it, since hashes of tokens are in it; what is right in it the node says.
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Writes the ledger's sites and tokens to a file; of tokens only hashes are in it.
+    /// Writes the ledger's sites, tokens and drains to a file; of tokens only hashes are in it.
     Export(Export),
     /// Puts such a file into a ledger that has no sites and no tokens but its first.
     Import(Import),
@@ -52,7 +52,8 @@ struct Import {
     /// The file.
     file: PathBuf,
     /// Puts it in all the same: its sites take the place of those that are there, which stay as
-    /// history, and its tokens come beside those that are there.
+    /// history; those that it does not have count as deleted; its tokens come beside those that are
+    /// there, but for those that were revoked.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -77,16 +78,17 @@ fn export(arguments: &Export) -> Result<(), Failure> {
     let left_out: Vec<&str> =
         told["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if api.json {
-        let (sites, tokens) = (count("sites"), count("tokens"));
+        let (sites, tokens, drains) = (count("sites"), count("tokens"), count("drains"));
         return say(&json!({
-            "file": file, "sites": sites, "tokens": tokens, "left_out": left_out,
+            "file": file, "sites": sites, "tokens": tokens, "drains": drains, "left_out": left_out,
         })
         .to_string());
     }
     let mut lines = vec![format!(
-        "{} and {} are in {}",
+        "{}, {} and {} are in {}",
         counted(count("sites"), "site"),
         counted(count("tokens"), "token"),
+        counted(count("drains"), "drain"),
         file.display()
     )];
     lines.extend(left_out.iter().map(|one| format!("left out, as it cannot be read: {one}")));
@@ -126,13 +128,24 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     let number = |key: &str| usize::try_from(told[key].as_u64().unwrap_or_default());
     let number = |key: &str| number(key).unwrap_or(usize::MAX);
     let mut lines = vec![format!(
-        "{} and {} were put in; every node purges all that it has stored (`nearcast status`)",
+        "{} and {} were put in; every node purges all that it has stored (`nearcast status` shows when \
+         all have)",
         counted(number("sites"), "site"),
         counted(number("tokens"), "token")
     )];
     if let kept @ 1.. = number("tokens_kept") {
-        lines.push(format!("{} were there already, and are as they were", counted(kept, "token")));
+        lines.push(format!("already there, and as before: {}", counted(kept, "token")));
     }
+    if let revoked @ 1.. = number("tokens_revoked") {
+        let tokens = counted(revoked, "token");
+        lines.push(format!("revoked here, or perhaps, and not put in: {tokens}"));
+    }
+    if let drained @ 1.. = number("drains") {
+        let nodes = counted(drained, "node");
+        lines.push(format!("drained by it: {nodes} (`nearcast node list` names them)"));
+    }
+    let left_out = copied["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(left_out.map(|one| format!("not in the copy, as it could not be read: {one}")));
     say(&lines.join("\n"))
 }
 

@@ -348,10 +348,7 @@ impl Applies for Purged {
     }
 
     fn apply_everything(&self) {
-        for site in sites(&self.0) {
-            let everything = vec![Selector::Everything];
-            self.0.purge(&Purge { site: site.into(), selectors: everything, mode: Mode::Hard });
-        }
+        purge_everything(&self.0);
     }
 
     fn load(&self) -> Load {
@@ -365,6 +362,14 @@ impl Applies for Purged {
 
     fn vouch(&self, until: Instant) {
         self.0.vouch(until);
+    }
+}
+
+/// Purges everything of every site that an edge serves.
+pub(crate) fn purge_everything(edge: &Edge) {
+    for site in sites(edge) {
+        let everything = vec![Selector::Everything];
+        edge.purge(&Purge { site: site.into(), selectors: everything, mode: Mode::Hard });
     }
 }
 

@@ -28,7 +28,7 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{descriptors::needed, failure::chain, reloads::Roles};
+use crate::{descriptors::needed, failure::chain, ledger::purge_everything, reloads::Roles};
 
 /// What a site is called in problems of a text that has no file.
 const CALLED: &str = "site";
@@ -50,6 +50,8 @@ struct Inner {
     /// none was taken.
     not_taken: Mutex<Vec<String>>,
     ledgers: Option<Following>,
+    /// The newest import into the ledger after which everything stored was purged.
+    import: Mutex<Option<String>>,
     told: OnceLock<Told>,
     room: Room,
 }
@@ -88,6 +90,8 @@ impl Sites {
     ) -> Self {
         let base = Base::of(config);
         let started = Arc::clone(&base.config);
+        // Nothing is stored yet.
+        let import = ledgers.as_ref().and_then(|ledgers| ledgers.known().borrow().import.clone());
         Self(Arc::new(Inner {
             base: Mutex::new(base),
             in_force: Mutex::default(),
@@ -95,6 +99,7 @@ impl Sites {
             checks: Mutex::default(),
             not_taken: Mutex::default(),
             ledgers,
+            import: Mutex::new(import),
             told: OnceLock::new(),
             room: Room { started, workers, provided: AtomicU64::new(provided) },
         }))
@@ -145,6 +150,19 @@ impl Sites {
                 descriptors::provide(needed);
             }
         }
+    }
+
+    /// The newest import that is known of.
+    fn import(&self) -> Option<String> {
+        self.known().and_then(|known| known.borrow().import.clone())
+    }
+
+    /// Whether `import` has begun a new time: only once for each.
+    fn begins(&self, import: Option<String>) -> bool {
+        let mut before = self.0.import.lock();
+        let is_another = import.is_some() && *before != import;
+        *before = import;
+        is_another
     }
 
     /// Tells what the edges could not take, or nothing; in the log once.
@@ -200,6 +218,8 @@ impl Sites {
 
 /// Gives the ledger's sites, as they are now, to whoever serves them.
 pub(crate) fn take(roles: &Roles) {
+    // First: the sites are those of this import, or of a later one.
+    let import = roles.sites.import();
     let together = roles.sites.together();
     // The edges first: nobody is sent to one that does not know a site yet.
     if let Err(failure) = roles.edges.take_sites(&together.sites) {
@@ -208,6 +228,12 @@ pub(crate) fn take(roles: &Roles) {
     }
     roles.sites.not_taken(roles.edges.left_out());
     roles.sites.took_sites(&together);
+    if roles.sites.begins(import) {
+        // The purge log says so as well, and may have been applied before the sites were taken; until
+        // then an edge stored what came from where they were before.
+        tracing::info!("a copy was put into the ledger; everything stored is purged");
+        roles.edges.running().iter().for_each(purge_everything);
+    }
     if let Some(dns) = &roles.dns
         && let Err(error) = dns.take_sites(names(&together))
     {

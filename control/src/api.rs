@@ -109,8 +109,10 @@ struct Shared {
     rates: Rates,
     /// One dry run or explanation at a time: each may walk whole stores.
     counting: Arc<Semaphore>,
-    /// One copy of the ledger at a time: it is held in memory.
+    /// One copy of the ledger at a time is taken or put in: it is held in memory.
     copying: Arc<Semaphore>,
+    /// One comes in at a time.
+    receiving: Semaphore,
     /// One revocation at a time.
     revoking: Semaphore,
     rules: Arc<dyn Rules>,
@@ -157,6 +159,7 @@ pub fn router(api: Api) -> Router {
         rates: Rates::new(api.requests_per_second),
         counting: Arc::new(Semaphore::new(1)),
         copying: Arc::new(Semaphore::new(1)),
+        receiving: Semaphore::new(1),
         revoking: Semaphore::new(1),
         rules: api.rules,
         site_versions_kept: api.site_versions_kept,

@@ -1,20 +1,20 @@
 //! A copy of the ledger, and how it is put into another one.
 //!
 //! In: a ledger; a copy. Out: a copy; what was put in.
-//! Always: a copy has sites with their versions and tokens, of which only hashes are known, as they
-//! are together at one moment; it has no nodes, which report themselves, and no logs, whose positions
+//! Always: a copy has sites with their versions and tokens, of which only hashes are known, and which nodes
+//! are drained, as all of this is together at one moment; it has no nodes, which report themselves, and no logs, whose positions
 //! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
 //! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
-//! that is there stays as it is: what was revoked is not good again. All that nodes have stored is
-//! purged before what is put in is in force. The first token of a ledger stays that ledger's. Who
+//! that is there stays as it is, and one that was revoked is not good again, however long ago that was.
+//! All that nodes have stored is purged once what is put in is in force. The first token of a ledger stays that ledger's. Who
 //! repeats it after it broke off ends it.
 //! It deliberately does not know files, nor HTTP.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod drains;
+mod tokens;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -22,14 +22,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
+pub use self::{drains::CopiedDrain, tokens::CopiedToken};
 use crate::{
     documents::{self, DocumentError},
+    drain::DRAINS_MAX,
     ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits},
     purge::EverythingEntry,
     site::{
-        self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Planned, Rules, SiteError,
+        self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Imported, Planned, Rules,
+        SiteError,
     },
-    token::{FIRST, TOKENS, TOKENS_MAX, TokenDocument, fingerprint, key_of},
+    token::{
+        FIRST, FORGOTTEN, Forgotten, ForgottenError, TOKENS, TOKENS_MAX, TokenDocument,
+        fingerprint, remember,
+    },
 };
 
 /// The format of copies that is written, and the newest that is read.
@@ -38,8 +44,6 @@ pub const FORMAT: u32 = 1;
 pub const COPY_BYTES_MAX: usize = 64 << 20;
 /// Documents that are written at the same time.
 const WRITTEN_AT_ONCE: usize = 64;
-/// Digits of a secret's hash.
-const HASH_DIGITS: usize = 64;
 
 /// A copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,19 +65,15 @@ pub struct Copied {
     pub sites: Vec<CopiedSite>,
     /// The tokens, by id, but for the first one.
     pub tokens: Vec<CopiedToken>,
+    /// The nodes that were drained, whether or not they were there.
+    #[serde(default)]
+    pub drains: Vec<CopiedDrain>,
+    /// Tokens that were revoked so long ago that only their ids are known.
+    #[serde(default)]
+    pub forgotten: Forgotten,
     /// Documents that could not be read, and so are not in it, with why.
     #[serde(default)]
     pub left_out: Vec<String>,
-}
-
-/// A token in a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CopiedToken {
-    /// Its id.
-    pub id: String,
-    /// What is known of it.
-    pub token: TokenDocument,
 }
 
 /// What was put in.
@@ -86,6 +86,11 @@ pub struct PutIn {
     pub tokens: usize,
     /// Tokens of the copy that were there already, and stayed as they are.
     pub tokens_kept: usize,
+    /// Tokens of the copy that were revoked here so long ago that the ledger has only their ids, or, where
+    /// those are too many, may have been: they were not put in.
+    pub tokens_revoked: usize,
+    /// Nodes that are drained now and were not before.
+    pub drains: usize,
     /// Where the purge log says that everything stored is purged.
     pub purge: Position,
 }
@@ -114,14 +119,22 @@ pub enum CopyError {
     /// There would be too many tokens.
     #[error("there would be more than {TOKENS_MAX} tokens; revoke some first")]
     TooManyTokens,
+    /// There would be too many drains.
+    #[error(
+        "there would be more than {DRAINS_MAX} drains; take back those of nodes that are gone; nothing was put in"
+    )]
+    TooManyDrains,
     /// A part of it, or its sites beside those that are there, is more than a ledger takes.
     #[error("{0}; nothing was put in")]
     TooLarge(LedgerError),
     /// Somebody wrote sites meanwhile.
     #[error("sites were written meanwhile, and those of the copy are not in force; do it again")]
     Overtaken,
-    /// The sites that are there cannot be read.
-    #[error("the ledger's sites cannot be read here: {0}; nothing was put in")]
+    /// The key of the order was another one's.
+    #[error("this Idempotency-Key was used for another import; nothing was put in")]
+    AnotherOrder,
+    /// What is there cannot be read.
+    #[error("what the ledger has cannot be read here: {0}; nothing was put in")]
     Unreadable(DocumentError),
     /// The ledger says no.
     #[error(transparent)]
@@ -151,8 +164,25 @@ pub async fn export(
             Err(error) => left_out.push(format!("{}: {error}", found.key)),
         }
     }
+    let mut forgotten = listing.documents.iter().filter(|found| found.key.as_str() == FORGOTTEN);
+    let forgotten = Forgotten::read(forgotten.next()).unwrap_or_else(|error| {
+        left_out.push(format!("{FORGOTTEN}: {error}"));
+        Forgotten::default()
+    });
+    let drains = drains::copied(&listing.documents);
     let (revision, version) = (listing.revision.0, env!("CARGO_PKG_VERSION").to_owned());
-    Ok(Copied { format: FORMAT, at, version, last, revision, sites, tokens, left_out })
+    Ok(Copied {
+        format: FORMAT,
+        at,
+        version,
+        last,
+        revision,
+        sites,
+        tokens,
+        drains,
+        forgotten,
+        left_out,
+    })
 }
 
 #[derive(Deserialize)]
@@ -183,6 +213,8 @@ pub struct Import<'i> {
     pub author: &'i Author,
     /// Whether what the ledger has of sites gives way.
     pub force: bool,
+    /// The name under which it is put in once.
+    pub once: Option<&'i str>,
     /// How sites are read here.
     pub rules: Arc<dyn Rules>,
     /// A token as its author gives it; nothing where they could not have given it.
@@ -198,52 +230,105 @@ pub async fn import(
     copy: &Arc<Copied>,
     how: Import<'_>,
 ) -> Result<PutIn, CopyError> {
-    let tokens = sound_tokens(copy, how.gives)?;
+    let tokens = tokens::sound(copy, how.gives)?;
     if !site::are_few_enough(&copy.sites) {
         return Err(CopyError::Broken("it has too many sites".to_owned()));
     }
+    let of = order(copy, how.force).await?;
     let (there, at) = site::former(ledger).await.map_err(unread)?;
-    let former = if how.force { there.clone() } else { Catalogue::default() };
-    let plan = planned(copy, former, &how).await?;
-    // What is there may be what an import has put in that nobody was told of.
-    let is_done = there == plan.catalogue;
-    let has_sites = !there.sites.is_empty() && !is_done;
-    let known = known_tokens(ledger).await?;
+    if let Some(done) = done(&there, &of, &how)? {
+        // What comes last may be missing.
+        let purge = purge_everything(ledger, copy, &done.id, how.author).await?;
+        return Ok(PutIn::of(done, purge));
+    }
+    let known = tokens::known(ledger).await?;
     if !how.force {
-        let is_own = |(key, value): (&Key, &Bytes)| {
-            key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
-        };
-        match (has_sites, known.iter().all(is_own)) {
-            (true, _) => return Err(CopyError::Occupied("sites")),
-            (false, false) => return Err(CopyError::Occupied("tokens")),
-            (false, true) => {}
-        }
+        may_begin(&there, &known, &tokens)?;
     }
-    let all_tokens = tokens.len();
-    let new = tokens.into_iter().filter(|(key, _)| !known.contains_key(key));
-    let new: Vec<(Key, Bytes)> = new.collect();
-    if known.len().saturating_add(new.len()) > TOKENS_MAX {
-        return Err(CopyError::TooManyTokens);
-    }
+    let former = match how.force {
+        true => there,
+        false => Catalogue { sites: BTreeMap::new(), ..there },
+    };
+    let id = fingerprint(format!("{of}.{}", former.revision));
+    let Planned { mut catalogue, versions, forgotten } = planned(copy, former, &how).await?;
+    // After the tokens: of one that went meanwhile the id was there before.
+    let revoked = Forgotten::of(ledger).await.map_err(unreadable)?;
+    let tokens = tokens::Tokens::new(tokens, &known, &revoked)?;
+    let drains = drains::new(ledger, &copy.drains).await?;
+    let import = Imported {
+        id,
+        of,
+        revision: catalogue.revision,
+        once: how.once.map(str::to_owned),
+        sites: catalogue.present().count(),
+        tokens: tokens.new.len(),
+        tokens_kept: tokens.kept,
+        tokens_revoked: tokens.revoked,
+        drains: drains.len(),
+    };
+    catalogue.remember(import.clone());
     // Whatever a ledger would refuse, it refuses before the first of it is written.
-    let catalogue = encode(&plan.catalogue)?;
-    let versions = plan.versions.iter().map(|(_, version)| version);
-    let tokens = new.iter().map(|(_, token)| token);
-    for document in versions.chain(tokens).chain([&catalogue]) {
-        let fits = fits("a document", document.len(), DOCUMENT_BYTES_MAX);
-        fits.map_err(CopyError::TooLarge)?;
+    let bytes = encode(&catalogue)?;
+    for (_, document) in versions.iter().chain(&tokens.new).chain(&drains) {
+        fits("a document", document.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     }
-    if !is_done {
-        // A version's key says what it says.
-        write_all(ledger, &plan.versions, Expect::Anything).await?;
+    fits("the list of sites", bytes.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
+    // A version's key says what it says.
+    write_all(ledger, &versions, Expect::Anything).await?;
+    write_all(ledger, &tokens.new, Expect::Absent).await?;
+    drains::write(ledger, &drains).await?;
+    remember(ledger, &copy.forgotten).await.map_err(unreadable)?;
+    put_in_force(ledger, bytes, at).await?;
+    let purge = purge_everything(ledger, copy, &import.id, how.author).await?;
+    if let Err(error) = site::forget(ledger, &catalogue, &forgotten).await {
+        tracing::debug!(%error, "versions of forgotten sites are there still");
     }
-    write_all(ledger, &new, Expect::Absent).await?;
-    let purge = purge_everything(ledger, copy, &plan.catalogue, how.author).await?;
-    if !is_done {
-        put_in_force(ledger, &plan.catalogue, at).await?;
+    Ok(PutIn::of(&import, purge))
+}
+
+/// Names the copy, and how it is put in: it may be long.
+async fn order(copy: &Arc<Copied>, force: bool) -> Result<String, CopyError> {
+    let copy = Arc::clone(copy);
+    let named = spawn_blocking(move || encode(&*copy).map(fingerprint)).await;
+    let named = named.map_err(|error| LedgerError::Unavailable(error.to_string()))??;
+    Ok(if force { format!("{named}-forced") } else { named })
+}
+
+/// The import, if it was done already: under its name, or because all is as it left it.
+fn done<'t>(
+    there: &'t Catalogue,
+    of: &str,
+    how: &Import<'_>,
+) -> Result<Option<&'t Imported>, CopyError> {
+    let named =
+        there.imports.iter().find(|done| how.once.is_some() && done.once.as_deref() == how.once);
+    if let Some(done) = named {
+        return if done.of == of { Ok(Some(done)) } else { Err(CopyError::AnotherOrder) };
     }
-    let (sites, tokens) = (plan.catalogue.present().count(), new.len());
-    Ok(PutIn { sites, tokens, tokens_kept: all_tokens.saturating_sub(tokens), purge })
+    let is_it = |done: &&Imported| done.of == of && done.revision == there.revision;
+    Ok(there.imported().filter(|_| !how.force).filter(is_it))
+}
+
+/// Whether a ledger has nothing of its own; what was put in before an import broke off is not that.
+fn may_begin(
+    there: &Catalogue,
+    known: &BTreeMap<Key, Bytes>,
+    tokens: &BTreeMap<Key, Bytes>,
+) -> Result<(), CopyError> {
+    let is_own = |(key, value): (&Key, &Bytes)| {
+        key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
+    };
+    if !there.sites.is_empty() {
+        return Err(CopyError::Occupied("sites"));
+    }
+    if known.iter().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
+}
+
+impl PutIn {
+    fn of(import: &Imported, purge: Position) -> Self {
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, drains, purge }
+    }
 }
 
 async fn write_all(
@@ -265,74 +350,42 @@ async fn planned(
     how: &Import<'_>,
 ) -> Result<Planned, CopyError> {
     let (copy, rules, author) = (Arc::clone(copy), Arc::clone(&how.rules), how.author.clone());
-    let planned =
-        spawn_blocking(move || site::planned(&copy.sites, &former, (&*rules, &author))).await;
+    let planned = spawn_blocking(move || {
+        site::planned((&copy.sites, &copy.left_out), &former, (&*rules, &author))
+    })
+    .await;
     let planned = planned.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
     Ok(planned?)
 }
 
 async fn put_in_force(
     ledger: &dyn Ledger,
-    catalogue: &Catalogue,
+    catalogue: Bytes,
     at: Option<Revision>,
 ) -> Result<(), CopyError> {
     let key = Key::parse(CATALOGUE);
     let key = key.ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))?;
     let expect = at.map_or(Expect::Absent, Expect::At);
-    match ledger.write(&key, encode(catalogue)?, expect).await {
+    match ledger.write(&key, catalogue, expect).await {
         Ok(_) => Ok(()),
         Err(LedgerError::Conflict { .. }) => Err(CopyError::Overtaken),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Says in the purge log, once for what is put in, that everything goes.
+/// Says in the purge log, once for an import, that everything goes. Only now: what a node stores until
+/// it has what was put in may come from where a site was before.
 async fn purge_everything(
     ledger: &dyn Ledger,
     copy: &Copied,
-    catalogue: &Catalogue,
+    import: &str,
     author: &Author,
 ) -> Result<Position, CopyError> {
     let Author { by, from, at, sites: _ } = author.clone();
     let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
     let entry = EverythingEntry { everything, by, from, at };
-    let once = format!("import.{}", fingerprint(encode(catalogue)?));
+    let once = format!("import.{import}");
     Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
-}
-
-/// The documents of a copy's tokens, by key.
-fn sound_tokens(
-    copy: &Copied,
-    gives: &(dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
-) -> Result<BTreeMap<Key, Bytes>, CopyError> {
-    let (mut tokens, mut ids) = (BTreeMap::new(), BTreeSet::new());
-    for CopiedToken { id, token } in &copy.tokens {
-        let broken = |fault: &str| CopyError::Broken(format!("token {id:?}: {fault}"));
-        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let key = key_of(id).filter(|_| is_id).ok_or_else(|| broken("it is no id"))?;
-        if !ids.insert(id) {
-            return Err(broken("it is there twice"));
-        }
-        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_hash = token.hash.len() == HASH_DIGITS && token.hash.bytes().all(is_digit);
-        if !is_hash && token.revoked.is_none() {
-            return Err(broken("its hash is none"));
-        }
-        let given = if token.revoked.is_some() { Some(token.clone()) } else { gives(token) };
-        let given = given.ok_or_else(|| CopyError::Forbidden(id.clone()))?;
-        if id != FIRST {
-            tokens.insert(key, encode(&given)?);
-        }
-    }
-    if tokens.len() >= TOKENS_MAX {
-        return Err(CopyError::TooManyTokens);
-    }
-    Ok(tokens)
-}
-
-async fn known_tokens(ledger: &dyn Ledger) -> Result<BTreeMap<Key, Bytes>, LedgerError> {
-    let found = ledger.list(TOKENS).await?.documents.into_iter();
-    Ok(found.map(|found| (found.key, found.value)).collect())
 }
 
 fn unread(error: SiteError) -> CopyError {
@@ -340,6 +393,13 @@ fn unread(error: SiteError) -> CopyError {
         SiteError::Unreadable(error) => CopyError::Unreadable(error),
         SiteError::Ledger(error) => CopyError::Ledger(error),
         other => CopyError::Broken(other.to_string()),
+    }
+}
+
+fn unreadable(error: ForgottenError) -> CopyError {
+    match error {
+        ForgottenError::Unreadable(error) => CopyError::Unreadable(error),
+        ForgottenError::Ledger(error) => CopyError::Ledger(error),
     }
 }
 

@@ -13,6 +13,8 @@ mod order;
 
 pub use self::order::{DrainError, drain, undrain};
 
+pub(crate) use self::order::DRAINS_MAX;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,

@@ -27,7 +27,7 @@ pub struct ControlSettings {
     /// sets them.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub purges_kept: u64,
-    /// Entries of the audit log that the ledger keeps.
+    /// Lines of the audit log that the ledger keeps; an order has two.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub audit_kept: u64,
     /// What the entries of each of the two logs may take, whatever their number; the oldest give way.

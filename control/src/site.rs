@@ -12,14 +12,18 @@ mod follow;
 mod record;
 mod write;
 
-pub(crate) use self::copied::{Planned, are_few_enough, copied, former, planned};
 pub use self::{
     copied::{CopiedSite, CopiedSiteError, CopiedVersion},
     follow::{Following, KeptSites, Known, LedgerSite, SitesFile, follow},
     record::{
-        CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Listed, Made, SITES_MAX, TEXT_BYTES_MAX, Version,
+        CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Imported, Listed, Made, SITES_MAX,
+        TEXT_BYTES_MAX, Version,
     },
     write::{Author, Change, Wanted, Written, write},
+};
+pub(crate) use self::{
+    copied::{Planned, are_few_enough, copied, former, planned},
+    write::forget,
 };
 
 use serde_json::Value;

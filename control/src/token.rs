@@ -11,16 +11,21 @@
 
 mod document;
 mod first;
+mod forgotten;
 mod revoke;
 mod secret;
 
-pub(crate) use self::secret::fingerprint;
 pub use self::secret::random_name;
 pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
+    forgotten::{FORGOTTEN_MAX, Forgotten},
     revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke},
     secret::Secret,
+};
+pub(crate) use self::{
+    forgotten::{FORGOTTEN, ForgottenError, remember},
+    secret::fingerprint,
 };
 
 use crate::{
@@ -32,6 +37,8 @@ use crate::{
 pub(crate) const TOKENS: &str = "tokens/";
 /// Digits of an id that follows from a name.
 const ID_DIGITS: usize = 12;
+/// The longest id of a token.
+pub const ID_BYTES_MAX: usize = 32;
 /// Tokens, at most; the oldest that are revoked make room.
 pub const TOKENS_MAX: usize = 1000;
 
@@ -88,19 +95,12 @@ pub async fn whose(
     }
 }
 
-/// Makes a token; its secret is known to the caller alone.
-///
-/// # Errors
-/// When there is no room, or the ledger does not take it.
-pub async fn make(
-    ledger: &dyn Ledger,
-    document: impl FnOnce(String) -> TokenDocument,
-) -> Result<(Secret, TokenDocument), TokenError> {
-    make_room(ledger).await?;
-    let secret = Secret::random().ok_or(TokenError::Random)?;
-    let document = document(secret.hash());
-    write(ledger, secret.id(), &document, Expect::Absent).await?;
-    Ok((secret, document))
+/// The id of the token that is ordered under the name `once`.
+#[must_use]
+pub fn id_of(once: &str) -> String {
+    let mut id = fingerprint(once);
+    id.truncate(ID_DIGITS);
+    id
 }
 
 /// Makes the token that is ordered under the name `once`. Where that was done already, but its maker
@@ -113,8 +113,7 @@ pub async fn make_once(
     once: &str,
     document: impl Fn(String) -> TokenDocument,
 ) -> Result<(Secret, TokenDocument), TokenError> {
-    let mut id = fingerprint(once);
-    id.truncate(ID_DIGITS);
+    let id = id_of(once);
     let key = key_of(&id).ok_or_else(|| TokenError::NoSuchToken(id.clone()))?;
     loop {
         let secret = Secret::named(&id).ok_or(TokenError::Random)?;
@@ -181,12 +180,30 @@ async fn make_room(ledger: &dyn Ledger) -> Result<(), TokenError> {
     all.sort_by_key(|found| found.revision);
     for found in all.iter().filter(|found| found.key.name() != FIRST) {
         // One that cannot be read may be in use, by a newer version.
-        if is_revoked(found) {
-            ledger.delete(&found.key, found.revision).await?;
+        if is_revoked(found) && forget(ledger, &[found]).await? {
             return Ok(());
         }
     }
     Err(TokenError::TooMany)
+}
+
+/// Takes documents of revoked tokens away, whose ids are remembered; says whether it did.
+async fn forget(ledger: &dyn Ledger, revoked: &[&Document]) -> Result<bool, LedgerError> {
+    let ids = revoked.iter().map(|found| found.key.name().to_owned()).collect();
+    match remember(ledger, &Forgotten { ids, more: false }).await {
+        Ok(()) => {}
+        // They would take the place of what a newer version remembers.
+        Err(ForgottenError::Unreadable(_)) => return Ok(false),
+        Err(ForgottenError::Ledger(error)) => return Err(error),
+    }
+    for found in revoked {
+        match ledger.delete(&found.key, found.revision).await {
+            // Somebody else was first.
+            Ok(_) | Err(LedgerError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 fn is_revoked(found: &Document) -> bool {

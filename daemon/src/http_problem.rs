@@ -52,6 +52,18 @@ impl Problem {
         self.with(name, value)
     }
 
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is particular to this occurrence.
+    #[must_use]
+    pub fn told(&self) -> Option<&str> {
+        self.members.get("detail").and_then(Value::as_str)
+    }
+
     /// The schema of every problem (RFC 9457 §3.1), for descriptions of routes.
     #[must_use]
     pub fn schema() -> Value {

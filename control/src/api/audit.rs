@@ -1,11 +1,14 @@
 //! Who did what: the audit log.
 //!
-//! In: what was done. Out: an entry of the log, and entries, newest first, back to the oldest that is
-//! kept. Always: only what was done is written, never what was refused; an entry that cannot be
-//! written is logged, since what it speaks of is done already, and written when it is done again
-//! under the same name; one answer looks at a bounded number of entries. It does not know why.
+//! In: orders, as they are carried out ([`Order`]). Out: entries, newest first, back to the oldest that is
+//! kept. Always: an entry says what came of it, or that this is not known; what is refused before
+//! anything is written has none; one answer looks at a bounded number of lines. It does not know why.
+//! Clause: docs/operate.md *Who did what*.
 
-use std::{net::IpAddr, sync::Arc};
+mod line;
+mod order;
+
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -14,9 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::line::{AuditEntry, Line, Outcome, Outcomes};
+pub(super) use self::order::Order;
 use super::{Shared, bad, caller::Caller, reading::Asked, refused};
 use crate::{
-    documents,
+    documents::DocumentError,
     ledger::{Ends, Ledger, LedgerError, Log, Lost, Position},
     token::Action,
 };
@@ -25,56 +30,11 @@ use crate::{
 const LIMIT_MAX: u64 = 1000;
 /// See [`LIMIT_MAX`].
 const LIMIT: u64 = 100;
-/// Entries that are looked at for one answer, at most.
+/// Lines that are looked at for one answer, at most.
 const LOOKED_AT_MAX: u64 = 10_000;
 
-/// An entry.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct AuditEntry {
-    /// When, for people.
-    pub(super) at: String,
-    /// The id of the token.
-    pub(super) who: String,
-    /// Where the order came from.
-    pub(super) from: Option<IpAddr>,
-    /// The id of the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) request: Option<String>,
-    /// What was done: `purge`, `site.write`, `site.delete`, `token.make`, `token.revoke`,
-    /// `node.remove`, `node.drain`, `ledger.import`.
-    pub(super) what: String,
-    /// What it was done to, and how.
-    pub(super) on: Value,
-}
-
-/// Writes down what `caller` did; of one name `once`.
-pub(super) async fn note(
-    shared: &Shared,
-    caller: &Caller,
-    what: &str,
-    on: Value,
-    once: Option<&str>,
-) {
-    let entry = AuditEntry {
-        at: shared.at(),
-        who: caller.id.clone(),
-        from: caller.from,
-        request: caller.request.clone(),
-        what: what.to_owned(),
-        on,
-    };
-    let written = async {
-        let bytes = documents::encode(&entry);
-        let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        shared.ledger.note(Log::Audit, bytes, once).await
-    };
-    if let Err(error) = written.await {
-        tracing::error!(%error, who = caller.id, what, on = %entry.on, "done, but not in the audit log");
-    }
-}
-
-/// What was noted under the name `once`, if it is among the newest entries of the log.
-pub(super) async fn noted(
+/// What was done under the name `once`, if that is among the newest entries of the log.
+pub(super) async fn done(
     shared: &Shared,
     what: &str,
     once: &str,
@@ -85,8 +45,8 @@ pub(super) async fn noted(
         read_back(&*shared.ledger, ends, &query).await
     };
     let entries = found.await.map_err(|error| refused(&error))?.entries.into_iter();
-    let mut on = entries.filter_map(|told| told.entry).map(|entry| entry.on);
-    Ok(on.find(|on| on["once"] == once))
+    let done = entries.filter_map(|told| told.entry).filter(|entry| entry.outcome == Outcome::Done);
+    Ok(done.map(|entry| entry.on).find(|on| on["once"] == once))
 }
 
 /// `?limit=`, `?before=`, `?what=`
@@ -144,13 +104,14 @@ pub(super) async fn list(
     found.map(Json).map_err(|error| refused(&error))
 }
 
-/// Reads backwards, some entries at a time, until there are enough or too many were looked at.
+/// Reads backwards, some lines at a time, until there are enough or too many were looked at.
 async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Entries, LedgerError> {
     let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // The number of the newest entry that may be told.
+    // The number of the newest line that may be told.
     let mut to = query.before.map_or(ends.last.seq, |before| before.seq.saturating_sub(1));
     to = to.min(ends.last.seq);
+    let mut outcomes = later(ledger, ends, to).await?;
     let lowest = to.saturating_sub(LOOKED_AT_MAX).max(ends.before_first.seq);
     let mut entries = Vec::new();
     while to > lowest && entries.len() < limit {
@@ -161,9 +122,20 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
             read => read?,
         };
         while entries.len() < limit
-            && let Some(told) = some.pop()
+            && let Some((position, line)) = some.pop()
         {
-            to = told.position.seq.saturating_sub(1);
+            to = position.seq.saturating_sub(1);
+            let told = match line {
+                Ok(Line::Ended(ended)) => {
+                    outcomes.take(ended);
+                    continue;
+                }
+                Ok(Line::Begun(begun)) => {
+                    let entry = Some(outcomes.entry(begun));
+                    Told { position, entry, unreadable: None }
+                }
+                Err(error) => Told { position, entry: None, unreadable: Some(error.to_string()) },
+            };
             if query.what.as_ref().is_none_or(|what| told.says(what)) {
                 entries.push(told);
             }
@@ -176,21 +148,42 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
     Ok(Entries { entries, before: (to > ends.before_first.seq).then_some(next) })
 }
 
-/// The entries after `at` up to the number `to`, in their order.
-async fn between(ledger: &dyn Ledger, mut at: Position, to: u64) -> Result<Vec<Told>, LedgerError> {
+/// What came of orders that were begun up to the number `to`, as the lines after it say. One that outlasts
+/// as many lines as are looked at is told as unknown where an answer begins between its two.
+async fn later(ledger: &dyn Ledger, ends: Ends, to: u64) -> Result<Outcomes, LedgerError> {
+    let mut outcomes = Outcomes::default();
+    if (ends.before_first.seq..ends.last.seq).contains(&to) {
+        let end = to.saturating_add(LIMIT_MAX).min(ends.last.seq);
+        let lines = match between(ledger, Position { seq: to, ..ends.last }, end).await {
+            Err(LedgerError::Lost(Lost::Trimmed { .. })) => Vec::new(),
+            read => read?,
+        };
+        for (_, line) in lines {
+            if let Ok(Line::Ended(ended)) = line {
+                outcomes.take(ended);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The lines after `at` up to the number `to`, in their order.
+async fn between(
+    ledger: &dyn Ledger,
+    mut at: Position,
+    to: u64,
+) -> Result<Vec<(Position, Result<Line, DocumentError>)>, LedgerError> {
     let mut follow = ledger.follow(Log::Audit, at).await?;
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     while at.seq < to {
         for entry in follow.next().await? {
             at = entry.position;
             if at.seq <= to {
-                let read = documents::decode::<AuditEntry>(&entry.value);
-                let unreadable = read.as_ref().err().map(ToString::to_string);
-                told.push(Told { position: at, entry: read.ok(), unreadable });
+                lines.push((at, Line::read(&entry.value)));
             }
         }
     }
-    Ok(told)
+    Ok(lines)
 }
 
 impl Told {

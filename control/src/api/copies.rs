@@ -2,7 +2,8 @@
 //!
 //! In: callers whose token is for that, for all sites. Out: a copy; what was put in.
 //! Always: a copy has no token's secret; nobody puts in a token that they could not have given; one
-//! copy at a time is held in memory, of a bounded size; what is refused writes nothing. It does not
+//! copy at a time is taken or put in, and one comes in meanwhile, each of a bounded size; a copy that
+//! comes slowly is refused; what is refused writes nothing; one of a name is put in once. It does not
 //! know files.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
@@ -19,13 +20,20 @@ use nearcast_daemon::http_problem::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::spawn_blocking;
+use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking, time::timeout};
 
-use super::{Shared, audit, caller::Caller, internal, reading::Asked, refused};
+use super::{
+    Shared,
+    audit::Order,
+    caller::Caller,
+    internal,
+    reading::{Asked, idempotency_key},
+    refused,
+};
 use crate::{
     copy::{self, COPY_BYTES_MAX, Copied, CopyError, Import, PutIn},
     site::{Author, CopiedSiteError},
-    token::{Action, TokenDocument},
+    token::{Action, TokenDocument, fingerprint},
 };
 
 /// `?versions=`
@@ -62,7 +70,8 @@ pub(super) async fn export(
     let copied = copied.map_err(|error| told(&error))?;
     let bytes = spawn_blocking(move || serde_json::to_vec(&copied)).await;
     let bytes = bytes.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
-    drop(turn);
+    // The turn ends with the last byte that is sent.
+    let bytes = Bytes::from_owner(Held { bytes, _turn: turn });
     if bytes.len() > COPY_BYTES_MAX {
         let detail = format!(
             "the copy has {} bytes, and {COPY_BYTES_MAX} are allowed; ask with versions=1, for the \
@@ -75,6 +84,18 @@ pub(super) async fn export(
     Ok((fields, bytes).into_response())
 }
 
+/// A copy in memory.
+struct Held {
+    bytes: Vec<u8>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// `PUT /v1/ledger`
 pub(super) async fn import(
     caller: Caller,
@@ -83,8 +104,13 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<PutIn>, Problem> {
     may(&caller)?;
-    let turn = Arc::clone(&shared.copying).try_acquire_owned().map_err(|_taken| busy())?;
-    let bytes = content(request).await?;
+    let once = idempotency_key(request.headers())?;
+    let once = once.map(|key| format!("import.{}.{}", caller.id, fingerprint(key)));
+    // One of its own: whoever sends slowly holds up no export.
+    let receiving = shared.receiving.try_acquire().map_err(|_taken| busy())?;
+    let content = timeout(shared.wait_max, content(request)).await;
+    let bytes = content.unwrap_or_else(|_late| Err(late()))?;
+    let turn = shared.copying.try_acquire().map_err(|_taken| busy())?;
     let copied = spawn_blocking(move || Copied::read(&bytes)).await;
     let copied = copied.map_err(|error| internal(&error))?.map_err(|error| told(&error))?;
     let copied = Arc::new(copied);
@@ -92,23 +118,18 @@ pub(super) async fn import(
     let how = Import {
         author: &author,
         force: query.force,
+        once: once.as_deref(),
         rules: Arc::clone(&shared.rules),
         gives: &|token| given(&caller, token),
     };
     // It ends with the process.
     let writing = shared.writing.acquire().await.map_err(|error| internal(&error))?;
-    let put_in = copy::import(&*shared.ledger, &copied, how).await;
-    drop((writing, turn));
-    let put_in = put_in.map_err(|error| told(&error))?;
-    let on = json!({
-        "sites": put_in.sites, "tokens": put_in.tokens, "force": query.force,
-        "of": copied.last, "copied_at": copied.at, "purge": put_in.purge,
-    });
-    // Who repeats it after it was not acknowledged writes the line that may be missing, once; tokens
-    // that went in are told of in any case.
-    let once = format!("import.{}.{}", caller.id, put_in.purge);
-    let once = (put_in.tokens == 0).then_some(&*once);
-    audit::note(&shared, &caller, "ledger.import", on, once).await;
+    let on = json!({ "of": copied.last, "copied_at": copied.at, "force": query.force });
+    let order = Order::new(&shared, &caller, ("ledger.import", on), once.as_deref());
+    let put_in = copy::import(&order, &copied, how).await;
+    drop((writing, turn, receiving));
+    let put_in = order.tried(put_in.map_err(|error| told(&error))).await?;
+    order.done(json!(put_in)).await;
     Ok(Json(put_in))
 }
 
@@ -141,6 +162,11 @@ async fn content(request: Request) -> Result<Bytes, Problem> {
     bytes.map_err(|rejection| Problem::new(rejection.status()).detail(rejection.body_text()))
 }
 
+fn late() -> Problem {
+    let detail = "the copy did not come within request_deadline of [admin]; nothing was put in";
+    Problem::new(StatusCode::REQUEST_TIMEOUT).detail(detail)
+}
+
 fn busy() -> Problem {
     let detail = "another copy is being taken or put in; try again once it is done";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail)
@@ -148,13 +174,15 @@ fn busy() -> Problem {
 
 fn told(error: &CopyError) -> Problem {
     let status = match error {
-        CopyError::Broken(_) | CopyError::Newer(_) | CopyError::Site(_) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        CopyError::Broken(_)
+        | CopyError::Newer(_)
+        | CopyError::Site(_)
+        | CopyError::AnotherOrder => StatusCode::UNPROCESSABLE_ENTITY,
         CopyError::Forbidden(_) => StatusCode::FORBIDDEN,
-        CopyError::Occupied(_) | CopyError::TooManyTokens | CopyError::Overtaken => {
-            StatusCode::CONFLICT
-        }
+        CopyError::Occupied(_)
+        | CopyError::TooManyTokens
+        | CopyError::TooManyDrains
+        | CopyError::Overtaken => StatusCode::CONFLICT,
         CopyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         CopyError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         CopyError::Ledger(error) => return refused(error),

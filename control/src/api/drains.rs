@@ -11,9 +11,9 @@ use http::StatusCode;
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Shared, audit, caller::Caller, internal, reading::Asked, refused};
+use super::{Shared, audit::Order, caller::Caller, internal, reading::Asked, refused};
 use crate::{
     drain::{self, Drain, DrainDocument, DrainError},
     token::Action,
@@ -56,13 +56,12 @@ pub(super) async fn drain(
     caller.may(Action::Nodes)?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
     let said = DrainDocument { by: caller.id.clone(), at: shared.at(), ..DrainDocument::default() };
-    let drained = drain::drain(&*shared.ledger, &shared.roster, (&name, force), said).await;
-    let (drain, repeated) = drained.map_err(|error| problem(&error))?;
+    let on = json!({ "node": name, "force": force });
+    let order = Order::new(&shared, &caller, ("node.drain", on), None);
+    let drained = drain::drain(&order, &shared.roster, (&name, force), said).await;
     drop(turn);
-    if !repeated {
-        let on = json!({ "node": name, "force": force });
-        audit::note(&shared, &caller, "node.drain", on, None).await;
-    }
+    let (drain, _) = order.tried(drained.map_err(|error| problem(&error))).await?;
+    order.done(Value::Null).await;
     Ok(Json(Drained::of(name, &drain)))
 }
 
@@ -73,8 +72,10 @@ pub(super) async fn undrain(
     Named(name): Named,
 ) -> Result<Json<Undrained>, Problem> {
     caller.may(Action::Nodes)?;
-    drain::undrain(&*shared.ledger, &name).await.map_err(|error| problem(&error))?;
-    audit::note(&shared, &caller, "node.undrain", json!({ "node": name }), None).await;
+    let order = Order::new(&shared, &caller, ("node.undrain", json!({ "node": name })), None);
+    let undrained = drain::undrain(&order, &name).await.map_err(|error| problem(&error));
+    order.tried(undrained).await?;
+    order.done(Value::Null).await;
     Ok(Json(Undrained { node: name }))
 }
 

@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Shared, audit,
+    Shared,
+    audit::{self, Order},
     caller::Caller,
     drains::Drained,
     reading::{Asked, idempotency_key},
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     drain::{self, Drains},
-    ledger::{LedgerError, Log, Position},
+    ledger::{Ledger as _, LedgerError, Log, Position},
     node::{self, Load, Role},
     progress,
     roster::{Presence, Sighting},
@@ -134,7 +135,7 @@ pub(super) async fn remove(
     let once = idempotency_key(&fields)?;
     let once = once.map(|key| format!("node.remove.{}.{}", caller.id, fingerprint(key)));
     if let Some(once) = &once
-        && let Some(on) = audit::noted(&shared, "node.remove", once).await?
+        && let Some(on) = audit::done(&shared, "node.remove", once).await?
     {
         return repeated(name, &on);
     }
@@ -155,17 +156,17 @@ pub(super) async fn remove(
     if state != Presence::Away && !query.force {
         return Err(Problem::new(StatusCode::CONFLICT).detail(stays(&name, state)));
     }
-    match shared.ledger.delete(&key, revision).await {
-        Ok(_) => {}
+    let on = json!({ "node": name, "force": query.force, "once": once });
+    let order = Order::new(&shared, &caller, ("node.remove", on), once.as_deref());
+    let deleted = order.delete(&key, revision).await.map_err(|error| match error {
         // It has just said something.
-        Err(LedgerError::Conflict { .. }) => {
-            let detail = stays(&name, Presence::Here);
-            return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
+        LedgerError::Conflict { .. } => {
+            Problem::new(StatusCode::CONFLICT).detail(stays(&name, Presence::Here))
         }
-        Err(error) => return Err(refused(&error)),
-    }
-    let on = json!({ "node": name, "state": state, "force": query.force, "once": once });
-    audit::note(&shared, &caller, "node.remove", on, once.as_deref()).await;
+        error => refused(&error),
+    });
+    order.tried(deleted).await?;
+    order.done(json!({ "state": state })).await;
     Ok(Json(Removed { name, state }))
 }
 

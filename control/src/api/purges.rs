@@ -20,7 +20,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Counted, Shared, audit, bad,
+    Counted, Shared,
+    audit::Order,
+    bad,
     caller::Caller,
     internal,
     reading::{Asked, Given, idempotency_key},
@@ -28,7 +30,7 @@ use super::{
 };
 use crate::{
     documents,
-    ledger::{Appended, Log, Position},
+    ledger::{Appended, Ledger as _, Log, Position},
     progress::{NodeProgress, Progress, Reports, State as Done},
     purge::{EverythingEntry, ModeWord, PurgeEntry, SELECTORS_MAX, SelectorText},
     token::{Action, fingerprint},
@@ -203,20 +205,20 @@ async fn append(
     once: Option<&str>,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
-    let refuse = |error| refused(&error);
     let bytes = documents::encode(entry).map_err(|error| internal(&error))?;
+    // What it speaks of stands in the purge log, once.
+    let on = json!({ "site": entry.site, "mode": entry.mode });
+    let order = Order::new(shared, caller, ("purge", on), once);
     // From before it is appended: no report that follows from it is missed.
     let mut reports = wait.map(|_| Reports::watch(&shared.roster));
-    let appended = shared.ledger.append(Log::Purges, bytes, once).await.map_err(refuse)?;
-    let (Appended { position, repeated }, at) = (appended, Instant::now());
-    let entry = if repeated { &repeats(shared, position, entry).await? } else { entry };
-    let note = async {
-        // What it speaks of stands in the purge log, once. So does the line: who repeats an order
-        // that was not acknowledged, and is in the log nevertheless, writes it.
-        let on = json!({ "purge": position, "site": entry.site, "mode": entry.mode });
-        let once = format!("purge.{position}");
-        audit::note(shared, caller, "purge", on, Some(&once)).await;
+    let appended = order.append(Log::Purges, bytes, once).await.map_err(|error| refused(&error));
+    let (Appended { position, repeated }, at) = (order.tried(appended).await?, Instant::now());
+    let former = match repeated {
+        true => Some(order.tried(repeats(shared, position, entry).await).await?),
+        false => None,
     };
+    let entry = former.as_ref().unwrap_or(entry);
+    let note = order.done(json!({ "purge": position }));
     let waited = async {
         let (reports, wait) = (reports.as_mut()?, wait?);
         match reports.wait(position, at, at + wait).await {

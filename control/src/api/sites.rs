@@ -28,14 +28,16 @@ use self::{
     told::{checked, refusal, tagged, unchanged},
 };
 use super::{
-    Shared, audit, bad,
+    Shared,
+    audit::Order,
+    bad,
     caller::Caller,
     internal,
     reading::{Asked, idempotency_key, site_content},
     refused,
 };
 use crate::{
-    site::{self, Author, Change, SiteError, Sound, Version, Wanted},
+    site::{self, Author, Change, SiteError, Sound, Wanted},
     token::{Action, fingerprint},
 };
 
@@ -186,20 +188,15 @@ async fn write(
     let change = Change { name, text, wanted, author: &author, once, kept };
     // It ends with the process.
     let turn = shared.writing.acquire().await.map_err(|error| internal(&error))?;
-    let written = site::write(&*shared.ledger, change, &*shared.rules).await;
+    let what = if text.is_some() { "site.write" } else { "site.delete" };
+    let order = Order::new(shared, caller, (what, json!({ "site": name })), once);
+    let written = site::write(&order, change, &*shared.rules).await;
     drop(turn);
-    let site::Written { version, created } = written.map_err(|error| refusal(caller, &error))?;
-    note(shared, caller, name, &version).await;
+    let written = order.tried(written.map_err(|error| refusal(caller, &error))).await?;
+    let site::Written { version, created } = written;
+    order.done(json!({ "revision": version.revision, "id": version.id })).await;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(tagged(status, name, version))
-}
-
-async fn note(shared: &Shared, caller: &Caller, name: &str, version: &Version) {
-    let what = if version.text.is_some() { "site.write" } else { "site.delete" };
-    let on = json!({ "site": name, "revision": version.revision, "id": version.id });
-    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
-    let once = format!("site.{}.{name}", version.revision);
-    audit::note(shared, caller, what, on, Some(&once)).await;
 }
 
 fn may_read(caller: &Caller) -> Result<(), Problem> {

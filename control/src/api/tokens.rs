@@ -15,16 +15,20 @@ use http::{HeaderMap, StatusCode};
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Shared, audit, bad,
+    Shared,
+    audit::Order,
+    bad,
     caller::Caller,
     internal,
     reading::{Asked, Given, idempotency_key},
     refused,
 };
-use crate::token::{self, Action, Revocation, Revoked, TokenDocument, TokenError, fingerprint};
+use crate::token::{
+    self, Action, Revocation, Revoked, TokenDocument, TokenError, fingerprint, random_name,
+};
 
 /// The longest note.
 const NOTE_CHARS_MAX: usize = 200;
@@ -134,20 +138,23 @@ pub(super) async fn make(
         made_at: made_at.clone(),
         revoked: None,
     };
-    let made = match &once {
-        None => token::make(&*shared.ledger, document).await,
-        Some(once) => token::make_once(&*shared.ledger, once, document).await,
-    };
-    let (secret, document) = made.map_err(|error| told(&error))?;
+    // Its id follows from a name, so that the line says it that comes first.
+    let name = once.clone().or_else(random_name);
+    let name = name.ok_or_else(|| told(&TokenError::Random))?;
+    let on = json!({
+        "id": token::id_of(&name), "note": wanted.note, "actions": wanted.actions,
+        "sites": wanted.sites,
+    });
+    let order = Order::new(&shared, &caller, ("token.make", on), once.as_deref());
+    let made = token::make_once(&order, &name, document).await;
+    let (secret, document) = order.tried(made.map_err(|error| told(&error))).await?;
     // Before anything else can go wrong: it is there.
+    order.done(Value::Null).await;
     let shown = shown(secret.id(), document);
-    audit::note(&shared, &caller, "token.make", json!(shown), once.as_deref()).await;
     // Whoever revoked its maker meanwhile could not see it yet.
     if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
         let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
-        let undone = token::revoke(&*shared.ledger, secret.id(), revoked).await;
-        let undone = undone.map_err(|error| told(&error))?;
-        note_revoked(&shared, &caller, (secret.id(), false), &undone).await;
+        revoke_by(&shared, &caller, (secret.id(), revoked), None).await?;
         return Err(meanwhile());
     }
     let made = Made { shown, token: secret.reveal().to_owned() };
@@ -216,8 +223,8 @@ pub(super) async fn revoke(
     fields: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
-    // Who revokes it twice changes nothing, under whatever key.
-    idempotency_key(&fields)?;
+    // Who revokes it twice changes nothing, under whatever key; only its line is named by that.
+    let key = idempotency_key(&fields)?;
     // It ends with the process.
     let turn = shared.revoking.acquire().await.map_err(|error| internal(&error))?;
     let all = token::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
@@ -247,9 +254,7 @@ pub(super) async fn revoke(
                       those that this one has made";
         return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
     }
-    let revocation = token::revoke(&*shared.ledger, &id, revoked).await;
-    let revocation = revocation.map_err(|error| told(&error))?;
-    note_revoked(&shared, &caller, (&id, keep_made), &revocation).await;
+    let revocation = revoke_by(&shared, &caller, (&id, revoked), key).await?;
     drop(turn);
     let Revocation { document, revoked, broken_off } = revocation;
     if let Some(error) = broken_off {
@@ -259,21 +264,20 @@ pub(super) async fn revoke(
     Ok(Json(Ended { shown: shown(&id, document), revoked_with_it }))
 }
 
-/// Notes what is good no longer, also where that was broken off.
-async fn note_revoked(
+/// Revokes it, and notes what is good no longer, also where that was broken off.
+async fn revoke_by(
     shared: &Shared,
     caller: &Caller,
-    (id, keep_made): (&str, bool),
-    revocation: &Revocation,
-) {
-    let Revocation { document, revoked, broken_off } = revocation;
-    let whole = broken_off.is_none();
-    let on = json!({ "id": id, "keep_made": keep_made, "revoked": revoked, "whole": whole });
-    // Who repeats it after it was not acknowledged writes the line that may be missing, once.
-    let once = document.revoked.as_ref().map(|done| format!("revoke.{id}.{}", done.at));
-    let is_new = revoked.is_empty() || revoked.iter().any(|other| *other == id);
-    let once = once.filter(|_| is_new);
-    audit::note(shared, caller, "token.revoke", on, once.as_deref()).await;
+    (id, revoked): (&str, Revoked),
+    key: Option<&str>,
+) -> Result<Revocation, Problem> {
+    let on = json!({ "id": id, "keep_made": revoked.keeps_made });
+    let order = Order::new(shared, caller, ("token.revoke", on), key);
+    let revocation = token::revoke(&order, id, revoked).await.map_err(|error| told(&error));
+    let revocation = order.tried(revocation).await?;
+    let whole = revocation.broken_off.is_none();
+    order.done(json!({ "revoked": revocation.revoked, "whole": whole })).await;
+    Ok(revocation)
 }
 
 fn meanwhile() -> Problem {

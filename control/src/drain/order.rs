@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Drains, at most: as many nodes as anybody has.
-const DRAINS_MAX: usize = 1000;
+pub(crate) const DRAINS_MAX: usize = 1000;
 
 /// Why a node is not drained, or its drain not taken back.
 #[derive(Debug, thiserror::Error)]

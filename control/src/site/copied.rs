@@ -28,6 +28,9 @@ use crate::{
 /// The largest number of a version in a copy: there is room behind it for all that come.
 const REVISION_MAX: u64 = 1 << 48;
 
+/// The keys of sites begin so.
+const SITES: &str = "sites/";
+
 /// A site in a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,26 +145,37 @@ pub(crate) struct Planned {
     pub(crate) catalogue: Catalogue,
     /// The versions that it names, which come first.
     pub(crate) versions: Vec<(Key, Bytes)>,
+    /// Deleted sites that the catalogue no longer has.
+    pub(crate) forgotten: Vec<String>,
 }
 
-/// What puts `sites` in place of `former`.
+/// What puts the sites of a copy in place of `former`. Of those that the copy left out nothing is known,
+/// so they stay as they are.
 ///
 /// # Errors
 /// When one of them may not be so, or the ledger could not hold it.
 pub(crate) fn planned(
-    sites: &[CopiedSite],
+    (sites, left_out): (&[CopiedSite], &[String]),
     former: &Catalogue,
     (rules, author): (&dyn Rules, &Author),
 ) -> Result<Planned, CopiedSiteError> {
-    let mut plan = Plan { rules, former, next: Catalogue::default(), versions: Vec::new() };
-    plan.next.revision = former.revision;
-    let mut ids = BTreeSet::new();
+    let mut next = Catalogue { sites: BTreeMap::new(), ..former.clone() };
+    let in_copy: BTreeSet<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+    for name in left_out.iter().filter_map(|left_out| site_of(left_out)) {
+        if let Some(listed) = former.sites.get(name).filter(|_| !in_copy.contains(name)) {
+            next.sites.insert(name.to_owned(), listed.clone());
+        }
+    }
+    let mut plan = Plan { rules, former, next, versions: Vec::new() };
+    let mut ids: BTreeMap<&str, &str> =
+        former.sites.iter().map(|(name, listed)| (listed.id.as_str(), name.as_str())).collect();
     for site in sites {
         plan.put(site)?;
-        let own: BTreeSet<&String> = site.versions.iter().map(|version| &version.id).collect();
-        for id in own {
-            if !ids.insert(id) {
-                return Err(broken(&site.name, format!("its id {id} is another site's as well")));
+        for version in &site.versions {
+            let other = ids.insert(&version.id, &site.name).filter(|other| *other != site.name);
+            if let Some(other) = other {
+                let fault = format!("its id {} is one of site \"{other}\"", version.id);
+                return Err(broken(&site.name, fault));
             }
         }
     }
@@ -170,7 +184,19 @@ pub(crate) fn planned(
             plan.delete(name, listed, author)?;
         }
     }
-    Ok(Planned { catalogue: plan.next, versions: plan.versions })
+    let Plan { next: mut catalogue, mut versions, .. } = plan;
+    // One of its own, so that no two imports are told by the same.
+    catalogue.revision = catalogue.revision.saturating_add(1);
+    let forgotten = catalogue.forget_oldest();
+    let folders: Vec<String> = forgotten.iter().filter_map(|name| folder(name)).collect();
+    versions.retain(|(key, _)| !folders.iter().any(|folder| key.as_str().starts_with(folder)));
+    Ok(Planned { catalogue, versions, forgotten })
+}
+
+/// The site of a version that was left out of a copy.
+fn site_of(left_out: &str) -> Option<&str> {
+    let (key, _) = left_out.split_once(':')?;
+    Some(key.strip_prefix(SITES)?.split_once('/')?.0)
 }
 
 struct Plan<'p> {
@@ -200,6 +226,9 @@ impl Plan<'_> {
             bytes = checked.bytes();
             hosts = checked.hosts;
         }
+        // Numbers in ids are those that sites were made at: none of them is given to another site.
+        let made_at = site.versions.iter().filter_map(|version| number_in(&version.id));
+        self.next.revision = made_at.fold(self.next.revision, u64::max);
         // What the ledger has of it stays, behind what is put in.
         let mut made = self.former.sites.get(name).map(|listed| listed.made.clone());
         for version in site.versions.iter().rev() {
@@ -261,18 +290,27 @@ fn sound(site: &CopiedSite) -> Result<&CopiedVersion, CopiedSiteError> {
         return Err(broken("it is no name of a site"));
     }
     let Some(newest) = site.versions.first() else { return Err(broken("it has no version")) };
-    if newest.revision > REVISION_MAX {
-        return Err(broken("its revision is too large"));
+    let numbers = site.versions.iter().map(|version| version.revision);
+    if numbers.into_iter().any(|number| !(1..=REVISION_MAX).contains(&number)) {
+        return Err(broken("it has a revision that is none, or too large"));
     }
     let pairs = site.versions.iter().zip(site.versions.iter().skip(1));
     if pairs.into_iter().any(|(newer, older)| newer.revision <= older.revision) {
         return Err(broken("its versions are not in order, the newest first"));
     }
-    // As a ledger makes them: an epoch, which no other ledger has, and a number.
-    if site.versions.iter().any(|version| version.id.parse::<Position>().is_err()) {
+    let mut ids = site.versions.iter().map(|version| number_in(&version.id));
+    if !ids.all(|number| number.is_some_and(|number| (1..=REVISION_MAX).contains(&number))) {
         return Err(broken("it has an id that is none"));
     }
     Ok(newest)
+}
+
+/// The number in a site's id, as a ledger makes them: an epoch, which no other ledger has, and the
+/// revision at which the site was made.
+fn number_in(id: &str) -> Option<u64> {
+    let made = id.parse::<Position>().ok()?;
+    // Written in one way only.
+    (made.to_string() == id).then_some(made.seq)
 }
 
 /// Whether a catalogue may have so many sites.

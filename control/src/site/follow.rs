@@ -62,6 +62,9 @@ pub struct LedgerSite {
 pub struct KeptSites {
     /// They.
     pub sites: Vec<LedgerSite>,
+    /// See [`Known::import`].
+    #[serde(default)]
+    pub import: Option<String>,
 }
 
 /// Where a node keeps them.
@@ -95,6 +98,9 @@ pub struct Known {
     pub sites: Vec<LedgerSite>,
     /// The revision of the catalogue that they are of.
     pub revision: u64,
+    /// The newest import of a copy into that ledger: with another one a new time begins, and what was
+    /// stored before is of sites that may have been others.
+    pub import: Option<String>,
     /// Whether they are the ledger's, or were when they were kept on disk.
     pub listed: bool,
     /// What could not be read, for people; older versions are in force in its place.
@@ -121,7 +127,9 @@ impl Following {
 pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Following {
     let kept = file.as_ref().and_then(SitesFile::read);
     let before = match kept {
-        Some(KeptSites { sites }) => Known { sites, listed: true, ..Known::default() },
+        Some(KeptSites { sites, import }) => {
+            Known { sites, import, listed: true, ..Known::default() }
+        }
         None => Known::default(),
     };
     let keeper = file.and_then(SitesFile::keeper);
@@ -211,7 +219,7 @@ impl Follower {
 
     fn keep(&self, known: &Known) {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| known.listed) {
-            keeper.keep(KeptSites { sites: known.sites.clone() });
+            keeper.keep(KeptSites { sites: known.sites.clone(), import: known.import.clone() });
         }
     }
 }
@@ -260,7 +268,9 @@ async fn read_named(
     before: &Known,
     catalogue: &Catalogue,
 ) -> Result<Option<Known>, LedgerError> {
-    let mut known = Known { revision: catalogue.revision, listed: true, ..Known::default() };
+    let import = catalogue.imported().map(|import| import.id.clone());
+    let revision = catalogue.revision;
+    let mut known = Known { revision, import, listed: true, ..Known::default() };
     let former: HashMap<(&str, &str), &LedgerSite> =
         before.sites.iter().map(|site| ((&*site.name, &*site.id), site)).collect();
     let reading = catalogue.present().map(|(name, listed)| {

@@ -24,6 +24,8 @@ pub const HOSTS_MAX: usize = 100;
 pub const TEXT_BYTES_MAX: u64 = 32 << 20;
 /// Deleted sites whose history is kept; the oldest give way.
 pub const GONE_MAX: usize = 100;
+/// Imports that are remembered, so that who repeats one is answered what they were.
+const IMPORTS_MAX: usize = 8;
 /// The longest name.
 const NAME_BYTES_MAX: usize = 63;
 /// Digits of a version's mark: enough to tell apart what two writers write at the same time.
@@ -36,6 +38,34 @@ pub struct Catalogue {
     pub revision: u64,
     /// The sites, and those deleted last, by name.
     pub sites: BTreeMap<String, Listed>,
+    /// The last copies that were put in, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<Imported>,
+}
+
+/// That a copy was put in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Which import it was: a node that meets another one purges all that it has stored.
+    pub id: String,
+    /// Of which copy, and how.
+    pub of: String,
+    /// The revision of the catalogue that it made.
+    pub revision: u64,
+    /// The name under which it was ordered once, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<String>,
+    /// Sites that were put in.
+    pub sites: usize,
+    /// Tokens.
+    pub tokens: usize,
+    /// Tokens that were there already.
+    pub tokens_kept: usize,
+    /// Tokens that may have been revoked here.
+    pub tokens_revoked: usize,
+    /// Nodes that were drained by it.
+    #[serde(default)]
+    pub drains: usize,
 }
 
 /// A site in the catalogue.
@@ -124,6 +154,18 @@ impl Catalogue {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Listed> {
         self.sites.get(name).filter(|listed| !listed.deleted)
+    }
+
+    /// The newest import, if there was one.
+    #[must_use]
+    pub fn imported(&self) -> Option<&Imported> {
+        self.imports.last()
+    }
+
+    /// A copy is put in.
+    pub(crate) fn remember(&mut self, import: Imported) {
+        self.imports.push(import);
+        self.imports.drain(..self.imports.len().saturating_sub(IMPORTS_MAX));
     }
 
     /// Whether a site may be as it is wanted, beside all others, by one who speaks for `sites`, or for

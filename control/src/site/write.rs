@@ -228,6 +228,15 @@ async fn tidy(
         named.push(key);
     }
     take_away(ledger, catalogue, change.name, &named).await?;
+    forget(ledger, catalogue, forgotten).await
+}
+
+/// Takes the versions of sites away that a catalogue no longer has.
+pub(crate) async fn forget(
+    ledger: &dyn Ledger,
+    catalogue: &Catalogue,
+    forgotten: &[String],
+) -> Result<(), SiteError> {
     for name in forgotten {
         take_away(ledger, catalogue, name, &[]).await?;
     }

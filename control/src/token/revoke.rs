@@ -6,14 +6,14 @@
 //! takes a token out of use says so, and they stay, until somebody revokes it again without saying
 //! so. The revoker's own token stays, and what it has made: they are in the hands that are clearing
 //! up. What is begun and broken off is ended by revoking it again. Documents of the revoked stay for
-//! a while, for people. It deliberately does not know who may revoke.
+//! a while, for people, and their ids for longer ([`super::forgotten`]). It deliberately does not know who may revoke.
 //! Clause: docs/operate.md *Tokens*.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Action, FIRST, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, is_revoked, key_of,
-    list, write,
+    Action, FIRST, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, forget, is_revoked,
+    key_of, list, write,
 };
 use crate::{
     documents,
@@ -203,13 +203,9 @@ async fn forget_oldest(ledger: &dyn Ledger) -> Result<(), LedgerError> {
     let mut revoked: Vec<_> =
         all.iter().filter(|found| found.key.name() != FIRST && is_revoked(found)).collect();
     revoked.sort_by_key(|found| found.revision);
-    let more = revoked.len().saturating_sub(REVOKED_MAX);
-    for found in revoked.into_iter().take(more) {
-        match ledger.delete(&found.key, found.revision).await {
-            // Somebody else was first.
-            Ok(_) | Err(LedgerError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    revoked.truncate(revoked.len().saturating_sub(REVOKED_MAX));
+    if !revoked.is_empty() {
+        forget(ledger, &revoked).await?;
     }
     Ok(())
 }

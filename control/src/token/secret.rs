@@ -11,8 +11,6 @@ use aws_lc_rs::{constant_time, digest, rand};
 const PREFIX: &str = "nct_";
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
-/// Random bytes of an id.
-const ID_BYTES: usize = 6;
 /// Random bytes of a name.
 const NAME_BYTES: usize = 12;
 /// The longest text that is looked at.
@@ -32,13 +30,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// A secret with an id that nobody else has; nothing where the system has no random numbers.
-    #[must_use]
-    pub fn random() -> Option<Self> {
-        Self::named(&random_hex::<ID_BYTES>()?)
-    }
-
-    /// A secret of this id.
+    /// A secret of this id; nothing where the system has no random numbers.
     pub(super) fn named(id: &str) -> Option<Self> {
         let text = format!("{PREFIX}{id}_{}", random_hex::<SECRET_BYTES>()?);
         Some(Self { id: id.to_owned(), text })

@@ -11,6 +11,13 @@ fn ledger() -> Embedded {
     Embedded::on(|| Ok(InMemoryBackend::new()), Kept::default()).unwrap()
 }
 
+async fn make(
+    ledger: &dyn Ledger,
+    document: impl Fn(String) -> TokenDocument,
+) -> Result<(Secret, TokenDocument), TokenError> {
+    make_once(ledger, &random_name().unwrap(), document).await
+}
+
 fn revoked() -> Revoked {
     Revoked { by: "first".to_owned(), at: "now".to_owned(), keeps_made: false }
 }
@@ -221,7 +228,12 @@ async fn who_revokes_keeps_the_token_in_hand_and_what_that_has_made() {
     let maker = async |made_by: &str| {
         let made_by = made_by.to_owned();
         let actions = Action::ALL.to_vec();
-        let document = |hash| TokenDocument { made_by, actions, sites: None, ..purger(hash) };
+        let document = |hash| TokenDocument {
+            made_by: made_by.clone(),
+            actions: actions.clone(),
+            sites: None,
+            ..purger(hash)
+        };
         make(&ledger, document).await.unwrap().0
     };
     let one = maker(FIRST).await;

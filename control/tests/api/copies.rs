@@ -1,5 +1,9 @@
 //! The routes of copies, as their callers meet them.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
 use nearcast_control::copy::COPY_BYTES_MAX;
 
 use super::super::*;
@@ -99,4 +103,63 @@ async fn a_copy_may_be_larger_than_other_content_and_is_bounded() {
     assert_eq!(send(1 << 20, "application/json").await, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(send(1 << 20, "text/plain").await, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(send(COPY_BYTES_MAX + 1, "application/json").await, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_forced_import_that_is_repeated_under_its_key_is_the_same() {
+    let place = Place::new().await;
+    let (_, copy) = place.ask(&place.first, "GET", "/v1/ledger", None).await;
+    let import = async |key: &str, copy: &Value| {
+        send_once(&place, ("PUT", "/v1/ledger?force=true"), key, Some(copy.clone())).await
+    };
+    let (status, put_in) = import("a", &copy).await;
+    assert_eq!(status, 200, "{put_in}");
+    let before = place.mark().await;
+    assert_eq!(import("a", &copy).await, (status, put_in.clone()));
+    let mut other = copy.clone();
+    other["at"] = json!("later");
+    let (status, problem) = import("a", &other).await;
+    assert_eq!(status, 422, "{problem}");
+    assert_eq!(import(&"x".repeat(129), &copy).await.0, 400);
+    assert_eq!(place.mark().await, before);
+    let (status, another) = import("b", &copy).await;
+    assert_eq!(status, 200);
+    assert_ne!(another["purge"], put_in["purge"]);
+}
+
+#[tokio::test]
+async fn a_copy_that_comes_slowly_holds_up_no_export_and_is_refused() {
+    let place = Place::new().await;
+    let import = async || {
+        let request = Request::put("/v1/ledger")
+            .header("authorization", format!("Bearer {}", place.first))
+            .header("content-type", "application/json");
+        let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        read(place.send(request.body(never).unwrap()).await).await.0
+    };
+    let mut slow = Box::pin(import());
+    let begun = tokio::time::timeout(Duration::from_millis(200), slow.as_mut()).await;
+    assert!(begun.is_err(), "it was answered");
+    assert_eq!(place.ask(&place.first, "GET", "/v1/ledger", None).await.0, 200);
+    assert_eq!(import().await, 503, "one comes in at a time");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(21)).await;
+    assert_eq!(slow.await, 408);
+    let (status, _) = place.ask(&place.first, "PUT", "/v1/ledger", Some(json!({}))).await;
+    assert_eq!(status, 422, "the next one has its turn");
+}
+
+#[tokio::test]
+async fn one_copy_is_in_memory_until_it_is_sent() {
+    let place = Place::new().await;
+    let export = async || {
+        let request = Request::get("/v1/ledger");
+        let request = request.header("authorization", format!("Bearer {}", place.first));
+        place.send(request.body(Body::empty()).unwrap()).await
+    };
+    let first = export().await;
+    assert_eq!(first.status(), 200);
+    assert_eq!(export().await.status(), 503);
+    drop(first);
+    assert_eq!(read(export().await).await.0, 200);
 }

@@ -21,8 +21,10 @@ enum Writes {
     AreTaken,
     /// This many are, the next one is not, and then all are.
     OneFailsAfter(u32),
-    /// Each is, and who ordered it is told that it is not.
-    AreTakenUnsaid,
+    /// This many are, before the next one somebody else was first, and then all are.
+    OneIsOvertakenAfter(u32),
+    /// This many are, then one is and who ordered it is told that it is not, and then all are.
+    OneIsUnsaidAfter(u32),
     /// Nobody ever hears of them.
     Hang,
 }
@@ -38,17 +40,28 @@ impl Frail {
         let writes = {
             let mut writes = self.writes.lock().unwrap();
             let now = *writes;
-            if let Writes::OneFailsAfter(left) = now {
-                let next = left.checked_sub(1).map(Writes::OneFailsAfter);
-                *writes = next.unwrap_or_default();
-            }
+            let next = match now {
+                Writes::OneFailsAfter(left) => left.checked_sub(1).map(Writes::OneFailsAfter),
+                Writes::OneIsOvertakenAfter(left) => {
+                    left.checked_sub(1).map(Writes::OneIsOvertakenAfter)
+                }
+                Writes::OneIsUnsaidAfter(left) => left.checked_sub(1).map(Writes::OneIsUnsaidAfter),
+                other => Some(other),
+            };
+            *writes = next.unwrap_or_default();
             now
         };
         let failed = || LedgerError::Unavailable("a test says so".to_owned());
         match writes {
             Writes::OneFailsAfter(0) => Err(failed()),
-            Writes::AreTaken | Writes::OneFailsAfter(_) => write.await,
-            Writes::AreTakenUnsaid => write.await.and_then(|_| Err(failed())),
+            Writes::OneIsUnsaidAfter(0) => write.await.and_then(|_| Err(failed())),
+            Writes::OneIsOvertakenAfter(0) => {
+                Err(LedgerError::Conflict { key: key("nodes/iad"), current: None })
+            }
+            Writes::AreTaken
+            | Writes::OneFailsAfter(_)
+            | Writes::OneIsOvertakenAfter(_)
+            | Writes::OneIsUnsaidAfter(_) => write.await,
             Writes::Hang => pending().await,
         }
     }
@@ -158,7 +171,12 @@ async fn the_audit_log_can_be_read_back_to_its_beginning() {
         let purge = || place.ask(&robot, "POST", "/v1/purges", Some(shop(json!(["all"]))));
         assert!(join_all((0..50).map(|_| purge())).await.iter().all(|(status, _)| *status == 202));
     }
-    // What a flood should hide.
+    // What a flood should hide; what came of an order may be on the page before.
+    for told in [&place.audit("limit=1").await, &place.audit("limit=7").await] {
+        let before = told["before"].as_str().unwrap();
+        let rest = place.audit(&format!("limit=1000&before={before}")).await;
+        assert!(outcomes(&rest).iter().all(|outcome| *outcome == "done"), "{rest}");
+    }
     let newest = place.audit("limit=1000").await;
     assert!(whats(&newest).iter().all(|what| *what == "purge"));
     let before = newest["before"].as_str().unwrap();
@@ -176,7 +194,7 @@ async fn the_audit_log_can_be_read_back_to_its_beginning() {
     };
     let both = [some["entries"].as_array().unwrap(), more["entries"].as_array().unwrap()];
     let all: Vec<u64> = both.into_iter().flatten().map(seq).collect();
-    assert!(all.len() == 14 && all.is_sorted_by(|one, next| *one == next + 1), "{all:?}");
+    assert!(all.len() == 14 && all.is_sorted_by(|one, next| one > next), "{all:?}");
     let foreign = "/v1/audit?before=0000000000000001-5";
     assert_eq!(place.ask(&place.first, "GET", foreign, None).await.0, 400);
 }
@@ -192,33 +210,115 @@ async fn rfc6750_3_1_who_may_not_is_told_that_the_scope_is_what_lacks() {
     assert_eq!(response.headers()["www-authenticate"], challenge);
 }
 
+fn outcomes(audit: &Value) -> Vec<&str> {
+    let entries = audit["entries"].as_array().unwrap();
+    entries.iter().map(|told| told["entry"]["outcome"].as_str().unwrap()).collect()
+}
+
+/// An order of each kind, with what must be there for it; the place has the node `iad`, whose document
+/// nobody writes.
+async fn orders(place: &Place) -> Vec<(&'static str, &'static str, String, Value)> {
+    place.ledger.write(&key("nodes/iad"), node(), Expect::Anything).await.unwrap();
+    place.ledger.write(&key("nodes/fra"), node(), Expect::Anything).await.unwrap();
+    let robot = place.made(json!({ "actions": ["purge"] })).await;
+    let (_, copy) = place.ask(&place.first, "GET", "/v1/ledger", None).await;
+    vec![
+        ("purge", "POST", "/v1/purges".to_owned(), shop(json!(["all"]))),
+        ("token.make", "POST", "/v1/tokens".to_owned(), json!({ "actions": ["read"] })),
+        ("token.revoke", "DELETE", format!("/v1/tokens/{}", id(&robot)), Value::Null),
+        ("node.drain", "PUT", "/v1/nodes/iad/drain".to_owned(), Value::Null),
+        ("node.undrain", "DELETE", "/v1/nodes/iad/drain".to_owned(), Value::Null),
+        ("node.remove", "DELETE", "/v1/nodes/iad?force=true".to_owned(), Value::Null),
+        ("ledger.import", "PUT", "/v1/ledger?force=true".to_owned(), copy),
+    ]
+}
+
+fn node() -> Bytes {
+    let document = NodeDocument {
+        addresses: vec!["192.0.2.1:80".parse().unwrap()],
+        ..NodeDocument::default()
+    };
+    nearcast_control::documents::encode(&document).unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
 #[tokio::test]
-async fn what_was_done_without_an_answer_has_its_line_once_it_is_ordered_again() {
+async fn nothing_is_done_that_the_audit_log_does_not_have_first() {
+    let (place, frail) = Place::frail().await;
+    for (what, method, path, content) in orders(&place).await {
+        let content = Some(content).filter(|content| !content.is_null());
+        let before = place.mark().await;
+        *frail.writes.lock().unwrap() = Writes::OneFailsAfter(0);
+        let told = place.ask(&place.first, method, &path, content.clone()).await;
+        assert_eq!(told.0, 503, "{what}: {}", told.1);
+        assert_eq!(place.mark().await, before, "{what}: done without a line");
+        // The line is there, and what it speaks of may be.
+        *frail.writes.lock().unwrap() = Writes::OneFailsAfter(1);
+        let told = place.ask(&place.first, method, &path, content.clone()).await;
+        assert_eq!(told.0, 503, "{what}: {}", told.1);
+        let newest = place.audit("limit=1").await;
+        assert_eq!((whats(&newest), outcomes(&newest)), (vec![what], vec!["unknown"]), "{newest}");
+        let told = place.ask(&place.first, method, &path, content).await;
+        assert!(told.0.is_success(), "{what}: {}", told.1);
+        let newest = place.audit("limit=1").await;
+        assert_eq!((whats(&newest), outcomes(&newest)), (vec![what], vec!["done"]), "{newest}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_without_an_answer_has_its_line_and_its_end_once_it_is_ordered_again() {
     let (place, frail) = Place::frail().await;
     let order = async || {
-        let request = Request::post("/v1/purges")
-            .header("authorization", format!("Bearer {}", place.first))
-            .header("content-type", "application/json")
-            .header("idempotency-key", "\"a\"")
-            .body(Body::from(shop(json!(["all"])).to_string()));
-        read(place.send(request.unwrap()).await).await.0
+        let path = "/v1/purges";
+        let content = Some(shop(json!(["all"])));
+        send_once(&place, ("POST", path), "a", content).await.0
     };
-    *frail.writes.lock().unwrap() = Writes::AreTakenUnsaid;
+    // Its line is written, and it is done; who ordered it is told that it is not.
+    *frail.writes.lock().unwrap() = Writes::OneIsUnsaidAfter(1);
     assert_eq!(order().await, 503);
-    *frail.writes.lock().unwrap() = Writes::AreTaken;
+    let told = place.audit("").await;
+    assert_eq!((whats(&told), outcomes(&told)), (vec!["purge"], vec!["unknown"]));
     for _ in 0..2 {
         assert_eq!(order().await, 202);
-        assert_eq!(whats(&place.audit("").await), ["purge"]);
+        let told = place.audit("").await;
+        assert_eq!((whats(&told), outcomes(&told)), (vec!["purge"], vec!["done"]));
+        assert!(told["entries"][0]["entry"]["on"]["purge"].is_string(), "{told}");
     }
+    // What came of it is not written, and it is done nevertheless.
     let robot = place.made(json!({ "actions": ["purge"] })).await;
     let path = format!("/v1/tokens/{}", id(&robot));
-    *frail.writes.lock().unwrap() = Writes::AreTakenUnsaid;
-    assert_eq!(place.ask(&place.first, "DELETE", &path, None).await.0, 503);
-    *frail.writes.lock().unwrap() = Writes::AreTaken;
-    for _ in 0..2 {
-        assert_eq!(place.ask(&place.first, "DELETE", &path, None).await.0, 200);
-        assert_eq!(whats(&place.audit("").await), ["token.revoke", "token.make", "purge"]);
+    let revoke = async || send_once(&place, ("DELETE", &path), "b", None).await.0;
+    *frail.writes.lock().unwrap() = Writes::OneFailsAfter(2);
+    assert_eq!(revoke().await, 200);
+    for wanted in ["unknown", "done"] {
+        let told = place.audit("what=token.revoke").await;
+        assert_eq!(outcomes(&told), [wanted]);
+        assert_eq!(revoke().await, 200);
     }
+}
+
+#[tokio::test]
+async fn an_order_that_others_came_before_is_refused_in_the_log_as_well() {
+    let (place, frail) = Place::frail().await;
+    assert_eq!(place.ask(&place.first, "DELETE", "/v1/tokens/none", None).await.0, 404);
+    assert!(whats(&place.audit("").await).is_empty(), "it was refused before it was begun");
+    place.ledger.write(&key("nodes/iad"), node(), Expect::Anything).await.unwrap();
+    let remove =
+        async || send_once(&place, ("DELETE", "/v1/nodes/iad?force=true"), "a", None).await.0;
+    *frail.writes.lock().unwrap() = Writes::OneIsOvertakenAfter(1);
+    assert_eq!(remove().await, 409);
+    let told = place.audit("").await;
+    assert_eq!((whats(&told), outcomes(&told)), (vec!["node.remove"], vec!["refused"]));
+    let why = told["entries"][0]["entry"]["why"].as_str().unwrap();
+    assert!(why.contains("is here"), "{why}");
+    // Ordered again it is the same entry.
+    assert_eq!(remove().await, 200);
+    let told = place.audit("").await;
+    assert_eq!((whats(&told), outcomes(&told)), (vec!["node.remove"], vec!["done"]), "{told}");
+    assert!(told["entries"][0]["entry"]["on"]["state"].is_string(), "{told}");
 }
 
 #[tokio::test]
@@ -230,8 +330,8 @@ async fn a_revocation_that_breaks_off_has_its_line() {
         assert_eq!(place.ask(&maker, "POST", "/v1/tokens", Some(wanted)).await.0, 201);
     }
     let path = format!("/v1/tokens/{}", id(&maker));
-    // Itself and one of the two.
-    *frail.writes.lock().unwrap() = Writes::OneFailsAfter(2);
+    // Its line, itself and one of the two.
+    *frail.writes.lock().unwrap() = Writes::OneFailsAfter(3);
     assert_eq!(place.ask(&place.first, "DELETE", &path, None).await.0, 503);
     let revoked = |lines: &Value| {
         let lines = lines["entries"].as_array().unwrap().iter();

@@ -1,9 +1,10 @@
 //! Copies, over any implementation of the ledger: taken out of one, put into another.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use nearcast_control::{
     copy::{self, Copied, CopyError, Import, PutIn},
+    drain,
     embedded::{Embedded, Kept},
     ledger::{Expect, Ledger, Log, Position, Revision},
     purge::{self, Act},
@@ -13,7 +14,7 @@ use nearcast_control::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Place, bytes, key, soon};
+use super::{Place, bytes, key, soon, value};
 
 /// A node that reads `NAME HOST...`, whose file has the site `filed`.
 struct Plain;
@@ -60,7 +61,8 @@ async fn made(ledger: &dyn Ledger, action: Action) -> Secret {
         made_at: "now".to_owned(),
         revoked: None,
     };
-    token::make(ledger, document).await.unwrap().0
+    let once = token::random_name().unwrap();
+    token::make_once(ledger, &once, document).await.unwrap().0
 }
 
 async fn export(ledger: &dyn Ledger) -> Copied {
@@ -83,9 +85,22 @@ async fn import_as(
     may_give: bool,
 ) -> Result<PutIn, CopyError> {
     let (author, rules) = (author(), Arc::new(Plain));
-    let how =
-        Import { author: &author, force, rules, gives: &|token| may_give.then(|| token.clone()) };
+    let gives = |token: &TokenDocument| may_give.then(|| token.clone());
+    let how = Import { author: &author, force, once: None, rules, gives: &gives };
     soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await
+}
+
+async fn import_once(ledger: &dyn Ledger, copied: &Copied, once: &str) -> Result<PutIn, CopyError> {
+    let (author, rules, gives) =
+        (author(), Arc::new(Plain), |token: &TokenDocument| Some(token.clone()));
+    let how = Import { author: &author, force: true, once: Some(once), rules, gives: &gives };
+    soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await
+}
+
+async fn revoke(ledger: &dyn Ledger, id: &str) {
+    let revoked = Revoked { by: "first".to_owned(), at: "now".to_owned(), keeps_made: false };
+    let revocation = token::revoke(ledger, id, revoked).await.unwrap();
+    assert!(revocation.broken_off.is_none(), "{revocation:?}");
 }
 
 /// A ledger of its own.
@@ -163,8 +178,7 @@ pub(crate) async fn a_copy_that_is_forced_in_takes_nothing_from_history(place: &
     let at = site(&*ledger, "shop", Some("shop b.example"), Wanted::Present).await;
     // Its host is free again once the shop is as it was.
     site(&*ledger, "news", Some("news n.example a.example"), Wanted::Absent).await;
-    let revoked = Revoked { by: "first".to_owned(), at: "now".to_owned(), keeps_made: false };
-    token::revoke(&*ledger, lost.id(), revoked).await.unwrap();
+    revoke(&*ledger, lost.id()).await;
     let (before, purges) = (ledger.list("").await.unwrap().revision, last(&*ledger).await);
     let refused = import(&*ledger, &copied, false).await.unwrap_err();
     assert!(matches!(refused, CopyError::Occupied("sites")), "{refused}");
@@ -190,15 +204,11 @@ pub(crate) async fn a_copy_that_is_forced_in_takes_nothing_from_history(place: &
     assert!(next > history[0].revision);
 }
 
-pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn Place) {
-    let ledger = place.open().await;
-    let copy = sound_copy();
-    let mark = async || -> (Revision, Position) {
-        (ledger.list("").await.unwrap().revision, last(&*ledger).await)
-    };
-    let before = mark().await;
-    type Change = fn(&mut Value);
-    let rows: Vec<(&str, Change)> = vec![
+type Wrong = (&'static str, fn(&mut Value));
+
+/// What is said, and what is wrong with a copy then.
+fn wrong() -> Vec<Wrong> {
+    vec![
         ("format 2", |copy| copy["format"] = json!(2)),
         ("no copy", |copy| copy["format"] = json!(0)),
         ("no copy", |copy| *copy = json!({ "format": "1" })),
@@ -209,7 +219,7 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
         ("not in order", |copy| copy["sites"][0]["versions"][0]["revision"] = json!(1)),
         ("too large", |copy| copy["sites"][0]["versions"][0]["revision"] = json!(u64::MAX)),
         ("id that is none", |copy| copy["sites"][0]["versions"][1]["id"] = json!("x")),
-        ("another site's as well", |copy| {
+        ("is one of site", |copy| {
             let id = copy["sites"][0]["versions"][0]["id"].clone();
             copy["sites"][1]["versions"][0]["id"] = id;
         }),
@@ -224,6 +234,15 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
             copy["sites"][1]["versions"][0]["text"] = json!("filed f.example");
         }),
         ("no id", |copy| copy["tokens"][0]["id"] = json!("a/b")),
+        ("no id", |copy| copy["tokens"][0]["id"] = json!("a".repeat(33))),
+        ("forgotten", |copy| copy["forgotten"] = json!({ "ids": ["a/b"], "more": false })),
+        ("none, or too large", |copy| copy["sites"][1]["versions"][0]["revision"] = json!(0)),
+        ("id that is none", |copy| {
+            copy["sites"][1]["versions"][0]["id"] = json!("00000000000000AA-2");
+        }),
+        ("id that is none", |copy| {
+            copy["sites"][1]["versions"][0]["id"] = json!("00000000000000aa-0");
+        }),
         ("hash", |copy| copy["tokens"][0]["token"]["hash"] = json!("")),
         ("a document of", |copy| {
             copy["tokens"][0]["token"]["note"] = json!("x".repeat(600_000));
@@ -233,8 +252,17 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
             let token = copy["tokens"][0].clone();
             copy["tokens"].as_array_mut().unwrap().push(token);
         }),
-    ];
-    for (told, change) in rows {
+    ]
+}
+
+pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn Place) {
+    let ledger = place.open().await;
+    let copy = sound_copy();
+    let mark = async || -> (Revision, Position) {
+        (ledger.list("").await.unwrap().revision, last(&*ledger).await)
+    };
+    let before = mark().await;
+    for (told, change) in wrong() {
         let mut changed = copy.clone();
         change(&mut changed);
         let refused = match Copied::read(changed.to_string().as_bytes()) {
@@ -258,6 +286,143 @@ pub(crate) async fn a_copy_that_is_wrong_anywhere_is_refused_whole(place: &dyn P
     made(&other, Action::Read).await;
     let refused = import(&other, &sound, false).await.unwrap_err();
     assert!(matches!(refused, CopyError::Occupied("tokens")), "{refused}");
+}
+
+pub(crate) async fn a_token_that_was_revoked_is_never_good_again(place: &dyn Place) {
+    let ledger = place.open().await;
+    let (lost, kept) = (made(&*ledger, Action::Purge).await, made(&*ledger, Action::Read).await);
+    let copied = export(&*ledger).await;
+    revoke(&*ledger, lost.id()).await;
+    // Until its document is forgotten.
+    for _ in 0..token::REVOKED_MAX {
+        let other = made(&*ledger, Action::Read).await;
+        revoke(&*ledger, other.id()).await;
+    }
+    assert_eq!(value(&*ledger, &format!("tokens/{}", lost.id())).await, None);
+    let put_in = import(&*ledger, &copied, true).await.unwrap();
+    assert_eq!((put_in.tokens, put_in.tokens_kept, put_in.tokens_revoked), (0, 1, 1));
+    assert!(token::whose(&*ledger, &lost).await.is_err(), "it is good again");
+    token::whose(&*ledger, &kept).await.unwrap();
+    // Nor in a ledger that was made of a later copy.
+    let (_folder, other) = embedded();
+    let later = export(&*ledger).await;
+    assert_eq!(later.forgotten.ids, [lost.id()]);
+    import(&other, &later, false).await.unwrap();
+    let put_in = import(&other, &copied, true).await.unwrap();
+    assert_eq!((put_in.tokens, put_in.tokens_revoked), (0, 1));
+    assert!(token::whose(&other, &lost).await.is_err(), "it is good again");
+}
+
+pub(crate) async fn an_import_of_one_name_is_made_once(place: &dyn Place) {
+    let ledger = place.open().await;
+    site(&*ledger, "shop", Some("shop a.example"), Wanted::Absent).await;
+    let copied = export(&*ledger).await;
+    let before = import_once(&*ledger, &copied, "a").await.unwrap();
+    let mark = async || (ledger.list("").await.unwrap().revision, last(&*ledger).await);
+    let after = mark().await;
+    assert_eq!(import_once(&*ledger, &copied, "a").await.unwrap(), before);
+    assert_eq!(mark().await, after, "it was put in again");
+    let at = site(&*ledger, "shop", Some("shop b.example"), Wanted::Present).await;
+    import_once(&*ledger, &copied, "b").await.unwrap();
+    site(&*ledger, "shop", Some("shop c.example"), Wanted::Present).await;
+    // Also after others, and after what was written since.
+    let after = mark().await;
+    assert_eq!(import_once(&*ledger, &copied, "a").await.unwrap(), before);
+    let other = export(&*ledger).await;
+    let refused = import_once(&*ledger, &other, "a").await.unwrap_err();
+    assert!(matches!(refused, CopyError::AnotherOrder), "{refused}");
+    assert_eq!(mark().await, after);
+    let history = site::history(&*ledger, "shop").await.unwrap();
+    assert!(history.iter().any(|version| version.revision == at), "{history:?}");
+    // Another one begins another time.
+    let ids = |catalogue: site::Catalogue| catalogue.imports.into_iter().map(|import| import.id);
+    let ids: BTreeSet<String> = ids(site::catalogue(&*ledger).await.unwrap()).collect();
+    assert_eq!(ids.len(), 2);
+}
+
+pub(crate) async fn an_import_keeps_the_bounds_of_what_it_meets(place: &dyn Place) {
+    let ledger = place.open().await;
+    site(&*ledger, "left", Some("left l.example"), Wanted::Absent).await;
+    site(&*ledger, "first", Some("first f.example"), Wanted::Absent).await;
+    let mut copied = Copied::read(sound_copy().to_string().as_bytes()).unwrap();
+    let gone = |number: u64| {
+        let id = format!("00000000000000aa-{}", 100 + number);
+        let version = json!({
+            "id": id, "revision": 100 + number, "text": null, "hosts": [], "by": "first",
+            "from": null, "at": "then",
+        });
+        json!({ "name": format!("gone-{number}"), "versions": [version] })
+    };
+    let all = u64::try_from(site::GONE_MAX).unwrap();
+    copied.sites.extend((0..all).map(|number| serde_json::from_value(gone(number)).unwrap()));
+    // What the copy could not read of the ledger that it is of is not what was deleted there.
+    copied.left_out = vec!["sites/left/1-0123456789abcdef: it is broken".to_owned()];
+    import(&*ledger, &copied, true).await.unwrap();
+    let catalogue = site::catalogue(&*ledger).await.unwrap();
+    assert!(catalogue.find("left").is_some() && catalogue.find("first").is_none());
+    let deleted = catalogue.sites.values().filter(|listed| listed.deleted).count();
+    assert_eq!(deleted, site::GONE_MAX, "the oldest gives way");
+    assert!(!catalogue.sites.contains_key("gone-0") && catalogue.sites.contains_key("first"));
+    assert!(ledger.list("sites/gone-0/").await.unwrap().documents.is_empty());
+    // A site that is made now has an id that none of the copy's has.
+    let epoch = last(&*ledger).await.epoch;
+    copied.sites[0].versions[0].id = format!("{epoch}-{}", catalogue.revision + 2_000);
+    copied.left_out = Vec::new();
+    import(&*ledger, &copied, true).await.unwrap();
+    let revision = site::catalogue(&*ledger).await.unwrap().revision;
+    assert!(revision >= catalogue.revision + 2_000, "{revision}");
+    // Nor has a site of the copy one of another site here.
+    let news = site(&*ledger, "news", Some("news n.example"), Wanted::Absent).await;
+    copied.sites[0].versions[0].id = format!("{epoch}-{news}");
+    let refused = import(&*ledger, &copied, true).await.unwrap_err().to_string();
+    assert!(refused.contains("is one of site \"news\""), "{refused}");
+}
+
+pub(crate) async fn an_import_purges_once_what_it_brings_is_in_force(place: &dyn Place) {
+    let ledger = place.open().await;
+    let following = soon(site::follow(Arc::clone(&ledger), None)).await;
+    let mut known = following.known();
+    assert_eq!(known.borrow().import, None);
+    let copied = Copied::read(sound_copy().to_string().as_bytes()).unwrap();
+    let mut before = None;
+    for _ in 0..2 {
+        let mut purges = ledger.follow(Log::Purges, last(&*ledger).await).await.unwrap();
+        let purged = async {
+            soon(purges.next()).await.unwrap();
+            site::catalogue(&*ledger).await.unwrap().imports.last().map(|last| last.id.clone())
+        };
+        let (put_in, at_purge) = tokio::join!(import(&*ledger, &copied, true), purged);
+        put_in.unwrap();
+        assert!(at_purge.is_some() && at_purge != before, "what it brings was not in force yet");
+        // Who takes the sites up only after the purge is told by this.
+        let told = soon(known.wait_for(|known| known.import == at_purge)).await;
+        assert_eq!(told.unwrap().sites.len(), 2);
+        before = at_purge;
+    }
+}
+
+pub(crate) async fn a_copy_takes_drains_along_and_takes_none_back(place: &dyn Place) {
+    let ledger = place.open().await;
+    let said = json!({ "schema": 1, "addresses": ["192.0.2.1"], "by": "first", "at": "then" });
+    let drained = async |ledger: &dyn Ledger, node: &str, said: &str| {
+        ledger.write(&key(&format!("drains/{node}")), bytes(said), Expect::Absent).await.unwrap();
+    };
+    drained(&*ledger, "fra-1", &said.to_string()).await;
+    // A newer version's is one as well.
+    drained(&*ledger, "fra-2", "{\"schema\":9}").await;
+    let copied = export(&*ledger).await;
+    let (_folder, other) = embedded();
+    drained(&other, "fra-2", "{\"schema\":1,\"by\":\"other\"}").await;
+    drained(&other, "iad-1", "{\"schema\":1}").await;
+    assert_eq!(import(&other, &copied, false).await.unwrap().drains, 1);
+    let drains = drain::list(&other).await.unwrap().by_node;
+    assert_eq!(drains.keys().collect::<Vec<_>>(), ["fra-1", "fra-2", "iad-1"]);
+    assert_eq!(drains["fra-1"].document.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!((&*drains["fra-1"].document.by, &*drains["fra-2"].document.by), ("first", "other"));
+    let mut broken = copied.clone();
+    broken.drains[0].node = "a/b".to_owned();
+    let refused = import(&other, &broken, true).await.unwrap_err();
+    assert!(refused.to_string().contains("no name of a node"), "{refused}");
 }
 
 /// A copy as a file has it.

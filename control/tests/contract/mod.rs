@@ -45,6 +45,11 @@ macro_rules! all_rules {
             a_copy_has_what_is_there_and_goes_where_nothing_is,
             a_copy_that_is_forced_in_takes_nothing_from_history,
             a_copy_that_is_wrong_anywhere_is_refused_whole,
+            a_copy_takes_drains_along_and_takes_none_back,
+            a_token_that_was_revoked_is_never_good_again,
+            an_import_of_one_name_is_made_once,
+            an_import_keeps_the_bounds_of_what_it_meets,
+            an_import_purges_once_what_it_brings_is_in_force,
         );
     };
 }

@@ -4,6 +4,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use nearcast_tests::real::{Tested, http::Connection, origin::Origin, up::Up, wait_for};
@@ -49,7 +51,7 @@ fn a_ledger_is_taken_along_and_everything_stored_is_purged() -> Tested {
     let secret = is_done(&from.client(&["token", "make", "--may", "purge"])?);
     fs::write(folder.path().join("robot"), secret)?;
     let said = is_done(&from.client(&["ledger", "export", &path("copy.json")])?);
-    assert!(said.contains("1 site and 1 token are in"), "{said}");
+    assert!(said.contains("1 site, 1 token and 0 drains are in"), "{said}");
     let mode = fs::metadata(folder.path().join("copy.json"))?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
@@ -75,5 +77,54 @@ fn a_ledger_is_taken_along_and_everything_stored_is_purged() -> Tested {
     let broken = to.client(&["ledger", "import", "--force", &path("broken.json")])?;
     assert_eq!(broken.status.code(), Some(1));
     assert!(text(&broken).contains("no copy of a ledger"), "{}", text(&broken));
+    Ok(())
+}
+
+#[test]
+fn nothing_from_where_a_site_was_before_an_import_is_served_after_it() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nCache-Control: max-age=600";
+    let first = Origin::answering(format!("{head}\r\n\r\nfirst"))?;
+    let other = Origin::answering(format!("{head}\r\n\r\nother"))?;
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for (name, origin) in [("first", &first), ("other", &other)] {
+        let site = format!(
+            "[[site]]\nname = \"shop\"\nhosts = [\"shop.test\"]\n\
+             origin = {{ servers = [\"http://{}\"] }}\n",
+            origin.address
+        );
+        fs::write(path(name), site)?;
+    }
+    let root = folder.path().join("root");
+    fs::create_dir(&root)?;
+    let up = Up::start_with(&folder.path().join("data"), |up| {
+        up.arg("--root").arg(&root);
+    })?;
+    is_done(&up.client(&["site", "apply", &path("first")])?);
+    is_done(&up.client(&["ledger", "export", &path("copy.json")])?);
+    let is_all = |wanted: &str| Ok((answer(&up, "shop.test", "/")?.0 == wanted).then_some(()));
+    for _ in 0..3 {
+        is_done(&up.client(&["site", "apply", &path("other")])?);
+        is_done(&up.client(&["purge", "--site", "shop", "--all", "--wait"])?);
+        wait_for("the other origin", || is_all("other"))?;
+        // Asked all the while, it stores again whatever is purged.
+        let is_done_asking = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| -> Result<usize, String> {
+                let mut asked = 0;
+                while !is_done_asking.load(Ordering::Relaxed) {
+                    answer(&up, "shop.test", "/").map_err(|error| error.to_string())?;
+                    asked += 1;
+                }
+                Ok(asked)
+            });
+            let import = up.client(&["ledger", "import", "--force", &path("copy.json")]);
+            let served = wait_for("what the copy has", || is_all("first"));
+            is_done_asking.store(true, Ordering::Relaxed);
+            assert!(asking.join().is_ok_and(|asked| asked.is_ok_and(|asked| asked > 0)));
+            is_done(&import?);
+            served
+        })?;
+    }
     Ok(())
 }

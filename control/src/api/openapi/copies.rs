@@ -5,7 +5,7 @@
 
 use schemars::SchemaGenerator;
 
-use super::{super::copies, Operation, members, plain, schema};
+use super::{super::copies, ONCE, Operation, members, plain, schema};
 use crate::copy::{Copied, PutIn};
 
 /// What is asked of the ledger as a whole.
@@ -19,10 +19,11 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             ..plain("get", "/v1/ledger", "exportLedger", "A copy of the ledger", action)
         },
         Operation {
+            fields: ONCE,
             query: Some(members::<copies::How>(read)),
             content: Some(schema::<Copied>(read)),
             done: vec![(200, "It is put in.", schema::<PutIn>(told))],
-            refused: &[409, 413, 415, 422],
+            refused: &[408, 409, 413, 415, 422],
             ..plain("put", "/v1/ledger", "importLedger", "Puts a copy into the ledger", action)
         },
     ]
