@@ -1,8 +1,9 @@
 //! An order, and what the audit log says of it: that it is begun, and what came of it.
 //!
 //! In: who orders what; a ledger. Out: that ledger, for whoever carries the order out.
-//! Always: no order writes anything to the ledger before the line that it is begun is in the log, so
-//! nothing is done without one; an order that writes nothing has no line. What came of it is a line of
+//! Always: no order writes a document before the line that it is begun is in the log, so nothing is done
+//! without one; an entry of another log, which says itself who ordered it, is written beside that line,
+//! for a purge is waited for. An order that writes nothing has no line. What came of it is a line of
 //! its own; where that is missing, since the process or the ledger failed between the two, nobody
 //! knows, and readers are told so. An order that has a name is begun once and ended once: who repeats it
 //! writes the line that may be missing. It does not know what is ordered.
@@ -148,8 +149,9 @@ impl Ledger for Order<'_> {
 
     fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
         Box::pin(async move {
-            self.begin().await?;
-            self.ledger.append(log, entry, once).await
+            let (begun, appended) =
+                tokio::join!(self.begin(), self.ledger.append(log, entry, once));
+            begun.and(appended)
         })
     }
 
