@@ -142,14 +142,19 @@ fn drain(Drain { name, force, api }: &Drain) -> Result<(), Failure> {
     let force = if *force { "?force=true" } else { "" };
     let path = format!("{}/drain{force}", path(name));
     let told = api.ask(Method::PUT, &path, None, Duration::ZERO)?;
-    say(&if api.json {
-        told.to_string()
+    say(&if api.json { told.to_string() } else { drained(name, &told) })
+}
+
+fn drained(name: &str, told: &Value) -> String {
+    let addresses = words(&told["addresses"]).replace(',', ", ");
+    let goes = if addresses.is_empty() {
+        "but no address of it is out of answers: none is known, or others have them; GeoDNS goes on as \
+         before"
+            .to_owned()
     } else {
-        format!(
-            "node {name} is drained: GeoDNS sends clients elsewhere as soon as it can; nearcast node \
-             undrain {name} ends that"
-        )
-    })
+        format!("GeoDNS answers without {addresses} as soon as it can")
+    };
+    format!("node {name} is drained: {goes}; nearcast node undrain {name} ends that")
 }
 
 fn undrain(Undrain { name, api }: &Undrain) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 //! nothing yet of who goes by it. It does not know GeoDNS.
 //! Clause: docs/operate.md *Draining a node*.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -15,7 +15,8 @@ use serde_json::json;
 
 use super::{Shared, audit, caller::Caller, internal, reading::Asked, refused};
 use crate::{
-    drain::{self, Drain, DrainDocument, DrainError},
+    drain::{self, DrainDocument, DrainError, Drains},
+    roster::Seen,
     token::Action,
 };
 
@@ -37,6 +38,9 @@ pub(super) struct Drained {
     by: String,
     /// When, for people.
     at: String,
+    /// Its addresses that GeoDNS answers without, as long as there are others; none where nobody knows
+    /// where clients reach it, or other nodes have them as well.
+    addresses: Vec<IpAddr>,
 }
 
 /// A node that is drained no more.
@@ -63,7 +67,10 @@ pub(super) async fn drain(
         let on = json!({ "node": name, "force": force });
         audit::note(&shared, &caller, "node.drain", on, None).await;
     }
-    Ok(Json(Drained::of(name, &drain)))
+    // This drain is among those that are out, whatever else came meanwhile.
+    let mut drains = drain::list(&*shared.ledger).await.map_err(|error| refused(&error))?;
+    drains.by_node.insert(name.clone(), drain.clone());
+    Ok(Json(Drained::of(&name, &drains, &shared.roster.seen().borrow())))
 }
 
 /// `DELETE /v1/nodes/{name}/drain`
@@ -79,18 +86,33 @@ pub(super) async fn undrain(
 }
 
 impl Drained {
-    /// What is told of a drain.
-    pub(super) fn of(node: String, Drain { document, .. }: &Drain) -> Self {
-        Self { node, by: document.by.clone(), at: document.at.clone() }
+    /// What is told of one of these drains.
+    pub(super) fn of(node: &str, drains: &Drains, seen: &Seen) -> Self {
+        Self::among(node, drains, seen, &drains.addresses_out(seen, &BTreeSet::new()))
+    }
+
+    /// What is told of each of these.
+    pub(super) fn all(drains: &Drains, seen: &Seen) -> Vec<Self> {
+        let out = drains.addresses_out(seen, &BTreeSet::new());
+        drains.by_node.keys().map(|node| Self::among(node, drains, seen, &out)).collect()
+    }
+
+    fn among(node: &str, drains: &Drains, seen: &Seen, out: &BTreeSet<IpAddr>) -> Self {
+        let DrainDocument { by, at, .. } =
+            drains.by_node.get(node).map(|drain| drain.document.clone()).unwrap_or_default();
+        let addresses = drains.addresses_of(node, seen).intersection(out).copied().collect();
+        Self { node: node.to_owned(), by, at, addresses }
     }
 }
 
 fn problem(error: &DrainError) -> Problem {
     let status = match error {
         DrainError::NoSuchNode(_) | DrainError::NotDrained(_) => StatusCode::NOT_FOUND,
-        DrainError::NoEdge(_) | DrainError::LastEdge(_) | DrainError::TooMany => {
-            StatusCode::CONFLICT
-        }
+        DrainError::NoEdge(_)
+        | DrainError::NoAddresses(_)
+        | DrainError::Unreadable { .. }
+        | DrainError::LastEdge(_)
+        | DrainError::TooMany => StatusCode::CONFLICT,
         DrainError::Ledger(error) => return refused(error),
     };
     Problem::new(status).detail(error.to_string())
