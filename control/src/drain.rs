@@ -10,8 +10,12 @@
 //! Clause: docs/operate.md *Draining a node*.
 
 mod order;
+mod progress;
 
-pub use self::order::{DrainError, drain, undrain};
+pub use self::{
+    order::{DrainError, drain, undrain},
+    progress::{NameServer, Progress, Settled, State, Watching},
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     drain::{Drains, is_edge},
     kept::{Keep, KeptFile},
-    ledger::Revision,
+    ledger::{Epoch, Position},
     roster::{Seen, Sighting},
 };
 
@@ -40,9 +40,10 @@ pub struct Fleet {
     pub out: BTreeSet<IpAddr>,
     /// The nodes that are drained.
     pub drained: BTreeSet<String>,
-    /// The ledger's revision when that was so of drains.
+    /// The ledger's revision when that was so of drains, with the epoch of its purge log; nothing where
+    /// the ledger has not said so.
     #[serde(skip)]
-    pub revision: Revision,
+    pub at: Option<Position>,
 }
 
 /// Where a node keeps it.
@@ -79,7 +80,7 @@ fn reached_at(node: &Sighting) -> impl Iterator<Item = IpAddr> {
 impl Fleet {
     /// The fleet after this one.
     #[must_use]
-    fn next(&self, drains: &Drains, seen: &Seen) -> Self {
+    fn next(&self, (drains, epoch): (&Drains, Epoch), seen: &Seen) -> Self {
         let member = |(name, sighting): (&str, &Sighting)| {
             let before = self.members.get(name);
             Some((name.to_owned(), Member::of(sighting, before)?))
@@ -103,7 +104,7 @@ impl Fleet {
             addresses,
             out: drains.addresses_out(seen, &self.out),
             drained: drains.by_node.keys().cloned().collect(),
-            revision: drains.revision,
+            at: Some(Position { epoch, seq: drains.revision.0 }),
         }
     }
 }
