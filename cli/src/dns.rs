@@ -13,7 +13,7 @@ use geodns::{
     plan,
     probe::{attempt::Network, trust::Trust},
     record::Recorder,
-    server::{Plan, Server, World, all},
+    server::{Plan, Server, World},
     workers::Workers,
 };
 use geodns_core::settings::CheckSettings;
@@ -31,6 +31,7 @@ use tokio::runtime::Handle;
 use crate::{
     failure::{Failure, chain},
     fleet::{self, Follower},
+    ledger::Opened,
 };
 
 /// What a GeoDNS server is to be.
@@ -48,7 +49,7 @@ pub(crate) struct DnsPlan {
     /// How PoPs are probed that are this process's own edges: on the port that those have.
     pub(crate) check_edges: Option<CheckSettings>,
     /// The fleet, as a ledger has it.
-    pub(crate) follows: Option<Following>,
+    pub(crate) follows: Option<(Opened, Following)>,
 }
 
 /// One that answers.
@@ -58,7 +59,7 @@ pub(crate) struct Dns {
     drain: Drain,
     log: AccessLog,
     /// Has it go by what a ledger says of the fleet.
-    _follower: Option<Follower>,
+    follower: Option<Follower>,
 }
 
 impl DnsPlan {
@@ -78,9 +79,9 @@ impl DnsPlan {
     }
 
     /// Has it start with the fleet as a ledger has it, and go by each change of that.
-    pub(crate) fn follow(&mut self, following: Following) {
+    pub(crate) fn follow(&mut self, ledger: Opened, following: Following) {
         self.plan.nodes = fleet::nodes(&following.fleet().borrow());
-        self.follows = Some(following);
+        self.follows = Some((ledger, following));
     }
 
     /// Takes its addresses.
@@ -115,10 +116,12 @@ impl DnsPlan {
         geodns::probe::page::register(server.prober(), metrics);
         geodns::serials::register(&server, metrics);
         let workers = server.start(bound).map_err(|error| Failure::of(&error))?;
-        let follows = self.follows;
-        let follower =
-            follows.map(|following| Follower::begin(&server, following, control, readiness));
-        Ok(Dns { server, workers, drain, log, _follower: follower })
+        let begin = |(ledger, following): (Opened, Following)| {
+            let voice = ledger.attend(workers.addresses.all());
+            Follower::begin(&server, following, (ledger.answering(), voice), (control, readiness))
+        };
+        let follower = self.follows.map(begin);
+        Ok(Dns { server, workers, drain, log, follower })
     }
 }
 
@@ -130,7 +133,7 @@ impl Dns {
 
     /// Where it answers.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        all(&self.workers.addresses)
+        self.workers.addresses.all()
     }
 
     /// Where it answers plain DNS first.
@@ -151,6 +154,9 @@ impl Dns {
     /// Waits for its threads, which end once it has drained.
     pub(crate) fn join(self) -> AccessLog {
         self.workers.join();
+        if let Some(follower) = self.follower {
+            follower.leave();
+        }
         self.log
     }
 }

@@ -1,27 +1,38 @@
 //! GeoDNS goes by what the ledger says of the fleet's nodes.
 //!
-//! In: the fleet, as it is followed; a server. Out: answers by it.
+//! In: the fleet, as it is followed; a server. Out: answers by it; which drains these go by.
 //! Always holds: one change is taken at a time, on a thread that may wait, and the newest only; what
-//! cannot be taken leaves what is in force, and is told, in the log and under `/readyz`. It does not
-//! know what a node says.
+//! cannot be taken leaves what is in force, is told, in the log and under `/readyz`, and tried again;
+//! nothing is said to be answered by before it is. It does not know what a node says.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use geodns::server::Server;
 use geodns_core::fleet::Nodes;
-use nearcast_control::fleet::{Fleet, Following};
+use nearcast_control::{
+    fleet::{Fleet, Following},
+    node::Answering,
+};
 use nearcast_daemon::readiness::{Condition, Readiness};
 use tokio::{
     runtime::Handle,
     sync::watch,
     task::{JoinSet, spawn_blocking},
+    time::{Instant, sleep_until},
 };
 
-use crate::failure::chain;
+use crate::{failure::chain, ledger::Voice};
+
+/// How long after a fleet could not be taken it is tried again; after each further failure twice that.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// See [`AGAIN_FIRST`].
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// See the module; ends when it is dropped.
 pub(crate) struct Follower {
     _task: JoinSet<()>,
+    /// The server's node, where it has one of its own.
+    voice: Option<Voice>,
 }
 
 impl Follower {
@@ -29,32 +40,71 @@ impl Follower {
     pub(crate) fn begin(
         server: &Server,
         following: Following,
-        control: &Handle,
-        readiness: &Readiness,
+        (answering, voice): (Answering, Option<Voice>),
+        (control, readiness): (&Handle, &Readiness),
     ) -> Self {
         // What is in force answers, so it takes no traffic away.
         let in_force = readiness.advice("geodns-fleet", "not read yet");
         let mut task = JoinSet::new();
-        task.spawn_on(follow(server.clone(), following, in_force), control);
-        Self { _task: task }
+        task.spawn_on(follow(server.clone(), following, answering, in_force), control);
+        Self { _task: task, voice }
+    }
+
+    /// The server answers no more; from a thread that may wait.
+    pub(crate) fn leave(self) {
+        if let Some(voice) = self.voice {
+            voice.leave();
+        }
     }
 }
 
-async fn follow(server: Server, following: Following, in_force: Condition) {
+async fn follow(
+    server: Server,
+    following: Following,
+    mut answering: Answering,
+    in_force: Condition,
+) {
     let mut fleets = following.fleet();
+    let mut pause = AGAIN_FIRST;
     loop {
         let fleet = Arc::clone(&fleets.borrow_and_update());
         let (server, nodes) = (server.clone(), nodes(&fleet));
-        match spawn_blocking(move || server.take_nodes(nodes)).await {
-            Ok(Ok(_)) => in_force.holds(),
+        let again = match spawn_blocking(move || server.take_nodes(nodes)).await {
+            Ok(Ok(cached_for)) => {
+                in_force.holds();
+                if let Some(drains) = fleet.at {
+                    answering.applied(drains, cached_for, Instant::now());
+                }
+                None
+            }
             Ok(Err(error)) => {
                 let why = chain(&error);
                 tracing::error!("{why}; GeoDNS goes on with the nodes and drains that it has");
                 in_force.fails(&why);
+                Some(pause)
             }
-            Err(error) => tracing::error!(%error, "taking the fleet's nodes broke off"),
+            Err(error) => {
+                tracing::error!(%error, "taking the fleet's nodes broke off");
+                Some(pause)
+            }
+        };
+        pause = again.map_or(AGAIN_FIRST, |pause| (pause * 2).min(AGAIN_MAX));
+        let again = again.map(|pause| Instant::now() + pause);
+        loop {
+            tokio::select! {
+                () = next(&mut fleets) => break,
+                () = at(again) => break,
+                () = at(answering.due()) => answering.lapse(Instant::now()),
+            }
         }
-        next(&mut fleets).await;
+    }
+}
+
+/// Waits for a moment; without one for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
     }
 }
 

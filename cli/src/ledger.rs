@@ -6,6 +6,7 @@
 //! ledger does not start, and one whose ledger is shared and away joins as soon as that is back. It
 //! knows no route and no selector.
 
+mod answering;
 mod explained;
 mod shared;
 mod telling;
@@ -29,8 +30,8 @@ use nearcast_control::{
     ledger::Ledger,
     nats::{self, Access},
     node::{
-        self, Applies, Incarnation, Joining, Leaving, Load, Member, NodeDocument, Role, Troubles,
-        lapse_after,
+        self, Answers, Applies, Incarnation, Joining, Leaving, Load, Member, NodeDocument, Role,
+        Troubles, lapse_after,
     },
     roster::Roster,
     settings::{ControlSettings, LedgerLost, NatsSettings},
@@ -40,9 +41,11 @@ use nearcast_control::{
 use nearcast_daemon::{metrics::Metrics, readiness::Readiness};
 use tokio::{
     runtime::Handle,
+    sync::watch,
     time::{Instant, timeout},
 };
 
+pub(crate) use self::answering::Voice;
 use self::explained::told;
 use crate::{
     edges::{EdgePlan, Edges},
@@ -66,6 +69,10 @@ const NATS_FILES: &str = "nats";
 pub(crate) struct Opened {
     ledger: Arc<dyn Ledger>,
     roster: Roster,
+    /// The name of a node that answers DNS beside none of the edges, or beside several; and its PoP.
+    name_server: Option<(String, Option<String>)>,
+    /// What DNS is answered by here.
+    answers: Arc<watch::Sender<Option<Answers>>>,
     /// What the nodes of this process do.
     roles: Vec<Role>,
     heartbeat: Duration,
@@ -93,6 +100,9 @@ impl Opened {
     pub(crate) fn open(plan: &Plan, waits: &mut Waits) -> Result<Option<Self>, Failure> {
         let settings = &plan.control;
         let control = waits.control().clone();
+        let roles = roles(plan);
+        let is_apart = plan.dns.is_some() && !roles.contains(&Role::Geodns);
+        let name_server = is_apart.then(|| (plan.node.name.clone(), plan.node.pop.clone()));
         let (ledger, path, is_shared): (Arc<dyn Ledger>, _, _) =
             match (&settings.embedded, &settings.nats) {
                 (Some(path), _) => {
@@ -110,7 +120,9 @@ impl Opened {
         if !is_shared {
             waits.on(async {
                 leave_first(&*ledger, &path).await.map_err(|error| Failure::of(&error))?;
-                let names: Vec<&str> = plan.edges.iter().map(|edge| edge.name.as_str()).collect();
+                let edges = plan.edges.iter().map(|edge| &edge.name);
+                let own = name_server.iter().map(|(name, _)| name);
+                let names: Vec<&str> = edges.chain(own).map(String::as_str).collect();
                 node::forget_others(&*ledger, &names).await.map_err(|error| Failure::of(&error))
             })??;
         }
@@ -123,7 +135,9 @@ impl Opened {
         Ok(Some(Self {
             ledger,
             roster,
-            roles: roles(plan),
+            name_server,
+            answers: Arc::default(),
+            roles,
             heartbeat: settings.heartbeat,
             lease: (settings.ledger_lost == LedgerLost::Revalidate).then_some(settings.lease),
             path,
@@ -202,6 +216,7 @@ impl Opened {
             incarnation: self.incarnation.clone(),
             is_shared: self.is_shared,
             troubles: self.troubles.clone(),
+            answers: self.roles.contains(&Role::Geodns).then(|| self.answers.subscribe()),
         })
     }
 
@@ -228,7 +243,8 @@ impl Opened {
         let left = self.control.block_on(async { timeout(LEAVING_MAX, member.leave()).await });
         if !matches!(left, Ok(None)) {
             tracing::warn!(
-                "the ledger has this node still, so purges are partial until it is started again"
+                "the ledger has this node still, so purges and drains wait for it until it is started \
+                 again"
             );
         }
     }

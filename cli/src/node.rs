@@ -3,6 +3,8 @@
 //!
 //! Out: a table, or JSON. Whether a node is here the node that is asked says, as far as it has seen.
 
+mod ending;
+
 use std::time::Duration;
 
 use axum::http::Method;
@@ -41,9 +43,15 @@ struct List {
 struct Drain {
     /// Its name.
     name: String,
-    /// Also where it is the last edge that is neither drained nor away.
+    /// Also where it is the last edge that is neither drained nor away, or nobody knows where clients
+    /// reach it.
     #[arg(long)]
     force: bool,
+    /// Waits until every name server answers without it, nobody has an earlier answer any more, and the
+    /// connections of its clients have ended: 10m unless told otherwise; exit code 1 if that is over
+    /// before.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m")]
+    wait: Option<String>,
     #[command(flatten)]
     api: Api,
 }
@@ -138,18 +146,31 @@ fn words(list: &Value) -> String {
     words.join(",")
 }
 
-fn drain(Drain { name, force, api }: &Drain) -> Result<(), Failure> {
+fn drain(Drain { name, force, wait, api }: &Drain) -> Result<(), Failure> {
+    let wait = wait.as_deref().map(ending::time).transpose()?;
     let force = if *force { "?force=true" } else { "" };
-    let path = format!("{}/drain{force}", path(name));
-    let told = api.ask(Method::PUT, &path, None, Duration::ZERO)?;
-    say(&if api.json {
-        told.to_string()
+    let path = format!("{}/drain", path(name));
+    let told = api.ask(Method::PUT, &format!("{path}{force}"), None, Duration::ZERO)?;
+    if !api.json {
+        say(&drained(name, &told))?;
+    }
+    match wait {
+        Some(wait) => ending::wait(api, name, &path, wait),
+        None if api.json => say(&told.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn drained(name: &str, told: &Value) -> String {
+    let addresses = words(&told["addresses"]).replace(',', ", ");
+    let goes = if addresses.is_empty() {
+        "but no address of it is out of answers: none is known, or others have them; GeoDNS goes on as \
+         before"
+            .to_owned()
     } else {
-        format!(
-            "node {name} is drained: GeoDNS sends clients elsewhere as soon as it can; nearcast node \
-             undrain {name} ends that"
-        )
-    })
+        format!("GeoDNS answers without {addresses} as soon as it can")
+    };
+    format!("node {name} is drained: {goes}; nearcast node undrain {name} ends that")
 }
 
 fn undrain(Undrain { name, api }: &Undrain) -> Result<(), Failure> {

@@ -19,7 +19,6 @@ use std::{
 use axum::Router;
 use edge::listener::{self, Bound, ListenError};
 use futures_util::FutureExt as _;
-use geodns::server::all;
 use nearcast_config::NodeConfig;
 use nearcast_control::settings::ControlSettings;
 use nearcast_daemon::{
@@ -122,7 +121,7 @@ impl Process {
             bound.iter().flat_map(|bound| bound.addresses.iter().copied()).collect();
         let admin = bind_admin(&plan.admin)?;
         own.extend(admin.as_ref().map(Admin::address));
-        own.extend(dns_bound.iter().flat_map(|bound| all(&bound.addresses)));
+        own.extend(dns_bound.iter().flat_map(|bound| bound.addresses.all()));
         let ledger = Opened::open(&plan, &mut waits)?;
         let sites = plan.take_sites(ledger.as_ref(), &mut waits)?;
         let ground = Ground {
@@ -297,7 +296,7 @@ impl Plan {
         if let Some(dns) = &mut self.dns {
             dns.plan.sites = sites::names(&together);
             if let Some(ledger) = ledger {
-                dns.follow(ledger.follow_fleet(waits)?);
+                dns.follow(ledger.clone(), ledger.follow_fleet(waits)?);
             }
         }
         sites.took_sites(&together);

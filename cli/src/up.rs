@@ -50,6 +50,9 @@ const EDGES: [(&str, Ipv4Addr); 3] = [
     ("sin", Ipv4Addr::new(127, 0, 0, 4)),
 ];
 
+/// Its GeoDNS server's node.
+const NAME_SERVER: &str = "dns";
+
 /// The DNS side of it: where the PoPs are, and who lives where. The networks for documentation
 /// (RFC 5737, RFC 3849) are on no map, so each has a PoP here: they are what a first user tries.
 const GEODNS: &str = r#"
@@ -204,7 +207,7 @@ fn start(
     let edges: Vec<EdgePlan> = edges.collect();
     let plan = Plan {
         base: config,
-        node: NodeSettings::default(),
+        node: NodeSettings { name: NAME_SERVER.to_owned(), ..NodeSettings::default() },
         admin: AdminSettings {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin))),
             ..AdminSettings::default()

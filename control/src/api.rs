@@ -32,7 +32,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, post, put},
+    routing::{delete, get, post},
 };
 use edge_core::purge::Purge;
 use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
@@ -46,6 +46,7 @@ pub use self::explain::{Explained, Held, NextRequest, Url};
 use self::rate::Rates;
 use crate::{
     copy::COPY_BYTES_MAX,
+    drain::Settled,
     ledger::{Ledger, LedgerError},
     roster::Roster,
     site::{self, Rules},
@@ -121,6 +122,8 @@ struct Shared {
     writing: Semaphore,
     /// One node is drained at a time: two at once would each be the other's last.
     draining: Semaphore,
+    /// Since when drained nodes are sent nobody.
+    settled: Settled,
 }
 
 impl Shared {
@@ -165,6 +168,7 @@ pub fn router(api: Api) -> Router {
         site_versions_kept: api.site_versions_kept,
         writing: Semaphore::new(1),
         draining: Semaphore::new(1),
+        settled: Settled::default(),
     };
     let orders = Arc::new(Semaphore::new(ORDERS_MAX));
     Router::new()
@@ -177,7 +181,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{name}", delete(nodes::remove))
-        .route("/v1/nodes/{name}/drain", put(drains::drain).delete(drains::undrain))
+        .route(
+            "/v1/nodes/{name}/drain",
+            get(drains::progress).put(drains::drain).delete(drains::undrain),
+        )
         .route("/v1/explain", get(explain::explain))
         .route(
             "/v1/ledger",

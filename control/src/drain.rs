@@ -10,8 +10,12 @@
 //! Clause: docs/operate.md *Draining a node*.
 
 mod order;
+mod progress;
 
-pub use self::order::{DrainError, drain, undrain};
+pub use self::{
+    order::{DrainError, drain, undrain},
+    progress::{NameServer, Progress, Settled, State, Watching},
+};
 
 pub(crate) use self::order::DRAINS_MAX;
 
@@ -106,30 +110,45 @@ impl Drains {
     }
 
     /// The addresses under which nobody is to be reached: those of drained nodes that no other has.
+    /// One that is away has none, as it cannot take them back; of one that may be, what was out
+    /// `before` stays so.
     #[must_use]
-    pub fn addresses_out(&self, seen: &Seen) -> BTreeSet<IpAddr> {
+    pub fn addresses_out(&self, seen: &Seen, before: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let mut out: BTreeSet<IpAddr> =
             self.by_node.values().flat_map(|drain| drain.document.addresses.clone()).collect();
         let (drained, others): (Vec<_>, Vec<_>) =
             seen.nodes().partition(|(name, _)| self.has(name));
         out.extend(drained.into_iter().flat_map(|(_, sighting)| addresses(sighting)));
         for (_, other) in others {
-            for address in addresses(other) {
-                out.remove(&address);
+            let keeps = |address: &IpAddr| match other.presence {
+                Presence::Here => true,
+                Presence::Away => false,
+                Presence::Unknown => !before.contains(address),
+            };
+            for address in addresses(other).iter().filter(|address| keeps(address)) {
+                out.remove(address);
             }
         }
         out
     }
 
-    /// Whether clients have an edge left to be sent to if `node` is drained as well: one that is not
-    /// drained and, as far as is known here, not away.
+    /// The addresses of a drained node.
+    #[must_use]
+    pub fn addresses_of(&self, node: &str, seen: &Seen) -> BTreeSet<IpAddr> {
+        let then = self.by_node.get(node).map(|drain| drain.document.addresses.clone());
+        let now = seen.node(node).map(addresses);
+        then.into_iter().chain(now).flatten().collect()
+    }
+
+    /// Whether clients have an edge left to be sent to if `node` is drained as well: one that says
+    /// where it is reached, is not drained and, as far as is known here, not away.
     #[must_use]
     pub fn leave_an_edge(&self, seen: &Seen, node: &str) -> bool {
         seen.nodes().any(|(name, sighting)| {
             name != node
                 && !self.has(name)
                 && sighting.presence != Presence::Away
-                && is_edge(sighting)
+                && !addresses(sighting).is_empty()
         })
     }
 }

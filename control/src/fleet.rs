@@ -1,10 +1,11 @@
 //! The fleet, as the ledger has it: where each PoP's nodes are reached, and which addresses are out.
 //!
 //! In: what nodes say of themselves, drains. Out: [`Fleet`].
-//! Always: who is away, and for how long, changes nothing: whether an address can be reached is for
-//! probes to say. A node that has left the ledger is no member any more; but a PoP that would have no
-//! address left then keeps those that it had, until a node of it is there again: names do not lose
-//! their records because everybody of a PoP is restarted, or the ledger was made anew.
+//! Always: who is away, and for how long, takes no address out: whether it can be reached is for probes
+//! to say; but one that is away keeps no drained address in. A node that has left the ledger is no
+//! member any more; but a PoP that would have no address left then keeps those that it had, unless a
+//! node of another has them, until a node of it is there again: names do not lose their records
+//! because everybody of a PoP is restarted, or the ledger was made anew.
 //! What a newer version says of a node is not known here, and what was known of it holds on.
 //! It deliberately does not know what a settings file says of a PoP.
 //! Clause: docs/operate.md *Draining a node*.
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     drain::{Drains, is_edge},
     kept::{Keep, KeptFile},
-    ledger::Revision,
+    ledger::{Epoch, Position},
     roster::{Seen, Sighting},
 };
 
@@ -39,9 +40,10 @@ pub struct Fleet {
     pub out: BTreeSet<IpAddr>,
     /// The nodes that are drained.
     pub drained: BTreeSet<String>,
-    /// The ledger's revision when that was so of drains.
+    /// The ledger's revision when that was so of drains, with the epoch of its purge log; nothing where
+    /// the ledger has not said so.
     #[serde(skip)]
-    pub revision: Revision,
+    pub at: Option<Position>,
 }
 
 /// Where a node keeps it.
@@ -69,10 +71,16 @@ impl Member {
     }
 }
 
+/// Where a node says that clients reach it.
+fn reached_at(node: &Sighting) -> impl Iterator<Item = IpAddr> {
+    let document = node.document.as_ref().ok();
+    document.into_iter().flat_map(|document| document.reached_at.iter().copied())
+}
+
 impl Fleet {
     /// The fleet after this one.
     #[must_use]
-    fn next(&self, drains: &Drains, seen: &Seen) -> Self {
+    fn next(&self, (drains, epoch): (&Drains, Epoch), seen: &Seen) -> Self {
         let member = |(name, sighting): (&str, &Sighting)| {
             let before = self.members.get(name);
             Some((name.to_owned(), Member::of(sighting, before)?))
@@ -83,15 +91,20 @@ impl Fleet {
             addresses.entry(pop.clone()).or_default().extend(own);
         }
         addresses.retain(|_, addresses| !addresses.is_empty());
+        // Who is there says itself which PoP its addresses are of, if any.
+        let said: BTreeSet<IpAddr> = seen.nodes().flat_map(|(_, node)| reached_at(node)).collect();
         for (pop, before) in &self.addresses {
-            addresses.entry(pop.clone()).or_insert_with(|| before.clone());
+            let left: BTreeSet<IpAddr> = before.difference(&said).copied().collect();
+            if !addresses.contains_key(pop) && !left.is_empty() {
+                addresses.insert(pop.clone(), left);
+            }
         }
         Self {
             members,
             addresses,
-            out: drains.addresses_out(seen),
+            out: drains.addresses_out(seen, &self.out),
             drained: drains.by_node.keys().cloned().collect(),
-            revision: drains.revision,
+            at: Some(Position { epoch, seq: drains.revision.0 }),
         }
     }
 }

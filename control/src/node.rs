@@ -9,17 +9,22 @@
 //! hold it up; one that cannot report applies purges all the same.
 //! It deliberately does not know who waits for a report, nor what an edge does with a purge.
 
+mod answering;
+mod attending;
 mod document;
 mod heart;
 mod incarnation;
 mod lapse;
 mod lease;
 mod leaving;
+mod pen;
 mod seat;
 mod troubles;
 
 pub use self::{
-    document::{Load, NODES, NodeDocument, Rival, Role, key_of},
+    answering::Answering,
+    attending::{Attending, attend},
+    document::{Answers, Load, NODES, NodeDocument, Rival, Role, key_of},
     incarnation::Incarnation,
     lease::lapse_after,
     leaving::{Leaving, forget_others},
@@ -35,7 +40,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::{heart::Heart, leaving::forget, seat::Seat, troubles::Own};
+use self::{heart::Heart, leaving::forget, pen::Pen, seat::Seat, troubles::Own};
 use crate::{
     applied::{self, AppliedFile},
     keeper::Keeper,
@@ -82,6 +87,8 @@ pub struct Joining {
     pub is_shared: bool,
     /// Where it tells what it cannot do.
     pub troubles: Troubles,
+    /// What it answers DNS by, if it does that as well.
+    pub answers: Option<watch::Receiver<Option<Answers>>>,
 }
 
 /// A node that has joined; dropped, it follows no longer, and its document stays.
@@ -138,27 +145,37 @@ struct Entrant {
 
 impl Entrant {
     fn new(ledger: &Arc<dyn Ledger>, joining: Joining) -> Result<Self, LedgerError> {
-        let Joining { key, mut document, heartbeat, edge, file, incarnation, troubles, .. } =
-            joining;
+        let Joining {
+            key,
+            mut document,
+            heartbeat,
+            edge,
+            file,
+            incarnation,
+            troubles,
+            answers,
+            ..
+        } = joining;
         let applied = file.read();
-        let (former, kept) = incarnation.take_over(&file);
-        if let Err(error) = kept {
-            tracing::warn!(
-                node = key.name(),
-                %error,
-                "which process this is cannot be kept; the next one waits before it takes its place"
-            );
-        }
+        let former = take_over(&incarnation, &file, key.name());
         let keeper = applied::keeper(file, key.name());
         let keeper = keeper.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let troubles = Arc::new(troubles.of(key.name()));
         incarnation.as_str().clone_into(&mut document.incarnation);
         let name = key.name().into();
-        let seat = (heartbeat, Seat::new(incarnation, former, heartbeat));
-        let of_heart = Arc::clone(&troubles);
-        let heart =
-            Heart::new(Arc::clone(ledger), (key, document), Arc::clone(&edge), seat, of_heart);
-        let node = Node { ledger: Arc::clone(ledger), name, edge, keeper, applied, troubles };
+        let seat = Seat::new(incarnation, former, heartbeat);
+        let (ledger, of_pen) = (Arc::clone(ledger), Arc::clone(&troubles));
+        let pen = Pen {
+            ledger: Arc::clone(&ledger),
+            key,
+            document,
+            heartbeat,
+            seat,
+            troubles: of_pen,
+            answers,
+        };
+        let heart = Heart::new(pen, Arc::clone(&edge));
+        let node = Node { ledger, name, edge, keeper, applied, troubles };
         Ok(Self { node, heart, follow: None, said: None })
     }
 
@@ -219,6 +236,19 @@ impl Entrant {
         let said = said.filter(|said| *said == applied);
         tokio::join!(node.run(follow, report), heart.run(reports, said), lapses);
     }
+}
+
+/// Which process had a node's folder before, if it was another.
+fn take_over(incarnation: &Incarnation, file: &AppliedFile, node: &str) -> Option<String> {
+    let (former, kept) = incarnation.take_over(file);
+    if let Err(error) = kept {
+        tracing::warn!(
+            node,
+            %error,
+            "which process this is cannot be kept; the next one waits before it takes its place"
+        );
+    }
+    former
 }
 
 struct Node {

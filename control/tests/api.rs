@@ -168,6 +168,7 @@ impl Place {
             incarnation: Incarnation::fresh().unwrap(),
             is_shared: false,
             troubles: Troubles::default(),
+            answers: None,
         };
         (node::join(Arc::clone(&self.ledger), joining).await.unwrap(), told)
     }

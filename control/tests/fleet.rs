@@ -73,7 +73,7 @@ async fn members_and_drains_are_followed_and_who_is_away_is_a_member_still() {
     until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
     {
         let fleet = following.fleet().borrow().clone();
-        assert!(fleet.drained.contains("fra-1") && fleet.revision >= drained.revision);
+        assert!(fleet.drained.contains("fra-1") && fleet.at.unwrap().seq >= drained.revision.0);
     }
     // Nobody has said anything for longer than anybody may.
     let mut seen = roster.seen();
@@ -104,6 +104,49 @@ async fn a_pop_keeps_its_last_addresses_and_a_drained_node_that_has_left_is_out(
     ledger.write(&node::key_of("iad-1").unwrap(), newer, Expect::Anything).await.unwrap();
     write(&*ledger, "iad-2", "iad", &["192.0.2.6"]).await;
     until(&following, "fra: [192.0.2.1], iad: 192.0.2.5 192.0.2.6, sin: 192.0.2.4").await;
+}
+
+#[tokio::test]
+async fn a_node_that_changes_its_pop_takes_its_address_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, roster) = open(folder.path());
+    write(&*ledger, "fra-1", "fra", &["192.0.2.1", "192.0.2.2"]).await;
+    write(&*ledger, "sin-1", "sin", &["192.0.2.3"]).await;
+    let following = follow(Arc::clone(&ledger), roster.clone(), None).await;
+    write(&*ledger, "fra-1", "sin", &["192.0.2.1"]).await;
+    until(&following, "fra: 192.0.2.2, sin: 192.0.2.1 192.0.2.3").await;
+    write(&*ledger, "fra-1", "sin", &["192.0.2.2"]).await;
+    until(&following, "sin: 192.0.2.2 192.0.2.3").await;
+}
+
+#[tokio::test]
+async fn a_drained_address_is_held_in_by_no_node_that_died() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = || FleetFile::beside(&folder.path().join("nats"));
+    let (ledger, roster) = open(folder.path());
+    write(&*ledger, "dead", "fra", &["192.0.2.1"]).await;
+    write(&*ledger, "fra-1", "fra", &["192.0.2.1"]).await;
+    write(&*ledger, "fra-2", "fra", &["192.0.2.2"]).await;
+    let following = follow(Arc::clone(&ledger), roster.clone(), Some(file())).await;
+    let said = DrainDocument::default();
+    drain::drain(&*ledger, &roster, ("fra-1", false), said).await.unwrap();
+    // Nobody says anything any more, and those who are left hold their own.
+    until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
+    let kept = || file().read().is_some_and(|kept| told(&kept) == "fra: [192.0.2.1] 192.0.2.2");
+    timeout(LONG, async {
+        while !kept() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    drop((following, roster));
+    // Who has just started does not know yet that it is dead, and goes by what it knew.
+    let roster = Roster::begin(Arc::clone(&ledger), LONG);
+    let following = follow(Arc::clone(&ledger), roster, Some(file())).await;
+    assert_eq!(told(&following.fleet().borrow()), "fra: [192.0.2.1] 192.0.2.2");
+    write(&*ledger, "dead", "fra", &["192.0.2.1"]).await;
+    until(&following, "fra: 192.0.2.1 192.0.2.2").await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod nodes {
     mod anew;
+    mod drained;
     pub(crate) mod paper;
     mod trouble;
     mod twins;
@@ -110,6 +111,7 @@ async fn join_telling(
         incarnation: Incarnation::fresh().unwrap(),
         is_shared: true,
         troubles: troubles.clone(),
+        answers: None,
     };
     (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge, troubles)
 }

@@ -37,6 +37,15 @@ pub struct Addresses {
     pub quic: Vec<SocketAddr>,
 }
 
+impl Addresses {
+    /// All transports together.
+    #[must_use]
+    pub fn all(&self) -> Vec<SocketAddr> {
+        let parts = [&self.dns, &self.tls, &self.https, &self.quic];
+        parts.into_iter().flatten().copied().collect()
+    }
+}
+
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} over {protocol}")]

@@ -7,10 +7,11 @@
 //! drain began, queries are answered on for the lame-duck time, then what was received is.
 //! It deliberately knows no settings file, no signals, and not how an answer comes about.
 
+mod lifetime;
 mod nodes;
 mod sites;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use geodns_core::{
     answer::{
@@ -38,14 +39,15 @@ use tokio::{
     runtime,
     sync::{Notify, Semaphore},
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
+use self::lifetime::Lifetime;
 use crate::{
     beside::beside,
     clock::Clock,
     limits::StreamLimits,
-    listen::{Addresses, Bound},
+    listen::Bound,
     load::{self, LoadError, Loaded},
     probe::{
         Prober,
@@ -167,6 +169,7 @@ struct Loading {
     plan: Plan,
     limiter: Option<Arc<Limiter>>,
     own_secrets: Secrets,
+    lifetime: Lifetime,
 }
 
 /// Where the prober puts standings: beside the snapshot that is in force.
@@ -217,7 +220,7 @@ impl Server {
         // Nobody else had the chance.
         drop(front.shared.set(Arc::clone(&shared)));
         loaded_condition.holds();
-        let streams = plan.streams.clone();
+        let (streams, lifetime) = (plan.streams.clone(), Lifetime::new(&plan.settings));
         let server = Self(Arc::new(Inner {
             shared,
             front,
@@ -227,7 +230,7 @@ impl Server {
             control: world.control,
             draining: world.draining,
             in_force: Mutex::new(InForce { loaded, lame_duck: plan.lame_duck, serials }),
-            loading: Mutex::new(Loading { plan, limiter, own_secrets }),
+            loading: Mutex::new(Loading { plan, limiter, own_secrets, lifetime }),
             taken: Notify::new(),
             explaining: Arc::new(Semaphore::new(1)),
             spare: Arc::default(),
@@ -335,7 +338,8 @@ impl Server {
         let problems = serials::problems(&serials);
         problems.iter().for_each(|problem| tracing::warn!("{problem}"));
         *inner.in_force.lock() = InForce { loaded, lame_duck: plan.lame_duck, serials };
-        *loading = Loading { plan, limiter, own_secrets: loading.own_secrets };
+        let lifetime = loading.lifetime.next(&plan.settings, Instant::now());
+        *loading = Loading { plan, limiter, lifetime, ..*loading };
         Ok(problems)
     }
 
@@ -487,11 +491,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     text
-}
-
-/// Where a server answers, all transports together.
-#[must_use]
-pub fn all(addresses: &Addresses) -> Vec<SocketAddr> {
-    let parts = [&addresses.dns, &addresses.tls, &addresses.https, &addresses.quic];
-    parts.into_iter().flatten().copied().collect()
 }

@@ -1,10 +1,10 @@
 //! Nodes are drained, and taken back in.
 //!
-//! In: callers that may. Out: the drain. Always: it is in the ledger when it is answered, and says
-//! nothing yet of who goes by it. It does not know GeoDNS.
+//! In: callers that may. Out: the drain, and how far it has come. Always: it is in the ledger when it is
+//! answered. It does not know GeoDNS.
 //! Clause: docs/operate.md *Draining a node*.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -12,20 +12,40 @@ use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::{Shared, audit::Order, caller::Caller, internal, reading::Asked, refused};
+use super::{Shared, audit::Order, bad, caller::Caller, internal, reading::Asked, refused};
 use crate::{
-    drain::{self, Drain, DrainDocument, DrainError},
+    drain::{self, DrainDocument, DrainError, Drains, Progress, State as Far, Watching},
+    ledger::{LedgerError, Log, Position},
+    roster::Seen,
     token::Action,
 };
 
-/// `?force=`
+/// `?force=`, `?wait=`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
-    /// Whether it is drained even if it is the last edge.
+    /// Whether it is drained even if it is the last edge, or nobody knows where clients reach it.
     #[serde(default)]
     force: bool,
+    /// How long to wait until it has no connections of clients any more, as 20s; at most half a second
+    /// less than request_deadline of [admin], whatever is asked.
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+/// `?wait=`, `?until=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Look {
+    /// How long to wait until it is that far, as 20s; at most half a second less than request_deadline of
+    /// [admin], whatever is asked.
+    #[serde(default)]
+    wait: Option<String>,
+    /// How far it is waited for; to its end unless this says otherwise.
+    #[serde(default)]
+    until: Option<Far>,
 }
 
 /// A node that is drained.
@@ -37,6 +57,18 @@ pub(super) struct Drained {
     by: String,
     /// When, for people.
     at: String,
+    /// Its addresses that GeoDNS answers without, as long as there are others; none where nobody knows
+    /// where clients reach it, or other nodes have them as well.
+    addresses: Vec<IpAddr>,
+}
+
+/// A node that is drained, and how far that is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Draining {
+    #[serde(flatten)]
+    drained: Drained,
+    /// How far it has come; null where nobody looked.
+    progress: Option<Progress>,
 }
 
 /// A node that is drained no more.
@@ -51,18 +83,69 @@ pub(super) async fn drain(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
-    Asked(Query { force }): Asked<Query>,
-) -> Result<Json<Drained>, Problem> {
+    Asked(Query { force, wait }): Asked<Query>,
+) -> Result<Json<Draining>, Problem> {
     caller.may(Action::Nodes)?;
+    let wait = wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
     let said = DrainDocument { by: caller.id.clone(), at: shared.at(), ..DrainDocument::default() };
     let on = json!({ "node": name, "force": force });
     let order = Order::new(&shared, &caller, ("node.drain", on), None);
     let drained = drain::drain(&order, &shared.roster, (&name, force), said).await;
     drop(turn);
-    let (drain, _) = order.tried(drained.map_err(|error| problem(&error))).await?;
+    order.tried(drained.map_err(|error| problem(&error))).await?;
     order.done(Value::Null).await;
-    Ok(Json(Drained::of(name, &drain)))
+    told(&shared, &name, wait.map(|wait| (wait, Far::Ended))).await
+}
+
+/// `GET /v1/nodes/{name}/drain`
+pub(super) async fn progress(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    Named(name): Named,
+    Asked(Look { wait, until }): Asked<Look>,
+) -> Result<Json<Draining>, Problem> {
+    if !caller.token.may(Action::Nodes) {
+        caller.may(Action::Read)?;
+    }
+    let wait = wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
+    let wait = (wait.unwrap_or_default(), until.unwrap_or(Far::Ended));
+    told(&shared, &name, Some(wait)).await
+}
+
+/// How long is waited; as long as can be where that is less.
+fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
+    let parsed = humantime::parse_duration(text);
+    let none = |_| bad(format!("wait: {text:?} is no duration; allowed: one such as \"20s\""));
+    parsed.map(|wait| wait.min(max)).map_err(none)
+}
+
+/// A drain, and how far it is after a wait.
+async fn told(
+    shared: &Shared,
+    name: &str,
+    wait: Option<(Duration, Far)>,
+) -> Result<Json<Draining>, Problem> {
+    let none = || problem(&DrainError::NotDrained(name.to_owned()));
+    let refuse = |error: LedgerError| refused(&error);
+    let list = async || drain::list(&*shared.ledger).await.map_err(refuse);
+    let mut drains = list().await?;
+    let revision = drains.by_node.get(name).ok_or_else(none)?.revision;
+    let mut progress = None;
+    if let Some((wait, far)) = wait {
+        let until = Instant::now() + wait;
+        let epoch = shared.ledger.ends(Log::Purges).await.map_err(refuse)?.last.epoch;
+        let at = Position { epoch, seq: revision.0 };
+        let watching = Watching::begin((&shared.roster, &shared.settled), &drains, (name, at));
+        progress = Some(watching.wait(far, until).await.map_err(refuse)?);
+        drains = list().await?;
+        // Of one that was taken back meanwhile there is nothing to tell.
+        if drains.by_node.get(name).is_none_or(|drain| drain.revision != revision) {
+            return Err(none());
+        }
+    }
+    let drained = Drained::of(name, &drains, &shared.roster.seen().borrow());
+    Ok(Json(Draining { drained, progress }))
 }
 
 /// `DELETE /v1/nodes/{name}/drain`
@@ -80,18 +163,33 @@ pub(super) async fn undrain(
 }
 
 impl Drained {
-    /// What is told of a drain.
-    pub(super) fn of(node: String, Drain { document, .. }: &Drain) -> Self {
-        Self { node, by: document.by.clone(), at: document.at.clone() }
+    /// What is told of one of these drains.
+    pub(super) fn of(node: &str, drains: &Drains, seen: &Seen) -> Self {
+        Self::among(node, drains, seen, &drains.addresses_out(seen, &BTreeSet::new()))
+    }
+
+    /// What is told of each of these.
+    pub(super) fn all(drains: &Drains, seen: &Seen) -> Vec<Self> {
+        let out = drains.addresses_out(seen, &BTreeSet::new());
+        drains.by_node.keys().map(|node| Self::among(node, drains, seen, &out)).collect()
+    }
+
+    fn among(node: &str, drains: &Drains, seen: &Seen, out: &BTreeSet<IpAddr>) -> Self {
+        let DrainDocument { by, at, .. } =
+            drains.by_node.get(node).map(|drain| drain.document.clone()).unwrap_or_default();
+        let addresses = drains.addresses_of(node, seen).intersection(out).copied().collect();
+        Self { node: node.to_owned(), by, at, addresses }
     }
 }
 
 fn problem(error: &DrainError) -> Problem {
     let status = match error {
         DrainError::NoSuchNode(_) | DrainError::NotDrained(_) => StatusCode::NOT_FOUND,
-        DrainError::NoEdge(_) | DrainError::LastEdge(_) | DrainError::TooMany => {
-            StatusCode::CONFLICT
-        }
+        DrainError::NoEdge(_)
+        | DrainError::NoAddresses(_)
+        | DrainError::Unreadable { .. }
+        | DrainError::LastEdge(_)
+        | DrainError::TooMany => StatusCode::CONFLICT,
         DrainError::Ledger(error) => return refused(error),
     };
     Problem::new(status).detail(error.to_string())

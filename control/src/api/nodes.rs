@@ -223,8 +223,7 @@ async fn nodes(shared: &Shared) -> Result<Nodes, LedgerError> {
     let seen = seen.borrow();
     let node = |(name, sighting)| told((name, sighting), &drains, last, asked);
     let nodes = seen.nodes().map(node).collect();
-    let drains = drains.by_node.iter().map(|(name, drain)| Drained::of(name.clone(), drain));
-    Ok(Nodes { nodes, drains: drains.collect(), last })
+    Ok(Nodes { nodes, drains: Drained::all(&drains, &seen), last })
 }
 
 fn told(

@@ -3,11 +3,13 @@
 //! In: a node's name, a roster. Out: the drain, or why there is none. Always: as `drain.rs` says. It
 //! does not know who orders it, nor why.
 
+use std::net::IpAddr;
+
 use super::{DRAINS, Drain, DrainDocument, addresses, is_edge, key_of, list};
 use crate::{
     documents,
     ledger::{Expect, Ledger, LedgerError, Revision},
-    roster::Roster,
+    roster::{Roster, Sighting},
 };
 
 /// Drains, at most: as many nodes as anybody has.
@@ -27,15 +29,38 @@ pub enum DrainError {
         "node {0:?} is no edge, so GeoDNS sends nobody to it; stop it, and queries go elsewhere"
     )]
     NoEdge(String),
+    /// GeoDNS would go on sending clients to it.
+    #[error(
+        "where clients reach node {0:?} is not known, so GeoDNS would go on answering with it: it \
+         listens on all addresses of its machine and names none. Set addresses in its [node] and \
+         start it again; with force it is drained all the same, and out of answers once it says where \
+         it is reached"
+    )]
+    NoAddresses(String),
+    /// The same, as what it says is not understood.
+    #[error(
+        "where clients reach node {node:?} is not known here: what it says cannot be read ({why}). Ask \
+         a node of its version; with force it is drained all the same, and out of answers of GeoDNS \
+         nodes that know where it is reached"
+    )]
+    Unreadable {
+        /// Its name.
+        node: String,
+        /// Why it cannot be read.
+        why: String,
+    },
     /// There would be no other.
     #[error(
-        "node {0:?} is the last edge that is neither drained nor away, so clients would have none \
-         left; with force it is drained all the same, and GeoDNS answers with it as long as there is \
-         no other"
+        "node {0:?} is the last edge that is neither drained nor away and says where clients reach it, \
+         so they would have none left; with force it is drained all the same, and GeoDNS answers with \
+         it as long as there is no other"
     )]
     LastEdge(String),
     /// There are too many.
-    #[error("there are {DRAINS_MAX} drains; take back those of nodes that are gone")]
+    #[error(
+        "there are {DRAINS_MAX} drains, and no more are kept; take back (node undrain) those of nodes \
+         that are gone for good, which node list names"
+    )]
     TooMany,
     /// The ledger says no.
     #[error(transparent)]
@@ -63,13 +88,14 @@ pub async fn drain(
         let seen = roster.seen();
         let seen = seen.borrow();
         let sighting = seen.node(name).ok_or_else(no_such)?;
-        if sighting.document.is_ok() && !is_edge(sighting) {
-            return Err(DrainError::NoEdge(name.to_owned()));
-        }
+        let addresses = match reached(name, sighting) {
+            Err(DrainError::NoAddresses(_) | DrainError::Unreadable { .. }) if force => Vec::new(),
+            reached => reached?,
+        };
         if !force && !drains.leave_an_edge(&seen, name) {
             return Err(DrainError::LastEdge(name.to_owned()));
         }
-        addresses(sighting)
+        addresses
     };
     if drains.by_node.len() >= DRAINS_MAX {
         return Err(DrainError::TooMany);
@@ -78,12 +104,32 @@ pub async fn drain(
     let bytes = documents::encode(&document);
     let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
     let revision = ledger.write(&key, bytes, Expect::Absent).await?;
-    // Another may have been drained meanwhile: then each of the two sees the other's.
-    if !force && !leaves_an_edge(ledger, roster, name).await? {
-        ledger.delete(&key, revision).await?;
-        return Err(DrainError::LastEdge(name.to_owned()));
+    if force {
+        return Ok((Drain { document, revision }, false));
     }
-    Ok((Drain { document, revision }, false))
+    // Another may have been drained meanwhile: then each of the two sees the other's.
+    match leaves_an_edge(ledger, roster, name).await {
+        Ok(true) => Ok((Drain { document, revision }, false)),
+        left => {
+            // What could not be looked at is not acknowledged, so it shall not hold either.
+            ledger.delete(&key, revision).await?;
+            left?;
+            Err(DrainError::LastEdge(name.to_owned()))
+        }
+    }
+}
+
+/// Where clients reach a node.
+fn reached(name: &str, sighting: &Sighting) -> Result<Vec<IpAddr>, DrainError> {
+    let node = || name.to_owned();
+    if let Err(why) = &sighting.document {
+        return Err(DrainError::Unreadable { node: node(), why: why.clone() });
+    }
+    if !is_edge(sighting) {
+        return Err(DrainError::NoEdge(node()));
+    }
+    let addresses = addresses(sighting);
+    if addresses.is_empty() { Err(DrainError::NoAddresses(node())) } else { Ok(addresses) }
 }
 
 async fn leaves_an_edge(

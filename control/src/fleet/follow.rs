@@ -13,7 +13,7 @@ use super::{Fleet, FleetFile};
 use crate::{
     drain::{self, DRAINS, Drains},
     keeper::Keeper,
-    ledger::{Ledger, LedgerError},
+    ledger::{Epoch, Ledger, LedgerError, Log},
     node::Retry,
     roster::Roster,
 };
@@ -43,7 +43,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetF
     let (tell, told) = watch::channel(Arc::new(before));
     let follower = Follower { ledger, roster, keeper, tell };
     match timeout(FIRST_MAX, follower.read()).await {
-        Ok(Ok(drains)) => follower.take(&drains),
+        Ok(Ok((drains, epoch))) => follower.take(&drains, epoch),
         Ok(Err(error)) => {
             tracing::warn!(%error, "drains cannot be read; the fleet is as it was last known here");
         }
@@ -80,12 +80,12 @@ impl Follower {
 
     async fn follow(&self, retry: &mut Retry) -> Result<Infallible, LedgerError> {
         let mut seen = self.roster.seen();
-        let mut drains = self.read().await?;
+        let (mut drains, epoch) = self.read().await?;
         let mut changes = self.ledger.watch(DRAINS, drains.revision).await?;
         *retry = Retry::default();
         loop {
             seen.borrow_and_update();
-            self.take(&drains);
+            self.take(&drains, epoch);
             tokio::select! {
                 change = changes.next() => drains.change(change?),
                 // Its sender lives as long as the roster.
@@ -94,16 +94,18 @@ impl Follower {
         }
     }
 
-    /// The drains that there are; the roster knows all nodes of that moment then.
-    async fn read(&self) -> Result<Drains, LedgerError> {
+    /// The drains that there are; the roster knows all nodes of that moment then. First the epoch: if
+    /// the ledger is made anew meanwhile they are told as those of the former one, which count nowhere.
+    async fn read(&self) -> Result<(Drains, Epoch), LedgerError> {
+        let epoch = self.ledger.ends(Log::Purges).await?.last.epoch;
         self.roster.confirm().await?;
-        drain::list(&*self.ledger).await
+        Ok((drain::list(&*self.ledger).await?, epoch))
     }
 
-    fn take(&self, drains: &Drains) {
+    fn take(&self, drains: &Drains, epoch: Epoch) {
         let fleet = {
             let seen = self.roster.seen();
-            self.tell.borrow().next(drains, &seen.borrow())
+            self.tell.borrow().next((drains, epoch), &seen.borrow())
         };
         let is_new = self.tell.send_if_modified(|before| {
             let is_new = **before != fleet;

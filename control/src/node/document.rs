@@ -50,6 +50,23 @@ pub struct NodeDocument {
     /// Other processes that go by this name and are not known to have ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,
+    /// What it answers DNS by, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+}
+
+/// What a node answers DNS by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Up to which revision of the ledger its answers go by drains, with the epoch of the purge log
+    /// that says which ledger that is.
+    pub drains: Position,
+    /// Up to where nobody may have an answer cached that went by less.
+    #[serde(default)]
+    pub expired: Option<Position>,
+    /// For how many seconds its answers before this could be cached.
+    #[serde(default)]
+    pub ttl_s: u64,
 }
 
 /// A process that goes by another's name.
@@ -136,6 +153,7 @@ mod tests {
         let document: NodeDocument = documents::decode(older).unwrap();
         assert_eq!(document.applied, Some(Position { epoch: Epoch(7), seq: 3 }));
         assert_eq!((document.lease(), document.roles.len()), (None, 0));
+        assert_eq!(document.answers, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a node says to the ledger: how far it has come, and that it is there.
 //!
-//! In: positions, as they are applied. Out: the node's document, written when the position moves and
-//! at least once a heartbeat; a lease that is renewed by that.
+//! In: positions, as they are applied. Out: the node's document, written when the position moves or DNS
+//! is answered by something else, and at least once a heartbeat; a lease that is renewed by that.
 //! Always: there is one writer with one write under way; what comes meanwhile goes out with the next
 //! one, the newest only, and after a report that spoke of several purges there is a rest, so a flood of
 //! purges makes no queue and no flood of reports. It does not know what is applied.
@@ -14,17 +14,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    Applies, NodeDocument, Retry,
-    lease::Lease,
-    seat::{Look, Seat},
-    troubles::{Own, Trouble},
-};
-use crate::{
-    documents,
-    ledger::{Expect, Key, Ledger, LedgerError, Log, Position},
-    pace::jittered,
-};
+use super::{Applies, Retry, lease::Lease, pen::Pen, troubles::Trouble};
+use crate::ledger::{LedgerError, Log, Position};
 
 /// From one report that spoke of several purges to the next: at a thousand purges a second a report
 /// for each would cost the ledger more than they do.
@@ -32,33 +23,22 @@ const REST: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(super) struct Heart {
-    pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) key: Key,
-    pub(super) document: NodeDocument,
-    pub(super) edge: Arc<dyn Applies>,
-    pub(super) heartbeat: Duration,
-    pub(super) seat: Seat,
-    pub(super) troubles: Arc<Own>,
+    pen: Pen,
+    edge: Arc<dyn Applies>,
     lease: Option<Lease>,
     /// Until when the lease is good, for who tells.
     good_until: watch::Sender<Instant>,
 }
 
 impl Heart {
-    pub(super) fn new(
-        ledger: Arc<dyn Ledger>,
-        (key, document): (Key, NodeDocument),
-        edge: Arc<dyn Applies>,
-        (heartbeat, seat): (Duration, Seat),
-        troubles: Arc<Own>,
-    ) -> Self {
-        let lease = document.lease().map(Lease::new);
+    pub(super) fn new(pen: Pen, edge: Arc<dyn Applies>) -> Self {
+        let lease = pen.document.lease().map(Lease::new);
         let now = Instant::now();
         if lease.is_some() {
             edge.vouch(now);
         }
         let good_until = watch::Sender::new(now);
-        Self { ledger, key, document, edge, heartbeat, seat, troubles, lease, good_until }
+        Self { pen, edge, lease, good_until }
     }
 
     /// Until when its lease is good; nothing without one.
@@ -68,76 +48,16 @@ impl Heart {
 
     /// Writes that `applied` is; what it holds is no better for it yet.
     pub(super) async fn say(&mut self, applied: Position) -> Result<(), LedgerError> {
-        self.document.applied = Some(applied);
-        self.document.load = self.edge.load();
-        let said = match self.write().await {
-            // Somebody else was there: look who.
-            Err(LedgerError::Conflict { .. }) => self.write().await,
-            said => said,
-        };
-        self.document.rivals = self.seat.rivals(Instant::now());
-        self.tell_rivals();
-        said
-    }
-
-    async fn write(&mut self) -> Result<(), LedgerError> {
-        let expect = match self.seat.held() {
-            Some(expect) => expect,
-            None => self.look().await?,
-        };
-        self.document.rivals = self.seat.rivals(Instant::now());
-        let bytes = documents::encode(&self.document);
-        let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        let sent = Instant::now();
-        match self.ledger.write(&self.key, bytes, expect).await {
-            Ok(revision) => self.seat.hold(revision),
-            Err(error) => {
-                if matches!(error, LedgerError::Conflict { .. }) {
-                    self.seat.lose();
-                }
-                return Err(error);
-            }
-        }
-        if let Some(lease) = &mut self.lease {
+        let Self { pen, edge, lease, .. } = self;
+        pen.document.applied = Some(applied);
+        pen.document.load = edge.load();
+        // Purges that were complete without it may be in a log that it does not follow yet.
+        let doubt = || lease.iter_mut().for_each(Lease::doubt);
+        let sent = pen.write(doubt).await?;
+        if let Some(lease) = lease {
             lease.acknowledged(sent, Instant::now());
         }
         Ok(())
-    }
-
-    /// Looks what its place has.
-    async fn look(&mut self) -> Result<Expect, LedgerError> {
-        let found = self.ledger.read(&self.key).await?;
-        match self.seat.find(found.as_ref(), Instant::now()) {
-            Look::Write(expect) => Ok(expect),
-            Look::Anew => {
-                // Purges that were complete without it may be in a log that it does not follow yet.
-                if let Some(lease) = &mut self.lease {
-                    lease.doubt();
-                }
-                Ok(Expect::Absent)
-            }
-            Look::Later(current) => {
-                Err(LedgerError::Conflict { key: self.key.clone(), current: Some(current) })
-            }
-        }
-    }
-
-    /// Tells once that another goes by its name, and that none does any more.
-    fn tell_rivals(&self) {
-        let node = self.key.name();
-        if let Some(rival) = self.document.rivals.iter().find(|rival| rival.lives) {
-            let reason = "another process runs under its name; no purge is complete while both do";
-            if self.troubles.begin(Trouble::Twin, reason) {
-                tracing::error!(
-                    node,
-                    rival = rival.incarnation,
-                    "{reason}: end one of them, or give it another name; if it was killed, take it \
-                     out with `nearcast node remove {node} --force`"
-                );
-            }
-        } else if self.troubles.end(Trouble::Twin) {
-            tracing::info!(node, "no other process runs under its name any more");
-        }
     }
 
     /// The purge log ended there, after the last write; who comes after this has `applied` that.
@@ -168,7 +88,7 @@ impl Heart {
         let said = *reports.borrow_and_update();
         self.say(said).await?;
         if self.lease.as_ref().is_some_and(Lease::wants_end) {
-            let last = self.ledger.ends(Log::Purges).await?.last;
+            let last = self.pen.ledger.ends(Log::Purges).await?.last;
             let applied = *reports.borrow();
             self.ends(last, applied);
         }
@@ -186,7 +106,7 @@ impl Heart {
         let mut retry = Retry::default();
         let mut said = was_said;
         let mut not_before = Instant::now();
-        let mut due = if said.is_some() { self.next() } else { not_before };
+        let mut due = if said.is_some() { self.pen.next() } else { not_before };
         loop {
             let moved = async {
                 let moved = reports.changed().await;
@@ -196,6 +116,7 @@ impl Heart {
             tokio::select! {
                 // An error means that the node has ended.
                 moved = moved => if moved.is_err() { return },
+                () = self.pen.answers_otherwise() => {}
                 () = sleep_until(due) => {}
             }
             let begun = Instant::now();
@@ -205,8 +126,8 @@ impl Heart {
                     (said, not_before) =
                         (Some(position), begun + if is_flood { REST } else { Duration::ZERO });
                     retry = Retry::default();
-                    due = self.next();
-                    self.troubles.end(Trouble::Reporting);
+                    due = self.pen.next();
+                    self.pen.troubles.end(Trouble::Reporting);
                 }
                 // Who was there instead is told already.
                 Err(LedgerError::Conflict { .. }) => {
@@ -214,20 +135,14 @@ impl Heart {
                     due = Instant::now();
                 }
                 Err(error) => {
-                    if self.troubles.begin(Trouble::Reporting, &error.to_string()) {
-                        tracing::warn!(node = self.key.name(), %error, "a report was not taken; trying again");
+                    if self.pen.troubles.begin(Trouble::Reporting, &error.to_string()) {
+                        tracing::warn!(node = self.pen.key.name(), %error, "a report was not taken; trying again");
                     }
                     retry.wait().await;
                     due = Instant::now();
                 }
             }
         }
-    }
-
-    /// When it is to be said again that it is there.
-    fn next(&self) -> Instant {
-        let beat = Instant::now() + jittered(self.heartbeat);
-        self.seat.next_gone().map_or(beat, |gone| beat.min(gone))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Drains, as callers of the routes meet them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use nearcast_control::{
@@ -45,6 +45,7 @@ async fn a_node_is_drained_until_it_is_undrained_and_both_are_in_the_log_once() 
     for _ in 0..2 {
         let (status, told) = place.drain("PUT", "fra-1", "").await;
         assert_eq!((status, &told["node"]), (StatusCode::OK, &json!("fra-1")), "{told}");
+        assert_eq!(told["addresses"], json!(["192.0.2.1"]), "{told}");
     }
     let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
     let drained: Vec<_> =
@@ -79,6 +80,49 @@ async fn what_may_not_be_drained_is_refused_and_nothing_written() {
     assert_eq!(status, StatusCode::CONFLICT, "{problem}");
     assert_eq!(place.drain("PUT", "fra-1", "?more=1").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(place.mark().await, before);
+}
+
+#[tokio::test]
+async fn a_node_that_nobody_knows_where_to_reach_is_drained_by_force_alone() {
+    let place = Place::new().await;
+    let everywhere = NodeDocument { addresses: vec!["0.0.0.0:80".parse().unwrap()], ..at(&[]) };
+    place.write("fra-1", &everywhere).await;
+    place.write("fra-2", &at(&["192.0.2.2"])).await;
+    let newer = r#"{"schema":9}"#.into();
+    place.ledger.write(&node::key_of("new-1").unwrap(), newer, Expect::Absent).await.unwrap();
+    let before = place.mark().await;
+    let (status, problem) = place.drain("PUT", "fra-1", "").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("addresses in its [node]"), "{problem}");
+    let (status, problem) = place.drain("PUT", "new-1", "").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("cannot be read"), "{problem}");
+    // Nor is one that nobody can reach anybody to send clients to.
+    assert_eq!(place.drain("PUT", "fra-2", "").await.0, StatusCode::CONFLICT);
+    assert_eq!(place.mark().await, before);
+    let (status, told) = place.drain("PUT", "fra-1", "?force=true").await;
+    assert_eq!((status, &told["addresses"]), (StatusCode::OK, &json!([])), "{told}");
+    // Once it says so it is out.
+    place.write("fra-1", &at(&["192.0.2.1"])).await;
+    let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
+    assert_eq!(nodes["drains"][0]["addresses"], json!(["192.0.2.1"]), "{nodes}");
+}
+
+#[tokio::test]
+async fn an_address_that_other_nodes_have_is_not_told_as_out() {
+    let place = Place::new().await;
+    place.write("fra-1", &at(&["192.0.2.1", "192.0.2.9"])).await;
+    place.write("fra-2", &at(&["192.0.2.9"])).await;
+    let (_, told) = place.drain("PUT", "fra-1", "").await;
+    assert_eq!(told["addresses"], json!(["192.0.2.1"]), "{told}");
+    // One that died holds nothing in.
+    let mut seen = place.roster.seen();
+    let is_away = |seen: &Seen| seen.node("fra-2").is_some_and(|it| it.presence == Presence::Away);
+    let away = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(is_away));
+    drop(away.await.unwrap().unwrap());
+    let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
+    let both = json!(["192.0.2.1", "192.0.2.9"]);
+    assert_eq!(nodes["drains"][0]["addresses"], both, "{nodes}");
 }
 
 #[tokio::test]
@@ -136,7 +180,7 @@ async fn an_address_is_out_while_no_node_has_it_that_is_not_drained() {
         place.roster.confirm().await.unwrap();
         let drains = drain::list(&*place.ledger).await.unwrap();
         let seen = place.roster.seen();
-        let out = drains.addresses_out(&seen.borrow());
+        let out = drains.addresses_out(&seen.borrow(), &BTreeSet::new());
         out.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(out().await, ["192.0.2.1"], "the other one is shared");

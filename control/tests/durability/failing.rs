@@ -286,6 +286,7 @@ async fn a_node_that_leaves_meanwhile_is_gone_in_the_end() {
             incarnation: Incarnation::fresh().unwrap(),
             is_shared: false,
             troubles: Troubles::default(),
+            answers: None,
         };
         node::join(Arc::clone(&ledger), joining).await
     };

@@ -4,36 +4,34 @@
 //! cannot be taken leaves the former ones in force; no file is read again but the geo data, and those
 //! only if they changed. It does not know who knows the nodes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use geodns_core::{
-    fleet::{FleetView, Nodes},
-    problem::Problem,
-};
+use geodns_core::fleet::{FleetView, Nodes};
+use tokio::time::Instant;
 
 use super::{Plan, PlanError, Server};
 
 impl Server {
     /// Answers by other nodes, and goes on with all else; when this returns, nothing is answered by the
-    /// former ones any more.
+    /// former ones any more. Out comes for how long what was answered until then may be cached.
     ///
     /// # Errors
     /// As [`Server::reload`].
-    pub fn take_nodes(&self, nodes: Arc<Nodes>) -> Result<Vec<Problem>, PlanError> {
+    pub fn take_nodes(&self, nodes: Arc<Nodes>) -> Result<Duration, PlanError> {
         let mut loading = self.0.loading.lock();
         if loading.plan.nodes == nodes {
-            return Ok(Vec::new());
+            return Ok(loading.lifetime.left(Instant::now()));
         }
         let plan = Plan { nodes, certificate: None, ..loading.plan.clone() };
         if plan.with_nodes() == loading.plan.with_nodes() {
             loading.plan.nodes = plan.nodes;
-            return Ok(Vec::new());
+            return Ok(loading.lifetime.left(Instant::now()));
         }
         // A certificate that is being replaced has nothing to do with them.
         let certificate = loading.plan.certificate.clone();
-        let problems = self.take(&mut loading, plan)?;
+        self.take(&mut loading, plan)?;
         loading.plan.certificate = certificate;
-        Ok(problems)
+        Ok(loading.lifetime.left(Instant::now()))
     }
 }
 

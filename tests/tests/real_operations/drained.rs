@@ -9,6 +9,7 @@ use std::{
 use nearcast_tests::real::{
     Tested,
     geodns::{GeoDns, dig},
+    http::Connection,
     nats::Nats,
     node::listening,
     origin::Origin,
@@ -80,8 +81,10 @@ fn a_drained_edge_gets_no_clients_also_after_a_restart_until_it_is_undrained() {
     let data = tempfile::tempdir().unwrap();
     let mut up = Up::start(&data).unwrap();
     assert_eq!(up.near_fra().unwrap(), "127.0.0.3");
-    done(up.admin, &data, &["node", "drain", "fra"]).unwrap();
-    wait_for("another edge", || Ok((up.near_fra()? != "127.0.0.3").then_some(()))).unwrap();
+    let ended = done(up.admin, &data, &["node", "drain", "fra", "--wait=60s"]).unwrap();
+    assert!(ended.contains("answers without 127.0.0.3"), "{ended}");
+    assert!(ended.ends_with("fra has none of clients any more\n"), "{ended}");
+    assert_ne!(up.near_fra().unwrap(), "127.0.0.3", "as it was waited for");
     let listed = done(up.admin, &data, &["node", "list"]).unwrap();
     let fra = listed.lines().find(|line| line.starts_with("fra")).unwrap();
     assert!(fra.contains("here, drained"), "{listed}");
@@ -108,6 +111,7 @@ fn a_drained_edge_gets_no_clients_also_after_a_restart_until_it_is_undrained() {
 /// An edge of a PoP, at an address of its own, over NATS.
 struct Edge {
     process: Process,
+    http: SocketAddr,
     admin: SocketAddr,
     folder: TempDir,
 }
@@ -128,9 +132,9 @@ impl Edge {
         let mut command = Command::new(program::nearcast()?);
         command.args(["run", "--config"]).arg(folder.path().join("node.toml"));
         let process = Process::start(command.env("NEARCAST_WORKERS", "2"))?;
-        process.stderr_line(listening("the edge answers"))?;
+        let http = process.stderr_line(listening("the edge answers"))?;
         let admin = process.stderr_line(listening("the admin listener answers"))?;
-        Ok(Self { process, admin, folder })
+        Ok(Self { process, http, admin, folder })
     }
 }
 
@@ -213,4 +217,62 @@ fn every_name_server_goes_by_a_drain_also_without_the_ledger() {
     for server in &servers {
         until("the PoP again", "127.0.0.4", || near_fra(server));
     }
+}
+
+#[test]
+fn a_drain_that_is_waited_for_ends_once_no_client_can_come_and_none_is_left() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Edge::start("fra-1", "127.0.0.3", &nats, &origin).unwrap();
+    let sin = Edge::start("sin-1", "127.0.0.5", &nats, &origin).unwrap();
+    let token = &fra.folder;
+    let wait = |name: &str, wait: &str| -> Tested<Process> {
+        let mut command = Command::new(program::nearcast()?);
+        command.args(["node", "drain", name, wait, "--admin", &sin.admin.to_string()]);
+        Process::start(command.arg("--token-file").arg(token.path().join("token")))
+    };
+    // Without a name server nobody says where clients are sent.
+    let mut waiting = wait("fra-1", "--wait=1s").unwrap();
+    assert_eq!(waiting.ended().unwrap().code(), Some(1));
+    let told = waiting.stderr().join("\n");
+    assert!(told.contains("no name server is registered"), "{told}");
+    done(sin.admin, token, &["node", "undrain", "fra-1"]).unwrap();
+
+    let mut servers =
+        ["ns-1", "ns-2"].map(|name| GeoDns::start(&name_server(name, &nats)).unwrap());
+    for server in &servers {
+        until("all of the PoP", "127.0.0.3 127.0.0.4", || near_fra(server));
+    }
+    let mut client = Connection::open(fra.http).unwrap();
+    assert_eq!(client.get("/").unwrap().status, 200);
+    let mut waiting = wait("fra-1", "--wait=60s").unwrap();
+    waiting.stdout_line(|line| line.contains("1 connections of clients").then_some(())).unwrap();
+    for server in &servers {
+        assert_eq!(near_fra(server).unwrap(), "127.0.0.4", "as soon as it is said");
+    }
+    assert!(waiting.is_running().unwrap(), "a client is there");
+    drop(client);
+    assert_eq!(waiting.ended().unwrap().code(), Some(0));
+    let told = waiting.stdout().join("\n");
+    for line in
+        ["without 127.0.0.3", "all 2 answer without it", "fra-1 has none of clients any more"]
+    {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+
+    // One that was killed may go on for all that is known.
+    servers[1].process.signal(Signal::Kill).unwrap();
+    servers[1].process.ended().unwrap();
+    done(sin.admin, token, &["node", "undrain", "fra-1"]).unwrap();
+    let mut waiting = wait("fra-1", "--wait=3s").unwrap();
+    assert_eq!(waiting.ended().unwrap().code(), Some(1));
+    let told = waiting.stderr().join("\n");
+    assert!(told.contains("not known to answer without fra-1 yet: ns-2"), "{told}");
+    // It is gone for good, and taken out; one that ends in order leaves by itself.
+    done(sin.admin, token, &["node", "remove", "ns-2"]).unwrap();
+    done(sin.admin, token, &["node", "drain", "fra-1", "--wait=60s"]).unwrap();
+    servers[0].process.signal(Signal::Terminate).unwrap();
+    assert_eq!(servers[0].process.ended().unwrap().code(), Some(0));
+    let listed = done(sin.admin, token, &["node", "list"]).unwrap();
+    assert!(listed.contains("sin-1") && !listed.contains("ns-"), "{listed}");
 }

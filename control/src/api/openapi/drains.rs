@@ -14,8 +14,14 @@ const PATH: &str = "/v1/nodes/{name}/drain";
 pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
         Operation {
+            query: Some(members::<drains::Look>(read)),
+            done: vec![(200, "How far it has come.", schema::<drains::Draining>(told))],
+            refused: &[404],
+            ..plain("get", PATH, "seeDrain", "How far a drain has come", None)
+        },
+        Operation {
             query: Some(members::<drains::Query>(read)),
-            done: vec![(200, "It is drained.", schema::<drains::Drained>(told))],
+            done: vec![(200, "It is drained.", schema::<drains::Draining>(told))],
             refused: &[404, 409],
             ..plain("put", PATH, "drainNode", "Sends clients elsewhere", Some("nodes"))
         },

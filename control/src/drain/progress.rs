@@ -1,0 +1,245 @@
+//! How far a drain has come.
+//!
+//! In: the roster, a drain. Out: what each name server answers by, and what the drained node has open.
+//! Always: nobody polls: what nodes say is watched. A name server is any node that says that it answers
+//! DNS, or says what is not understood; each of them must say that it goes by the drain, and that no
+//! answer that did not may be cached, by its own clock; the word of one of whose name there are several
+//! does not count, and one that is away has said what it said. Who is registered is asked of the ledger
+//! after the drain was written. Connections count once nobody can come by DNS any more: what the node
+//! says after that was seen here is what is left.
+//! It deliberately does not know who answers DNS without the ledger.
+//! Clause: docs/operate.md *Draining a node*.
+
+use std::{collections::BTreeMap, future::pending, pin::pin};
+
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::Drains;
+use crate::{
+    ledger::{LedgerError, Position},
+    node::Role,
+    roster::{Presence, Roster, Seen, Sighting},
+};
+
+/// How far a drain has come, in this order.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "DrainState")]
+pub enum State {
+    /// Not every name server is known to answer by it.
+    Applying,
+    /// All do; earlier answers may be cached.
+    Expiring,
+    /// Nobody has an earlier answer; the node has connections of clients, or is not known to have none.
+    Ending,
+    /// It has none, or is gone.
+    Ended,
+}
+
+/// A name server, as far as a drain is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NameServer {
+    /// Its node's name.
+    pub node: String,
+    /// Whether it is here.
+    pub state: Presence,
+    /// Whether it answers by the drain.
+    pub applied: bool,
+    /// Whether no answer of it that did not may be cached any more.
+    pub expired: bool,
+    /// For how many seconds its answers before its last change of drains could be cached.
+    pub ttl_s: u64,
+    /// True where other processes go by its name, so that what it says says nothing of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub contested: bool,
+    /// Why what it says cannot be read; it may be a name server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+/// What is known of a drain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DrainProgress")]
+pub struct Progress {
+    /// How far it is.
+    pub state: State,
+    /// The name servers, by name. Without one nobody says that clients are sent elsewhere.
+    pub name_servers: Vec<NameServer>,
+    /// The largest `ttl_s` of them: how long to wait once all apply it.
+    pub ttl_s: u64,
+    /// Connections of clients that the node has open, as it last said; null where that is not known, or
+    /// it is gone.
+    pub connections: Option<u64>,
+}
+
+/// Since when nobody can come by DNS any more, as far as this process has seen; of each drained node.
+#[derive(Debug, Default)]
+pub struct Settled(Mutex<BTreeMap<String, (Position, Instant)>>);
+
+impl Settled {
+    /// It is so now; says since when it is.
+    fn note(&self, node: &str, at: Position, now: Instant) -> Instant {
+        let mut all = self.0.lock();
+        match all.get(node) {
+            Some((of, since)) if *of == at => *since,
+            _ => {
+                all.insert(node.to_owned(), (at, now));
+                now
+            }
+        }
+    }
+
+    /// It is not so.
+    fn forget(&self, node: &str) {
+        self.0.lock().remove(node);
+    }
+
+    /// Forgets those that are drained no more.
+    fn keep(&self, drains: &Drains) {
+        self.0.lock().retain(|node, _| drains.has(node));
+    }
+}
+
+/// A drain that is watched.
+#[derive(Debug)]
+pub struct Watching<'w> {
+    roster: Roster,
+    seen: watch::Receiver<Seen>,
+    settled: &'w Settled,
+    node: &'w str,
+    /// Its place among all changes.
+    at: Position,
+    /// When the ledger was asked last.
+    asked: Option<Instant>,
+}
+
+impl<'w> Watching<'w> {
+    /// Watches the drain of `node` that was written `at`, among these.
+    #[must_use]
+    pub fn begin(
+        (roster, settled): (&Roster, &'w Settled),
+        drains: &Drains,
+        (node, at): (&'w str, Position),
+    ) -> Self {
+        settled.keep(drains);
+        let (roster, seen) = (roster.clone(), roster.seen());
+        Self { roster, seen, settled, node, at, asked: None }
+    }
+
+    /// Waits until it is as far as `wanted`; no longer than `until`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be asked which nodes there are.
+    pub async fn wait(mut self, wanted: State, until: Instant) -> Result<Progress, LedgerError> {
+        let roster = self.roster.clone();
+        self.asked = Some(roster.confirm().await?);
+        let mut asking = pin!(roster.confirm());
+        let mut is_asking = false;
+        loop {
+            let progress = self.now();
+            if progress.state >= wanted {
+                return Ok(progress);
+            }
+            let due = self.strange_until();
+            tokio::select! {
+                // Its sender lives as long as the roster.
+                _ = self.seen.changed() => {}
+                asked = &mut asking, if is_asking => {
+                    self.asked = Some(asked?);
+                    is_asking = false;
+                }
+                () = at(due), if !is_asking => {
+                    asking.set(roster.confirm());
+                    is_asking = true;
+                }
+                () = sleep_until(until) => return Ok(progress),
+            }
+        }
+    }
+
+    /// Until when name servers may be about to say that they are there, in a ledger that was made anew.
+    fn strange_until(&self) -> Option<Instant> {
+        let good_from = self.roster.good_from(self.at.epoch)?;
+        self.asked.is_none_or(|asked| asked < good_from).then_some(good_from)
+    }
+
+    /// What is known now.
+    fn now(&mut self) -> Progress {
+        let is_strange = self.strange_until().is_some();
+        let seen = self.seen.borrow_and_update();
+        let server = |(name, sighting)| NameServer::of(name, sighting, self.at);
+        let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
+        let node = seen.node(self.node);
+        let connections = node.and_then(connections);
+        let is_open = name_servers.is_empty() || is_strange;
+        let state = if is_open || name_servers.iter().any(|server| !server.applied) {
+            State::Applying
+        } else if name_servers.iter().any(|server| !server.expired) {
+            State::Expiring
+        } else {
+            let since = self.settled.note(self.node, self.at, Instant::now());
+            let is_over = node.is_none_or(|node| connections == Some(0) && node.at > since);
+            if is_over { State::Ended } else { State::Ending }
+        };
+        if state < State::Ending {
+            self.settled.forget(self.node);
+        }
+        let ttl_s = name_servers.iter().map(|server| server.ttl_s).max().unwrap_or_default();
+        Progress { state, name_servers, ttl_s, connections }
+    }
+}
+
+impl NameServer {
+    /// A node, if it is one.
+    fn of(name: &str, sighting: &Sighting, at: Position) -> Option<Self> {
+        let unknown = Self {
+            node: name.to_owned(),
+            state: sighting.presence,
+            applied: false,
+            expired: false,
+            ttl_s: 0,
+            contested: false,
+            unreadable: None,
+        };
+        let document = match &sighting.document {
+            Ok(document) => document,
+            Err(why) => return Some(Self { unreadable: Some(why.clone()), ..unknown }),
+        };
+        if !document.roles.contains(&Role::Geodns) {
+            return None;
+        }
+        let contested = document.is_contested();
+        let said = document.answers.filter(|_| !contested);
+        let applied = said.is_some_and(|said| said.drains.has_reached(at));
+        let expired = said.and_then(|said| said.expired).filter(|_| applied);
+        Some(Self {
+            applied,
+            expired: expired.is_some_and(|expired| expired.has_reached(at)),
+            ttl_s: said.map_or(0, |said| said.ttl_s),
+            contested,
+            ..unknown
+        })
+    }
+}
+
+/// What a node has open, if its word counts.
+fn connections(sighting: &Sighting) -> Option<u64> {
+    let document = sighting.document.as_ref().ok()?;
+    let counts = sighting.presence == Presence::Here && !document.is_contested();
+    counts.then_some(document.load.connections)
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}

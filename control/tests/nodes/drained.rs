@@ -1,0 +1,247 @@
+//! Drains that are waited for: name servers, then what is cached, then connections.
+//!
+//! Always: nothing is over while a client may come by a name that was answered before.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use nearcast_control::{
+    applied::AppliedFile,
+    drain::{self, DrainDocument, Progress, Settled, State, Watching},
+    fleet::{Following, follow},
+    ledger::{Ledger as _, Log, Position},
+    node::{self, Answering, Attending, Incarnation, Member, NodeDocument, Role, Troubles},
+    roster::{Presence, Roster},
+};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::paper::Paper;
+use crate::{AWAY_AFTER, Edge, HEARTBEAT, SECOND, folder, join, pass, until};
+
+const TTL: Duration = Duration::from_secs(30);
+
+/// A name server that answers by what it has followed, at once.
+struct Server {
+    member: Member,
+    _work: JoinSet<()>,
+    _following: Following,
+}
+
+async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Server {
+    let tell = Arc::<watch::Sender<_>>::default();
+    let attending = Attending {
+        key: node::key_of(name).unwrap(),
+        document: NodeDocument { roles: vec![Role::Geodns], ..NodeDocument::default() },
+        heartbeat: HEARTBEAT,
+        file: AppliedFile::beside(&folder.join("ledger"), name),
+        incarnation: Incarnation::fresh().unwrap(),
+        troubles: Troubles::default(),
+        answers: tell.subscribe(),
+    };
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    let following = follow(Arc::new(ledger.clone()), roster, None).await;
+    let member = node::attend(Arc::new(ledger.clone()), attending);
+    let (mut answering, mut fleets) = (Answering::new(tell), following.fleet());
+    let mut work = JoinSet::new();
+    work.spawn(async move {
+        loop {
+            let drains = fleets.borrow_and_update().at;
+            if let Some(drains) = drains {
+                answering.applied(drains, ttl, Instant::now());
+            }
+            let due = answering.due();
+            tokio::select! {
+                _ = fleets.changed() => {}
+                () = pass(due.map_or(TTL, |due| due - Instant::now())) => {
+                    answering.lapse(Instant::now());
+                }
+            }
+        }
+    });
+    Server { member, _work: work, _following: following }
+}
+
+/// A ledger with two edges, of which one is drained.
+struct Stage {
+    ledger: Paper,
+    roster: Roster,
+    settled: Settled,
+    folder: tempfile::TempDir,
+    edge: Arc<Edge>,
+    _members: [Member; 2],
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let (ledger, folder) = (Paper::new(), folder());
+        let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+        let (drained, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+        let (other, _) = join(&ledger, folder.path(), "fra-2", None).await;
+        edge.0.lock().unwrap().connections = 2;
+        let settled = Settled::default();
+        Self { ledger, roster, settled, folder, edge, _members: [drained, other] }
+    }
+
+    async fn serve(&self, name: &str, ttl: Duration) -> Server {
+        serve(&self.ledger.view(), self.folder.path(), name, ttl).await
+    }
+
+    /// The edges of this stage say no address, so it is by force.
+    async fn drain(&self) -> Position {
+        let said = DrainDocument::default();
+        let drained = drain::drain(&self.ledger, &self.roster, ("fra-1", true), said).await;
+        let epoch = self.ledger.ends(Log::Purges).await.unwrap().last.epoch;
+        Position { epoch, seq: drained.unwrap().0.revision.0 }
+    }
+
+    async fn wait(&self, at: Position, wanted: State, wait: Duration) -> Progress {
+        let drains = drain::list(&self.ledger).await.unwrap();
+        let place = (&self.roster, &self.settled);
+        let watching = Watching::begin(place, &drains, ("fra-1", at));
+        watching.wait(wanted, Instant::now() + wait).await.unwrap()
+    }
+}
+
+fn told(progress: &Progress) -> Vec<(&str, bool, bool)> {
+    let servers = progress.name_servers.iter();
+    servers.map(|server| (server.node.as_str(), server.applied, server.expired)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_once_all_apply_it_nothing_is_cached_and_no_client_is_left() {
+    let stage = Stage::new().await;
+    let _one = stage.serve("ns-1", SECOND).await;
+    let _two = stage.serve("ns-2", TTL).await;
+    pass(2 * TTL).await;
+    let at = stage.drain().await;
+    let begun = Instant::now();
+    let progress = stage.wait(at, State::Expiring, SECOND / 2).await;
+    assert_eq!(progress.state, State::Expiring);
+    assert_eq!(told(&progress), [("ns-1", true, false), ("ns-2", true, false)]);
+    assert_eq!((progress.ttl_s, progress.connections), (30, Some(2)));
+    let progress = stage.wait(at, State::Ending, 2 * TTL).await;
+    assert_eq!((progress.state, begun.elapsed().as_secs()), (State::Ending, TTL.as_secs()));
+    assert_eq!(told(&progress), [("ns-1", true, true), ("ns-2", true, true)]);
+    let progress = stage.wait(at, State::Ended, TTL).await;
+    assert_eq!((progress.state, progress.connections), (State::Ending, Some(2)));
+    stage.edge.0.lock().unwrap().connections = 0;
+    let progress = stage.wait(at, State::Ended, TTL).await;
+    assert_eq!((progress.state, progress.connections), (State::Ended, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_before_the_caches_were_empty_say_nothing() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    stage.edge.0.lock().unwrap().connections = 0;
+    // It has said that it has none.
+    pass(HEARTBEAT).await;
+    let at = stage.drain().await;
+    let begun = Instant::now();
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    assert_eq!((progress.state, begun.elapsed()), (State::Ending, Duration::ZERO));
+    stage.edge.0.lock().unwrap().connections = 1;
+    assert_eq!(stage.wait(at, State::Ended, 2 * HEARTBEAT).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_does_not_hear_of_a_drain_is_waited_for_also_when_it_is_away() {
+    let stage = Stage::new().await;
+    let _here = stage.serve("ns-1", Duration::ZERO).await;
+    let cut_off = stage.ledger.view();
+    let server = serve(&cut_off, stage.folder.path(), "ns-2", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    cut_off.lose(true);
+    let at = stage.drain().await;
+    until(&stage.roster, "ns-2", Presence::Away).await;
+    let progress = stage.wait(at, State::Expiring, SECOND).await;
+    assert_eq!(progress.state, State::Applying);
+    assert_eq!(told(&progress), [("ns-1", true, true), ("ns-2", false, false)]);
+    assert_eq!(progress.name_servers[1].state, Presence::Away);
+    cut_off.lose(false);
+    let progress = stage.wait(at, State::Ending, TTL).await;
+    assert_eq!(progress.state, State::Ending);
+    // What it said holds when it goes.
+    cut_off.lose(true);
+    until(&stage.roster, "ns-2", Presence::Away).await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    cut_off.lose(false);
+    assert!(server.member.leave().await.is_none());
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    assert_eq!(told(&progress), [("ns-1", true, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_name_server_nobody_says_that_clients_go_elsewhere() {
+    let stage = Stage::new().await;
+    let at = stage.drain().await;
+    let progress = stage.wait(at, State::Expiring, TTL).await;
+    assert_eq!((progress.state, progress.name_servers.len()), (State::Applying, 0));
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    assert_eq!(stage.wait(at, State::Expiring, TTL).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_word_of_one_of_two_name_servers_of_one_name_does_not_count() {
+    let stage = Stage::new().await;
+    let _one = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    let elsewhere = folder();
+    let _twin = serve(&stage.ledger.view(), elsewhere.path(), "ns-1", Duration::ZERO).await;
+    pass(2 * HEARTBEAT).await;
+    let at = stage.drain().await;
+    let progress = stage.wait(at, State::Expiring, TTL).await;
+    assert_eq!(progress.state, State::Applying);
+    assert!(progress.name_servers[0].contested);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_starts_again_says_nothing_of_what_the_former_one_answered() {
+    let stage = Stage::new().await;
+    let former = stage.serve("ns-1", TTL).await;
+    pass(2 * TTL).await;
+    let at = stage.drain().await;
+    pass(TTL / 2).await;
+    // It is killed: its document stays.
+    drop(former);
+    let begun = Instant::now();
+    let _next = stage.serve("ns-1", TTL).await;
+    assert_eq!(stage.wait(at, State::Ending, TTL - SECOND).await.state, State::Expiring);
+    let ended = timeout(TTL, stage.wait(at, State::Ending, TTL)).await.unwrap();
+    assert_eq!((ended.state, begun.elapsed().as_secs()), (State::Ending, TTL.as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_of_a_former_ledger_does_not_count_in_one_made_anew() {
+    let stage = Stage::new().await;
+    let own = stage.ledger.view();
+    let _server = serve(&own, stage.folder.path(), "ns-1", Duration::ZERO).await;
+    for _ in 0..5 {
+        stage.drain().await;
+        drain::undrain(&stage.ledger, "fra-1").await.unwrap();
+    }
+    pass(HEARTBEAT).await;
+    // It says on what it said, and reads nothing.
+    own.hang(true);
+    stage.ledger.make_anew();
+    let document = NodeDocument {
+        roles: vec![Role::Geodns],
+        answers: Some(node::Answers {
+            drains: Position { epoch: nearcast_control::ledger::Epoch(7), seq: 1000 },
+            expired: None,
+            ttl_s: 0,
+        }),
+        ..NodeDocument::default()
+    };
+    let bytes = nearcast_control::documents::encode(&document).unwrap();
+    let expect = nearcast_control::ledger::Expect::Anything;
+    stage.ledger.write(&node::key_of("ns-1").unwrap(), bytes, expect).await.unwrap();
+    pass(2 * HEARTBEAT).await;
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Expiring, SECOND).await.state, State::Applying);
+    own.hang(false);
+    assert_eq!(stage.wait(at, State::Expiring, 2 * TTL).await.state, State::Ending);
+}
