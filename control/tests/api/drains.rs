@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use http::StatusCode;
 use nearcast_control::{
     drain::{self, DRAINS},
-    ledger::Expect,
-    node::{self, NodeDocument, Role},
+    ledger::{Expect, Log, Position},
+    node::{self, Answers, NodeDocument, Role},
     roster::{Presence, Seen},
 };
 use serde_json::{Value, json};
@@ -106,6 +106,59 @@ async fn a_node_that_nobody_knows_where_to_reach_is_drained_by_force_alone() {
     place.write("fra-1", &at(&["192.0.2.1"])).await;
     let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
     assert_eq!(nodes["drains"][0]["addresses"], json!(["192.0.2.1"]), "{nodes}");
+}
+
+#[tokio::test]
+async fn a_drain_says_how_far_it_is_to_who_may_look_and_waits_for_that() {
+    let place = Place::new().await;
+    place.write("fra-1", &at(&["192.0.2.1"])).await;
+    place.write("fra-2", &at(&["192.0.2.2"])).await;
+    let server =
+        |answers| NodeDocument { roles: vec![Role::Geodns], answers, ..Default::default() };
+    place.write("ns-1", &server(None)).await;
+    assert_eq!(place.drain("GET", "fra-1", "").await.0, StatusCode::NOT_FOUND);
+    let (_, told) = place.drain("PUT", "fra-1", "").await;
+    assert_eq!(told["progress"], Value::Null, "nobody looked: {told}");
+    let (status, told) = place.drain("PUT", "fra-1", "?wait=1ms").await;
+    assert_eq!((status, &told["progress"]["state"]), (StatusCode::OK, &json!("applying")));
+    let reader = place.made(json!({ "actions": ["read"] })).await;
+    let path = "/v1/nodes/fra-1/drain";
+    let (status, told) = place.ask(&reader, "GET", path, None).await;
+    assert_eq!((status, &told["addresses"]), (StatusCode::OK, &json!(["192.0.2.1"])), "{told}");
+    let purger = place.made(json!({ "actions": ["purge"] })).await;
+    assert_eq!(place.ask(&purger, "GET", path, None).await.0, StatusCode::FORBIDDEN);
+    for query in ["?wait=soon", "?until=never", "?more=1"] {
+        assert_eq!(place.drain("GET", "fra-1", query).await.0, StatusCode::BAD_REQUEST, "{query}");
+    }
+    // It comes while it is waited for.
+    let drains = drain::list(&*place.ledger).await.unwrap();
+    let epoch = place.ledger.ends(Log::Purges).await.unwrap().last.epoch;
+    let drains = Position { epoch, seq: drains.by_node["fra-1"].revision.0 };
+    let answers = Answers { drains, expired: Some(drains), ttl_s: 7 };
+    let says = server(Some(answers));
+    let comes = place.write("ns-1", &says);
+    let waited = place.drain("GET", "fra-1", "?wait=20s&until=ending");
+    let ((_, told), ()) = tokio::join!(waited, comes);
+    assert_eq!(told["progress"]["state"], "ending", "{told}");
+    assert_eq!(told["progress"]["ttl_s"], 7, "{told}");
+    let says = at(&["192.0.2.1"]);
+    let comes = place.write("fra-1", &says);
+    let waited = place.drain("PUT", "fra-1", "?wait=20s");
+    let ((_, told), ()) = tokio::join!(waited, comes);
+    assert_eq!(told["progress"]["state"], "ended", "{told}");
+    assert_eq!(told["progress"]["connections"], 0, "{told}");
+}
+
+#[tokio::test]
+async fn a_drain_that_is_taken_back_meanwhile_is_none() {
+    let place = Place::new().await;
+    place.write("fra-1", &at(&["192.0.2.1"])).await;
+    place.write("fra-2", &at(&["192.0.2.2"])).await;
+    assert_eq!(place.drain("PUT", "fra-1", "").await.0, StatusCode::OK);
+    let waited = place.drain("GET", "fra-1", "?wait=100ms");
+    let back = place.drain("DELETE", "fra-1", "");
+    let ((status, told), _) = tokio::join!(waited, back);
+    assert_eq!(status, StatusCode::NOT_FOUND, "{told}");
 }
 
 #[tokio::test]

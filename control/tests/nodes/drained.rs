@@ -9,7 +9,9 @@ use nearcast_control::{
     drain::{self, DrainDocument, Progress, Settled, State, Watching},
     fleet::{Following, follow},
     ledger::{Ledger as _, Log, Position},
-    node::{self, Answering, Attending, Incarnation, Member, NodeDocument, Role, Troubles},
+    node::{
+        self, Answering, Attending, Incarnation, Joining, Member, NodeDocument, Role, Troubles,
+    },
     roster::{Presence, Roster},
 };
 use tokio::{
@@ -19,7 +21,7 @@ use tokio::{
 };
 
 use super::paper::Paper;
-use crate::{AWAY_AFTER, Edge, HEARTBEAT, SECOND, folder, join, pass, until};
+use crate::{AWAY_AFTER, Edge, HEARTBEAT, SECOND, document, folder, join, pass, until};
 
 const TTL: Duration = Duration::from_secs(30);
 
@@ -172,6 +174,30 @@ async fn a_name_server_that_does_not_hear_of_a_drain_is_waited_for_also_when_it_
     assert!(server.member.leave().await.is_none());
     let progress = stage.wait(at, State::Ending, SECOND).await;
     assert_eq!(told(&progress), [("ns-1", true, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let tell = watch::Sender::new(None);
+    let joining = Joining {
+        key: node::key_of("fra-1").unwrap(),
+        document: NodeDocument::default(),
+        heartbeat: HEARTBEAT,
+        edge: Arc::<Edge>::default(),
+        file: AppliedFile::beside(&folder.path().join("ledger"), "fra-1"),
+        incarnation: Incarnation::fresh().unwrap(),
+        is_shared: true,
+        troubles: Troubles::default(),
+        answers: Some(tell.subscribe()),
+    };
+    let _member = node::join(Arc::new(ledger.clone()), joining).await.unwrap();
+    assert_eq!(document(&ledger, "fra-1").await.answers, None);
+    let drains = Position { epoch: nearcast_control::ledger::Epoch(7), seq: 3 };
+    let answers = node::Answers { drains, expired: None, ttl_s: 1 };
+    tell.send_replace(Some(answers));
+    pass(HEARTBEAT / 10).await;
+    assert_eq!(document(&ledger, "fra-1").await.answers, Some(answers));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,10 +46,14 @@ async fn nobody_is_sent_to_an_address_that_is_out_as_long_as_there_is_another() 
         assert_eq!(answered(&stage, "www.cdn.test").await, expected, "{out:?} are out");
     }
     // A reload knows the settings, and the nodes are those that were known.
-    stage.server.take_nodes(nodes(&[1], &[])).unwrap();
+    let cached_for = stage.server.take_nodes(nodes(&[1], &[])).unwrap();
     let mut again = plan(fleet(), Vec::new());
+    assert_eq!(cached_for, again.settings.route[0].ttl);
     again.settings.route[0].names.push("other".to_owned());
+    again.settings.route[0].ttl = cached_for / 4;
     stage.server.reload(again).unwrap();
+    let cached_for_still = stage.server.take_nodes(nodes(&[1], &[])).unwrap();
+    assert!(cached_for_still > cached_for / 2, "what was answered before the reload is cached");
     assert_eq!(answered(&stage, "other.cdn.test").await, [ip(2)]);
     let status = stage.server.prober().status();
     let drained: Vec<bool> = status[0].addresses.iter().map(|address| address.drained).collect();
