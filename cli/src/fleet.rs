@@ -1,16 +1,20 @@
 //! GeoDNS goes by what the ledger says of the fleet's nodes.
 //!
-//! In: the fleet, as it is followed; a server. Out: answers by it; which drains these go by.
+//! In: the fleet and its load, as they are followed; a server. Out: answers by them; which drains these
+//! go by.
 //! Always holds: one change is taken at a time, on a thread that may wait, and the newest only; what
 //! cannot be taken leaves what is in force, is told, in the log and under `/readyz`, and tried again;
 //! nothing is said to be answered by before it is. It does not know what a node says.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
 use geodns::server::Server;
-use geodns_core::fleet::Nodes;
+use geodns_core::{
+    fleet::{Load, Nodes},
+    standing::PerMille,
+};
 use nearcast_control::{
-    fleet::{Fleet, Following},
+    fleet::{Fleet, Following, Loads, PopLoad},
     node::Answering,
 };
 use nearcast_daemon::readiness::{Condition, Readiness};
@@ -64,12 +68,12 @@ async fn follow(
     mut answering: Answering,
     in_force: Condition,
 ) {
-    let mut fleets = following.fleet();
+    let (mut fleets, mut loads) = (following.fleet(), following.loads());
     let mut pause = AGAIN_FIRST;
     loop {
         let fleet = Arc::clone(&fleets.borrow_and_update());
-        let (server, nodes) = (server.clone(), nodes(&fleet));
-        let again = match spawn_blocking(move || server.take_nodes(nodes)).await {
+        let (taking, nodes) = (server.clone(), nodes(&fleet));
+        let again = match spawn_blocking(move || taking.take_nodes(nodes)).await {
             Ok(Ok(cached_for)) => {
                 in_force.holds();
                 if let Some(drains) = fleet.at {
@@ -95,6 +99,7 @@ async fn follow(
                 () = next(&mut fleets) => break,
                 () = at(again) => break,
                 () = at(answering.due()) => answering.lapse(Instant::now()),
+                () = next(&mut loads) => hear(&server, &loads.borrow_and_update()),
             }
         }
     }
@@ -109,10 +114,21 @@ async fn at(moment: Option<Instant>) {
 }
 
 /// Waits for a change; after the last one for ever.
-async fn next(fleets: &mut watch::Receiver<Arc<Fleet>>) {
-    if fleets.changed().await.is_err() {
+async fn next<T>(told: &mut watch::Receiver<T>) {
+    if told.changed().await.is_err() {
         pending::<()>().await;
     }
+}
+
+/// Has GeoDNS go by what the nodes carry.
+fn hear(server: &Server, loads: &Loads) {
+    let prober = server.prober();
+    let load = |(pop, load): (&String, &PopLoad)| {
+        let share = load.share_per_mille.map(PerMille);
+        let at = prober.moment_at(load.at);
+        (pop.as_str().into(), Load { connections: load.connections, share, at })
+    };
+    prober.hear(loads.iter().map(load).collect::<HashMap<_, _>>());
 }
 
 /// The fleet, in the words of GeoDNS.

@@ -38,7 +38,7 @@ use nearcast_control::{
     site::{self, Following, SitesFile},
     token::{self, FirstError},
 };
-use nearcast_daemon::{metrics::Metrics, readiness::Readiness};
+use nearcast_daemon::{busy::Busy, metrics::Metrics, readiness::Readiness};
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -73,6 +73,8 @@ pub(crate) struct Opened {
     name_server: Option<(String, Option<String>)>,
     /// What DNS is answered by here.
     answers: Arc<watch::Sender<Option<Answers>>>,
+    /// How much it computes.
+    busy: Arc<Busy>,
     /// What the nodes of this process do.
     roles: Vec<Role>,
     heartbeat: Duration,
@@ -137,6 +139,7 @@ impl Opened {
             roster,
             name_server,
             answers: Arc::default(),
+            busy: Arc::new(Busy::begin()),
             roles,
             heartbeat: settings.heartbeat,
             lease: (settings.ledger_lost == LedgerLost::Revalidate).then_some(settings.lease),
@@ -211,7 +214,7 @@ impl Opened {
             key,
             document: self.document(plan, addresses),
             heartbeat: self.heartbeat,
-            edge: Arc::new(Purged(edge.clone())),
+            edge: Arc::new(Purged { edge: edge.clone(), busy: Arc::clone(&self.busy) }),
             file: AppliedFile::beside(&self.path, name),
             incarnation: self.incarnation.clone(),
             is_shared: self.is_shared,
@@ -356,28 +359,37 @@ fn wall_clock() -> WallClock {
 }
 
 /// An edge that purges.
-struct Purged(Edge);
+struct Purged {
+    edge: Edge,
+    busy: Arc<Busy>,
+}
 
 impl Applies for Purged {
     fn apply(&self, purge: &Purge) {
-        self.0.purge(purge);
+        self.edge.purge(purge);
     }
 
     fn apply_everything(&self) {
-        purge_everything(&self.0);
+        purge_everything(&self.edge);
     }
 
     fn load(&self) -> Load {
-        let budget = &self.0.hall().room.budget;
+        let hall = self.edge.hall();
+        let budget = &hall.room.budget;
+        let connections = self.edge.connections().open();
+        let max = hall.snapshot.load().edge.limits.connections_max;
+        let of_connections = connections.saturating_mul(1000).checked_div(max.into());
+        let of_connections = of_connections.and_then(|share| u16::try_from(share).ok());
         Load {
-            connections: self.0.connections().open(),
+            connections,
             memory_bytes: budget.used() as u64,
             memory_bytes_max: budget.limit() as u64,
+            share_per_mille: self.busy.share_per_mille().max(of_connections),
         }
     }
 
     fn vouch(&self, until: Instant) {
-        self.0.vouch(until);
+        self.edge.vouch(until);
     }
 }
 

@@ -95,30 +95,33 @@ fn list(api: &Api) -> Result<(), Failure> {
 
 /// The nodes, and what is drained though it is none.
 fn table(told: &Value) -> String {
-    let row = |[name, pop, roles, state, connections, memory, version]: [&str; 7]| {
+    let row = |[name, pop, roles, state, connections, memory, full, version]: [&str; 8]| {
         format!(
-            "{name:<12} {pop:<10} {roles:<12} {state:<16} {connections:>11} {memory:>7}  {version}"
+            "{name:<12} {pop:<10} {roles:<12} {state:<16} {connections:>11} {memory:>7} {full:>6}  \
+             {version}"
         )
     };
-    let head = ["NODE", "POP", "ROLES", "STATE", "CONNECTIONS", "MEMORY", "VERSION"];
+    let head = ["NODE", "POP", "ROLES", "STATE", "CONNECTIONS", "MEMORY", "FULL", "VERSION"];
     let mut lines = vec![row(head)];
     let nodes = || told["nodes"].as_array().into_iter().flatten();
     for node in nodes() {
         let word = |key: &str| node[key].as_str().unwrap_or("-");
         let name = node["name"].as_str().unwrap_or_default();
         if let Some(why) = node["unreadable"].as_str() {
-            lines.push(row([name, "", "", &state(node), "", "", why]));
+            lines.push(row([name, "", "", &state(node), "", "", "", why]));
             continue;
         }
         let connections = node["load"]["connections"].to_string();
         let memory = format!("{} %", percent(&node["load"]));
+        let full = node["load"]["share_per_mille"].as_u64();
+        let full = full.map_or_else(|| "-".to_owned(), |share| format!("{} %", share / 10));
         let (pop, version, roles) = (word("pop"), word("version"), words(&node["roles"]));
-        lines.push(row([name, pop, &roles, &state(node), &connections, &memory, version]));
+        lines.push(row([name, pop, &roles, &state(node), &connections, &memory, &full, version]));
     }
     for drain in told["drains"].as_array().into_iter().flatten() {
         if !nodes().any(|node| node["name"] == drain["node"]) {
             let name = drain["node"].as_str().unwrap_or_default();
-            lines.push(row([name, "-", "-", "gone, drained", "-", "-", "-"]));
+            lines.push(row([name, "-", "-", "gone, drained", "-", "-", "-", "-"]));
         }
     }
     // What nodes say of themselves shall not steer a terminal.

@@ -11,8 +11,12 @@
 //! Clause: docs/operate.md *Draining a node*.
 
 mod follow;
+mod load;
 
-pub use self::follow::{Following, follow};
+pub use self::{
+    follow::{Following, follow},
+    load::{Loads, PopLoad},
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -65,7 +65,7 @@ impl Applies for Told {
     }
 
     fn load(&self) -> Load {
-        Load { connections: 3, memory_bytes: 10, memory_bytes_max: 40 }
+        Load { connections: 3, memory_bytes: 10, memory_bytes_max: 40, share_per_mille: None }
     }
 
     fn vouch(&self, _until: Instant) {}

@@ -7,9 +7,9 @@ use nearcast_control::{
     documents,
     drain::{self, DrainDocument},
     embedded::{Embedded, Kept},
-    fleet::{Fleet, FleetFile, Following, follow},
+    fleet::{Fleet, FleetFile, Following, Loads, follow},
     ledger::{Expect, Ledger},
-    node::{self, NodeDocument, Role},
+    node::{self, Load, NodeDocument, Role},
     roster::Roster,
 };
 use tokio::time::timeout;
@@ -30,6 +30,15 @@ async fn write(ledger: &dyn Ledger, name: &str, pop: &str, addresses: &[&str]) {
         roles: vec![Role::Edge],
         ..NodeDocument::default()
     };
+    let bytes = documents::encode(&document).unwrap();
+    ledger.write(&node::key_of(name).unwrap(), bytes, Expect::Anything).await.unwrap();
+}
+
+/// As a heart would.
+async fn carry(ledger: &dyn Ledger, name: &str, connections: u64, share_per_mille: Option<u16>) {
+    let load = Load { connections, share_per_mille, ..Load::default() };
+    let pop = name.split('-').next().map(str::to_owned);
+    let document = NodeDocument { pop, load, roles: vec![Role::Edge], ..NodeDocument::default() };
     let bytes = documents::encode(&document).unwrap();
     ledger.write(&node::key_of(name).unwrap(), bytes, Expect::Anything).await.unwrap();
 }
@@ -82,6 +91,44 @@ async fn members_and_drains_are_followed_and_who_is_away_is_a_member_still() {
     until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
     drain::undrain(&*ledger, "fra-1").await.unwrap();
     until(&following, "fra: 192.0.2.1 192.0.2.2").await;
+}
+
+#[tokio::test]
+async fn what_a_pop_carries_is_of_its_nodes_that_are_here_and_not_drained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, roster) = open(folder.path());
+    let following = follow(Arc::clone(&ledger), roster.clone(), None).await;
+    let mut loads = following.loads();
+    let are = |wanted: &[(&str, u64, Option<u16>)]| {
+        let wanted: Vec<_> =
+            wanted.iter().map(|(pop, sum, share)| ((*pop).to_owned(), *sum, *share)).collect();
+        move |loads: &Arc<Loads>| {
+            let told = loads
+                .iter()
+                .map(|(pop, load)| (pop.clone(), load.connections, load.share_per_mille));
+            told.eq(wanted.iter().cloned())
+        }
+    };
+    // Of whom is listed first nobody knows whether it is here: nodes say so again and again.
+    let wanted = are(&[("fra", 40, Some(400)), ("sin", 5, None)]);
+    timeout(LONG, async {
+        loop {
+            carry(&*ledger, "fra-1", 10, Some(200)).await;
+            carry(&*ledger, "fra-2", 30, Some(601)).await;
+            carry(&*ledger, "sin-1", 5, None).await;
+            let came = timeout(Duration::from_millis(100), loads.wait_for(&wanted)).await;
+            if came.is_ok() {
+                break;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    drain::drain(&*ledger, &roster, ("fra-2", true), DrainDocument::default()).await.unwrap();
+    let one = are(&[("fra", 10, Some(200)), ("sin", 5, None)]);
+    drop(timeout(LONG, loads.wait_for(one)).await.unwrap().unwrap());
+    // Silence is no load, and no idle node.
+    drop(timeout(LONG, loads.wait_for(are(&[]))).await.unwrap().unwrap());
 }
 
 #[tokio::test]

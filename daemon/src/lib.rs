@@ -7,6 +7,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod busy;
 pub mod descriptors;
 pub mod drain;
 pub mod files;

@@ -50,6 +50,13 @@ impl Clock {
         Now { since_start, unix: self.anchor.saturating_add(since_start) }
     }
 
+    /// A time since the start, as health counts it; one before it is the start.
+    #[must_use]
+    pub fn moment_at(&self, time: Instant) -> Moment {
+        let since_start = time.saturating_duration_since(self.started);
+        Now { since_start, unix: Duration::ZERO }.moment()
+    }
+
     /// The time now, as health counts it.
     #[must_use]
     pub fn moment(&self) -> Moment {

@@ -18,7 +18,7 @@ pub mod watch;
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use geodns_core::{
-    health::operator::Order, moment::Moment, settings::StateWord, standing::Standings,
+    fleet::Load, health::operator::Order, moment::Moment, settings::StateWord, standing::Standings,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -126,6 +126,24 @@ impl Prober {
         drop(watch);
         self.0.changed.notify_one();
         Ok(())
+    }
+
+    /// Takes what nodes say of their PoPs' load, in the place of all that they said before.
+    pub fn hear(&self, told: HashMap<Arc<str>, Load>) {
+        let mut watch = self.0.watch.lock();
+        watch.table.hear(told);
+        if let Some(standings) = watch.look(self.0.clock.moment()) {
+            (self.0.publish)(standings);
+        }
+        drop(watch);
+        // Reports grow old.
+        self.0.changed.notify_one();
+    }
+
+    /// A time of this process, as reports have it.
+    #[must_use]
+    pub fn moment_at(&self, time: Instant) -> Moment {
+        self.0.clock.moment_at(time)
     }
 
     /// Probes so far that this node could not make.

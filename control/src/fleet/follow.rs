@@ -9,7 +9,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{Fleet, FleetFile};
+use super::{
+    Fleet, FleetFile,
+    load::{Loads, loads},
+};
 use crate::{
     drain::{self, DRAINS, Drains},
     keeper::Keeper,
@@ -25,6 +28,7 @@ const FIRST_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Following {
     fleet: watch::Receiver<Arc<Fleet>>,
+    loads: watch::Receiver<Arc<Loads>>,
     _task: JoinSet<()>,
 }
 
@@ -34,6 +38,12 @@ impl Following {
     pub fn fleet(&self) -> watch::Receiver<Arc<Fleet>> {
         self.fleet.clone()
     }
+
+    /// What the nodes of each PoP carry, and each report of it; nothing is kept of it.
+    #[must_use]
+    pub fn loads(&self) -> watch::Receiver<Arc<Loads>> {
+        self.loads.clone()
+    }
 }
 
 /// Follows the fleet, inside the runtime that it goes on in; keeps it in `file`, if there is to be one.
@@ -41,7 +51,9 @@ pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetF
     let before = file.as_ref().and_then(FleetFile::read).unwrap_or_default();
     let keeper = file.and_then(FleetFile::keeper);
     let (tell, told) = watch::channel(Arc::new(before));
-    let follower = Follower { ledger, roster, keeper, tell };
+    let report = watch::Sender::new(Arc::<Loads>::default());
+    let loads = report.subscribe();
+    let follower = Follower { ledger, roster, keeper, tell, report };
     match timeout(FIRST_MAX, follower.read()).await {
         Ok(Ok((drains, epoch))) => follower.take(&drains, epoch),
         Ok(Err(error)) => {
@@ -56,7 +68,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetF
     }
     let mut task = JoinSet::new();
     task.spawn(follower.run());
-    Following { fleet: told, _task: task }
+    Following { fleet: told, loads, _task: task }
 }
 
 struct Follower {
@@ -64,6 +76,7 @@ struct Follower {
     roster: Roster,
     keeper: Option<Keeper<Fleet>>,
     tell: watch::Sender<Arc<Fleet>>,
+    report: watch::Sender<Arc<Loads>>,
 }
 
 impl Follower {
@@ -103,10 +116,18 @@ impl Follower {
     }
 
     fn take(&self, drains: &Drains, epoch: Epoch) {
-        let fleet = {
+        let (fleet, loads) = {
             let seen = self.roster.seen();
-            self.tell.borrow().next((drains, epoch), &seen.borrow())
+            let seen = seen.borrow();
+            (self.tell.borrow().next((drains, epoch), &seen), loads(drains, &seen))
         };
+        self.report.send_if_modified(|before| {
+            let is_new = **before != loads;
+            if is_new {
+                *before = Arc::new(loads);
+            }
+            is_new
+        });
         let is_new = self.tell.send_if_modified(|before| {
             let is_new = **before != fleet;
             if is_new {

@@ -134,6 +134,10 @@ pub struct Load {
     pub memory_bytes: u64,
     /// The budget.
     pub memory_bytes_max: u64,
+    /// How full it is, of a thousand: its share of the connections that it may have, or of the processors'
+    /// time, whichever is more; null where it does not say.
+    #[serde(default)]
+    pub share_per_mille: Option<u16>,
 }
 
 /// The key of a node's document; nothing for a name that no node can have.

@@ -25,6 +25,7 @@ use ipnet::IpNet;
 use crate::{
     locate::place::{Continent, Country, Point},
     moment::Moment,
+    standing::PerMille,
 };
 
 /// PoPs of a fleet at most: a client's way through a policy needs a fixed table of all.
@@ -70,10 +71,8 @@ pub struct PopView {
     pub weight: u32,
     /// Lower goes first.
     pub priority: u32,
-    /// What it can carry; without it, load is percent.
+    /// Connections of clients that it can carry; without it, its nodes say how full they are.
     pub capacity: Option<u64>,
-    /// What it carries, as last reported.
-    pub load: Option<Load>,
     /// The clients that it may serve.
     pub fence: Fence,
     /// Its addresses, IPv4.
@@ -89,11 +88,13 @@ pub struct PopView {
     pub out: BTreeSet<IpAddr>,
 }
 
-/// A report of load.
+/// What the nodes of a PoP carry, as they said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// How much is used, in the unit of the capacity.
-    pub used: u64,
+    /// Connections of clients, of all of them: what a capacity is of.
+    pub connections: u64,
+    /// How full they are on average, where they said so.
+    pub share: Option<PerMille>,
     /// When that was heard.
     pub at: Moment,
 }
@@ -153,7 +154,7 @@ impl FleetView {
     }
 
     /// Whether a map that was made for `other` is right for this view too: the same PoPs at the
-    /// same places with the same reach. Drain, load, weight and the addresses themselves change
+    /// same places with the same reach. Drain, weight and the addresses themselves change
     /// no map.
     #[must_use]
     pub fn same_geography(&self, other: &Self) -> bool {
@@ -180,7 +181,6 @@ impl PopView {
             weight: 100,
             priority: 0,
             capacity: None,
-            load: None,
             fence: Fence::default(),
             v4: Vec::new(),
             v6: Vec::new(),

@@ -7,8 +7,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use geodns_core::{
-    fleet::{FleetView, PopView},
+    fleet::{FleetView, Load, PopView},
     settings::{CheckKind, CheckSettings, HealthSettings},
+    standing::PerMille,
 };
 use nearcast_daemon::metrics::Metrics;
 use tokio::{
@@ -271,6 +272,22 @@ async fn an_order_ends_by_itself_without_anybody_asking() {
     assert!(play.prober.standings().pops()[1].v4.enough);
     let none = play.prober.order("p9", Order::Drain, None);
     assert_eq!(none, Err(NoSuchPop("p9".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nodes_say_of_their_load_counts_until_it_is_old() {
+    let mut play = Play::new(watched(2));
+    play.ready().await;
+    let heard = Instant::now();
+    let (share, at) = (Some(PerMille(700)), play.prober.moment_at(heard));
+    let load = Load { connections: 9, share, at };
+    play.prober.hear(HashMap::from([("p1".into(), load), ("p9".into(), load)]));
+    play.until(1, Duration::ZERO, |pop| pop.load == share).await;
+    assert_eq!(play.prober.standings().pops()[0].load, None);
+    let age_max = HealthSettings::default().load_age_max;
+    play.until(1, 2 * age_max, |pop| pop.load.is_none()).await;
+    let took = heard.elapsed();
+    assert!(took > age_max && took < age_max + Duration::from_secs(2), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,6 +220,28 @@ fn every_name_server_goes_by_a_drain_also_without_the_ledger() {
 }
 
 #[test]
+fn a_pop_that_says_that_it_is_full_gets_no_more_clients_while_another_does_not() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Edge::start("fra-1", "127.0.0.3", &nats, &origin).unwrap();
+    let _sin = Edge::start("sin-1", "127.0.0.5", &nats, &origin).unwrap();
+    let of_four = "name = \"fra\"\ncapacity = 4\n";
+    let text = name_server("ns-1", &nats).replace("name = \"fra\"\n", of_four);
+    let server = GeoDns::start(&text).unwrap();
+    assert_eq!(near_fra(&server).unwrap(), "127.0.0.3 127.0.0.4");
+    let clients: Vec<Connection> = (0..5)
+        .map(|_| {
+            let mut client = Connection::open(fra.http).unwrap();
+            assert_eq!(client.get("/").unwrap().status, 200);
+            client
+        })
+        .collect();
+    until("the one that is not full", "127.0.0.5", || near_fra(&server));
+    drop(clients);
+    until("the nearest", "127.0.0.3 127.0.0.4", || near_fra(&server));
+}
+
+#[test]
 fn a_drain_that_is_waited_for_ends_once_no_client_can_come_and_none_is_left() {
     let nats = Nats::start().unwrap();
     let origin = Origin::answering(CACHED).unwrap();

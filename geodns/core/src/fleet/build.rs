@@ -79,7 +79,6 @@ fn pop_view(pop: &PopSettings, at: &str, problems: &mut Problems) -> PopView {
         weight: pop.weight,
         priority: pop.priority,
         capacity: pop.capacity,
-        load: None,
         fence: fence(&pop.fence, at, problems),
         v4,
         v6,

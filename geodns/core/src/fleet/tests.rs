@@ -88,7 +88,6 @@ fn only_what_a_map_depends_on_is_geography() {
     };
     assert!(changed(|pop| pop.drained = true));
     assert!(changed(|pop| pop.weight = 1));
-    assert!(changed(|pop| pop.load = Some(Load { used: 1, at: Moment::default() })));
     assert!(!changed(|pop| pop.name = "c".into()));
     assert!(!changed(|pop| pop.bias = 1));
     assert!(!changed(|pop| pop.location = Point::new(0.0, 0.0)));

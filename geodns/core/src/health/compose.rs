@@ -55,7 +55,7 @@ impl HealthTable {
             drained: orders.drained(now).unwrap_or(view.drained) || view.is_out(),
             load: self
                 .reported(id, settings.load_age_max, now)
-                .or_else(|| load(view.load, view.capacity, settings.load_age_max, now)),
+                .or_else(|| load(self.told(&view.name), view.capacity, settings.load_age_max, now)),
             v4: addresses(&view.v4, min, is_out(view), |address| state(IpAddr::V4(address))),
             v6: addresses(&view.v6, min, is_out(view), |address| state(IpAddr::V6(address))),
             https: view.https.clone(),
@@ -164,8 +164,8 @@ fn load(
     now: Moment,
 ) -> Option<PerMille> {
     let report = report.filter(|report| now.since(report.at) <= age_max)?;
-    // Without a capacity the report is in percent.
-    let capacity = u128::from(capacity.unwrap_or(100)).max(1);
-    let per_mille = u128::from(report.used).saturating_mul(1000).checked_div(capacity)?;
+    let Some(capacity) = capacity else { return report.share };
+    let capacity = u128::from(capacity).max(1);
+    let per_mille = u128::from(report.connections).saturating_mul(1000).checked_div(capacity)?;
     Some(PerMille(u16::try_from(per_mille).unwrap_or(u16::MAX)))
 }

@@ -14,7 +14,7 @@ use super::{
     operator::{Order, Orders},
 };
 use crate::{
-    fleet::{FleetView, PopId, PopView},
+    fleet::{FleetView, Load, PopId, PopView},
     moment::Moment,
     settings::{CheckSettings, StateWord},
     standing::PerMille,
@@ -54,6 +54,8 @@ pub struct HealthTable {
     by_pop: Vec<std::ops::Range<usize>>,
     /// By the name of the PoP, so that they outlive a reload.
     orders: HashMap<Arc<str>, Orders>,
+    /// The same: what the PoP's nodes said last.
+    told: HashMap<Arc<str>, Load>,
 }
 
 impl HealthTable {
@@ -73,6 +75,7 @@ impl HealthTable {
         let seen = self.seen();
         let mut table =
             Self { checks: checks.to_vec(), orders: self.orders.clone(), ..Self::default() };
+        table.told.clone_from(&self.told);
         table.orders.retain(|name, _| fleet.find(name).is_some());
         let addresses = fleet.pops.iter().flat_map(PopView::addresses);
         table.changes = addresses.map(|address| (address, self.changes(address))).collect();
@@ -163,6 +166,15 @@ impl HealthTable {
         if let Some(machine) = self.machines.get_mut(index) {
             machine.blind();
         }
+    }
+
+    /// Takes what nodes say of their PoPs' load, in the place of all that they said before.
+    pub fn hear(&mut self, told: HashMap<Arc<str>, Load>) {
+        self.told = told;
+    }
+
+    pub(super) fn told(&self, pop: &str) -> Option<Load> {
+        self.told.get(pop).copied()
     }
 
     /// Takes what the target at `index` reported of its load.

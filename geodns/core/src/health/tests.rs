@@ -1,7 +1,7 @@
 //! Health from the first probe to the standings that routes read.
 #![expect(clippy::arithmetic_side_effects, reason = "sums that a test may get wrong")]
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{operator::Order, *};
 use crate::{
@@ -166,21 +166,33 @@ fn a_pop_is_back_for_as_long_as_its_first_address() {
 #[test]
 fn a_report_of_load_counts_while_it_is_fresh() {
     let rows = [
-        ("percent", None, 85, 50, Some(850)),
+        ("as nodes say", None, 85, 50, Some(850)),
         ("of a capacity", Some(40_u64), 10, 50, Some(250)),
         ("more than full", Some(10), 1_000, 50, Some(u16::MAX)),
         ("no capacity at all", Some(0), 1, 50, Some(1000)),
         ("as old as is allowed", None, 85, 40, Some(850)),
         ("too old", None, 85, 39, None),
+        ("of a capacity, too old", Some(40), 10, 39, None),
     ];
-    for (name, capacity, used, reported, expected) in rows {
+    for (name, capacity, connections, reported, expected) in rows {
         let mut probed = Probed::new(&[]);
         probed.now = 100;
         probed.fleet.pops[0].capacity = capacity;
-        probed.fleet.pops[0].load = Some(Load { used, at: at(reported) });
+        let share = Some(PerMille(850));
+        let load = Load { connections, share, at: at(reported) };
+        probed.table.hear(HashMap::from([(Arc::clone(&probed.fleet.pops[0].name), load)]));
         assert_eq!(probed.standing(0).load, expected.map(PerMille), "{name}");
         assert_eq!(probed.standing(1).load, None, "silence is no load");
+        probed.table = probed.table.renewed(&probed.fleet, &[], at(100));
+        assert_eq!(probed.standing(0).load, expected.map(PerMille), "{name}, over a reload");
+        probed.table.hear(HashMap::new());
+        assert_eq!(probed.standing(0).load, None, "taken back");
     }
+    // An older node says nothing of how full it is.
+    let mut probed = Probed::new(&[]);
+    let load = Load { connections: 9, share: None, at: at(0) };
+    probed.table.hear(HashMap::from([(Arc::clone(&probed.fleet.pops[0].name), load)]));
+    assert_eq!(probed.standing(0).load, None);
 }
 
 #[test]
@@ -313,7 +325,6 @@ fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
     let pop = PopView {
         v4: vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()],
         capacity: Some(10),
-        load: Some(Load { used: 9, at: at(0) }),
         ..PopView::new("a")
     };
     let fleet = FleetView { revision: 0, pops: vec![pop] };
@@ -322,6 +333,8 @@ fn what_answers_report_is_the_mean_of_those_that_are_up_while_it_is_recent() {
     let mut table = HealthTable::new(&fleet, &checks, at(0));
     let load =
         |table: &HealthTable, now| table.standings(&fleet, &settings, at(now)).pops()[0].load;
+    let told = Load { connections: 9, share: None, at: at(0) };
+    table.hear(HashMap::from([("a".into(), told)]));
     assert_eq!(load(&table, 1), Some(PerMille(900)), "the fleet's word");
     table.report(0, PerMille(200), at(10));
     assert_eq!(load(&table, 10), Some(PerMille(200)), "one of them");

@@ -34,8 +34,8 @@ pub struct PopSettings {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub priority: u32,
-    /// What it can carry, in the unit in which its load is reported; without it, load is percent.
-    /// What probes read is a share already, and needs none.
+    /// Connections of clients that it can carry, of which its load is the share that its nodes have, as the
+    /// ledger knows; without it, its nodes say how full they are. What probes read goes before both.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
     pub capacity: Option<u64>,
