@@ -289,12 +289,13 @@ impl Plan {
     fn take_sites(&mut self, ledger: Option<&Opened>, waits: &mut Waits) -> Result<Sites, Failure> {
         let followed = ledger.map(|ledger| ledger.follow_sites(waits)).transpose()?;
         let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
+        let revision = sites.revision();
         let together = sites.together();
         for edge in &mut self.edges {
             edge.sites.clone_from(&together.sites);
         }
         if let Some(dns) = &mut self.dns {
-            dns.plan.sites = sites::names(&together);
+            dns.plan.sites = sites::names(&together, revision);
             if let Some(ledger) = ledger {
                 dns.follow(ledger.clone(), ledger.follow_fleet(waits)?);
             }

@@ -157,6 +157,11 @@ impl Sites {
         self.known().and_then(|known| known.borrow().import.clone())
     }
 
+    /// The revision of the ledger's sites; 0 without a ledger.
+    pub(crate) fn revision(&self) -> u64 {
+        self.known().map_or(0, |known| known.borrow().revision)
+    }
+
     /// Whether `import` has begun a new time: only once for each.
     fn begins(&self, import: Option<String>) -> bool {
         let mut before = self.0.import.lock();
@@ -218,8 +223,8 @@ impl Sites {
 
 /// Gives the ledger's sites, as they are now, to whoever serves them.
 pub(crate) fn take(roles: &Roles) {
-    // First: the sites are those of this import, or of a later one.
-    let import = roles.sites.import();
+    // First: the sites are those of this import and revision, or of later ones.
+    let (import, revision) = (roles.sites.import(), roles.sites.revision());
     let together = roles.sites.together();
     // The edges first: nobody is sent to one that does not know a site yet.
     if let Err(failure) = roles.edges.take_sites(&together.sites) {
@@ -235,7 +240,7 @@ pub(crate) fn take(roles: &Roles) {
         roles.edges.running().iter().for_each(purge_everything);
     }
     if let Some(dns) = &roles.dns
-        && let Err(error) = dns.take_sites(names(&together))
+        && let Err(error) = dns.take_sites(names(&together, revision))
     {
         tracing::error!("{}; GeoDNS goes on with the sites that it has", chain(&error));
         return;
@@ -243,9 +248,10 @@ pub(crate) fn take(roles: &Roles) {
     tracing::info!(sites = together.sites.len(), "the ledger's sites are in force");
 }
 
-/// The names of the sites, as GeoDNS has them.
-pub(crate) fn names(config: &NodeConfig) -> Vec<Box<str>> {
-    config.sites.iter().map(|site| site.name.as_str().into()).collect()
+/// The names of the sites, as GeoDNS has them, at a revision of the ledger's.
+pub(crate) fn names(config: &NodeConfig, revision: u64) -> geodns::server::Sites {
+    let names = config.sites.iter().map(|site| site.name.as_str().into()).collect();
+    geodns::server::Sites { names, revision }
 }
 
 impl Rules for Sites {

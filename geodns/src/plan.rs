@@ -13,7 +13,7 @@ use nearcast_daemon::settings::{AccessTarget, LogSettings};
 use crate::{
     limits::StreamLimits,
     listen::Addresses,
-    server::{Plan, ZonePlan},
+    server::{Plan, Sites, ZonePlan},
     tls::CertificateFiles,
 };
 
@@ -30,7 +30,10 @@ impl Plan {
             zones: zones.iter().map(zone).collect(),
             fleet: Arc::new(fleet.clone()),
             nodes: Arc::default(),
-            sites: config.sites.iter().map(|site| site.name.as_str().into()).collect(),
+            sites: Sites {
+                names: config.sites.iter().map(|site| site.name.as_str().into()).collect(),
+                revision: 0,
+            },
             node: config.node.name.clone(),
             secrets: *cookie_secrets,
             certificate: certificate(settings),

@@ -11,6 +11,8 @@ mod lifetime;
 mod nodes;
 mod sites;
 
+pub use self::sites::Sites;
+
 use std::{sync::Arc, time::Duration};
 
 use geodns_core::{
@@ -76,8 +78,8 @@ pub struct Plan {
     pub nodes: Arc<Nodes>,
     /// The zones, in the order of the settings; sites answer under the first.
     pub zones: Arc<[ZonePlan]>,
-    /// The names of the sites.
-    pub sites: Vec<Box<str>>,
+    /// The sites. A reload goes on with the revision that is known then.
+    pub sites: Sites,
     /// The node's name, which NSID and `id.server` tell where the settings say no other.
     pub node: String,
     /// What makes cookies; without them, and if cookies are on, the server draws its own.
@@ -262,7 +264,7 @@ impl Server {
     /// Why the plan is not taken.
     pub fn reload(&self, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         let mut loading = self.0.loading.lock();
-        let plan = Plan { nodes: Arc::clone(&loading.plan.nodes), ..plan };
+        let plan = plan.going_on_from(&loading.plan);
         let problems = self.take(&mut loading, plan)?;
         drop(loading);
         self.0.taken.notify_one();
@@ -440,7 +442,7 @@ fn snapshot(
         fleet: Arc::clone(fleet),
         maps: loaded.maps.clone(),
         zones: plan.zones.iter().map(zone).collect(),
-        sites: plan.sites.clone(),
+        sites: plan.sites.names.clone(),
         node: plan.node.clone(),
         secrets: plan.settings.cookies.enabled.then(|| plan.secrets.unwrap_or(own_secrets)),
     };

@@ -62,6 +62,9 @@ pub struct LedgerSite {
 pub struct KeptSites {
     /// They.
     pub sites: Vec<LedgerSite>,
+    /// See [`Known::revision`].
+    #[serde(default)]
+    pub revision: u64,
     /// See [`Known::import`].
     #[serde(default)]
     pub import: Option<String>,
@@ -127,8 +130,8 @@ impl Following {
 pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Following {
     let kept = file.as_ref().and_then(SitesFile::read);
     let before = match kept {
-        Some(KeptSites { sites, import }) => {
-            Known { sites, import, listed: true, ..Known::default() }
+        Some(KeptSites { sites, revision, import }) => {
+            Known { sites, revision, import, listed: true, ..Known::default() }
         }
         None => Known::default(),
     };
@@ -219,7 +222,8 @@ impl Follower {
 
     fn keep(&self, known: &Known) {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| known.listed) {
-            keeper.keep(KeptSites { sites: known.sites.clone(), import: known.import.clone() });
+            let Known { sites, revision, import, .. } = known.clone();
+            keeper.keep(KeptSites { sites, revision, import });
         }
     }
 }

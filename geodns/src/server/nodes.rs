@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use geodns_core::fleet::{FleetView, Nodes};
 use tokio::time::Instant;
 
-use super::{Plan, PlanError, Server};
+use super::{Plan, PlanError, Server, Sites};
 
 impl Server {
     /// Answers by other nodes, and goes on with all else; when this returns, nothing is answered by the
@@ -36,11 +36,18 @@ impl Server {
 }
 
 impl Plan {
-    /// The fleet, with what is known of its nodes.
+    /// This plan of a file, with what is known beside the file as it was in the one before.
+    pub(super) fn going_on_from(self, before: &Self) -> Self {
+        let sites = Sites { revision: before.sites.revision, ..self.sites };
+        Self { nodes: Arc::clone(&before.nodes), sites, ..self }
+    }
+
+    /// The fleet, with what is known of its nodes, at the revision of the sites.
     pub(super) fn with_nodes(&self) -> Arc<FleetView> {
-        if *self.nodes == Nodes::default() {
+        let revision = self.sites.revision;
+        if *self.nodes == Nodes::default() && self.fleet.revision == revision {
             return Arc::clone(&self.fleet);
         }
-        Arc::new(self.fleet.with_nodes(&self.nodes))
+        Arc::new(FleetView { revision, ..self.fleet.with_nodes(&self.nodes) })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use geodns::server::{Plan, ZonePlan};
+use geodns::server::{Plan, Sites, ZonePlan};
 use geodns_core::{settings::ZoneSettings, wire::name::Name, zonefile};
 use nearcast_daemon::metrics::Metrics;
 
@@ -69,5 +69,31 @@ async fn a_forgotten_serial_is_told_and_is_the_same_after_a_restart() {
     assert!(lowered[0].contains("has gone back, and 8 stays"), "{lowered:?}");
     assert_eq!(serial(&stage), 8);
     assert_eq!(stage.dig("b.cdn.test").await.1.len(), 1);
+    stage.end().await;
+}
+
+/// Every name server of a fleet knows the same sites at the same revision.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revision_of_the_sites_counts_also_over_a_reload_and_is_the_same_elsewhere() {
+    let sites = |names: &[&str], revision| Sites {
+        names: names.iter().map(|name| (*name).into()).collect(),
+        revision,
+    };
+    let stage = Stage::start(zone(7, "")).unwrap();
+    assert_eq!(serial(&stage), 7);
+    assert!(stage.server.take_sites(sites(&["shop"], 3)).unwrap().is_empty());
+    assert_eq!(serial(&stage), 10);
+    // What the file says now it says beside the ledger's sites.
+    let mut reloaded = zone(9, "");
+    reloaded.sites = sites(&["shop"], 0);
+    assert!(stage.server.reload(reloaded).unwrap().is_empty());
+    assert_eq!(serial(&stage), 12);
+    assert!(stage.server.take_sites(sites(&["shop"], 4)).unwrap().is_empty());
+    assert_eq!(serial(&stage), 13, "another text of the same site is another revision as well");
+    let mut plan = zone(9, "");
+    plan.sites = sites(&["shop"], 4);
+    let another = Stage::start(plan).unwrap();
+    assert_eq!(serial(&another), 13);
+    another.end().await;
     stage.end().await;
 }

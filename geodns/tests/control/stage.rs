@@ -13,7 +13,7 @@ use geodns::{
     listen::{self, Addresses},
     probe::{attempt::Network, trust::Trust},
     record::Recorder,
-    server::{Plan, PlanError, Server, World, ZonePlan},
+    server::{Plan, PlanError, Server, Sites, World, ZonePlan},
     workers::Workers,
 };
 use geodns_core::{
@@ -63,7 +63,7 @@ pub(crate) fn plan(fleet: FleetView, check: Vec<CheckSettings>) -> Plan {
         fleet: Arc::new(fleet),
         nodes: Arc::default(),
         zones: Arc::new([ZonePlan { apex, records }]),
-        sites: Vec::new(),
+        sites: Sites::default(),
         node: "test".to_owned(),
         secrets: None,
         certificate: None,
