@@ -127,10 +127,7 @@ fn served(database: Option<&str>) -> Result<Served, Box<dyn Error>> {
     let sources = Sources {
         maps: vec![Arc::new(map)],
         zones: vec![ZoneSource { apex, records, last: None }],
-        sites: Sites {
-            names: (0..SITES).map(|site| format!("s{site}").into()).collect(),
-            revision: 0,
-        },
+        sites: (0..SITES).map(|site| format!("s{site}").into()).collect(),
         node: "bench".to_owned(),
         secrets: Secrets::parse("e5e973e5a6b2a43f48e7dc849e37bfcf").ok(),
         fleet: Arc::new(fleet),
