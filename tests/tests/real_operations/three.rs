@@ -54,6 +54,16 @@ fn led_to(address: &str) -> Tested {
     })
 }
 
+/// The serial of the zone, as each GeoDNS server says it.
+fn serials() -> Tested<Vec<u32>> {
+    let serial = |server: &str| -> Tested<u32> {
+        let server = SocketAddr::new(server.parse()?, 5300);
+        let soa = dig(server, "cdn.example", &["-t", "SOA"])?;
+        Ok(soa.split(' ').nth(2).ok_or_else(|| format!("no serial: {soa}"))?.parse()?)
+    };
+    SERVERS.iter().map(|server| serial(server)).collect()
+}
+
 /// Whether these are the lines of one `ask` to which each edge gave a 200 and said this.
 fn all_say(lines: &[String], said: &str) -> bool {
     let says = |(line, (name, address)): (&String, &(&str, &str))| {
@@ -115,6 +125,7 @@ fn a_site(shell: &mut Shell) -> Tested {
         let before = status(edge)?;
         holds("no edge has a site", before == 421, &[before.to_string()])?;
     }
+    let before = serials()?;
     let said = shell.said(apply)?;
     holds("it is taken", said == ["site shop: made, revision 1"], &said)?;
     for (_, edge) in EDGES {
@@ -123,6 +134,9 @@ fn a_site(shell: &mut Shell) -> Tested {
     let said = shell.said(ask)?;
     holds("each edge misses once, then hits", miss_then_hit(&said), &said)?;
     led_to(EDGES[1].1)?;
+    let after = serials()?;
+    let is_so = before[0] == before[1] && after[0] == after[1] && after[0] > before[0];
+    holds("the serial has moved, everywhere alike", is_so, &[format!("{before:?} {after:?}")])?;
     let said = shell.said(near)?;
     let wanted: Vec<&str> = EDGES.iter().flat_map(|(_, address)| [*address; 2]).collect();
     holds("each client is led to its own PoP", said == wanted, &said)
