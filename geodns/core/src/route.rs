@@ -378,7 +378,7 @@ impl Route {
             if slate.is_empty() {
                 return;
             }
-            if hurries && !filter.concerns_unhindered() {
+            if hurries && !filter.concerns_unhindered(cx.standings) {
                 continue;
             }
             trace.begins(Some(filter.name()), slate);

@@ -17,6 +17,7 @@ pub struct Standings {
     pops: Vec<Standing>,
     /// [`Self::unhindered`], by the kind of record.
     unhindered: [PopSet; 3],
+    load_max: PerMille,
 }
 
 /// How a PoP stands.
@@ -79,7 +80,8 @@ impl Standings {
             let ids = (0..pops.len()).filter_map(PopId::new).zip(&pops);
             ids.filter(|(_, pop)| pop.is_unhindered(wanted)).map(|(id, _)| id).collect()
         });
-        Self { pops, unhindered }
+        let load_max = pops.iter().filter_map(|pop| pop.load).max().unwrap_or(PerMille(0));
+        Self { pops, unhindered, load_max }
     }
 
     /// All PoPs.
@@ -88,8 +90,8 @@ impl Standings {
         &self.pops
     }
 
-    /// PoPs that neither the kind of record, nor health, drain or load takes out of an answer. Most
-    /// are, most of the time, and then a query need not look at each of them.
+    /// PoPs that neither the kind of record, nor health or drain takes out of an answer. Most are, most
+    /// of the time, and then a query need not look at each of them.
     #[must_use]
     pub const fn unhindered(&self, wanted: Wanted) -> &PopSet {
         let [v4, v6, https] = &self.unhindered;
@@ -98,6 +100,12 @@ impl Standings {
             Wanted::V6 => v6,
             Wanted::Https => https,
         }
+    }
+
+    /// The load of the fullest.
+    #[must_use]
+    pub const fn load_max(&self) -> PerMille {
+        self.load_max
     }
 
     /// How a PoP stands.
@@ -136,7 +144,6 @@ impl Standing {
             && self.is_up(wanted)
             && !self.is_drained(wanted)
             && self.ramp(wanted) == PerMille::ALL
-            && self.load.is_none_or(|load| load == PerMille(0))
     }
 
     /// Whether it is taken out of answers of this kind as long as others are there.

@@ -156,8 +156,17 @@ impl Filter {
     }
 
     /// Whether it may drop one of [`Standings::unhindered`], or order them.
-    pub(super) const fn concerns_unhindered(&self) -> bool {
-        !matches!(self, Self::Up | Self::Load(_))
+    pub(super) const fn concerns_unhindered(&self, standings: &Standings) -> bool {
+        match self {
+            Self::Up => false,
+            Self::Load(shedding) => shedding.moves_any(standings.load_max()),
+            Self::Fence
+            | Self::Nearest(_)
+            | Self::Priority
+            | Self::Weight
+            | Self::Sticky(_)
+            | Self::First(_) => true,
+        }
     }
 
     pub(super) fn apply(&self, slate: &mut Slate, cx: &Context<'_>, trace: &mut impl Trace) {

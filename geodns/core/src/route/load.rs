@@ -101,6 +101,11 @@ impl Shedding {
         });
     }
 
+    /// Whether a PoP moves any away where none is fuller than this.
+    pub(super) const fn moves_any(&self, load_max: PerMille) -> bool {
+        load_max.0 as u32 > self.low
+    }
+
     /// The share of clients that a PoP keeps at this load.
     fn share(&self, load: PerMille) -> PerMille {
         let above = self.high.saturating_sub(u32::from(load.0));

@@ -32,6 +32,7 @@ proptest! {
         for (index, (is_up, drained, number, load, ramp)) in states.iter().enumerate() {
             let pop = &mut world.pops[index];
             (pop.weight, pop.priority) = (*number, *number);
+            pop.load = Some(PerMille(*load));
             if index < unhindered {
                 continue;
             }
@@ -39,7 +40,6 @@ proptest! {
                 down(pop);
             }
             pop.drained = *drained;
-            pop.load = Some(PerMille(*load));
             (pop.v4.ramp, pop.v6.ramp) = (PerMille(*ramp), PerMille(*ramp));
         }
         let excluded: PopSet = fenced.iter().filter_map(|index| PopId::new(*index)).collect();
