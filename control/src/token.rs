@@ -20,7 +20,7 @@ pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
     forgotten::{FORGOTTEN_MAX, Forgotten},
-    revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke},
+    revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke, with_it},
     secret::Secret,
 };
 pub(crate) use self::{

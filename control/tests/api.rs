@@ -6,6 +6,7 @@
 )]
 
 mod api {
+    mod attempts;
     mod audit;
     mod copies;
     mod described;

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::line::{AuditEntry, Line, Outcome, Outcomes};
+use self::line::{AuditEntry, Begun, Line, Outcome, Outcomes};
 pub(super) use self::order::Order;
 use super::{Shared, bad, caller::Caller, reading::Asked, refused};
 use crate::{
@@ -33,20 +33,58 @@ const LIMIT: u64 = 100;
 /// Lines that are looked at for one answer, at most.
 const LOOKED_AT_MAX: u64 = 10_000;
 
-/// What was done under the name `once`, if that is among the newest entries of the log.
-pub(super) async fn done(
+/// An order that was begun, and not refused.
+#[derive(Debug)]
+pub(super) struct Former {
+    order: String,
+    /// What it was done to, and how.
+    pub(super) on: Value,
+    /// Whether the log says that it was done; else nobody knows.
+    pub(super) is_done: bool,
+}
+
+/// What was ordered under the name `once`, and not refused, if that is among the newest lines of the log.
+pub(super) async fn ordered(
     shared: &Shared,
     what: &str,
     once: &str,
-) -> Result<Option<Value>, Problem> {
-    let query = Query { limit: Some(LIMIT_MAX), before: None, what: Some(what.to_owned()) };
-    let found = async {
-        let ends = shared.ledger.ends(Log::Audit).await?;
-        read_back(&*shared.ledger, ends, &query).await
-    };
-    let entries = found.await.map_err(|error| refused(&error))?.entries.into_iter();
-    let done = entries.filter_map(|told| told.entry).filter(|entry| entry.outcome == Outcome::Done);
-    Ok(done.map(|entry| entry.on).find(|on| on["once"] == once))
+) -> Result<Option<Former>, Problem> {
+    let is_it = |begun: &Begun| begun.what == what && begun.on["once"] == once;
+    former(&*shared.ledger, &is_it).await.map_err(|error| refused(&error))
+}
+
+/// The newest order that `is_it`, of those that were not refused, if it is among the newest lines.
+async fn former(
+    ledger: &dyn Ledger,
+    is_it: &(dyn Fn(&Begun) -> bool + Sync),
+) -> Result<Option<Former>, LedgerError> {
+    let ends = ledger.ends(Log::Audit).await?;
+    let mut outcomes = Outcomes::default();
+    let mut to = ends.last.seq;
+    let lowest = to.saturating_sub(LOOKED_AT_MAX).max(ends.before_first.seq);
+    while to > lowest {
+        let from = to.saturating_sub(LIMIT_MAX).max(lowest);
+        let some = match between(ledger, Position { seq: from, ..ends.last }, to).await {
+            // The oldest have gone meanwhile.
+            Err(LedgerError::Lost(Lost::Trimmed { .. })) => break,
+            read => read?,
+        };
+        for (_, line) in some.into_iter().rev() {
+            match line {
+                Ok(Line::Ended(ended)) => outcomes.take(ended),
+                Ok(Line::Begun(begun)) if is_it(&begun) => {
+                    let order = begun.order.clone();
+                    let AuditEntry { on, outcome, .. } = outcomes.entry(begun);
+                    if outcome != Outcome::Refused {
+                        return Ok(Some(Former { order, on, is_done: outcome == Outcome::Done }));
+                    }
+                }
+                Ok(Line::Begun(_)) | Err(_) => {}
+            }
+        }
+        to = from;
+    }
+    Ok(None)
 }
 
 /// `?limit=`, `?before=`, `?what=`
@@ -148,12 +186,12 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
     Ok(Entries { entries, before: (to > ends.before_first.seq).then_some(next) })
 }
 
-/// What came of orders that were begun up to the number `to`, as the lines after it say. One that outlasts
-/// as many lines as are looked at is told as unknown where an answer begins between its two.
+/// What came of orders that were begun up to the number `to`, as the lines after it say: as many as one
+/// answer looks at, so that it tells the same of an order wherever it begins.
 async fn later(ledger: &dyn Ledger, ends: Ends, to: u64) -> Result<Outcomes, LedgerError> {
     let mut outcomes = Outcomes::default();
     if (ends.before_first.seq..ends.last.seq).contains(&to) {
-        let end = to.saturating_add(LIMIT_MAX).min(ends.last.seq);
+        let end = to.saturating_add(LOOKED_AT_MAX).min(ends.last.seq);
         let lines = match between(ledger, Position { seq: to, ..ends.last }, end).await {
             Err(LedgerError::Lost(Lost::Trimmed { .. })) => Vec::new(),
             read => read?,

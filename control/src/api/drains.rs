@@ -7,14 +7,22 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Shared, audit::Order, bad, caller::Caller, internal, reading::Asked, refused};
+use super::{
+    Shared,
+    audit::Order,
+    bad,
+    caller::Caller,
+    internal,
+    reading::{Asked, idempotency_key},
+    refused,
+};
 use crate::{
     drain::{self, DrainDocument, DrainError, Drains, Progress, State as Far, Watching},
     ledger::{LedgerError, Log, Position},
@@ -84,13 +92,16 @@ pub(super) async fn drain(
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
     Asked(Query { force, wait }): Asked<Query>,
+    fields: HeaderMap,
 ) -> Result<Json<Draining>, Problem> {
     caller.may(Action::Nodes)?;
     let wait = wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
+    // Who drains it twice changes nothing; only what is missing in the log is found by the key.
+    let key = idempotency_key(&fields)?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
     let said = DrainDocument { by: caller.id.clone(), at: shared.at(), ..DrainDocument::default() };
     let on = json!({ "node": name, "force": force });
-    let order = Order::new(&shared, &caller, ("node.drain", on), None);
+    let order = Order::new(&shared, &caller, ("node.drain", on), key);
     let drained = drain::drain(&order, &shared.roster, (&name, force), said).await;
     drop(turn);
     order.tried(drained.map_err(|error| problem(&error))).await?;
@@ -153,13 +164,24 @@ pub(super) async fn undrain(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
+    fields: HeaderMap,
 ) -> Result<Json<Undrained>, Problem> {
     caller.may(Action::Nodes)?;
-    let order = Order::new(&shared, &caller, ("node.undrain", json!({ "node": name })), None);
-    let undrained = drain::undrain(&order, &name).await.map_err(|error| problem(&error));
+    let key = idempotency_key(&fields)?;
+    let order = Order::new(&shared, &caller, ("node.undrain", json!({ "node": name })), key);
+    let undrained = match drain::undrain(&order, &name).await {
+        // It was taken back by this order, and nobody was told.
+        Err(DrainError::NotDrained(_)) if was_ordered(&order).await? => Ok(()),
+        undrained => undrained.map(drop).map_err(|error| problem(&error)),
+    };
     order.tried(undrained).await?;
     order.done(Value::Null).await;
     Ok(Json(Undrained { node: name }))
+}
+
+async fn was_ordered(order: &Order<'_>) -> Result<bool, Problem> {
+    let former = order.former().await.map_err(|error| refused(&error))?;
+    Ok(former.is_some())
 }
 
 impl Drained {

@@ -134,11 +134,17 @@ pub(super) async fn remove(
     caller.may(Action::Nodes)?;
     let once = idempotency_key(&fields)?;
     let once = once.map(|key| format!("node.remove.{}.{}", caller.id, fingerprint(key)));
-    if let Some(once) = &once
-        && let Some(on) = audit::done(&shared, "node.remove", once).await?
+    let former = match &once {
+        Some(once) => audit::ordered(&shared, "node.remove", once).await?,
+        None => None,
+    };
+    if let Some(former) = &former
+        && (former.is_done || former.on["node"] != *name)
     {
-        return repeated(name, &on);
+        return repeated(name, &former.on);
     }
+    let node = json!({ "node": name });
+    let order = Order::new(&shared, &caller, ("node.remove", node), once.as_deref());
     let asked = shared.roster.confirm().await.map_err(|error| refused(&error))?;
     let found = {
         let seen = shared.roster.seen();
@@ -147,6 +153,11 @@ pub(super) async fn remove(
         found.map(|found| (found.revision, found.presence, progress::lapse(found)))
     };
     let (Some((revision, state, lapse)), Some(key)) = (found, node::key_of(&name)) else {
+        // It was removed, and nobody was told.
+        if let Some(former) = former {
+            order.done(Value::Null).await;
+            return repeated(name, &former.on);
+        }
         let detail = format!("there is no node {name:?}");
         return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
     };
@@ -156,8 +167,7 @@ pub(super) async fn remove(
     if state != Presence::Away && !query.force {
         return Err(Problem::new(StatusCode::CONFLICT).detail(stays(&name, state)));
     }
-    let on = json!({ "node": name, "force": query.force, "once": once });
-    let order = Order::new(&shared, &caller, ("node.remove", on), once.as_deref());
+    let order = order.saying(json!({ "force": query.force, "once": once, "state": state }));
     let deleted = order.delete(&key, revision).await.map_err(|error| match error {
         // It has just said something.
         LedgerError::Conflict { .. } => {
@@ -166,7 +176,7 @@ pub(super) async fn remove(
         error => refused(&error),
     });
     order.tried(deleted).await?;
-    order.done(json!({ "state": state })).await;
+    order.done(Value::Null).await;
     Ok(Json(Removed { name, state }))
 }
 

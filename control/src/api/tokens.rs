@@ -154,7 +154,8 @@ pub(super) async fn make(
     // Whoever revoked its maker meanwhile could not see it yet.
     if !token::is_good(&*shared.ledger, &caller.id).await.map_err(|error| refused(&error))? {
         let revoked = Revoked { by: caller.id.clone(), at: shared.at(), keeps_made: false };
-        revoke_by(&shared, &caller, (secret.id(), revoked), None).await?;
+        let of = vec![secret.id().to_owned()];
+        revoke_by(&shared, &caller, (secret.id(), revoked, of), None).await?;
         return Err(meanwhile());
     }
     let made = Made { shown, token: secret.reveal().to_owned() };
@@ -223,7 +224,8 @@ pub(super) async fn revoke(
     fields: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
     caller.may(Action::Tokens)?;
-    // Who revokes it twice changes nothing, under whatever key; only its line is named by that.
+    // Who revokes it twice changes nothing, under whatever key; only what is missing in the log is
+    // found by that.
     let key = idempotency_key(&fields)?;
     // It ends with the process.
     let turn = shared.revoking.acquire().await.map_err(|error| internal(&error))?;
@@ -254,7 +256,8 @@ pub(super) async fn revoke(
                       those that this one has made";
         return Err(Problem::new(StatusCode::CONFLICT).detail(detail));
     }
-    let revocation = revoke_by(&shared, &caller, (&id, revoked), key).await?;
+    let of = token::with_it(&all.tokens, &id, &revoked);
+    let revocation = revoke_by(&shared, &caller, (&id, revoked, of), key).await?;
     drop(turn);
     let Revocation { document, revoked, broken_off } = revocation;
     if let Some(error) = broken_off {
@@ -264,19 +267,25 @@ pub(super) async fn revoke(
     Ok(Json(Ended { shown: shown(&id, document), revoked_with_it }))
 }
 
-/// Revokes it, and notes what is good no longer, also where that was broken off.
+/// Revokes it, of which `of` were good, and notes what is good no longer, also where that was broken off.
 async fn revoke_by(
     shared: &Shared,
     caller: &Caller,
-    (id, revoked): (&str, Revoked),
+    (id, revoked, of): (&str, Revoked, Vec<String>),
     key: Option<&str>,
 ) -> Result<Revocation, Problem> {
     let on = json!({ "id": id, "keep_made": revoked.keeps_made });
     let order = Order::new(shared, caller, ("token.revoke", on), key);
+    // What comes of it may never be said, or only once nothing is left to revoke.
+    let order = order.saying(json!({ "revoked": of }));
     let revocation = token::revoke(&order, id, revoked).await.map_err(|error| told(&error));
     let revocation = order.tried(revocation).await?;
     let whole = revocation.broken_off.is_none();
-    order.done(json!({ "revoked": revocation.revoked, "whole": whole })).await;
+    let on = match order.is_begun() {
+        true => json!({ "revoked": revocation.revoked, "whole": whole }),
+        false => json!({ "whole": whole }),
+    };
+    order.done(on).await;
     Ok(revocation)
 }
 

@@ -179,6 +179,16 @@ pub fn leaves_a_maker(all: &[(String, TokenDocument)], id: &str, revoked: &Revok
     left > 0 || all == 0
 }
 
+/// The ids of those that are good until `id` is revoked by `revoked`, itself among them.
+#[must_use]
+pub fn with_it(all: &[(String, TokenDocument)], id: &str, revoked: &Revoked) -> Vec<String> {
+    let with_it = if revoked.keeps_made { Vec::new() } else { goes_with(all, id, &revoked.by) };
+    let is_revoked =
+        |id: &String| all.iter().any(|(known, document)| known == id && document.revoked.is_some());
+    let both = std::iter::once(id.to_owned()).chain(with_it);
+    both.filter(|id| !is_revoked(id)).collect()
+}
+
 /// The ids of all that were made by leave of `id`, directly or not. Those that a token has made which
 /// was revoked without them stand for themselves, and so do the revoker's own.
 fn goes_with(all: &[(String, TokenDocument)], id: &str, revoker: &str) -> Vec<String> {

@@ -32,6 +32,9 @@ pub(super) struct Begun {
     pub(super) from: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) request: Option<String>,
+    /// The name under which it was ordered, if it was under one: whoever repeats it has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) named: Option<String>,
     pub(super) what: String,
     pub(super) on: Value,
 }
@@ -56,15 +59,6 @@ pub(super) struct Ended {
 pub(super) enum Came {
     Refused,
     Done,
-}
-
-impl Came {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Done => "done",
-        }
-    }
 }
 
 /// What came of what an entry speaks of.
@@ -123,7 +117,7 @@ impl Outcomes {
 
     /// Both lines of an order.
     pub(super) fn entry(&mut self, begun: Begun) -> AuditEntry {
-        let Begun { order, at, who, from, request, what, mut on } = begun;
+        let Begun { order, at, who, from, request, named: _, what, mut on } = begun;
         let (outcome, why, more) = match self.0.remove(&order) {
             None => (Outcome::Unknown, None, Value::Null),
             Some(Ended { came: Came::Done, on, .. }) => (Outcome::Done, None, on),

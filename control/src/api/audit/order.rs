@@ -3,10 +3,12 @@
 //! In: who orders what; a ledger. Out: that ledger, for whoever carries the order out.
 //! Always: no order writes a document before the line that it is begun is in the log, so nothing is done
 //! without one; an entry of another log, which says itself who ordered it, is written beside that line,
-//! for a purge is waited for. An order that writes nothing has no line. What came of it is a line of
-//! its own; where that is missing, since the process or the ledger failed between the two, nobody
-//! knows, and readers are told so. An order that has a name is begun once and ended once: who repeats it
-//! writes the line that may be missing. It does not know what is ordered.
+//! for a purge is waited for; under a name only after it, when it is known that it is no repeat. An
+//! order that writes nothing has no line, and each attempt that does has its own, also under a name that
+//! was used before: how long a name is known decides what carries the order out. What came of it is
+//! another line; where that is missing, since the process or the ledger failed between the two, nobody
+//! knows, and readers are told so. Who repeats an order under its name and finds it done writes the line
+//! that may be missing. It does not know what is ordered.
 //! Clause: docs/decisions/0013-audit-lines-before-and-after.md.
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::{
     super::{Shared, caller::Caller},
+    Former, former,
     line::{Begun, Came, Ended},
 };
 use crate::{
@@ -33,10 +36,10 @@ use crate::{
 pub(in crate::api) struct Order<'o> {
     ledger: &'o dyn Ledger,
     line: Begun,
-    /// Whether it has a name, by which it is the same order when it is repeated.
-    is_named: bool,
     /// Whether its first line is there.
     begun: OnceCell<()>,
+    /// Whether an entry that it would append was there.
+    repeats: OnceCell<()>,
 }
 
 impl<'o> Order<'o> {
@@ -47,49 +50,82 @@ impl<'o> Order<'o> {
         (what, on): (&str, Value),
         name: Option<&str>,
     ) -> Self {
-        // Under the same name something else may be ordered, which is another line.
+        // Under the same name something else may be ordered, which is another order.
         let named = name.map(|name| fingerprint(format!("{what} {} {name} {on}", caller.id)));
         let line = Begun {
             // Without random numbers it is none, and is not begun.
-            order: named.or_else(random_name).unwrap_or_default(),
+            order: random_name().unwrap_or_default(),
             at: shared.at(),
             who: caller.id.clone(),
             from: caller.from,
             request: caller.request.clone(),
+            named,
             what: what.to_owned(),
             on,
         };
-        Self { ledger: &*shared.ledger, line, is_named: name.is_some(), begun: OnceCell::new() }
+        Self { ledger: &*shared.ledger, line, begun: OnceCell::new(), repeats: OnceCell::new() }
+    }
+
+    /// The same, whose first line says `more`, which may be something else when it is repeated.
+    pub(in crate::api) fn saying(mut self, more: Value) -> Self {
+        if let (Value::Object(on), Value::Object(more)) = (&mut self.line.on, more) {
+            on.extend(more);
+        }
+        self
+    }
+
+    /// Whether it has written anything, or may have.
+    pub(in crate::api) fn is_begun(&self) -> bool {
+        self.begun.get().is_some()
+    }
+
+    /// What was ordered under its name before, and not refused, if that is among the newest lines.
+    pub(in crate::api) async fn former(&self) -> Result<Option<Former>, LedgerError> {
+        let Some(named) = &self.line.named else { return Ok(None) };
+        former(self.ledger, &|begun| begun.named.as_ref() == Some(named)).await
     }
 
     /// It is done; `on` is what is known of it only now. Of one that wrote nothing there is nothing to
     /// say, unless it repeats what was not said.
     pub(in crate::api) async fn done(&self, on: Value) {
-        if self.begun.get().is_none() && !self.is_named {
-            return;
+        if self.is_begun() {
+            return self.end(&self.line.order, Came::Done, on, None).await;
         }
-        self.end(Came::Done, on, None).await;
+        match self.former().await {
+            Ok(Some(former)) if former.is_done => {}
+            Ok(Some(former)) => self.end(&former.order, Came::Done, on, None).await,
+            // The entry was appended, and then the process or the ledger failed.
+            Ok(None) if self.repeats.get().is_some() => {
+                let begun = self.begin().await;
+                self.said(begun);
+                self.end(&self.line.order, Came::Done, on, None).await;
+            }
+            Ok(None) => {}
+            Err(error) => self.said(Err(error)),
+        }
     }
 
     /// Passes on what came of it, and writes down that it is refused where it was begun. What failed may
     /// have been done.
     pub(in crate::api) async fn tried<T>(&self, came: Result<T, Problem>) -> Result<T, Problem> {
         if let Err(problem) = &came
-            && self.begun.get().is_some()
+            && self.is_begun()
             && !problem.status().is_server_error()
         {
-            self.end(Came::Refused, Value::Null, problem.told().map(str::to_owned)).await;
+            let why = problem.told().map(str::to_owned);
+            self.end(&self.line.order, Came::Refused, Value::Null, why).await;
         }
         came
     }
 
-    async fn end(&self, came: Came, on: Value, why: Option<String>) {
-        let ended = async {
-            self.begin().await?;
-            // One that was refused may be done when it is repeated.
-            self.put(came.as_str(), &Ended { of: self.line.order.clone(), came, on, why }).await
-        };
-        if let Err(error) = ended.await {
+    async fn end(&self, order: &str, came: Came, on: Value, why: Option<String>) {
+        let ended = self.put(&Ended { of: order.to_owned(), came, on, why }).await;
+        self.said(ended);
+    }
+
+    /// What is not in the log is in the process's, at least.
+    fn said(&self, put: Result<(), LedgerError>) {
+        if let Err(error) = put {
             let Begun { who, what, on, .. } = &self.line;
             tracing::error!(%error, who, what, %on, "what came of it is not in the audit log");
         }
@@ -100,15 +136,14 @@ impl<'o> Order<'o> {
             let none = "the system has no random numbers";
             return Err(LedgerError::Unavailable(none.to_owned()));
         }
-        self.begun.get_or_try_init(|| self.put("begun", &self.line)).await.copied()
+        self.begun.get_or_try_init(|| self.put(&self.line)).await.copied()
     }
 
-    /// Writes one of its lines; of an order that has a name, each once.
-    async fn put<T: Serialize>(&self, which: &str, line: &T) -> Result<(), LedgerError> {
+    /// Writes one of its lines.
+    async fn put<T: Serialize>(&self, line: &T) -> Result<(), LedgerError> {
         let bytes = documents::encode(line);
         let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        let once = self.is_named.then(|| format!("{which}.{}", self.line.order));
-        self.ledger.note(Log::Audit, bytes, once.as_deref()).await.map(drop)
+        self.ledger.note(Log::Audit, bytes, None).await.map(drop)
     }
 }
 
@@ -149,9 +184,20 @@ impl Ledger for Order<'_> {
 
     fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
         Box::pin(async move {
-            let (begun, appended) =
-                tokio::join!(self.begin(), self.ledger.append(log, entry, once));
-            begun.and(appended)
+            let append = self.ledger.append(log, entry, once);
+            let (begun, appended) = if self.line.named.is_none() {
+                tokio::join!(self.begin(), append)
+            } else {
+                match append.await {
+                    Ok(appended) if appended.repeated => {
+                        self.repeats.get_or_init(|| async {}).await;
+                        (Ok(()), Ok(appended))
+                    }
+                    // What failed may have been appended.
+                    appended => (self.begin().await, appended),
+                }
+            };
+            appended.and_then(|appended| begun.map(|()| appended))
         })
     }
 

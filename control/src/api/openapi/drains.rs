@@ -5,7 +5,7 @@
 
 use schemars::SchemaGenerator;
 
-use super::{super::drains, Operation, members, plain, schema};
+use super::{super::drains, ONCE, Operation, members, plain, schema};
 
 /// Where a drain is.
 const PATH: &str = "/v1/nodes/{name}/drain";
@@ -20,12 +20,14 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             ..plain("get", PATH, "seeDrain", "How far a drain has come", None)
         },
         Operation {
+            fields: ONCE,
             query: Some(members::<drains::Query>(read)),
             done: vec![(200, "It is drained.", schema::<drains::Draining>(told))],
             refused: &[404, 409],
             ..plain("put", PATH, "drainNode", "Sends clients elsewhere", Some("nodes"))
         },
         Operation {
+            fields: ONCE,
             done: vec![(200, "It is drained no more.", schema::<drains::Undrained>(told))],
             refused: &[404, 409],
             ..plain("delete", PATH, "undrainNode", "Sends clients to it again", Some("nodes"))
