@@ -279,8 +279,8 @@ async fn what_was_done_without_an_answer_has_its_line_and_its_end_once_it_is_ord
         let content = Some(shop(json!(["all"])));
         send_once(&place, ("POST", path), "a", content).await.0
     };
-    // Its line is written, and it is done; who ordered it is told that it is not.
-    *frail.writes.lock().unwrap() = Writes::OneIsUnsaidAfter(1);
+    // It is done, and who ordered it is told that it is not; so its line says that nobody knows.
+    *frail.writes.lock().unwrap() = Writes::OneIsUnsaidAfter(0);
     assert_eq!(order().await, 503);
     let told = place.audit("").await;
     assert_eq!((whats(&told), outcomes(&told)), (vec!["purge"], vec!["unknown"]));

@@ -23,7 +23,7 @@ pub(super) enum Line {
 }
 
 /// That something is begun.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Begun {
     /// Which order it is of.
     pub(super) order: String,
@@ -37,6 +37,9 @@ pub(super) struct Begun {
     pub(super) named: Option<String>,
     pub(super) what: String,
     pub(super) on: Value,
+    /// Whether it was done when this was written, so that there is no other line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) done: bool,
 }
 
 /// What came of it.
@@ -115,10 +118,11 @@ impl Outcomes {
         }
     }
 
-    /// Both lines of an order.
+    /// The lines of an order.
     pub(super) fn entry(&mut self, begun: Begun) -> AuditEntry {
-        let Begun { order, at, who, from, request, named: _, what, mut on } = begun;
+        let Begun { order, at, who, from, request, named: _, what, mut on, done } = begun;
         let (outcome, why, more) = match self.0.remove(&order) {
+            None if done => (Outcome::Done, None, Value::Null),
             None => (Outcome::Unknown, None, Value::Null),
             Some(Ended { came: Came::Done, on, .. }) => (Outcome::Done, None, on),
             Some(Ended { came: Came::Refused, on, why, .. }) => (Outcome::Refused, why, on),

@@ -3,8 +3,8 @@
 //! In: who orders what; a ledger. Out: that ledger, for whoever carries the order out.
 //! Always: no order writes a document before the line that it is begun is in the log, so nothing is done
 //! without one; an entry of another log, which says itself who ordered it, is written beside that line,
-//! for a purge is waited for; under a name only after it, when it is known that it is no repeat. An
-//! order that writes nothing has no line, and each attempt that does has its own, also under a name that
+//! for a purge is waited for; under a name after it, when it is known that it is no repeat, as one line
+//! that says that it is done. An order that writes nothing has no line, and each attempt that does has its own, also under a name that
 //! was used before: how long a name is known decides what carries the order out. What came of it is
 //! another line; where that is missing, since the process or the ledger failed between the two, nobody
 //! knows, and readers are told so. Who repeats an order under its name and finds it done writes the line
@@ -38,8 +38,15 @@ pub(in crate::api) struct Order<'o> {
     line: Begun,
     /// Whether its first line is there.
     begun: OnceCell<()>,
-    /// Whether an entry that it would append was there.
-    repeats: OnceCell<()>,
+    /// Whether it appended an entry that says who ordered it, or found that it was there.
+    appended: OnceCell<Found>,
+}
+
+/// What an entry was found to be that is appended under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    New,
+    There,
 }
 
 impl<'o> Order<'o> {
@@ -62,8 +69,9 @@ impl<'o> Order<'o> {
             named,
             what: what.to_owned(),
             on,
+            done: false,
         };
-        Self { ledger: &*shared.ledger, line, begun: OnceCell::new(), repeats: OnceCell::new() }
+        Self { ledger: &*shared.ledger, line, begun: OnceCell::new(), appended: OnceCell::new() }
     }
 
     /// The same, whose first line says `more`, which may be something else when it is repeated.
@@ -91,15 +99,14 @@ impl<'o> Order<'o> {
         if self.is_begun() {
             return self.end(&self.line.order, Came::Done, on, None).await;
         }
+        if self.appended.get() == Some(&Found::New) {
+            return self.said(self.put_done(on).await);
+        }
         match self.former().await {
             Ok(Some(former)) if former.is_done => {}
             Ok(Some(former)) => self.end(&former.order, Came::Done, on, None).await,
             // The entry was appended, and then the process or the ledger failed.
-            Ok(None) if self.repeats.get().is_some() => {
-                let begun = self.begin().await;
-                self.said(begun);
-                self.end(&self.line.order, Came::Done, on, None).await;
-            }
+            Ok(None) if self.appended.get().is_some() => self.said(self.put_done(on).await),
             Ok(None) => {}
             Err(error) => self.said(Err(error)),
         }
@@ -137,6 +144,15 @@ impl<'o> Order<'o> {
             return Err(LedgerError::Unavailable(none.to_owned()));
         }
         self.begun.get_or_try_init(|| self.put(&self.line)).await.copied()
+    }
+
+    /// Writes that it is done, of one whose entry says already who ordered it.
+    async fn put_done(&self, on: Value) -> Result<(), LedgerError> {
+        let mut line = Begun { done: true, ..self.line.clone() };
+        if let (Value::Object(all), Value::Object(on)) = (&mut line.on, on) {
+            all.extend(on);
+        }
+        self.put(&line).await
     }
 
     /// Writes one of its lines.
@@ -189,8 +205,10 @@ impl Ledger for Order<'_> {
                 tokio::join!(self.begin(), append)
             } else {
                 match append.await {
-                    Ok(appended) if appended.repeated => {
-                        self.repeats.get_or_init(|| async {}).await;
+                    // Its line waits for nothing but the answer, and is written beside it.
+                    Ok(appended) => {
+                        let found = if appended.repeated { Found::There } else { Found::New };
+                        self.appended.get_or_init(|| async move { found }).await;
                         (Ok(()), Ok(appended))
                     }
                     // What failed may have been appended.
