@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What becomes of writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Writes {
+pub(super) enum Writes {
     #[default]
     AreTaken,
     /// This many are, the next one is not, and then all are.
@@ -30,9 +30,9 @@ enum Writes {
 }
 
 #[derive(Debug)]
-struct Frail {
+pub(super) struct Frail {
     ledger: Arc<dyn Ledger>,
-    writes: Mutex<Writes>,
+    pub(super) writes: Mutex<Writes>,
 }
 
 impl Frail {
@@ -115,7 +115,7 @@ impl Ledger for Frail {
 
 impl Place {
     /// The same over a ledger that can be told to fail.
-    async fn frail() -> (Self, Arc<Frail>) {
+    pub(super) async fn frail() -> (Self, Arc<Frail>) {
         let place = Self::new().await;
         let writes = Mutex::default();
         let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes });
@@ -124,7 +124,7 @@ impl Place {
         (Self { routes, ..place }, frail)
     }
 
-    async fn audit(&self, query: &str) -> Value {
+    pub(super) async fn audit(&self, query: &str) -> Value {
         let (status, told) =
             self.ask(&self.first, "GET", &format!("/v1/audit?{query}"), None).await;
         assert_eq!(status, 200, "{told}");
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-fn id(token: &str) -> String {
+pub(super) fn id(token: &str) -> String {
     Secret::parse(token).unwrap().id().to_owned()
 }
 
@@ -210,7 +210,7 @@ async fn rfc6750_3_1_who_may_not_is_told_that_the_scope_is_what_lacks() {
     assert_eq!(response.headers()["www-authenticate"], challenge);
 }
 
-fn outcomes(audit: &Value) -> Vec<&str> {
+pub(super) fn outcomes(audit: &Value) -> Vec<&str> {
     let entries = audit["entries"].as_array().unwrap();
     entries.iter().map(|told| told["entry"]["outcome"].as_str().unwrap()).collect()
 }
@@ -233,7 +233,7 @@ async fn orders(place: &Place) -> Vec<(&'static str, &'static str, String, Value
     ]
 }
 
-fn node() -> Bytes {
+pub(super) fn node() -> Bytes {
     let document = NodeDocument {
         addresses: vec!["192.0.2.1:80".parse().unwrap()],
         ..NodeDocument::default()
@@ -241,7 +241,7 @@ fn node() -> Bytes {
     nearcast_control::documents::encode(&document).unwrap()
 }
 
-fn key(text: &str) -> Key {
+pub(super) fn key(text: &str) -> Key {
     Key::parse(text).unwrap()
 }
 
