@@ -6,8 +6,9 @@
 //! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
 //! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
 //! that is there stays as it is, and one that was revoked is not good again, however long ago that was.
-//! All that nodes have stored is purged once what is put in is in force. The first token of a ledger stays that ledger's. Who
-//! repeats it after it broke off ends it.
+//! Sites come first, in force at once or not at all; what is refused has put nothing in, and what comes
+//! after them ([`rest`]) is not refused. All that nodes have stored is purged once what is put in is in
+//! force. The first token of a ledger stays that ledger's. Who repeats it after it broke off ends it.
 //! It deliberately does not know files, nor HTTP.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
@@ -37,8 +38,8 @@ use crate::{
         SiteError,
     },
     token::{
-        self, FIRST, FORGOTTEN, Forgotten, ForgottenError, NOTE_CHARS_MAX, TOKENS, TOKENS_MAX,
-        TokenDocument, TokenError, fingerprint,
+        self, FIRST, FORGOTTEN, Forgotten, ForgottenError, TOKENS, TOKENS_MAX, TokenDocument,
+        TokenError, fingerprint,
     },
 };
 
@@ -46,11 +47,8 @@ use crate::{
 pub const FORMAT: u32 = 1;
 /// The largest copy.
 pub const COPY_BYTES_MAX: usize = 64 << 20;
-/// The longest host, id, note or time of a copy.
-const WORD_CHARS_MAX: usize =
-    if NOTE_CHARS_MAX > HOST_CHARS_MAX { NOTE_CHARS_MAX } else { HOST_CHARS_MAX };
-/// The longest name of a host.
-const HOST_CHARS_MAX: usize = 255;
+/// The longest host, id or time in a copy.
+const WORD_CHARS_MAX: usize = 255;
 /// Documents that are written at the same time.
 const WRITTEN_AT_ONCE: usize = 64;
 

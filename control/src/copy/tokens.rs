@@ -17,7 +17,8 @@ use crate::{
     documents,
     ledger::{Key, Ledger, LedgerError},
     token::{
-        FIRST, FORGOTTEN_MAX, Forgotten, ID_BYTES_MAX, TOKENS, TOKENS_MAX, TokenDocument, key_of,
+        FIRST, FORGOTTEN_MAX, Forgotten, ID_BYTES_MAX, NOTE_CHARS_MAX, TOKENS, TOKENS_MAX,
+        TokenDocument, key_of,
     },
 };
 
@@ -82,9 +83,10 @@ pub(super) fn sound(
             return Err(broken("it is there twice"));
         }
         let revoked = token.revoked.iter().flat_map(|revoked| [&revoked.by, &revoked.at]);
-        let mut words = [&token.note, &token.made_by, &token.made_at].into_iter();
-        let mut words = words.by_ref().chain(&token.put_in_by).chain(revoked);
-        if !words.all(|word| is_for_people(word)) {
+        let words = [&token.note, &token.made_by, &token.made_at].into_iter();
+        let mut words = words.chain(&token.put_in_by).chain(revoked);
+        let is_long = token.note.chars().count() > NOTE_CHARS_MAX;
+        if is_long || !words.all(|word| is_for_people(word)) {
             return Err(broken("its note, its time or its maker is none"));
         }
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

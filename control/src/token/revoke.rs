@@ -9,7 +9,7 @@
 //! a while, for people, and their ids for longer ([`super::forgotten`]). It deliberately does not know who may revoke.
 //! Clause: docs/operate.md *Tokens*.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
 use super::{
     Action, FIRST, NOTE_CHARS_MAX, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, forget,
@@ -112,7 +112,7 @@ pub async fn is_good(ledger: &dyn Ledger, maker: &str) -> Result<bool, LedgerErr
             _ if path.len() >= TOKENS_MAX => {}
             _ => {
                 let above = document.leave().filter(|above| !seen.contains(*above));
-                paths.extend(above.map(|above| [path.as_slice(), &[above.clone()]].concat()));
+                paths.extend(above.map(|above| [path.as_slice(), slice::from_ref(above)].concat()));
             }
         }
     }

@@ -17,7 +17,7 @@ const FORCED: &str = "/v1/ledger?force=true";
 const EVIL: &str = "nct_evil_aabb";
 
 /// A token of a copy, which somebody else has made and whose secret is known.
-fn planted(id: &str, secret: &str, actions: Value, made_by: &str) -> Value {
+fn planted(id: &str, secret: &str, actions: &Value, made_by: &str) -> Value {
     let hash = Secret::parse(secret).unwrap().hash();
     json!({ "id": id, "token": {
         "note": "x", "hash": hash, "actions": actions, "sites": null, "made_by": made_by,
@@ -57,7 +57,7 @@ async fn who_is_revoked_while_their_copy_comes_puts_nothing_in() {
     let place = Place::new().await;
     let stolen = place.made(json!({ "actions": token::Action::ALL })).await;
     let mut copy = export(&place).await;
-    copy["tokens"] = json!([planted("evil", EVIL, json!(["ledger"]), "first")]);
+    copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
     let (go, wait) = oneshot::channel::<()>();
     let (asked, asks) = oneshot::channel::<()>();
     let content = stream::once(async move {
@@ -89,7 +89,7 @@ async fn what_was_put_in_goes_with_who_put_it_in_whoever_it_says_made_it() {
     let place = Place::new().await;
     let stolen = place.made(json!({ "actions": token::Action::ALL })).await;
     let mut copy = export(&place).await;
-    copy["tokens"] = json!([planted("evil", EVIL, json!(token::Action::ALL), "nobody")]);
+    copy["tokens"] = json!([planted("evil", EVIL, &json!(token::Action::ALL), "nobody")]);
     assert_eq!(import(&place, &stolen, &copy).await.0, 200);
     let audit = place.audit("what=ledger.import").await;
     assert_eq!(audit["entries"][0]["entry"]["on"]["token_ids"], json!(["evil"]), "{audit}");
@@ -113,7 +113,7 @@ async fn an_import_that_is_refused_has_put_nothing_in() {
     for taken in [1, 2, 3, 5] {
         let (place, frail) = Place::frail().await;
         let mut copy = export(&place).await;
-        copy["tokens"] = json!([planted("evil", EVIL, json!(["ledger"]), "first")]);
+        copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
         copy["drains"] = json!([{ "node": "fra", "addresses": [], "by": "first", "at": "x" }]);
         *frail.writes.lock().unwrap() = Writes::OneIsOvertakenAfter(taken);
         let (status, told) = import(&place, &place.first, &copy).await;
@@ -135,7 +135,7 @@ async fn an_import_that_broke_off_anywhere_is_ended_and_told_as_one() {
     for taken in 1..7 {
         let (place, frail) = Place::frail().await;
         let mut copy = export(&place).await;
-        copy["tokens"] = json!([planted("evil", EVIL, json!(["ledger"]), "first")]);
+        copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
         copy["drains"] = json!([{ "node": "fra", "addresses": [], "by": "first", "at": "x" }]);
         let order = async || send_once(&place, ("PUT", FORCED), "a", Some(copy.clone())).await;
         *frail.writes.lock().unwrap() = Writes::OneFailsAfter(taken);
@@ -196,11 +196,11 @@ async fn that_a_token_never_comes_back_only_who_may_do_everything_says() {
     }
     // Nor does anybody put in revoked tokens that they could not have made.
     copy["forgotten"] = json!({ "ids": [], "more": false });
-    let mut revoked = planted("evil", EVIL, json!(["purge"]), "first");
+    let mut revoked = planted("evil", EVIL, &json!(["purge"]), "first");
     revoked["token"]["revoked"] = json!({ "by": "first", "at": "x", "keeps_made": false });
     copy["tokens"] = json!([revoked]);
     assert_eq!(import(&place, &keeper, &copy).await.0, 403);
-    copy["tokens"] = json!([planted("new", EVIL, json!(["read"]), "first")]);
+    copy["tokens"] = json!([planted("new", EVIL, &json!(["read"]), "first")]);
     let (status, told) = import(&place, &place.first, &copy).await;
     assert_eq!((status, &told["tokens"]), (StatusCode::OK, &json!(1)), "{told}");
     // What the ledger knows already is nothing new.
@@ -299,7 +299,7 @@ async fn an_import_is_repeated_without_another_purge_however_old_its_own_is() {
 async fn a_copy_brings_nothing_that_a_terminal_obeys() {
     let place = Place::new().await;
     let mut sound = export(&place).await;
-    sound["tokens"] = json!([planted("evil", EVIL, json!(["read"]), "first")]);
+    sound["tokens"] = json!([planted("evil", EVIL, &json!(["read"]), "first")]);
     sound["drains"] = json!([{ "node": "fra", "addresses": [], "by": "first", "at": "x" }]);
     let version = json!({
         "id": "00000000000000aa-1", "revision": 1, "text": "shop h.example", "hosts": ["h.example"],
