@@ -85,6 +85,29 @@ async fn who_is_revoked_while_their_copy_comes_puts_nothing_in() {
 }
 
 #[tokio::test]
+async fn who_is_revoked_while_their_tokens_are_put_in_leaves_none() {
+    let (place, frail) = Place::frail().await;
+    let stolen = place.made(json!({ "actions": token::Action::ALL })).await;
+    let mut copy = export(&place).await;
+    copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
+    // Its line, the catalogue.
+    *frail.writes.lock().unwrap() = Writes::OneWaitsAfter(2);
+    let revoke = async {
+        frail.waits.notified().await;
+        let path = format!("/v1/tokens/{}", id(&stolen));
+        let (status, ended) = place.ask(&place.first, "DELETE", &path, None).await;
+        assert_eq!((status, &ended["revoked_with_it"]), (StatusCode::OK, &json!([])));
+        frail.go.notify_one();
+    };
+    let ((status, problem), ()) = tokio::join!(import(&place, &stolen, &copy), revoke);
+    assert_eq!(status, 403, "{problem}");
+    assert!(!is_good(&place, EVIL).await);
+    let entry = &place.audit("what=ledger.import").await["entries"][0]["entry"];
+    assert_eq!((&entry["outcome"], &entry["on"]["taken_back"]), (&json!("done"), &json!(true)));
+    assert_eq!(entry["on"]["token_ids"], json!(["evil"]));
+}
+
+#[tokio::test]
 async fn what_was_put_in_goes_with_who_put_it_in_whoever_it_says_made_it() {
     let place = Place::new().await;
     let stolen = place.made(json!({ "actions": token::Action::ALL })).await;
