@@ -6,12 +6,14 @@
 //! are those of one ledger. One that is wrong anywhere is refused whole. It goes into a ledger that
 //! has nothing of its own, unless it is forced to; then sites give way, and stay as history. A token
 //! that is there stays as it is, and one that was revoked is not good again, however long ago that was.
-//! All that nodes have stored is purged once what is put in is in force. The first token of a ledger stays that ledger's. Who
-//! repeats it after it broke off ends it.
+//! Sites come first, in force at once or not at all; what is refused has put nothing in, and what comes
+//! after them ([`rest`]) is not refused. All that nodes have stored is purged once what is put in is in
+//! force. The first token of a ledger stays that ledger's. Who repeats it after it broke off ends it.
 //! It deliberately does not know files, nor HTTP.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
 mod drains;
+mod rest;
 mod tokens;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,18 +25,21 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 pub use self::{drains::CopiedDrain, tokens::CopiedToken};
+use self::{rest::Rest, tokens::Tokens};
 use crate::{
     documents::{self, DocumentError},
-    drain::DRAINS_MAX,
-    ledger::{DOCUMENT_BYTES_MAX, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits},
+    drain::{DRAINS_MAX, Drains},
+    ledger::{
+        DOCUMENT_BYTES_MAX, Epoch, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits,
+    },
     purge::EverythingEntry,
     site::{
         self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Imported, Planned, Rules,
         SiteError,
     },
     token::{
-        FIRST, FORGOTTEN, Forgotten, ForgottenError, TOKENS, TOKENS_MAX, TokenDocument,
-        fingerprint, remember,
+        self, FIRST, FORGOTTEN, Forgotten, ForgottenError, TOKENS, TOKENS_MAX, TokenDocument,
+        TokenError, fingerprint,
     },
 };
 
@@ -42,6 +47,8 @@ use crate::{
 pub const FORMAT: u32 = 1;
 /// The largest copy.
 pub const COPY_BYTES_MAX: usize = 64 << 20;
+/// The longest host, id or time in a copy.
+const WORD_CHARS_MAX: usize = 255;
 /// Documents that are written at the same time.
 const WRITTEN_AT_ONCE: usize = 64;
 
@@ -110,6 +117,29 @@ pub enum CopyError {
     /// Who puts it in could not have given one of its tokens.
     #[error("the copy's token \"{0}\" may do more than yours; nothing was put in")]
     Forbidden(String),
+    /// Who puts it in may not say that tokens are never put in again.
+    #[error(
+        "the copy names tokens that were revoked long ago, which the ledger does not know; that they \
+         are never put in again only a token says that may do everything; nothing was put in"
+    )]
+    MayNotForget,
+    /// Who puts it in may not drain nodes.
+    #[error(
+        "the copy drains node \"{0}\", and your token is not for \"nodes\"; nothing was put in"
+    )]
+    MayNotDrain(String),
+    /// Clients would have no edge left.
+    #[error(
+        "the copy drains the last edge that is neither drained nor away, so clients would have none \
+         left; nothing was put in; with force it is put in all the same"
+    )]
+    LastEdge,
+    /// The token that puts it in was revoked meanwhile.
+    #[error("this token was revoked meanwhile; nothing was put in")]
+    Revoked,
+    /// Tokens that it brought could not be taken back.
+    #[error("this token was revoked meanwhile, and not all that it brought is revoked yet: {0}")]
+    NotTakenBack(#[from] TokenError),
     /// There is something already.
     #[error(
         "the ledger has {0} already; nothing was put in; with force, sites of the copy take the \
@@ -128,7 +158,7 @@ pub enum CopyError {
     #[error("{0}; nothing was put in")]
     TooLarge(LedgerError),
     /// Somebody wrote sites meanwhile.
-    #[error("sites were written meanwhile, and those of the copy are not in force; do it again")]
+    #[error("sites were written meanwhile; nothing was put in; do it again")]
     Overtaken,
     /// The key of the order was another one's.
     #[error("this Idempotency-Key was used for another import; nothing was put in")]
@@ -211,14 +241,36 @@ impl Copied {
 pub struct Import<'i> {
     /// Who.
     pub author: &'i Author,
+    /// The token that they show, which is looked at again once its tokens are there; nothing where it
+    /// is none.
+    pub token: Option<&'i str>,
     /// Whether what the ledger has of sites gives way.
     pub force: bool,
     /// The name under which it is put in once.
     pub once: Option<&'i str>,
+    /// Versions that are kept of a site.
+    pub kept: usize,
     /// How sites are read here.
     pub rules: Arc<dyn Rules>,
     /// A token as its author gives it; nothing where they could not have given it.
     pub gives: &'i (dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
+    /// Whether they may do everything.
+    pub may_all: bool,
+    /// Whether they may drain nodes.
+    pub may_drain: bool,
+    /// Whether clients have an edge left once the drains are no more the former but the latter ones.
+    pub leaves_an_edge: &'i (dyn Fn(&Drains, &Drains) -> bool + Sync),
+}
+
+/// What came of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// What was put in.
+    pub put_in: PutIn,
+    /// The ids of the tokens among it.
+    pub tokens: Vec<String>,
+    /// Whether these were revoked at once, as the token was that brought them, and no node was drained.
+    pub taken_back: bool,
 }
 
 /// Puts a copy in.
@@ -229,19 +281,27 @@ pub async fn import(
     ledger: &dyn Ledger,
     copy: &Arc<Copied>,
     how: Import<'_>,
-) -> Result<PutIn, CopyError> {
+) -> Result<Done, CopyError> {
     let tokens = tokens::sound(copy, how.gives)?;
     if !site::are_few_enough(&copy.sites) {
         return Err(CopyError::Broken("it has too many sites".to_owned()));
     }
+    if ![&copy.at, &copy.version].into_iter().all(|word| is_for_people(word)) {
+        return Err(CopyError::Broken("its time or its version is none".to_owned()));
+    }
+    // It may have been revoked while the copy came.
+    is_in_use(ledger, &how).await?;
     let of = order(copy, how.force).await?;
     let (there, at) = site::former(ledger).await.map_err(unread)?;
-    if let Some(done) = done(&there, &of, &how)? {
-        // What comes last may be missing.
-        let purge = purge_everything(ledger, copy, &done.id, how.author).await?;
-        return Ok(PutIn::of(done, purge));
-    }
     let known = tokens::known(ledger).await?;
+    if let Some(done) = done(&there, &of, &how)? {
+        let mine = tokens::same(&known, &tokens);
+        if let Some(purge) = done.purge {
+            return Ok(Done { put_in: PutIn::of(done, purge), tokens: mine, taken_back: false });
+        }
+        let rest = rest(ledger, (copy, &how), (tokens, &known)).await?;
+        return rest.put_in(ledger, (copy, &how), done, mine).await;
+    }
     if !how.force {
         may_begin(&there, &known, &tokens)?;
     }
@@ -250,40 +310,67 @@ pub async fn import(
         false => Catalogue { sites: BTreeMap::new(), ..there },
     };
     let id = fingerprint(format!("{of}.{}", former.revision));
-    let Planned { mut catalogue, versions, forgotten } = planned(copy, former, &how).await?;
-    // After the tokens: of one that went meanwhile the id was there before.
-    let revoked = Forgotten::of(ledger).await.map_err(unreadable)?;
-    let tokens = tokens::Tokens::new(tokens, &known, &revoked)?;
-    let drains = drains::new(ledger, &copy.drains).await?;
+    let epoch = ledger.ends(Log::Purges).await?.last.epoch;
+    let Planned { mut catalogue, versions } = planned(copy, (former, epoch), &how).await?;
+    let rest = rest(ledger, (copy, &how), (tokens, &known)).await?;
     let import = Imported {
         id,
         of,
         revision: catalogue.revision,
         once: how.once.map(str::to_owned),
         sites: catalogue.present().count(),
-        tokens: tokens.new.len(),
-        tokens_kept: tokens.kept,
-        tokens_revoked: tokens.revoked,
-        drains: drains.len(),
+        tokens: rest.tokens.new.len(),
+        tokens_kept: rest.tokens.kept,
+        tokens_revoked: rest.tokens.revoked,
+        drains: rest.drains.len(),
+        purge: None,
     };
     catalogue.remember(import.clone());
     // Whatever a ledger would refuse, it refuses before the first of it is written.
     let bytes = encode(&catalogue)?;
-    for (_, document) in versions.iter().chain(&tokens.new).chain(&drains) {
+    for (_, document) in versions.iter().chain(&rest.tokens.new).chain(&rest.drains) {
         fits("a document", document.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     }
     fits("the list of sites", bytes.len(), DOCUMENT_BYTES_MAX).map_err(CopyError::TooLarge)?;
     // A version's key says what it says.
     write_all(ledger, &versions, Expect::Anything).await?;
-    write_all(ledger, &tokens.new, Expect::Absent).await?;
-    drains::write(ledger, &drains).await?;
-    remember(ledger, &copy.forgotten).await.map_err(unreadable)?;
+    // Up to here it may be refused, and nothing holds of it; from here on it is gone through with.
+    is_in_use(ledger, &how).await?;
     put_in_force(ledger, bytes, at).await?;
-    let purge = purge_everything(ledger, copy, &import.id, how.author).await?;
-    if let Err(error) = site::forget(ledger, &catalogue, &forgotten).await {
-        tracing::debug!(%error, "versions of forgotten sites are there still");
+    let done = rest.put_in(ledger, (copy, &how), &import, Vec::new()).await?;
+    if let Err(error) = site::tidy_all(ledger, &catalogue, how.kept).await {
+        tracing::debug!(%error, "old versions of sites are there still");
     }
-    Ok(PutIn::of(&import, purge))
+    Ok(done)
+}
+
+/// What goes in beside sites, of which nothing is refused any more.
+async fn rest(
+    ledger: &dyn Ledger,
+    (copy, how): (&Copied, &Import<'_>),
+    (tokens, known): (BTreeMap<Key, Bytes>, &BTreeMap<Key, Bytes>),
+) -> Result<Rest, CopyError> {
+    // After the tokens: of one that went meanwhile the id was there before.
+    let revoked = Forgotten::of(ledger).await.map_err(unreadable)?;
+    // Each of these ids is a token that can never be put in again.
+    if !how.may_all && revoked.lacks(&copy.forgotten) {
+        return Err(CopyError::MayNotForget);
+    }
+    let tokens = Tokens::new(tokens, known, &revoked)?;
+    let drains = drains::new(ledger, &copy.drains, how).await?;
+    Ok(Rest { tokens, drains })
+}
+
+/// Whether the token that puts it in still may.
+async fn is_in_use(ledger: &dyn Ledger, how: &Import<'_>) -> Result<(), CopyError> {
+    let Some(id) = how.token else { return Ok(()) };
+    let is_good = token::is_in_use(ledger, id).await? && token::is_good(ledger, id).await?;
+    if is_good { Ok(()) } else { Err(CopyError::Revoked) }
+}
+
+/// Whether a text of a copy may be shown to people as it is.
+pub(crate) fn is_for_people(text: &str) -> bool {
+    !text.contains(char::is_control) && text.chars().count() <= WORD_CHARS_MAX
 }
 
 /// Names the copy, and how it is put in: it may be long.
@@ -315,13 +402,12 @@ fn may_begin(
     known: &BTreeMap<Key, Bytes>,
     tokens: &BTreeMap<Key, Bytes>,
 ) -> Result<(), CopyError> {
-    let is_own = |(key, value): (&Key, &Bytes)| {
-        key.name() == FIRST || tokens.get(key).is_some_and(|own| own == value)
-    };
+    let same = tokens::same(known, tokens);
+    let is_own = |key: &Key| key.name() == FIRST || same.iter().any(|id| id == key.name());
     if !there.sites.is_empty() {
         return Err(CopyError::Occupied("sites"));
     }
-    if known.iter().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
+    if known.keys().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
 }
 
 impl PutIn {
@@ -346,12 +432,14 @@ async fn write_all(
 /// Reads thousands of texts perhaps, on a thread that may wait.
 async fn planned(
     copy: &Arc<Copied>,
-    former: Catalogue,
+    (former, epoch): (Catalogue, Epoch),
     how: &Import<'_>,
 ) -> Result<Planned, CopyError> {
     let (copy, rules, author) = (Arc::clone(copy), Arc::clone(&how.rules), how.author.clone());
+    let kept = how.kept;
     let planned = spawn_blocking(move || {
-        site::planned((&copy.sites, &copy.left_out), &former, (&*rules, &author))
+        let into = site::Receiver { former: &former, epoch, kept };
+        site::planned((&copy.sites, &copy.left_out), into, (&*rules, &author))
     })
     .await;
     let planned = planned.map_err(|error| LedgerError::Unavailable(error.to_string()))?;

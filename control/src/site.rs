@@ -10,6 +10,7 @@
 mod copied;
 mod follow;
 mod record;
+mod taken;
 mod write;
 
 pub use self::{
@@ -22,8 +23,8 @@ pub use self::{
     write::{Author, Change, Wanted, Written, write},
 };
 pub(crate) use self::{
-    copied::{Planned, are_few_enough, copied, former, planned},
-    write::forget,
+    copied::{Planned, Receiver, are_few_enough, copied, former, planned},
+    write::tidy_all,
 };
 
 use serde_json::Value;

@@ -20,7 +20,7 @@ pub use self::{
     document::{Action, Revoked, TokenDocument},
     first::{FIRST, FirstError, leave_first},
     forgotten::{FORGOTTEN_MAX, Forgotten},
-    revoke::{REVOKED_MAX, Revocation, is_good, leaves_a_maker, revoke, with_it},
+    revoke::{REVOKED_MAX, Revocation, is_good, is_in_use, leaves_a_maker, revoke, with_it},
     secret::Secret,
 };
 pub(crate) use self::{
@@ -37,6 +37,8 @@ use crate::{
 pub(crate) const TOKENS: &str = "tokens/";
 /// Digits of an id that follows from a name.
 const ID_DIGITS: usize = 12;
+/// The longest note of a token, and whatever else is said of it for people.
+pub const NOTE_CHARS_MAX: usize = 200;
 /// The longest id of a token.
 pub const ID_BYTES_MAX: usize = 32;
 /// Tokens, at most; the oldest that are revoked make room.

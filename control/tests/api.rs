@@ -13,6 +13,7 @@ mod api {
     mod drains;
     mod explained;
     mod hostile;
+    mod imports;
     mod nodes;
     mod purges;
     pub(super) mod sites;

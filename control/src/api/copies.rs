@@ -31,7 +31,9 @@ use super::{
     refused,
 };
 use crate::{
-    copy::{self, COPY_BYTES_MAX, Copied, CopyError, Import, PutIn},
+    copy::{self, COPY_BYTES_MAX, Copied, CopyError, Done, Import, PutIn},
+    drain::Drains,
+    roster::Seen,
     site::{Author, CopiedSiteError},
     token::{Action, TokenDocument, fingerprint},
 };
@@ -115,30 +117,59 @@ pub(super) async fn import(
     let copied = copied.map_err(|error| internal(&error))?.map_err(|error| told(&error))?;
     let copied = Arc::new(copied);
     let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at(), sites: None };
+    if !query.force && !copied.drains.is_empty() {
+        shared.roster.confirm().await.map_err(|error| refused(&error))?;
+    }
+    let seen = shared.roster.seen();
     let how = Import {
         author: &author,
+        token: Some(&caller.id),
         force: query.force,
         once: once.as_deref(),
+        kept: shared.site_versions_kept,
         rules: Arc::clone(&shared.rules),
         gives: &|token| given(&caller, token),
+        may_all: caller.may_all(),
+        may_drain: caller.token.may(Action::Nodes),
+        leaves_an_edge: &|before, after| leaves_an_edge(&seen.borrow(), before, after),
     };
     // It ends with the process.
     let writing = shared.writing.acquire().await.map_err(|error| internal(&error))?;
     let on = json!({ "of": copied.last, "copied_at": copied.at, "force": query.force });
     let order = Order::new(&shared, &caller, ("ledger.import", on), once.as_deref());
-    let put_in = copy::import(&order, &copied, how).await;
+    let done = copy::import(&order, &copied, how).await;
     drop((writing, turn, receiving));
-    let put_in = order.tried(put_in.map_err(|error| told(&error))).await?;
-    order.done(json!(put_in)).await;
+    let done = order.tried(done.map_err(|error| told(&error))).await?;
+    let Done { put_in, tokens, taken_back } = done;
+    let mut came = json!(put_in);
+    came["token_ids"] = json!(tokens);
+    if taken_back {
+        came["taken_back"] = json!(true);
+    }
+    order.done(came).await;
+    if taken_back {
+        let detail = "this token was revoked meanwhile: sites of the copy are in force, and tokens that \
+                      it brought are revoked";
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
+    }
     Ok(Json(put_in))
 }
 
 /// A copy's token as `caller` gives it, who must be one that makes tokens, and has all that it is for. It
-/// is as if they had made it, so that it goes with theirs; those who may do everything say whose it is.
+/// is as if they had made it, so that it goes with theirs; where they may do everything, it stays whose it
+/// is, and goes with theirs as well.
 fn given(caller: &Caller, token: &TokenDocument) -> Option<TokenDocument> {
     let may = caller.may(Action::Tokens).is_ok() && caller.may_give(token);
     let made_by = if caller.may_all() { &token.made_by } else { &caller.id };
-    may.then(|| TokenDocument { made_by: made_by.clone(), ..token.clone() })
+    let mut given = TokenDocument { made_by: made_by.clone(), ..token.clone() };
+    given.put_in(&caller.id);
+    may.then_some(given)
+}
+
+/// Whether clients who have an edge keep one.
+fn leaves_an_edge(seen: &Seen, before: &Drains, after: &Drains) -> bool {
+    // No node is called so: it is asked whether any is left.
+    !before.leave_an_edge(seen, "") || after.leave_an_edge(seen, "")
 }
 
 fn may(caller: &Caller) -> Result<(), Problem> {
@@ -178,13 +209,17 @@ fn told(error: &CopyError) -> Problem {
         | CopyError::Newer(_)
         | CopyError::Site(_)
         | CopyError::AnotherOrder => StatusCode::UNPROCESSABLE_ENTITY,
-        CopyError::Forbidden(_) => StatusCode::FORBIDDEN,
+        CopyError::Forbidden(_)
+        | CopyError::MayNotForget
+        | CopyError::MayNotDrain(_)
+        | CopyError::Revoked => StatusCode::FORBIDDEN,
         CopyError::Occupied(_)
         | CopyError::TooManyTokens
         | CopyError::TooManyDrains
+        | CopyError::LastEdge
         | CopyError::Overtaken => StatusCode::CONFLICT,
         CopyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        CopyError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CopyError::Unreadable(_) | CopyError::NotTakenBack(_) => StatusCode::SERVICE_UNAVAILABLE,
         CopyError::Ledger(error) => return refused(error),
     };
     let problem = Problem::new(status).detail(error.to_string());

@@ -27,11 +27,10 @@ use super::{
     refused,
 };
 use crate::token::{
-    self, Action, Revocation, Revoked, TokenDocument, TokenError, fingerprint, random_name,
+    self, Action, NOTE_CHARS_MAX, Revocation, Revoked, TokenDocument, TokenError, fingerprint,
+    random_name,
 };
 
-/// The longest note.
-const NOTE_CHARS_MAX: usize = 200;
 /// Sites of one token, at most.
 const SITES_MAX: usize = 1000;
 
@@ -135,6 +134,7 @@ pub(super) async fn make(
         actions: wanted.actions.clone(),
         sites: wanted.sites.clone(),
         made_by: made_by.clone(),
+        put_in_by: Vec::new(),
         made_at: made_at.clone(),
         revoked: None,
     };
@@ -295,7 +295,7 @@ fn meanwhile() -> Problem {
 }
 
 fn shown(id: &str, document: TokenDocument) -> Token {
-    let TokenDocument { note, hash: _, actions, sites, made_by, made_at, revoked } = document;
+    let TokenDocument { note, actions, sites, made_by, made_at, revoked, .. } = document;
     Token { id: id.to_owned(), note, actions, sites, made_by, made_at, revoked }
 }
 

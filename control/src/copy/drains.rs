@@ -2,7 +2,7 @@
 //!
 //! In: documents; drains of a copy. Out: drains; the documents that put them into a ledger.
 //! Always: a node that is drained there already is as it was, and none is undrained: clients are sent to
-//! nobody by a copy. It does not know which nodes there are.
+//! nobody by a copy; who puts it in may drain nodes, and leaves clients an edge unless they force it. It does not know which nodes there are.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -11,10 +11,10 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyError, encode};
+use super::{CopyError, Import, encode, is_for_people};
 use crate::{
     documents,
-    drain::{DRAINS, DRAINS_MAX, DrainDocument, key_of},
+    drain::{self, DRAINS, DRAINS_MAX, Drain, DrainDocument, key_of},
     ledger::{Document, Expect, Key, Ledger, LedgerError},
 };
 
@@ -48,22 +48,32 @@ pub(super) fn copied(documents: &[Document]) -> Vec<CopiedDrain> {
 pub(super) async fn new(
     ledger: &dyn Ledger,
     drains: &[CopiedDrain],
+    how: &Import<'_>,
 ) -> Result<Vec<(Key, Bytes)>, CopyError> {
-    let known = ledger.list(DRAINS).await?.documents.into_iter();
-    let known: BTreeSet<Key> = known.map(|found| found.key).collect();
-    let (mut new, mut nodes) = (Vec::new(), BTreeSet::new());
+    let before = drain::list(ledger).await?;
+    let (mut new, mut nodes, mut after) = (Vec::new(), BTreeSet::new(), before.clone());
     for CopiedDrain { node, addresses, by, at } in drains.iter().cloned() {
         let broken = |fault: &str| CopyError::Broken(format!("drain of {node:?}: {fault}"));
         let key = key_of(&node).ok_or_else(|| broken("it is no name of a node"))?;
         if !nodes.insert(node.clone()) {
             return Err(broken("it is there twice"));
         }
-        if !known.contains(&key) {
+        if ![&by, &at].into_iter().all(|word| is_for_people(word)) {
+            return Err(broken("its time or its author is none"));
+        }
+        if !before.has(&node) {
             let document = DrainDocument { addresses, by, at };
             new.push((key, encode(&document)?));
+            after.by_node.insert(node, Drain { document, revision: before.revision });
         }
     }
-    if known.len().saturating_add(new.len()) > DRAINS_MAX {
+    if let Some((key, _)) = new.first().filter(|_| !how.may_drain) {
+        return Err(CopyError::MayNotDrain(key.name().to_owned()));
+    }
+    if !how.force && !(how.leaves_an_edge)(&before, &after) {
+        return Err(CopyError::LastEdge);
+    }
+    if after.by_node.len() > DRAINS_MAX {
         return Err(CopyError::TooManyDrains);
     }
     Ok(new)

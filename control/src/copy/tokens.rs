@@ -12,11 +12,13 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Copied, CopyError, encode};
+use super::{Copied, CopyError, encode, is_for_people};
 use crate::{
+    documents,
     ledger::{Key, Ledger, LedgerError},
     token::{
-        FIRST, FORGOTTEN_MAX, Forgotten, ID_BYTES_MAX, TOKENS, TOKENS_MAX, TokenDocument, key_of,
+        FIRST, FORGOTTEN_MAX, Forgotten, ID_BYTES_MAX, NOTE_CHARS_MAX, TOKENS, TOKENS_MAX,
+        TokenDocument, key_of,
     },
 };
 
@@ -80,13 +82,19 @@ pub(super) fn sound(
         if !ids.insert(id) {
             return Err(broken("it is there twice"));
         }
+        let revoked = token.revoked.iter().flat_map(|revoked| [&revoked.by, &revoked.at]);
+        let words = [&token.note, &token.made_by, &token.made_at].into_iter();
+        let mut words = words.chain(&token.put_in_by).chain(revoked);
+        let is_long = token.note.chars().count() > NOTE_CHARS_MAX;
+        if is_long || !words.all(|word| is_for_people(word)) {
+            return Err(broken("its note, its time or its maker is none"));
+        }
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_hash = token.hash.len() == HASH_DIGITS && token.hash.bytes().all(is_digit);
         if !is_hash && token.revoked.is_none() {
             return Err(broken("its hash is none"));
         }
-        let given = if token.revoked.is_some() { Some(token.clone()) } else { gives(token) };
-        let given = given.ok_or_else(|| CopyError::Forbidden(id.clone()))?;
+        let given = gives(token).ok_or_else(|| CopyError::Forbidden(id.clone()))?;
         if id != FIRST {
             tokens.insert(key, encode(&given)?);
         }
@@ -95,6 +103,16 @@ pub(super) fn sound(
         return Err(CopyError::TooManyTokens);
     }
     Ok(tokens)
+}
+
+/// The ids of those that are there as they would be put in, whoever has put them in before.
+pub(super) fn same(known: &BTreeMap<Key, Bytes>, tokens: &BTreeMap<Key, Bytes>) -> Vec<String> {
+    let read = |value: &Bytes| documents::decode::<TokenDocument>(value).ok();
+    let of = |value: &Bytes| Some(TokenDocument { put_in_by: Vec::new(), ..read(value)? });
+    let is_same = |(key, value): &(&Key, &Bytes)| {
+        tokens.get(*key).is_some_and(|own| of(own).is_some_and(|own| Some(own) == of(value)))
+    };
+    known.iter().filter(is_same).map(|(key, _)| key.name().to_owned()).collect()
 }
 
 fn is_id(id: &str) -> bool {

@@ -18,15 +18,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Author, CATALOGUE, Catalogue, Content, Listed, Made, Rules, SITES_MAX, SiteError, Unsound,
-    Version, record::folder,
+    Version, record::folder, taken::Taken,
 };
 use crate::{
+    copy::is_for_people,
     documents::{self, DocumentError},
-    ledger::{Document, Key, LedgerError, Position},
+    ledger::{Document, Epoch, Key, LedgerError, Position},
 };
 
-/// The largest number of a version in a copy: there is room behind it for all that come.
-const REVISION_MAX: u64 = 1 << 48;
+/// The largest number that a copy brings into a ledger: there is room behind it for all that come.
+const BROUGHT_MAX: u64 = 1 << 48;
+/// The largest number in a copy: that of no ledger is larger, whatever was brought into it.
+const REVISION_MAX: u64 = 1 << 49;
 
 /// The keys of sites begin so.
 const SITES: &str = "sites/";
@@ -145,18 +148,26 @@ pub(crate) struct Planned {
     pub(crate) catalogue: Catalogue,
     /// The versions that it names, which come first.
     pub(crate) versions: Vec<(Key, Bytes)>,
-    /// Deleted sites that the catalogue no longer has.
-    pub(crate) forgotten: Vec<String>,
 }
 
-/// What puts the sites of a copy in place of `former`. Of those that the copy left out nothing is known,
-/// so they stay as they are.
+/// The ledger that a copy's sites are put into.
+pub(crate) struct Receiver<'r> {
+    /// What it has.
+    pub(crate) former: &'r Catalogue,
+    /// Its own epoch, which ids of sites that are made in it begin with.
+    pub(crate) epoch: Epoch,
+    /// How many versions of a site it keeps.
+    pub(crate) kept: usize,
+}
+
+/// What puts the sites of a copy in place of those that are there. Of those that the copy left out nothing
+/// is known, so they stay as they are.
 ///
 /// # Errors
 /// When one of them may not be so, or the ledger could not hold it.
 pub(crate) fn planned(
     (sites, left_out): (&[CopiedSite], &[String]),
-    former: &Catalogue,
+    Receiver { former, epoch, kept }: Receiver<'_>,
     (rules, author): (&dyn Rules, &Author),
 ) -> Result<Planned, CopiedSiteError> {
     let mut next = Catalogue { sites: BTreeMap::new(), ..former.clone() };
@@ -166,11 +177,13 @@ pub(crate) fn planned(
             next.sites.insert(name.to_owned(), listed.clone());
         }
     }
-    let mut plan = Plan { rules, former, next, versions: Vec::new() };
+    let taken = Taken::new(&next, rules);
+    let numbers = numbers(sites, former.revision, kept.max(1));
+    let mut plan = Plan { rules, former, taken, next, numbers, epoch, versions: Vec::new() };
     let mut ids: BTreeMap<&str, &str> =
         former.sites.iter().map(|(name, listed)| (listed.id.as_str(), name.as_str())).collect();
-    for site in sites {
-        plan.put(site)?;
+    for (at, site) in sites.iter().enumerate() {
+        plan.put(at, site)?;
         for version in &site.versions {
             let other = ids.insert(&version.id, &site.name).filter(|other| *other != site.name);
             if let Some(other) = other {
@@ -190,7 +203,7 @@ pub(crate) fn planned(
     let forgotten = catalogue.forget_oldest();
     let folders: Vec<String> = forgotten.iter().filter_map(|name| folder(name)).collect();
     versions.retain(|(key, _)| !folders.iter().any(|folder| key.as_str().starts_with(folder)));
-    Ok(Planned { catalogue, versions, forgotten })
+    Ok(Planned { catalogue, versions })
 }
 
 /// The site of a version that was left out of a copy.
@@ -199,15 +212,37 @@ fn site_of(left_out: &str) -> Option<&str> {
     Some(key.strip_prefix(SITES)?.split_once('/')?.0)
 }
 
+/// The numbers that versions get, by which site it is and what they have: in the order of the copy, all
+/// behind those that the ledger has given, and as they are where that is so. Were they added to each
+/// other, a ledger that takes its own copies would come to the end of them.
+fn numbers(sites: &[CopiedSite], after: u64, kept: usize) -> BTreeMap<(usize, u64), u64> {
+    let mut all: Vec<(u64, usize)> = Vec::new();
+    for (at, site) in sites.iter().enumerate() {
+        all.extend(site.versions.iter().take(kept).map(|version| (version.revision, at)));
+    }
+    all.sort_unstable();
+    let mut last = after;
+    let numbered = all.into_iter().map(|(revision, at)| {
+        let brought = if revision <= BROUGHT_MAX { revision } else { 0 };
+        last = last.saturating_add(1).max(brought);
+        ((at, revision), last)
+    });
+    numbered.collect()
+}
+
 struct Plan<'p> {
     rules: &'p dyn Rules,
     former: &'p Catalogue,
+    taken: Taken<'p>,
     next: Catalogue,
+    /// See [`numbers`].
+    numbers: BTreeMap<(usize, u64), u64>,
+    epoch: Epoch,
     versions: Vec<(Key, Bytes)>,
 }
 
 impl Plan<'_> {
-    fn put(&mut self, site: &CopiedSite) -> Result<(), CopiedSiteError> {
+    fn put(&mut self, at: usize, site: &CopiedSite) -> Result<(), CopiedSiteError> {
         let name = site.name.as_str();
         let newest = sound(site)?;
         if self.next.sites.contains_key(name) {
@@ -221,19 +256,27 @@ impl Plan<'_> {
             if checked.name != name {
                 return Err(broken(name, format!("its text is one of site \"{}\"", checked.name)));
             }
-            let room = self.next.has_room(&checked, None, self.rules);
+            let room = self.taken.take(&checked);
             room.map_err(|error| CopiedSiteError::NoRoom { name: name.to_owned(), error })?;
             bytes = checked.bytes();
             hosts = checked.hosts;
         }
-        // Numbers in ids are those that sites were made at: none of them is given to another site.
-        let made_at = site.versions.iter().filter_map(|version| number_in(&version.id));
-        self.next.revision = made_at.fold(self.next.revision, u64::max);
+        // Numbers in ids of this ledger are those that sites were made at: none of them is given to
+        // another site. Those of others have another epoch.
+        for made in site.versions.iter().filter_map(|version| made_in(&version.id)) {
+            if made.epoch == self.epoch && made.seq > BROUGHT_MAX.max(self.former.revision) {
+                return Err(broken(name, "it has an id that is none".to_owned()));
+            }
+            let own = if made.epoch == self.epoch { made.seq } else { 0 };
+            self.next.revision = self.next.revision.max(own);
+        }
         // What the ledger has of it stays, behind what is put in.
         let mut made = self.former.sites.get(name).map(|listed| listed.made.clone());
         for version in site.versions.iter().rev() {
-            let CopiedVersion { id, revision, text, hosts, by, from, at } = version.clone();
-            let revision = self.former.revision.saturating_add(revision);
+            // Of older ones than are kept there is none.
+            let number = self.numbers.get(&(at, version.revision));
+            let Some(revision) = number.copied() else { continue };
+            let CopiedVersion { id, revision: _, text, hosts, by, from, at } = version.clone();
             let before = made.take();
             let version = Version { id, revision, before, text, hosts, by, from, at, once: None };
             made = Some(self.write(name, &version)?);
@@ -298,19 +341,26 @@ fn sound(site: &CopiedSite) -> Result<&CopiedVersion, CopiedSiteError> {
     if pairs.into_iter().any(|(newer, older)| newer.revision <= older.revision) {
         return Err(broken("its versions are not in order, the newest first"));
     }
-    let mut ids = site.versions.iter().map(|version| number_in(&version.id));
-    if !ids.all(|number| number.is_some_and(|number| (1..=REVISION_MAX).contains(&number))) {
+    let mut ids = site.versions.iter().map(|version| made_in(&version.id));
+    if !ids.all(|made| made.is_some_and(|made| (1..=REVISION_MAX).contains(&made.seq))) {
         return Err(broken("it has an id that is none"));
+    }
+    let mut words = site
+        .versions
+        .iter()
+        .flat_map(|version| [&version.by, &version.at].into_iter().chain(&version.hosts));
+    if !words.all(|word| is_for_people(word)) {
+        return Err(broken("it has a host, a time or an author that is none"));
     }
     Ok(newest)
 }
 
-/// The number in a site's id, as a ledger makes them: an epoch, which no other ledger has, and the
+/// What a site's id says, as a ledger makes them: an epoch, which no other ledger has, and the
 /// revision at which the site was made.
-fn number_in(id: &str) -> Option<u64> {
+fn made_in(id: &str) -> Option<Position> {
     let made = id.parse::<Position>().ok()?;
     // Written in one way only.
-    (made.to_string() == id).then_some(made.seq)
+    (made.to_string() == id).then_some(made)
 }
 
 /// Whether a catalogue may have so many sites.

@@ -12,7 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{FileSite, Rules, SiteError, Sound};
-use crate::{ledger::Key, token::fingerprint};
+use crate::{
+    ledger::{Key, Position},
+    token::fingerprint,
+};
 
 /// Where the catalogue stands.
 pub const CATALOGUE: &str = "sites/catalogue";
@@ -66,6 +69,10 @@ pub struct Imported {
     /// Nodes that were drained by it.
     #[serde(default)]
     pub drains: usize,
+    /// Where the purge log has that everything stored is purged, which comes last; nothing where it may
+    /// not be done to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge: Option<Position>,
 }
 
 /// A site in the catalogue.
@@ -268,13 +275,13 @@ impl Catalogue {
 }
 
 /// All hosts of a site, as they are compared.
-fn hosts(name: &str, named: &[String], rules: &dyn Rules) -> Vec<String> {
+pub(super) fn hosts(name: &str, named: &[String], rules: &dyn Rules) -> Vec<String> {
     let mut all = folded(named);
     all.extend(rules.host_of(name).map(|host| folded(&[host])).unwrap_or_default());
     all
 }
 
-fn folded(hosts: &[String]) -> Vec<String> {
+pub(super) fn folded(hosts: &[String]) -> Vec<String> {
     let fold = |host: &String| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     hosts.iter().map(fold).collect()
 }

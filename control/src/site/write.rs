@@ -8,7 +8,13 @@
 //! It deliberately does not know HTTP.
 //! Clause: docs/decisions/0011-sites-behind-one-catalogue.md.
 
-use std::net::IpAddr;
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
 
 use super::{
     CATALOGUE, Rules, SiteError, Sound,
@@ -17,11 +23,15 @@ use super::{
 };
 use crate::{
     documents,
-    ledger::{Expect, Key, Ledger, LedgerError, Log, Revision},
+    ledger::{Document, Expect, Key, Ledger, LedgerError, Log, Revision},
 };
 
 /// How often what others wrote meanwhile is looked at.
 pub(super) const TRIES_MAX: u32 = 32;
+/// Versions that are taken away at the same time.
+const TIDIED_AT_ONCE: usize = 64;
+/// The keys of sites begin so.
+const SITES: &str = "sites/";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -232,7 +242,7 @@ async fn tidy(
 }
 
 /// Takes the versions of sites away that a catalogue no longer has.
-pub(crate) async fn forget(
+async fn forget(
     ledger: &dyn Ledger,
     catalogue: &Catalogue,
     forgotten: &[String],
@@ -260,6 +270,45 @@ async fn take_away(
     Ok(())
 }
 
+/// Takes versions of all sites away that nothing names any more, but for `kept` of each; what broke off
+/// left them behind, also of sites that there are not.
+pub(crate) async fn tidy_all(
+    ledger: &dyn Ledger,
+    catalogue: &Catalogue,
+    kept: usize,
+) -> Result<(), SiteError> {
+    let listing = ledger.list(SITES).await?;
+    let all: HashMap<&Key, &Bytes> =
+        listing.documents.iter().map(|found| (&found.key, &found.value)).collect();
+    let (mut named, mut hidden) = (HashSet::new(), Vec::new());
+    for (name, listed) in &catalogue.sites {
+        let (mut left, mut next) = (kept.max(1), Some(listed.made.clone()));
+        while left > 0
+            && let Some(key) = next.take().and_then(|made| made.key(name))
+        {
+            match all.get(&key).map(|bytes| documents::decode::<Version>(bytes)) {
+                Some(Ok(version)) => next = version.before,
+                // What cannot be read hides what it follows, which stays then.
+                Some(Err(_)) => hidden.extend(folder(name)),
+                None => {}
+            }
+            named.insert(key);
+            left = left.saturating_sub(1);
+        }
+    }
+    let is_left = |found: &&Document| {
+        // A later number may be about to be named by who has read this catalogue.
+        number(&found.key).is_some_and(|number| number <= catalogue.revision)
+            && !named.contains(&found.key)
+            && !hidden.iter().any(|folder| found.key.as_str().starts_with(folder))
+    };
+    let left: Vec<&Document> = listing.documents.iter().filter(is_left).collect();
+    for some in left.chunks(TIDIED_AT_ONCE) {
+        try_join_all(some.iter().map(|found| ledger.delete(&found.key, found.revision))).await?;
+    }
+    Ok(())
+}
+
 fn none(change: Change<'_>) -> SiteError {
     SiteError::NoSuchSite(change.name.to_owned())
 }
@@ -268,6 +317,6 @@ fn catalogue_key() -> Result<Key, LedgerError> {
     Key::parse(CATALOGUE).ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, LedgerError> {
+fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, LedgerError> {
     documents::encode(value).map_err(|error| LedgerError::Unavailable(error.to_string()))
 }

@@ -6,6 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Who has put a token in, at most; who did so first gives way.
+const PUT_IN_BY_MAX: usize = 16;
+
 /// What a token may be for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -70,6 +73,10 @@ pub struct TokenDocument {
     pub sites: Option<Vec<String>>,
     /// The id of the token that made it.
     pub made_by: String,
+    /// The ids of the tokens that have put it in with a copy, the last one last: it goes with each of
+    /// them, whoever made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub put_in_by: Vec<String>,
     /// When, for people.
     pub made_at: String,
     /// Whether it is revoked.
@@ -77,6 +84,18 @@ pub struct TokenDocument {
 }
 
 impl TokenDocument {
+    /// It is put in by the leave of `by` as well.
+    pub fn put_in(&mut self, by: &str) {
+        self.put_in_by.retain(|known| known != by);
+        self.put_in_by.push(by.to_owned());
+        self.put_in_by.drain(..self.put_in_by.len().saturating_sub(PUT_IN_BY_MAX));
+    }
+
+    /// The ids of those by whose leave it is there.
+    pub(super) fn leave(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.made_by).chain(&self.put_in_by)
+    }
+
     /// Whether it may do `action`.
     #[must_use]
     pub fn may(&self, action: Action) -> bool {

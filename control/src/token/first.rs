@@ -71,6 +71,7 @@ pub async fn leave_first(ledger: &dyn Ledger, path: &Path, at: &str) -> Result<(
         actions: Action::ALL.to_vec(),
         sites: None,
         made_by: FIRST.to_owned(),
+        put_in_by: Vec::new(),
         made_at: at.to_owned(),
         revoked: None,
     };

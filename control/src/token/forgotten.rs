@@ -65,6 +65,13 @@ impl Forgotten {
         unknown.filter(|id| self.more || ids.contains(id)).collect()
     }
 
+    /// Whether `others` say more than is known.
+    pub(crate) fn lacks(&self, others: &Self) -> bool {
+        let mut next = self.clone();
+        next.add(others);
+        next != *self
+    }
+
     fn add(&mut self, others: &Self) {
         let known: BTreeSet<&String> = self.ids.iter().collect();
         let new = others.ids.iter().filter(|id| !known.contains(id)).cloned();

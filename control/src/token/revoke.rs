@@ -2,18 +2,18 @@
 //!
 //! In: a ledger, an id, who revokes it. Out: which tokens are good no longer.
 //! Always: a token that somebody else has got hold of may have made others, so revoking it revokes
-//! these as well, and what they have made, also while that goes on ([`is_good`]); a revoker who only
+//! these as well, what was put in by its leave, and what they have made, also while that goes on ([`is_good`]); a revoker who only
 //! takes a token out of use says so, and they stay, until somebody revokes it again without saying
 //! so. The revoker's own token stays, and what it has made: they are in the hands that are clearing
 //! up. What is begun and broken off is ended by revoking it again. Documents of the revoked stay for
 //! a while, for people, and their ids for longer ([`super::forgotten`]). It deliberately does not know who may revoke.
 //! Clause: docs/operate.md *Tokens*.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
 use super::{
-    Action, FIRST, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, forget, is_revoked,
-    key_of, list, write,
+    Action, FIRST, NOTE_CHARS_MAX, Revoked, TOKENS, TOKENS_MAX, TokenDocument, TokenError, forget,
+    is_revoked, key_of, list, write,
 };
 use crate::{
     documents,
@@ -92,29 +92,45 @@ async fn take_with_it(
 /// # Errors
 /// When the ledger cannot be read.
 pub async fn is_good(ledger: &dyn Ledger, maker: &str) -> Result<bool, LedgerError> {
-    let mut chain: Vec<String> = Vec::new();
-    let mut next = maker.to_owned();
-    while !chain.contains(&next) && chain.len() < TOKENS_MAX {
-        let found = match key_of(&next) {
-            Some(key) => ledger.read(&key).await?,
-            None => None,
+    let (mut seen, mut paths) = (BTreeSet::new(), vec![vec![maker.to_owned()]]);
+    while let Some(path) = paths.pop() {
+        let Some(id) = path.last().filter(|id| seen.insert((*id).clone())) else { continue };
+        let Some(document) = known(ledger, id).await? else {
+            // Only of one that is long gone, or of no use to anybody, nothing is known; what it has
+            // made was revoked with it or stands for itself.
+            if path.len() == 1 {
+                return Ok(false);
+            }
+            continue;
         };
-        let document =
-            found.and_then(|found| documents::decode::<TokenDocument>(&found.value).ok());
-        // Only of one that is long gone, or of no use to anybody, nothing is known; what it has
-        // made was revoked with it or stands for itself.
-        let Some(document) = document else { return Ok(!chain.is_empty()) };
-        chain.push(next);
-        match document.revoked {
-            Some(revoked) if revoked.keeps_made => return Ok(true),
+        match &document.revoked {
+            Some(revoked) if revoked.keeps_made => {}
             // What is in the hands that revoked it stays.
-            Some(revoked) if !chain.contains(&revoked.by) => return Ok(false),
+            Some(revoked) if !path.contains(&revoked.by) => return Ok(false),
             // It has revoked itself.
-            Some(_) if chain.len() == 1 => return Ok(false),
-            _ => next = document.made_by,
+            Some(_) if path.len() == 1 => return Ok(false),
+            _ if path.len() >= TOKENS_MAX => {}
+            _ => {
+                let above = document.leave().filter(|above| !seen.contains(*above));
+                paths.extend(above.map(|above| [path.as_slice(), slice::from_ref(above)].concat()));
+            }
         }
     }
     Ok(true)
+}
+
+/// Whether a token is there and not revoked.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn is_in_use(ledger: &dyn Ledger, id: &str) -> Result<bool, LedgerError> {
+    Ok(known(ledger, id).await?.is_some_and(|document| document.revoked.is_none()))
+}
+
+async fn known(ledger: &dyn Ledger, id: &str) -> Result<Option<TokenDocument>, LedgerError> {
+    let Some(key) = key_of(id) else { return Ok(None) };
+    let found = ledger.read(&key).await?;
+    Ok(found.and_then(|found| documents::decode(&found.value).ok()))
 }
 
 /// Revokes one, and says whether it was good before. One that had kept what it has made loses that
@@ -151,12 +167,15 @@ fn is_so_already(document: &TokenDocument, revoked: &Revoked) -> bool {
 }
 
 fn unread(error: &documents::DocumentError) -> TokenDocument {
+    let note = format!("its document could not be read: {error}");
     TokenDocument {
-        note: format!("its document could not be read: {error}"),
+        // As every note: a copy with it goes in.
+        note: note.chars().filter(|char| !char.is_control()).take(NOTE_CHARS_MAX).collect(),
         hash: String::new(),
         actions: Vec::new(),
         sites: None,
         made_by: String::new(),
+        put_in_by: Vec::new(),
         made_at: String::new(),
         revoked: None,
     }
@@ -195,7 +214,9 @@ fn goes_with(all: &[(String, TokenDocument)], id: &str, revoker: &str) -> Vec<St
     let (mut found, mut known) = (Vec::new(), BTreeSet::from([id, revoker]));
     let mut makers = vec![id];
     while let Some(maker) = makers.pop() {
-        for (id, document) in all.iter().filter(|(_, document)| document.made_by == maker) {
+        for (id, document) in
+            all.iter().filter(|(_, document)| document.leave().any(|by| by == maker))
+        {
             let stands = document.revoked.as_ref().is_some_and(|revoked| revoked.keeps_made);
             if known.insert(id) {
                 found.push(id.clone());

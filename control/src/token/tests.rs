@@ -24,6 +24,7 @@ fn revoked() -> Revoked {
 
 fn purger(hash: String) -> TokenDocument {
     TokenDocument {
+        put_in_by: Vec::new(),
         note: "a robot".to_owned(),
         hash,
         actions: vec![Action::Purge],

@@ -7,7 +7,10 @@ use futures_util::future::{join_all, select_all};
 use nearcast_control::ledger::{
     Answer, Appended, Change, Document, Ends, Follow, Health, LedgerError, Listing, Position, Watch,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use super::super::*;
 
@@ -25,6 +28,8 @@ pub(super) enum Writes {
     OneIsOvertakenAfter(u32),
     /// This many are, then one is and who ordered it is told that it is not, and then all are.
     OneIsUnsaidAfter(u32),
+    /// This many are, then one waits to be let go, and all others are.
+    OneWaitsAfter(u32),
     /// Nobody ever hears of them.
     Hang,
 }
@@ -33,6 +38,10 @@ pub(super) enum Writes {
 pub(super) struct Frail {
     ledger: Arc<dyn Ledger>,
     pub(super) writes: Mutex<Writes>,
+    /// That one waits.
+    pub(super) waits: Notify,
+    /// That it goes on.
+    pub(super) go: Notify,
 }
 
 impl Frail {
@@ -46,6 +55,7 @@ impl Frail {
                     left.checked_sub(1).map(Writes::OneIsOvertakenAfter)
                 }
                 Writes::OneIsUnsaidAfter(left) => left.checked_sub(1).map(Writes::OneIsUnsaidAfter),
+                Writes::OneWaitsAfter(left) => left.checked_sub(1).map(Writes::OneWaitsAfter),
                 other => Some(other),
             };
             *writes = next.unwrap_or_default();
@@ -54,6 +64,11 @@ impl Frail {
         let failed = || LedgerError::Unavailable("a test says so".to_owned());
         match writes {
             Writes::OneFailsAfter(0) => Err(failed()),
+            Writes::OneWaitsAfter(0) => {
+                self.waits.notify_one();
+                self.go.notified().await;
+                write.await
+            }
             Writes::OneIsUnsaidAfter(0) => write.await.and_then(|_| Err(failed())),
             Writes::OneIsOvertakenAfter(0) => {
                 Err(LedgerError::Conflict { key: key("nodes/iad"), current: None })
@@ -61,7 +76,8 @@ impl Frail {
             Writes::AreTaken
             | Writes::OneFailsAfter(_)
             | Writes::OneIsOvertakenAfter(_)
-            | Writes::OneIsUnsaidAfter(_) => write.await,
+            | Writes::OneIsUnsaidAfter(_)
+            | Writes::OneWaitsAfter(_) => write.await,
             Writes::Hang => pending().await,
         }
     }
@@ -118,7 +134,8 @@ impl Place {
     pub(super) async fn frail() -> (Self, Arc<Frail>) {
         let place = Self::new().await;
         let writes = Mutex::default();
-        let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes });
+        let (waits, go) = (Notify::new(), Notify::new());
+        let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes, waits, go });
         let roster = Roster::begin(Arc::clone(&frail) as _, AWAY_AFTER);
         let routes = routes(Arc::clone(&frail) as _, roster, 1000);
         (Self { routes, ..place }, frail)

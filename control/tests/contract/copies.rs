@@ -58,6 +58,7 @@ async fn made(ledger: &dyn Ledger, action: Action) -> Secret {
         actions: vec![action],
         sites: None,
         made_by: "first".to_owned(),
+        put_in_by: Vec::new(),
         made_at: "now".to_owned(),
         revoked: None,
     };
@@ -78,6 +79,27 @@ async fn import(ledger: &dyn Ledger, copied: &Copied, force: bool) -> Result<Put
     import_as(ledger, copied, force, true).await
 }
 
+/// As one does who may do everything.
+fn how<'i>(
+    author: &'i Author,
+    (force, once): (bool, Option<&'i str>),
+    rules: Arc<Plain>,
+    gives: &'i (dyn Fn(&TokenDocument) -> Option<TokenDocument> + Sync),
+) -> Import<'i> {
+    Import {
+        author,
+        token: None,
+        force,
+        once,
+        kept: 9,
+        rules,
+        gives,
+        may_all: true,
+        may_drain: true,
+        leaves_an_edge: &|_, _| true,
+    }
+}
+
 async fn import_as(
     ledger: &dyn Ledger,
     copied: &Copied,
@@ -86,15 +108,15 @@ async fn import_as(
 ) -> Result<PutIn, CopyError> {
     let (author, rules) = (author(), Arc::new(Plain));
     let gives = |token: &TokenDocument| may_give.then(|| token.clone());
-    let how = Import { author: &author, force, once: None, rules, gives: &gives };
-    soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await
+    let how = how(&author, (force, None), rules, &gives);
+    Ok(soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await?.put_in)
 }
 
 async fn import_once(ledger: &dyn Ledger, copied: &Copied, once: &str) -> Result<PutIn, CopyError> {
     let (author, rules, gives) =
         (author(), Arc::new(Plain), |token: &TokenDocument| Some(token.clone()));
-    let how = Import { author: &author, force: true, once: Some(once), rules, gives: &gives };
-    soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await
+    let how = how(&author, (true, Some(once)), rules, &gives);
+    Ok(soon(copy::import(ledger, &Arc::new(copied.clone()), how)).await?.put_in)
 }
 
 async fn revoke(ledger: &dyn Ledger, id: &str) {
@@ -245,7 +267,7 @@ fn wrong() -> Vec<Wrong> {
         }),
         ("hash", |copy| copy["tokens"][0]["token"]["hash"] = json!("")),
         ("a document of", |copy| {
-            copy["tokens"][0]["token"]["note"] = json!("x".repeat(600_000));
+            copy["tokens"][0]["token"]["sites"] = json!(["x".repeat(600_000)]);
         }),
         ("unknown variant", |copy| copy["tokens"][0]["token"]["actions"] = json!(["all"])),
         ("there twice", |copy| {
