@@ -26,13 +26,13 @@ use crate::{AWAY_AFTER, Edge, HEARTBEAT, SECOND, document, folder, join, pass, u
 const TTL: Duration = Duration::from_secs(30);
 
 /// A name server that answers by what it has followed, at once.
-struct Server {
+pub(super) struct Server {
     member: Member,
     _work: JoinSet<()>,
     _following: Following,
 }
 
-async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Server {
+pub(super) async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Server {
     let tell = Arc::<watch::Sender<_>>::default();
     let attending = Attending {
         key: node::key_of(name).unwrap(),
