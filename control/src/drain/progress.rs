@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Drains;
+use super::{Drains, Withheld};
 use crate::{
     ledger::{LedgerError, Position},
     node::Role,
@@ -34,7 +34,7 @@ use crate::{
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "DrainState")]
 pub enum State {
-    /// Not every name server is known to answer by it.
+    /// Not every name server is known to answer by it, or clients are sent to the node all the same.
     Applying,
     /// All do; earlier answers may be cached.
     Expiring,
@@ -73,6 +73,9 @@ pub struct Progress {
     pub state: State,
     /// The name servers, by name. Without one nobody says that clients are sent elsewhere.
     pub name_servers: Vec<NameServer>,
+    /// Why clients are sent to it all the same, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
     /// The largest `ttl_s` of them: how long to wait once all apply it.
     pub ttl_s: u64,
     /// Connections of clients that the node has open, as it last said; null where that is not known, or
@@ -114,6 +117,7 @@ pub struct Watching<'w> {
     roster: Roster,
     seen: watch::Receiver<Seen>,
     settled: &'w Settled,
+    drains: &'w Drains,
     node: &'w str,
     /// Its place among all changes.
     at: Position,
@@ -126,12 +130,12 @@ impl<'w> Watching<'w> {
     #[must_use]
     pub fn begin(
         (roster, settled): (&Roster, &'w Settled),
-        drains: &Drains,
+        drains: &'w Drains,
         (node, at): (&'w str, Position),
     ) -> Self {
         settled.keep(drains);
         let (roster, seen) = (roster.clone(), roster.seen());
-        Self { roster, seen, settled, node, at, asked: None }
+        Self { roster, seen, settled, drains, node, at, asked: None }
     }
 
     /// Waits until it is as far as `wanted`; no longer than `until`.
@@ -153,7 +157,9 @@ impl<'w> Watching<'w> {
                 // Its sender lives as long as the roster.
                 _ = self.seen.changed() => {}
                 asked = &mut asking, if is_asking => {
-                    self.asked = Some(asked?);
+                    // What was known before is told, not that it could not be asked.
+                    let Ok(asked) = asked else { return Ok(progress) };
+                    self.asked = Some(asked);
                     is_asking = false;
                 }
                 () = at(due), if !is_asking => {
@@ -179,7 +185,8 @@ impl<'w> Watching<'w> {
         let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
-        let is_open = name_servers.is_empty() || is_strange;
+        let withheld = self.drains.withheld(self.node, &seen);
+        let is_open = name_servers.is_empty() || is_strange || withheld.is_some();
         let state = if is_open || name_servers.iter().any(|server| !server.applied) {
             State::Applying
         } else if name_servers.iter().any(|server| !server.expired) {
@@ -193,7 +200,7 @@ impl<'w> Watching<'w> {
             self.settled.forget(self.node);
         }
         let ttl_s = name_servers.iter().map(|server| server.ttl_s).max().unwrap_or_default();
-        Progress { state, name_servers, ttl_s, connections }
+        Progress { state, name_servers, withheld, ttl_s, connections }
     }
 }
 

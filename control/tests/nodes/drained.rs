@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use nearcast_control::{
     applied::AppliedFile,
-    drain::{self, DrainDocument, Progress, Settled, State, Watching},
+    drain::{self, DrainDocument, Progress, Settled, State, Watching, Withheld},
     fleet::{Following, follow},
     ledger::{Ledger as _, Log, Position},
     node::{
@@ -91,19 +91,38 @@ impl Stage {
         serve(&self.ledger.view(), self.folder.path(), name, ttl).await
     }
 
-    /// The edges of this stage say no address, so it is by force.
     async fn drain(&self) -> Position {
+        self.drain_other("fra-1").await
+    }
+
+    async fn drain_other(&self, name: &str) -> Position {
         let said = DrainDocument::default();
-        let drained = drain::drain(&self.ledger, &self.roster, ("fra-1", true), said).await;
+        let drained = drain::drain(&self.ledger, &self.roster, (name, true), said).await;
         let epoch = self.ledger.ends(Log::Purges).await.unwrap().last.epoch;
         Position { epoch, seq: drained.unwrap().0.revision.0 }
     }
 
     async fn wait(&self, at: Position, wanted: State, wait: Duration) -> Progress {
+        self.wait_for(("fra-1", at), wanted, wait).await
+    }
+
+    async fn wait_for(&self, of: (&str, Position), wanted: State, wait: Duration) -> Progress {
         let drains = drain::list(&self.ledger).await.unwrap();
-        let place = (&self.roster, &self.settled);
-        let watching = Watching::begin(place, &drains, ("fra-1", at));
+        let watching = Watching::begin((&self.roster, &self.settled), &drains, of);
         watching.wait(wanted, Instant::now() + wait).await.unwrap()
+    }
+
+    /// An edge that is started once more, and says where it is reached.
+    async fn edge_says(&self, name: &str, reached_at: &[&str]) {
+        let document = NodeDocument {
+            roles: vec![Role::Edge],
+            pop: Some("fra".to_owned()),
+            reached_at: reached_at.iter().map(|one| one.parse().unwrap()).collect(),
+            ..NodeDocument::default()
+        };
+        let bytes = nearcast_control::documents::encode(&document).unwrap();
+        let expect = nearcast_control::ledger::Expect::Anything;
+        self.ledger.write(&node::key_of(name).unwrap(), bytes, expect).await.unwrap();
     }
 }
 
@@ -270,4 +289,38 @@ async fn what_was_said_of_a_former_ledger_does_not_count_in_one_made_anew() {
     assert_eq!(stage.wait(at, State::Expiring, SECOND).await.state, State::Applying);
     own.hang(false);
     assert_eq!(stage.wait(at, State::Expiring, 2 * TTL).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_clients_are_sent_to_it_all_the_same_no_drain_comes_to_its_end() {
+    let rows: [(&[&str], Option<Withheld>); 5] = [
+        (&["192.0.2.7"], None),
+        (&[], Some(Withheld::NoAddress)),
+        (&["192.0.2.7", "2001:db8::7"], Some(Withheld::NoOtherEdge)),
+        (&["192.0.2.50"], Some(Withheld::OthersHaveIt)),
+        (&["192.0.2.50", "192.0.2.7"], Some(Withheld::OthersHaveIt)),
+    ];
+    for (addresses, withheld) in rows {
+        let stage = Stage::new().await;
+        let _server = stage.serve("ns-1", Duration::ZERO).await;
+        stage.edge_says("own", addresses).await;
+        pass(HEARTBEAT).await;
+        let at = stage.drain_other("own").await;
+        let progress = stage.wait_for(("own", at), State::Ending, SECOND).await;
+        let state = if withheld.is_none() { State::Ending } else { State::Applying };
+        assert_eq!((progress.state, progress.withheld), (state, withheld), "{addresses:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_last_edge_drains_are_given_up() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    stage.drain_other("fra-2").await;
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    let given_up = (State::Applying, Some(Withheld::NoOtherEdge));
+    assert_eq!((progress.state, progress.withheld), given_up);
 }
