@@ -146,6 +146,21 @@ impl Drains {
         out
     }
 
+    /// Since which revision each of these, which are out, is to be out: that of the first drain of a
+    /// node that has it; since ever, where no drain says.
+    #[must_use]
+    pub fn since(&self, out: &BTreeSet<IpAddr>, seen: &Seen) -> BTreeMap<IpAddr, Revision> {
+        let mut since = BTreeMap::new();
+        for (node, drain) in &self.by_node {
+            for address in self.addresses_of(node, seen) {
+                let first = since.entry(address).or_insert(drain.revision);
+                *first = drain.revision.min(*first);
+            }
+        }
+        since.retain(|address, _| out.contains(address));
+        since
+    }
+
     /// The addresses of a drained node.
     #[must_use]
     pub fn addresses_of(&self, node: &str, seen: &Seen) -> BTreeSet<IpAddr> {

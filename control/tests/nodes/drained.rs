@@ -50,9 +50,9 @@ pub(super) async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Durati
     let mut work = JoinSet::new();
     work.spawn(async move {
         loop {
-            let drains = fleets.borrow_and_update().at;
-            if let Some(drains) = drains {
-                answering.applied(drains, ttl, Instant::now());
+            let fleet = Arc::clone(&fleets.borrow_and_update());
+            if let Some(drains) = fleet.at {
+                answering.applied((drains, &fleet.since), ttl, Instant::now());
             }
             let due = answering.due();
             tokio::select! {
@@ -323,4 +323,46 @@ async fn with_the_last_edge_drains_are_given_up() {
     let progress = stage.wait(at, State::Ending, SECOND).await;
     let given_up = (State::Applying, Some(Withheld::NoOtherEdge));
     assert_eq!((progress.state, progress.withheld), given_up);
+}
+
+/// Waits until as many addresses are out there.
+async fn until_out(server: &Server, count: usize) {
+    let mut fleets = server._following.fleet();
+    let is_out = fleets.wait_for(|fleet| fleet.out.len() == count);
+    timeout(TTL, is_out).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_nobody_knew_of_is_cached_from_when_it_is_out() {
+    let stage = Stage::new().await;
+    let server = stage.serve("ns-1", TTL).await;
+    stage.edge_says("own", &[]).await;
+    pass(2 * TTL).await;
+    let at = stage.drain_other("own").await;
+    pass(2 * TTL).await;
+    let refused = stage.wait_for(("own", at), State::Ending, SECOND).await;
+    assert_eq!(told(&refused), [("ns-1", true, true)]);
+    // It is started again and says where it is reached, as it was told to.
+    stage.edge_says("own", &["192.0.2.7"]).await;
+    until_out(&server, 1).await;
+    let progress = stage.wait_for(("own", at), State::Ending, TTL - SECOND).await;
+    assert_eq!(progress.state, State::Expiring, "out a moment ago");
+    let progress = stage.wait_for(("own", at), State::Ending, 2 * SECOND).await;
+    assert_eq!(progress.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_another_had_is_cached_from_when_that_is_away() {
+    let stage = Stage::new().await;
+    let server = stage.serve("ns-1", TTL).await;
+    stage.edge_says("own", &["192.0.2.7"]).await;
+    stage.edge_says("other", &["192.0.2.7"]).await;
+    pass(AWAY_AFTER / 2).await;
+    stage.edge_says("other", &["192.0.2.7"]).await;
+    let at = stage.drain_other("own").await;
+    until_out(&server, 1).await;
+    let progress = stage.wait_for(("own", at), State::Ending, TTL - SECOND).await;
+    assert_eq!(progress.state, State::Expiring, "out a moment ago");
+    let progress = stage.wait_for(("own", at), State::Ending, 2 * SECOND).await;
+    assert_eq!(progress.state, State::Ending);
 }
