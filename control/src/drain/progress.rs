@@ -6,7 +6,8 @@
 //! answer that did not may be cached, by its own clock; the word of one of whose name there are several
 //! does not count, and one that is away has said what it said. Who is registered is asked of the ledger
 //! after the drain was written. Connections count once nobody can come by DNS any more: what the node
-//! says after that was seen here is what is left.
+//! says in its second report after that was seen here is what is left, since it may have counted before
+//! what its first report says, which may have been long on its way.
 //! It deliberately does not know who answers DNS without the ledger.
 //! Clause: docs/operate.md *Draining a node*.
 
@@ -22,7 +23,7 @@ use tokio::{
 
 use super::{Drains, Withheld};
 use crate::{
-    ledger::{LedgerError, Position},
+    ledger::{LedgerError, Position, Revision},
     node::Role,
     roster::{Presence, Roster, Seen, Sighting},
 };
@@ -85,19 +86,27 @@ pub struct Progress {
 
 /// Since when nobody can come by DNS any more, as far as this process has seen; of each drained node.
 #[derive(Debug, Default)]
-pub struct Settled(Mutex<BTreeMap<String, (Position, Instant)>>);
+pub struct Settled(Mutex<BTreeMap<String, Since>>);
+
+#[derive(Debug)]
+struct Since {
+    of: Position,
+    /// What the node had said until then.
+    said: Revision,
+    /// What it first said after that; it may have counted before.
+    first: Option<Revision>,
+}
 
 impl Settled {
-    /// It is so now; says since when it is.
-    fn note(&self, node: &str, at: Position, now: Instant) -> Instant {
+    /// It is so now, when the node has `said` that; says whether it has counted since it is.
+    fn note(&self, (node, of): (&str, Position), said: Revision) -> bool {
         let mut all = self.0.lock();
-        match all.get(node) {
-            Some((of, since)) if *of == at => *since,
-            _ => {
-                all.insert(node.to_owned(), (at, now));
-                now
-            }
+        let new = || Since { of, said, first: None };
+        let known = all.entry(node.to_owned()).or_insert_with(new);
+        if known.of != of {
+            *known = new();
         }
+        said != known.said && said != *known.first.get_or_insert(said)
     }
 
     /// It is not so.
@@ -192,8 +201,9 @@ impl<'w> Watching<'w> {
         } else if name_servers.iter().any(|server| !server.expired) {
             State::Expiring
         } else {
-            let since = self.settled.note(self.node, self.at, Instant::now());
-            let is_over = node.is_none_or(|node| connections == Some(0) && node.at > since);
+            let place = (self.node, self.at);
+            let has_counted = node.is_none_or(|node| self.settled.note(place, node.revision));
+            let is_over = has_counted && (node.is_none() || connections == Some(0));
             if is_over { State::Ended } else { State::Ending }
         };
         if state < State::Ending {

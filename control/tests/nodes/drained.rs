@@ -169,6 +169,24 @@ async fn connections_of_before_the_caches_were_empty_say_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_that_was_long_on_its_way_says_nothing_of_what_is_open_now() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    stage.edge.0.lock().unwrap().connections = 0;
+    pass(HEARTBEAT).await;
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    // What comes next may have been counted before.
+    let mut seen = stage.roster.seen();
+    let said = seen.borrow().node("fra-1").unwrap().revision;
+    let next = seen.wait_for(|seen| seen.node("fra-1").unwrap().revision != said);
+    drop(timeout(2 * HEARTBEAT, next).await.unwrap());
+    let progress = stage.wait(at, State::Ended, Duration::ZERO).await;
+    assert_eq!((progress.state, progress.connections), (State::Ending, Some(0)));
+    assert_eq!(stage.wait(at, State::Ended, HEARTBEAT + SECOND).await.state, State::Ended);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_server_that_does_not_hear_of_a_drain_is_waited_for_also_when_it_is_away() {
     let stage = Stage::new().await;
     let _here = stage.serve("ns-1", Duration::ZERO).await;
