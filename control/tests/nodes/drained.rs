@@ -384,3 +384,18 @@ async fn an_address_that_another_had_is_cached_from_when_that_is_away() {
     let progress = stage.wait_for(("own", at), State::Ending, 2 * SECOND).await;
     assert_eq!(progress.state, State::Ending);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_log_that_was_made_anew_alone_holds_up_no_drain() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    let former = stage.drain().await;
+    assert_eq!(stage.wait(former, State::Ending, SECOND).await.state, State::Ending);
+    stage.ledger.make_log_anew();
+    pass(10 * HEARTBEAT).await;
+    let epoch = stage.ledger.ends(Log::Purges).await.unwrap().last.epoch;
+    assert_ne!(epoch, former.epoch);
+    let at = Position { epoch, ..former };
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+}

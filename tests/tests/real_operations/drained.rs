@@ -123,7 +123,7 @@ impl Edge {
         let text = format!(
             "[node]\nname = \"{name}\"\npop = \"{pop}\"\naddresses = [\"{address}\"]\n\
              [edge]\nlisten = [\"{address}:0\"]\norigin_networks_allowed = [\"127.0.0.0/8\"]\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\n{}[log]\nformat = \"json\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\nrequest_deadline = \"3s\"\n{}[log]\nformat = \"json\"\n\
              [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [\"http://{}\"] }}\n",
             control(nats),
             origin.address
