@@ -162,7 +162,8 @@ struct Wanted<'w> {
 /// Rests before the same is asked again.
 pub(crate) fn rest(pause: Duration) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_time().build();
-    runtime.map_err(|error| Failure::of(&error))?.block_on(sleep_until(Instant::now() + pause));
+    let runtime = runtime.map_err(|error| Failure::of(&error))?;
+    runtime.block_on(async { sleep_until(Instant::now() + pause).await });
     Ok(())
 }
 
