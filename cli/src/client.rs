@@ -159,6 +159,14 @@ struct Wanted<'w> {
     content: Option<(&'static str, String)>,
 }
 
+/// Rests before the same is asked again.
+pub(crate) fn rest(pause: Duration) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| Failure::of(&error))?;
+    runtime.block_on(async { sleep_until(Instant::now() + pause).await });
+    Ok(())
+}
+
 /// Gets `path` of the admin API at `admin`, in the form `accept`.
 pub(crate) fn get(admin: SocketAddr, path: &str, accept: &str) -> Result<String, Failure> {
     let (method, fields) = (Method::GET, &[][..]);
@@ -177,7 +185,8 @@ fn answered(
     let asked = runtime.block_on(async { timeout(patience, ask_until(admin, wanted)).await });
     asked.unwrap_or_else(|_elapsed| {
         let seconds = patience.as_secs();
-        Err(Failure::new(format!("the admin listener at {admin} did not answer in {seconds} s")))
+        let failure = format!("the admin listener at {admin} did not answer in {seconds} s");
+        Err(Failure::new(failure).passing())
     })
 }
 
@@ -211,15 +220,14 @@ enum NoAnswer {
 
 async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<(StatusCode, String), NoAnswer> {
     let away = |error: &dyn std::fmt::Display| {
-        NoAnswer::Away(
-            Failure::new(format!("the admin listener at {admin} cannot be asked: {error}")).advise(
-                "is the node running, and is this its [admin] listen? --admin says where it is",
-            ),
-        )
+        let failure = format!("the admin listener at {admin} cannot be asked: {error}");
+        NoAnswer::Away(Failure::new(failure).passing().advise(
+            "is the node running, and is this its [admin] listen? --admin says where it is",
+        ))
     };
     let lost = |error: &dyn std::fmt::Display| {
         let told = format!("the answer of the admin listener at {admin} was lost: {error}");
-        NoAnswer::Lost(Failure::new(told))
+        NoAnswer::Lost(Failure::new(told).passing())
     };
     let stream = TcpStream::connect(admin).await.map_err(|error| away(&error))?;
     let (mut sender, connection) =
@@ -261,8 +269,9 @@ async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<(StatusCode, Stri
 fn problem(status: StatusCode, text: &str) -> Failure {
     let detail = serde_json::from_str::<Value>(text).ok();
     let detail = detail.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-    match detail {
+    let failure = match detail {
         Some(detail) => Failure::new(format!("{detail} ({status})")),
         None => Failure::new(format!("the admin listener answered {status}")),
-    }
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE { failure.passing() } else { failure }
 }

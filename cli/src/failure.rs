@@ -7,22 +7,23 @@ use std::{error::Error, fmt};
 pub(crate) struct Failure {
     message: String,
     code: u8,
+    may_pass: bool,
 }
 
 impl Failure {
     /// Refused or failed: exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self { message: message.into(), code: 1, may_pass: false }
     }
 
     /// The command line is wrong: exit code 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 2 }
+        Self { message: message.into(), code: 2, may_pass: false }
     }
 
     /// A signal ended it before it began, which is no failure: exit code 0.
     pub(crate) fn ended() -> Self {
-        Self { message: "ended by a signal before anything answered".to_owned(), code: 0 }
+        Self { code: 0, ..Self::new("ended by a signal before anything answered") }
     }
 
     /// What failed, and the chain of causes, in one line.
@@ -35,6 +36,16 @@ impl Failure {
         self.message.push_str("; ");
         self.message.push_str(advice);
         self
+    }
+
+    /// It may be gone when the same is asked again.
+    pub(crate) fn passing(self) -> Self {
+        Self { may_pass: true, ..self }
+    }
+
+    /// Whether it may be.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// The exit code.

@@ -77,7 +77,7 @@ async fn follow(
             Ok(Ok(cached_for)) => {
                 in_force.holds();
                 if let Some(drains) = fleet.at {
-                    answering.applied(drains, cached_for, Instant::now());
+                    answering.applied((drains, &fleet.since), cached_for, Instant::now());
                 }
                 None
             }

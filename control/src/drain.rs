@@ -24,6 +24,7 @@ use std::{
     net::IpAddr,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -66,6 +67,19 @@ pub struct Drains {
     pub by_node: BTreeMap<String, Drain>,
     /// The ledger's revision then.
     pub revision: Revision,
+}
+
+/// Why clients are sent to a drained node all the same, as far as the ledger tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Withheld {
+    /// Nobody knows where clients reach it, so none of its addresses is out of answers.
+    NoAddress,
+    /// A node that is not drained has an address of it as well.
+    OthersHaveIt,
+    /// There is no edge that is neither drained nor away and is reached at addresses of each of its
+    /// families: drains are given up where nobody else is left.
+    NoOtherEdge,
 }
 
 /// The key of a drain; nothing for a name that no node can have.
@@ -132,12 +146,47 @@ impl Drains {
         out
     }
 
+    /// Since which revision each of these, which are out, is to be out: that of the first drain of a
+    /// node that has it; since ever, where no drain says.
+    #[must_use]
+    pub fn since(&self, out: &BTreeSet<IpAddr>, seen: &Seen) -> BTreeMap<IpAddr, Revision> {
+        let mut since = BTreeMap::new();
+        for (node, drain) in &self.by_node {
+            for address in self.addresses_of(node, seen) {
+                let first = since.entry(address).or_insert(drain.revision);
+                *first = drain.revision.min(*first);
+            }
+        }
+        since.retain(|address, _| out.contains(address));
+        since
+    }
+
     /// The addresses of a drained node.
     #[must_use]
     pub fn addresses_of(&self, node: &str, seen: &Seen) -> BTreeSet<IpAddr> {
         let then = self.by_node.get(node).map(|drain| drain.document.addresses.clone());
         let now = seen.node(node).map(addresses);
         then.into_iter().chain(now).flatten().collect()
+    }
+
+    /// Why clients are sent to a drained node all the same, if they are.
+    #[must_use]
+    pub fn withheld(&self, node: &str, seen: &Seen) -> Option<Withheld> {
+        let own = self.addresses_of(node, seen);
+        let out = self.addresses_out(seen, &BTreeSet::new());
+        if own.is_empty() {
+            return Some(Withheld::NoAddress);
+        }
+        if !own.is_subset(&out) {
+            return Some(Withheld::OthersHaveIt);
+        }
+        let others = seen.nodes().filter(|(name, other)| {
+            *name != node && !self.has(name) && other.presence != Presence::Away
+        });
+        let left: BTreeSet<bool> =
+            others.flat_map(|(_, other)| addresses(other)).map(|one| one.is_ipv4()).collect();
+        let is_alone = own.iter().any(|one| !left.contains(&one.is_ipv4()));
+        is_alone.then_some(Withheld::NoOtherEdge)
     }
 
     /// Whether clients have an edge left to be sent to if `node` is drained as well: one that says

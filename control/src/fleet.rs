@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     drain::{Drains, is_edge},
     kept::{Keep, KeptFile},
-    ledger::{Epoch, Position},
+    ledger::{Epoch, Position, Revision},
     roster::{Seen, Sighting},
 };
 
@@ -42,6 +42,9 @@ pub struct Fleet {
     pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
     /// The addresses that clients are not to be sent to.
     pub out: BTreeSet<IpAddr>,
+    /// The revision of the first drain that each of these is out by.
+    #[serde(skip)]
+    pub since: BTreeMap<IpAddr, Revision>,
     /// The nodes that are drained.
     pub drained: BTreeSet<String>,
     /// The ledger's revision when that was so of drains, with the epoch of its purge log; nothing where
@@ -103,10 +106,12 @@ impl Fleet {
                 addresses.insert(pop.clone(), left);
             }
         }
+        let out = drains.addresses_out(seen, &self.out);
         Self {
             members,
             addresses,
-            out: drains.addresses_out(seen, &self.out),
+            since: drains.since(&out, seen),
+            out,
             drained: drains.by_node.keys().cloned().collect(),
             at: Some(Position { epoch, seq: drains.revision.0 }),
         }

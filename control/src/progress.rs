@@ -160,10 +160,11 @@ impl Reports {
         for (name, sighting) in seen.nodes() {
             // A node of a newer version counts as not done: what it reports is not known.
             let document = sighting.document.as_ref().ok();
-            if document.is_some_and(|document| document.applied.is_none()) {
+            let is_contested = document.is_some_and(NodeDocument::is_contested);
+            // One that applies nothing is waited for where it has the place of others that may.
+            if !is_contested && document.is_some_and(|document| document.applied.is_none()) {
                 continue;
             }
-            let is_contested = document.is_some_and(NodeDocument::is_contested);
             let applied = document.and_then(|document| document.applied);
             let has_reached = applied.is_some_and(|applied| applied.has_reached(position));
             let standing = if has_reached && !is_contested {

@@ -12,6 +12,7 @@ mod nodes {
 }
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -102,6 +103,7 @@ async fn join_telling(
         key: node::key_of(name).unwrap(),
         document: NodeDocument {
             pop: Some("fra".to_owned()),
+            reached_at: vec![reached_at(name)],
             lease_ms: lease.map(|lease| u64::try_from(lease.as_millis()).unwrap()),
             ..NodeDocument::default()
         },
@@ -114,6 +116,12 @@ async fn join_telling(
         answers: None,
     };
     (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge, troubles)
+}
+
+/// Each has one of its own.
+fn reached_at(name: &str) -> IpAddr {
+    let last = name.bytes().last().unwrap_or_default();
+    Ipv4Addr::new(192, 0, 2, last).into()
 }
 
 fn has(troubles: &Troubles, trouble: Trouble) -> bool {

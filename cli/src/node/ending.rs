@@ -11,46 +11,77 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{client::Api, failure::Failure, say::say};
+use crate::{
+    client::{Api, rest},
+    failure::Failure,
+    say::say,
+};
 
 /// The longest wait of one request; the node may cut it.
 const STEP_MAX: Duration = Duration::from_secs(20);
+
+/// The longest wait: nobody waits for longer in front of a terminal.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// After what is not known for now is asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The states, as the API names them, with those before them.
 const STATES: [&str; 4] = ["applying", "expiring", "ending", "ended"];
 
 /// A time on the command line.
 pub(super) fn time(text: &str) -> Result<Duration, Failure> {
-    humantime::parse_duration(text).map_err(|error| {
-        Failure::usage(format!("--wait {text:?}: {error}; allowed: a duration such as 10m"))
-    })
+    let wrong = |why: &str| {
+        Failure::usage(format!(
+            "--wait {text:?}: {why}; allowed: a duration such as 10m, a day at most"
+        ))
+    };
+    match humantime::parse_duration(text) {
+        Ok(wait) if wait > WAIT_MAX => Err(wrong("too long")),
+        Ok(wait) => Ok(wait),
+        Err(error) => Err(wrong(&error.to_string())),
+    }
 }
 
 /// Waits until the node's drain at `path` has come to its end.
 pub(super) fn wait(api: &Api, name: &str, path: &str, wait: Duration) -> Result<(), Failure> {
     let until = Instant::now() + wait;
-    let mut told = step(api, path, STATES[0], Duration::ZERO)?;
-    let mut at = state(&told);
-    if !api.json {
-        say(&line(name, &told))?;
-    }
-    while let Some(next) = STATES.get(at + 1) {
+    let mut told: Option<Value> = None;
+    let mut is_unknown = false;
+    loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let (next, step_max) = match &told {
+            None => (STATES[0], Duration::ZERO),
+            Some(told) => match STATES.get(state(told) + 1) {
+                Some(next) => (*next, left.min(STEP_MAX)),
+                None => return if api.json { say(&told.to_string()) } else { Ok(()) },
+            },
+        };
+        if let Some(told) = told.as_ref().filter(|_| left.is_zero()) {
             if api.json {
                 say(&told.to_string())?;
             }
-            return Err(over(name, &told));
+            return Err(over(name, told));
         }
-        let before = line(name, &told);
-        told = step(api, path, next, left.min(STEP_MAX))?;
-        at = state(&told);
-        let now = line(name, &told);
-        if !api.json && now != before {
-            say(&now)?;
+        match step(api, path, next, step_max) {
+            Ok(now) => {
+                let before = told.as_ref().map(|told| line(name, told));
+                let after = line(name, &now);
+                if !api.json && (is_unknown || before.as_ref() != Some(&after)) {
+                    say(&after)?;
+                }
+                (told, is_unknown) = (Some(now), false);
+            }
+            Err(failure) if failure.may_pass() && !left.is_zero() => {
+                if !api.json && !is_unknown {
+                    say(&format!("not known for now, and asked again: {failure}"))?;
+                }
+                is_unknown = true;
+                rest(AGAIN_AFTER.min(left))?;
+            }
+            Err(failure) => return Err(failure),
         }
     }
-    if api.json { say(&told.to_string()) } else { Ok(()) }
 }
 
 /// Asks, and waits until it is as far as `until`, if only that comes in time.
@@ -69,15 +100,47 @@ fn name_servers(told: &Value) -> impl Iterator<Item = &Value> {
     told["progress"]["name_servers"].as_array().into_iter().flatten()
 }
 
+/// Why clients are sent to it all the same, if they are.
+fn withheld(name: &str, told: &Value) -> Option<String> {
+    Some(match told["progress"]["withheld"].as_str()? {
+        "no_address" => {
+            format!(
+                "no address of {name} is out of answers, as none is known: clients go on coming"
+            )
+        }
+        "others_have_it" => format!(
+            "a node that is not drained has an address of {name} as well, so it is not out of answers"
+        ),
+        "no_other_edge" => format!(
+            "the ledger knows no other edge, neither drained nor away, for all of the families of \
+             {name}'s addresses, so name servers go on answering with it"
+        ),
+        other => format!("clients are sent to {name} all the same ({other})"),
+    })
+}
+
+/// The name servers that it is so of, by name.
+fn named(told: &Value, is_so: impl Fn(&Value) -> bool) -> String {
+    let names = name_servers(told).filter(|server| is_so(server));
+    let names: Vec<&str> =
+        names.map(|server| server["node"].as_str().unwrap_or_default()).collect();
+    names.join(", ")
+}
+
 /// How far it is, for people.
 fn line(name: &str, told: &Value) -> String {
     let progress = &told["progress"];
     let all = name_servers(told).count();
     let applied = name_servers(told).filter(|server| server["applied"] == true).count();
     match state(told) {
-        0 => format!("name servers: {applied} of {all} answer without it"),
+        0 => match withheld(name, told) {
+            Some(why) => why,
+            None => format!("name servers: {applied} of {all} answer without it"),
+        },
         1 => format!(
-            "name servers: all {all} answer without it; earlier answers may be cached for up to {} s",
+            "name servers: all {all} answer without it ({}); earlier answers may be cached for up to \
+             {} s",
+            named(told, |_| true),
             progress["ttl_s"]
         ),
         2 => match progress["connections"].as_u64() {
@@ -97,6 +160,9 @@ fn line(name: &str, told: &Value) -> String {
 /// Why it did not come to its end in time, and what there is to do about that.
 fn over(name: &str, told: &Value) -> Failure {
     let progress = &told["progress"];
+    if let Some(why) = withheld(name, told) {
+        return Failure::new(why).advise("it stays drained; the same command waits on");
+    }
     let failure = match state(told) {
         0 if name_servers(told).next().is_none() => Failure::new(
             "no name server is registered in this ledger, so nobody says that clients are sent elsewhere",
@@ -129,4 +195,40 @@ fn over(name: &str, told: &Value) -> Failure {
         },
     };
     failure.advise("it stays drained; the same command waits on")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_day_at_most() {
+        assert_eq!(time("1day").unwrap(), WAIT_MAX);
+        for (text, why) in [
+            ("18446744073709551615s", "too long"),
+            ("86401s", "too long"),
+            ("x", "expected number"),
+        ] {
+            let failure = time(text).unwrap_err();
+            assert!(failure.to_string().contains(why), "{failure}");
+            assert!(failure.to_string().contains("a day at most"), "{failure}");
+            assert_eq!(failure.code(), 2);
+        }
+    }
+
+    #[test]
+    fn nobody_is_said_to_answer_without_what_clients_are_sent_to() {
+        for withheld in ["no_address", "others_have_it", "no_other_edge", "something newer"] {
+            let server = json!({ "node": "ns-1", "state": "here", "applied": true });
+            let progress = json!({
+                "state": "applying", "withheld": withheld, "name_servers": [server],
+            });
+            let told = json!({ "progress": progress });
+            for text in [line("fra-1", &told), over("fra-1", &told).to_string()] {
+                assert!(!text.contains("without it") && text.contains("fra-1"), "{text}");
+            }
+        }
+    }
 }

@@ -6,7 +6,8 @@
 //! answer that did not may be cached, by its own clock; the word of one of whose name there are several
 //! does not count, and one that is away has said what it said. Who is registered is asked of the ledger
 //! after the drain was written. Connections count once nobody can come by DNS any more: what the node
-//! says after that was seen here is what is left.
+//! says in its second report after that was seen here is what is left, since it may have counted before
+//! what its first report says, which may have been long on its way.
 //! It deliberately does not know who answers DNS without the ledger.
 //! Clause: docs/operate.md *Draining a node*.
 
@@ -20,9 +21,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Drains;
+use super::{Drains, Withheld};
 use crate::{
-    ledger::{LedgerError, Position},
+    ledger::{LedgerError, Position, Revision},
     node::Role,
     roster::{Presence, Roster, Seen, Sighting},
 };
@@ -34,7 +35,7 @@ use crate::{
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "DrainState")]
 pub enum State {
-    /// Not every name server is known to answer by it.
+    /// Not every name server is known to answer by it, or clients are sent to the node all the same.
     Applying,
     /// All do; earlier answers may be cached.
     Expiring,
@@ -73,6 +74,9 @@ pub struct Progress {
     pub state: State,
     /// The name servers, by name. Without one nobody says that clients are sent elsewhere.
     pub name_servers: Vec<NameServer>,
+    /// Why clients are sent to it all the same, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
     /// The largest `ttl_s` of them: how long to wait once all apply it.
     pub ttl_s: u64,
     /// Connections of clients that the node has open, as it last said; null where that is not known, or
@@ -82,19 +86,27 @@ pub struct Progress {
 
 /// Since when nobody can come by DNS any more, as far as this process has seen; of each drained node.
 #[derive(Debug, Default)]
-pub struct Settled(Mutex<BTreeMap<String, (Position, Instant)>>);
+pub struct Settled(Mutex<BTreeMap<String, Since>>);
+
+#[derive(Debug)]
+struct Since {
+    of: Position,
+    /// What the node had said until then.
+    said: Revision,
+    /// What it first said after that; it may have counted before.
+    first: Option<Revision>,
+}
 
 impl Settled {
-    /// It is so now; says since when it is.
-    fn note(&self, node: &str, at: Position, now: Instant) -> Instant {
+    /// It is so now, when the node has `said` that; says whether it has counted since it is.
+    fn note(&self, (node, of): (&str, Position), said: Revision) -> bool {
         let mut all = self.0.lock();
-        match all.get(node) {
-            Some((of, since)) if *of == at => *since,
-            _ => {
-                all.insert(node.to_owned(), (at, now));
-                now
-            }
+        let new = || Since { of, said, first: None };
+        let known = all.entry(node.to_owned()).or_insert_with(new);
+        if known.of != of {
+            *known = new();
         }
+        said != known.said && said != *known.first.get_or_insert(said)
     }
 
     /// It is not so.
@@ -114,6 +126,7 @@ pub struct Watching<'w> {
     roster: Roster,
     seen: watch::Receiver<Seen>,
     settled: &'w Settled,
+    drains: &'w Drains,
     node: &'w str,
     /// Its place among all changes.
     at: Position,
@@ -126,12 +139,12 @@ impl<'w> Watching<'w> {
     #[must_use]
     pub fn begin(
         (roster, settled): (&Roster, &'w Settled),
-        drains: &Drains,
+        drains: &'w Drains,
         (node, at): (&'w str, Position),
     ) -> Self {
         settled.keep(drains);
         let (roster, seen) = (roster.clone(), roster.seen());
-        Self { roster, seen, settled, node, at, asked: None }
+        Self { roster, seen, settled, drains, node, at, asked: None }
     }
 
     /// Waits until it is as far as `wanted`; no longer than `until`.
@@ -153,7 +166,9 @@ impl<'w> Watching<'w> {
                 // Its sender lives as long as the roster.
                 _ = self.seen.changed() => {}
                 asked = &mut asking, if is_asking => {
-                    self.asked = Some(asked?);
+                    // What was known before is told, not that it could not be asked.
+                    let Ok(asked) = asked else { return Ok(progress) };
+                    self.asked = Some(asked);
                     is_asking = false;
                 }
                 () = at(due), if !is_asking => {
@@ -179,21 +194,23 @@ impl<'w> Watching<'w> {
         let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
-        let is_open = name_servers.is_empty() || is_strange;
+        let withheld = self.drains.withheld(self.node, &seen);
+        let is_open = name_servers.is_empty() || is_strange || withheld.is_some();
         let state = if is_open || name_servers.iter().any(|server| !server.applied) {
             State::Applying
         } else if name_servers.iter().any(|server| !server.expired) {
             State::Expiring
         } else {
-            let since = self.settled.note(self.node, self.at, Instant::now());
-            let is_over = node.is_none_or(|node| connections == Some(0) && node.at > since);
+            let place = (self.node, self.at);
+            let has_counted = node.is_none_or(|node| self.settled.note(place, node.revision));
+            let is_over = has_counted && (node.is_none() || connections == Some(0));
             if is_over { State::Ended } else { State::Ending }
         };
         if state < State::Ending {
             self.settled.forget(self.node);
         }
         let ttl_s = name_servers.iter().map(|server| server.ttl_s).max().unwrap_or_default();
-        Progress { state, name_servers, ttl_s, connections }
+        Progress { state, name_servers, withheld, ttl_s, connections }
     }
 }
 

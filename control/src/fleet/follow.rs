@@ -5,7 +5,7 @@
 //! ledger is away; nobody polls; while the ledger is away the fleet stays as it was. It does not know
 //! what follows from it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
@@ -18,7 +18,7 @@ use crate::{
     keeper::Keeper,
     ledger::{Epoch, Ledger, LedgerError, Log},
     node::Retry,
-    roster::Roster,
+    roster::{Roster, Seen, Sighting},
 };
 
 /// How long the ledger may take at the start.
@@ -71,6 +71,13 @@ pub async fn follow(ledger: Arc<dyn Ledger>, roster: Roster, file: Option<FleetF
     Following { fleet: told, loads, _task: task }
 }
 
+/// The epochs of purge logs that nodes go by. A log may be made anew alone, which those notice that follow
+/// it: where these change, it is looked at again.
+fn epochs(seen: &Seen) -> BTreeSet<u64> {
+    let applied = |(_, node): (_, &Sighting)| node.document.as_ref().ok()?.applied;
+    seen.nodes().filter_map(applied).map(|applied| applied.epoch.0).collect()
+}
+
 struct Follower {
     ledger: Arc<dyn Ledger>,
     roster: Roster,
@@ -93,16 +100,22 @@ impl Follower {
 
     async fn follow(&self, retry: &mut Retry) -> Result<Infallible, LedgerError> {
         let mut seen = self.roster.seen();
-        let (mut drains, epoch) = self.read().await?;
-        let mut changes = self.ledger.watch(DRAINS, drains.revision).await?;
-        *retry = Retry::default();
         loop {
-            seen.borrow_and_update();
-            self.take(&drains, epoch);
-            tokio::select! {
-                change = changes.next() => drains.change(change?),
-                // Its sender lives as long as the roster.
-                _ = seen.changed() => {}
+            let met = epochs(&seen.borrow());
+            let (mut drains, epoch) = self.read().await?;
+            let mut changes = self.ledger.watch(DRAINS, drains.revision).await?;
+            *retry = Retry::default();
+            loop {
+                seen.borrow_and_update();
+                self.take(&drains, epoch);
+                tokio::select! {
+                    change = changes.next() => drains.change(change?),
+                    // Its sender lives as long as the roster.
+                    _ = seen.changed() => {}
+                }
+                if epochs(&seen.borrow()) != met {
+                    break;
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use nearcast_control::{
     applied::AppliedFile,
-    drain::{self, DrainDocument, Progress, Settled, State, Watching},
+    drain::{self, DrainDocument, Progress, Settled, State, Watching, Withheld},
     fleet::{Following, follow},
     ledger::{Ledger as _, Log, Position},
     node::{
@@ -26,13 +26,13 @@ use crate::{AWAY_AFTER, Edge, HEARTBEAT, SECOND, document, folder, join, pass, u
 const TTL: Duration = Duration::from_secs(30);
 
 /// A name server that answers by what it has followed, at once.
-struct Server {
+pub(super) struct Server {
     member: Member,
     _work: JoinSet<()>,
     _following: Following,
 }
 
-async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Server {
+pub(super) async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Server {
     let tell = Arc::<watch::Sender<_>>::default();
     let attending = Attending {
         key: node::key_of(name).unwrap(),
@@ -50,9 +50,9 @@ async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Duration) -> Serv
     let mut work = JoinSet::new();
     work.spawn(async move {
         loop {
-            let drains = fleets.borrow_and_update().at;
-            if let Some(drains) = drains {
-                answering.applied(drains, ttl, Instant::now());
+            let fleet = Arc::clone(&fleets.borrow_and_update());
+            if let Some(drains) = fleet.at {
+                answering.applied((drains, &fleet.since), ttl, Instant::now());
             }
             let due = answering.due();
             tokio::select! {
@@ -91,19 +91,38 @@ impl Stage {
         serve(&self.ledger.view(), self.folder.path(), name, ttl).await
     }
 
-    /// The edges of this stage say no address, so it is by force.
     async fn drain(&self) -> Position {
+        self.drain_other("fra-1").await
+    }
+
+    async fn drain_other(&self, name: &str) -> Position {
         let said = DrainDocument::default();
-        let drained = drain::drain(&self.ledger, &self.roster, ("fra-1", true), said).await;
+        let drained = drain::drain(&self.ledger, &self.roster, (name, true), said).await;
         let epoch = self.ledger.ends(Log::Purges).await.unwrap().last.epoch;
         Position { epoch, seq: drained.unwrap().0.revision.0 }
     }
 
     async fn wait(&self, at: Position, wanted: State, wait: Duration) -> Progress {
+        self.wait_for(("fra-1", at), wanted, wait).await
+    }
+
+    async fn wait_for(&self, of: (&str, Position), wanted: State, wait: Duration) -> Progress {
         let drains = drain::list(&self.ledger).await.unwrap();
-        let place = (&self.roster, &self.settled);
-        let watching = Watching::begin(place, &drains, ("fra-1", at));
+        let watching = Watching::begin((&self.roster, &self.settled), &drains, of);
         watching.wait(wanted, Instant::now() + wait).await.unwrap()
+    }
+
+    /// An edge that is started once more, and says where it is reached.
+    async fn edge_says(&self, name: &str, reached_at: &[&str]) {
+        let document = NodeDocument {
+            roles: vec![Role::Edge],
+            pop: Some("fra".to_owned()),
+            reached_at: reached_at.iter().map(|one| one.parse().unwrap()).collect(),
+            ..NodeDocument::default()
+        };
+        let bytes = nearcast_control::documents::encode(&document).unwrap();
+        let expect = nearcast_control::ledger::Expect::Anything;
+        self.ledger.write(&node::key_of(name).unwrap(), bytes, expect).await.unwrap();
     }
 }
 
@@ -147,6 +166,24 @@ async fn connections_of_before_the_caches_were_empty_say_nothing() {
     assert_eq!((progress.state, begun.elapsed()), (State::Ending, Duration::ZERO));
     stage.edge.0.lock().unwrap().connections = 1;
     assert_eq!(stage.wait(at, State::Ended, 2 * HEARTBEAT).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_was_long_on_its_way_says_nothing_of_what_is_open_now() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    stage.edge.0.lock().unwrap().connections = 0;
+    pass(HEARTBEAT).await;
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    // What comes next may have been counted before.
+    let mut seen = stage.roster.seen();
+    let said = seen.borrow().node("fra-1").unwrap().revision;
+    let next = seen.wait_for(|seen| seen.node("fra-1").unwrap().revision != said);
+    drop(timeout(2 * HEARTBEAT, next).await.unwrap());
+    let progress = stage.wait(at, State::Ended, Duration::ZERO).await;
+    assert_eq!((progress.state, progress.connections), (State::Ending, Some(0)));
+    assert_eq!(stage.wait(at, State::Ended, HEARTBEAT + SECOND).await.state, State::Ended);
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,4 +307,95 @@ async fn what_was_said_of_a_former_ledger_does_not_count_in_one_made_anew() {
     assert_eq!(stage.wait(at, State::Expiring, SECOND).await.state, State::Applying);
     own.hang(false);
     assert_eq!(stage.wait(at, State::Expiring, 2 * TTL).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_clients_are_sent_to_it_all_the_same_no_drain_comes_to_its_end() {
+    let rows: [(&[&str], Option<Withheld>); 5] = [
+        (&["192.0.2.7"], None),
+        (&[], Some(Withheld::NoAddress)),
+        (&["192.0.2.7", "2001:db8::7"], Some(Withheld::NoOtherEdge)),
+        (&["192.0.2.50"], Some(Withheld::OthersHaveIt)),
+        (&["192.0.2.50", "192.0.2.7"], Some(Withheld::OthersHaveIt)),
+    ];
+    for (addresses, withheld) in rows {
+        let stage = Stage::new().await;
+        let _server = stage.serve("ns-1", Duration::ZERO).await;
+        stage.edge_says("own", addresses).await;
+        pass(HEARTBEAT).await;
+        let at = stage.drain_other("own").await;
+        let progress = stage.wait_for(("own", at), State::Ending, SECOND).await;
+        let state = if withheld.is_none() { State::Ending } else { State::Applying };
+        assert_eq!((progress.state, progress.withheld), (state, withheld), "{addresses:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_last_edge_drains_are_given_up() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    stage.drain_other("fra-2").await;
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    let given_up = (State::Applying, Some(Withheld::NoOtherEdge));
+    assert_eq!((progress.state, progress.withheld), given_up);
+}
+
+/// Waits until as many addresses are out there.
+async fn until_out(server: &Server, count: usize) {
+    let mut fleets = server._following.fleet();
+    let is_out = fleets.wait_for(|fleet| fleet.out.len() == count);
+    timeout(TTL, is_out).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_nobody_knew_of_is_cached_from_when_it_is_out() {
+    let stage = Stage::new().await;
+    let server = stage.serve("ns-1", TTL).await;
+    stage.edge_says("own", &[]).await;
+    pass(2 * TTL).await;
+    let at = stage.drain_other("own").await;
+    pass(2 * TTL).await;
+    let refused = stage.wait_for(("own", at), State::Ending, SECOND).await;
+    assert_eq!(told(&refused), [("ns-1", true, true)]);
+    // It is started again and says where it is reached, as it was told to.
+    stage.edge_says("own", &["192.0.2.7"]).await;
+    until_out(&server, 1).await;
+    let progress = stage.wait_for(("own", at), State::Ending, TTL - SECOND).await;
+    assert_eq!(progress.state, State::Expiring, "out a moment ago");
+    let progress = stage.wait_for(("own", at), State::Ending, 2 * SECOND).await;
+    assert_eq!(progress.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_another_had_is_cached_from_when_that_is_away() {
+    let stage = Stage::new().await;
+    let server = stage.serve("ns-1", TTL).await;
+    stage.edge_says("own", &["192.0.2.7"]).await;
+    stage.edge_says("other", &["192.0.2.7"]).await;
+    pass(AWAY_AFTER / 2).await;
+    stage.edge_says("other", &["192.0.2.7"]).await;
+    let at = stage.drain_other("own").await;
+    until_out(&server, 1).await;
+    let progress = stage.wait_for(("own", at), State::Ending, TTL - SECOND).await;
+    assert_eq!(progress.state, State::Expiring, "out a moment ago");
+    let progress = stage.wait_for(("own", at), State::Ending, 2 * SECOND).await;
+    assert_eq!(progress.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_log_that_was_made_anew_alone_holds_up_no_drain() {
+    let stage = Stage::new().await;
+    let _server = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    let former = stage.drain().await;
+    assert_eq!(stage.wait(former, State::Ending, SECOND).await.state, State::Ending);
+    stage.ledger.make_log_anew();
+    pass(10 * HEARTBEAT).await;
+    let epoch = stage.ledger.ends(Log::Purges).await.unwrap().last.epoch;
+    assert_ne!(epoch, former.epoch);
+    let at = Position { epoch, ..former };
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
 }

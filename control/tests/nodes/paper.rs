@@ -38,8 +38,21 @@ pub(crate) struct Paper {
 struct Sheet {
     /// How often it was made anew.
     made: u64,
+    /// The purge log alone.
+    log_made: u64,
     changes: Vec<Change>,
     purges: Vec<Bytes>,
+}
+
+impl Sheet {
+    fn epoch(&self) -> Epoch {
+        Epoch(7 + self.made + self.log_made)
+    }
+
+    /// How often that was made anew which who reads this reads: the purge log has no prefix.
+    fn made_of(&self, prefix: &str) -> u64 {
+        self.made + if prefix.is_empty() { self.log_made } else { 0 }
+    }
 }
 
 impl Paper {
@@ -135,14 +148,23 @@ impl Paper {
     /// Makes it anew, with nothing in it; whoever reads is told that it is lost.
     pub(crate) fn make_anew(&self) {
         let mut sheet = self.sheet.lock().unwrap();
-        *sheet = Sheet { made: sheet.made + 1, ..Sheet::default() };
+        *sheet = Sheet { made: sheet.made + 1, log_made: sheet.log_made, ..Sheet::default() };
+        drop(sheet);
+        self.tick.send_modify(|tick| *tick += 1);
+    }
+
+    /// Makes its purge log anew, and nothing else.
+    pub(crate) fn make_log_anew(&self) {
+        let mut sheet = self.sheet.lock().unwrap();
+        sheet.log_made += 1;
+        sheet.purges.clear();
         drop(sheet);
         self.tick.send_modify(|tick| *tick += 1);
     }
 
     fn ends_now(&self) -> Ends {
         let sheet = self.sheet.lock().unwrap();
-        let at = |seq| Position { epoch: Epoch(7 + sheet.made), seq };
+        let at = |seq| Position { epoch: sheet.epoch(), seq };
         Ends { before_first: at(0), last: at(sheet.purges.len() as u64) }
     }
 }
@@ -254,7 +276,7 @@ struct Reader {
 
 impl Reader {
     fn new(paper: &Paper, prefix: &str, after: u64) -> Self {
-        let made = paper.sheet.lock().unwrap().made;
+        let made = paper.sheet.lock().unwrap().made_of(prefix);
         Self { paper: paper.clone(), prefix: prefix.into(), after, made }
     }
 
@@ -265,7 +287,10 @@ impl Reader {
             let is_lost = *lost.borrow_and_update();
             tick.mark_unchanged();
             let is_kept = *self.paper.kept.borrow() && self.prefix.is_empty();
-            if !is_lost && !is_kept && self.paper.sheet.lock().unwrap().made != self.made {
+            if !is_lost
+                && !is_kept
+                && self.paper.sheet.lock().unwrap().made_of(&self.prefix) != self.made
+            {
                 let (asked, forgotten) = (Revision(self.after), Revision(self.after));
                 return Err(Lost::Forgotten { asked, forgotten }.into());
             }
@@ -308,7 +333,7 @@ impl Follow for Reader {
                 let sheet = reader.paper.sheet.lock().unwrap();
                 let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
                 reader.after += 1;
-                let epoch = Epoch(7 + sheet.made);
+                let epoch = sheet.epoch();
                 let position = Position { epoch, seq: reader.after };
                 Some(vec![Entry { position, value }])
             })

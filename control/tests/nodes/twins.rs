@@ -10,7 +10,7 @@ use nearcast_control::{
 };
 use std::sync::Arc;
 
-use super::paper::Paper;
+use super::{drained::serve, paper::Paper};
 use crate::{
     AWAY_AFTER, HEARTBEAT, LEASE, SECOND, document, folder, has, join, join_telling, pass, purge,
     waited,
@@ -174,4 +174,27 @@ async fn a_node_that_ends_takes_only_away_what_is_its_own() {
     let before = document(&ledger, "fra-1").await;
     assert!(one.leave().await.is_none());
     assert_eq!(document(&ledger, "fra-1").await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_of_an_edges_name_hides_no_edge_from_purges() {
+    let (ledger, here, there) = (Paper::new(), folder(), folder());
+    let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
+    let own = ledger.view();
+    let (_member, edge) = join(&own, here.path(), "twin", None).await;
+    pass(3 * HEARTBEAT).await;
+    let _server = serve(&ledger.view(), there.path(), "twin", SECOND).await;
+    pass(3 * HEARTBEAT).await;
+    let before = edge.0.lock().unwrap().purges;
+    // The edge hears of no purge.
+    own.hold_log(true);
+    let mut has_server_its_place = false;
+    for _ in 0..10 {
+        let position = purge(&ledger).await;
+        let progress = waited(&roster, position, 2 * HEARTBEAT).await;
+        has_server_its_place |= document(&ledger, "twin").await.applied.is_none();
+        assert_eq!((progress.state, progress.nodes.len()), (State::Partial, 1));
+        assert_eq!(edge.0.lock().unwrap().purges, before);
+    }
+    assert!(has_server_its_place, "it is what the edge is hidden by");
 }

@@ -9,29 +9,40 @@ use std::{sync::Arc, time::Duration};
 use geodns_core::fleet::{FleetView, Nodes};
 use tokio::time::Instant;
 
-use super::{Plan, PlanError, Server, Sites};
+use super::{Loading, Plan, PlanError, Server, Sites};
+
+/// For how long an answer may be with a worker that is at work on a batch, and in the network; and what
+/// caches round TTLs by.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(3);
 
 impl Server {
     /// Answers by other nodes, and goes on with all else; when this returns, nothing is answered by the
-    /// former ones any more. Out comes for how long what was answered until then may be cached.
+    /// former ones any more. Out comes for how long what was answered until then may be cached, with
+    /// the time that it may be on its way.
     ///
     /// # Errors
     /// As [`Server::reload`].
     pub fn take_nodes(&self, nodes: Arc<Nodes>) -> Result<Duration, PlanError> {
         let mut loading = self.0.loading.lock();
         if loading.plan.nodes == nodes {
-            return Ok(loading.lifetime.left(Instant::now()));
+            return Ok(self.cached_for(&loading));
         }
         let plan = Plan { nodes, certificate: None, ..loading.plan.clone() };
         if plan.with_nodes() == loading.plan.with_nodes() {
             loading.plan.nodes = plan.nodes;
-            return Ok(loading.lifetime.left(Instant::now()));
+            return Ok(self.cached_for(&loading));
         }
         // A certificate that is being replaced has nothing to do with them.
         let certificate = loading.plan.certificate.clone();
         self.take(&mut loading, plan)?;
         loading.plan.certificate = certificate;
-        Ok(loading.lifetime.left(Instant::now()))
+        Ok(self.cached_for(&loading))
+    }
+
+    /// For how long an answer that was made until now may be cached. A TTL counts from its arrival: a
+    /// client takes its time to read it from a connection, and the network to bring it.
+    fn cached_for(&self, loading: &Loading) -> Duration {
+        loading.lifetime.left(Instant::now()) + self.0.streams.write_timeout + ON_ITS_WAY_MAX
     }
 }
 

@@ -123,7 +123,7 @@ impl Edge {
         let text = format!(
             "[node]\nname = \"{name}\"\npop = \"{pop}\"\naddresses = [\"{address}\"]\n\
              [edge]\nlisten = [\"{address}:0\"]\norigin_networks_allowed = [\"127.0.0.0/8\"]\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\n{}[log]\nformat = \"json\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\nrequest_deadline = \"3s\"\n{}[log]\nformat = \"json\"\n\
              [[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {{ servers = [\"http://{}\"] }}\n",
             control(nats),
             origin.address
@@ -243,7 +243,7 @@ fn a_pop_that_says_that_it_is_full_gets_no_more_clients_while_another_does_not()
 
 #[test]
 fn a_drain_that_is_waited_for_ends_once_no_client_can_come_and_none_is_left() {
-    let nats = Nats::start().unwrap();
+    let mut nats = Nats::start().unwrap();
     let origin = Origin::answering(CACHED).unwrap();
     let fra = Edge::start("fra-1", "127.0.0.3", &nats, &origin).unwrap();
     let sin = Edge::start("sin-1", "127.0.0.5", &nats, &origin).unwrap();
@@ -273,6 +273,11 @@ fn a_drain_that_is_waited_for_ends_once_no_client_can_come_and_none_is_left() {
         assert_eq!(near_fra(server).unwrap(), "127.0.0.4", "as soon as it is said");
     }
     assert!(waiting.is_running().unwrap(), "a client is there");
+    // The ledger is away for longer than one request waits.
+    nats.kill().unwrap();
+    waiting.stdout_line(|line| line.contains("not known for now").then_some(())).unwrap();
+    nats.start_again().unwrap();
+    waiting.stdout_line(|line| line.contains("1 connections of clients").then_some(())).unwrap();
     drop(client);
     assert_eq!(waiting.ended().unwrap().code(), Some(0));
     let told = waiting.stdout().join("\n");
