@@ -107,7 +107,16 @@ async fn a_killed_leader_loses_nothing_acknowledged() {
     let revision = soon(written).await;
     assert!(revision > Revision::NONE);
     other.go_on();
-    let again = Nats::open(&place.0).await.unwrap();
+    // As a process does: whoever is asked may have stood still until now.
+    let opened = async {
+        loop {
+            match Nats::open(&place.0).await {
+                Ok(ledger) => return ledger,
+                Err(error) => assert!(error.is_away(), "{error}"),
+            }
+        }
+    };
+    let again = soon(opened).await;
     assert_eq!(again.read(&key("a")).await.unwrap().unwrap().revision, revision);
     assert_there(&again, start, &acknowledged).await;
 }
