@@ -29,6 +29,10 @@ use super::{
 const CLIENTS_EACH: u64 = 2;
 /// How long faults go on where nobody says how many purges are wanted.
 const SHORT: Duration = Duration::from_secs(9);
+/// The same where faults left room for too few until then.
+const LONG: Duration = Duration::from_secs(90);
+/// Fewer purges that were complete prove nothing.
+const COMPLETE_MIN: u64 = 20;
 /// How long a fleet may take until all is well, on a busy machine.
 pub(super) const SETTLES: Duration = Duration::from_secs(60);
 /// Between two requests of one client: what is proved needs no flood.
@@ -54,7 +58,10 @@ fn said(name: &str) -> Tested<Option<u64>> {
 fn is_over(wanted: Option<u64>, began: Instant, ordered: &Ordered, seen: &Seen) -> bool {
     let is_enough = match wanted {
         Some(wanted) => ordered.complete.load(Ordering::Relaxed) >= wanted,
-        None => began.elapsed() >= SHORT,
+        None => {
+            let is_tried = ordered.complete.load(Ordering::Relaxed) >= COMPLETE_MIN;
+            began.elapsed() >= if is_tried { SHORT } else { LONG }
+        }
     };
     is_enough || !seen.wrong.lock().is_empty()
 }
@@ -119,7 +126,11 @@ impl World {
     fn was_tried(&self) -> Tested {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let validated = (count(&self.shop.validated), 5);
-        let tried = [(count(&self.ordered.complete), 20), (count(&self.seen.hits), 50), validated];
+        let tried = [
+            (count(&self.ordered.complete), COMPLETE_MIN),
+            (count(&self.seen.hits), 50),
+            validated,
+        ];
         if tried.iter().any(|(tried, least)| tried < least) {
             return Err(format!("too little was tried: {tried:?}").into());
         }
