@@ -68,6 +68,16 @@ async fn until(following: &Following, wanted: &str) {
     assert!(came, "{} is not {wanted}", told(&following.fleet().borrow()));
 }
 
+async fn until_kept(file: &dyn Fn() -> FleetFile, wanted: &str) {
+    let is_kept = || file().read().is_some_and(|kept| told(&kept) == wanted);
+    let wait = async {
+        while !is_kept() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, wait).await.unwrap();
+}
+
 #[tokio::test]
 async fn members_and_drains_are_followed_and_who_is_away_is_a_member_still() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,14 +189,7 @@ async fn a_drained_address_is_held_in_by_no_node_that_died() {
     drain::drain(&*ledger, &roster, ("fra-1", false), said).await.unwrap();
     // Nobody says anything any more, and those who are left hold their own.
     until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
-    let kept = || file().read().is_some_and(|kept| told(&kept) == "fra: [192.0.2.1] 192.0.2.2");
-    timeout(LONG, async {
-        while !kept() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
+    until_kept(&file, "fra: [192.0.2.1] 192.0.2.2").await;
     drop((following, roster));
     // Who has just started does not know yet that it is dead, and goes by what it knew.
     let roster = Roster::begin(Arc::clone(&ledger), LONG);
@@ -206,14 +209,7 @@ async fn without_the_ledger_the_fleet_is_that_of_the_disk() {
     let following = follow(Arc::clone(&ledger), roster.clone(), Some(file())).await;
     drain::drain(&*ledger, &roster, ("fra-1", false), DrainDocument::default()).await.unwrap();
     until(&following, "fra: [192.0.2.1] 192.0.2.2").await;
-    let kept = || file().read().is_some_and(|kept| told(&kept) == "fra: [192.0.2.1] 192.0.2.2");
-    timeout(LONG, async {
-        while !kept() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
+    until_kept(&file, "fra: [192.0.2.1] 192.0.2.2").await;
     drop(following);
     let away: Arc<dyn Ledger> = Arc::new(nearcast_control::awaited::Awaited::begin(
         "not there",
