@@ -88,7 +88,7 @@ fn filled(
 /// Without the lease it would answer what came while it stood still, before it hears of anything.
 #[test]
 fn an_edge_that_stood_still_asks_its_origin_first() -> Tested {
-    watched(false, |faults, world| {
+    watched(0, |faults, world| {
         let missed = stands_still(faults, world)?;
         // It reads for a while until it comes to the purge that follows.
         filled(faults, world, &bulky(), |_, last| last > missed + 8)?;
@@ -113,7 +113,7 @@ fn an_edge_that_stood_still_asks_its_origin_first() -> Tested {
 /// Without the epoch it would go on in the middle of the other log, which has as many entries.
 #[test]
 fn an_edge_that_missed_another_log_purges_everything() -> Tested {
-    watched(false, |faults, world| {
+    watched(0, |faults, world| {
         let missed = stands_still(faults, world)?;
         faults.log_away(SERVES_ON)?;
         purged_without_it(world)?;
@@ -126,7 +126,7 @@ fn an_edge_that_missed_another_log_purges_everything() -> Tested {
 /// Without a look at where the log begins it would go on with what is left of it.
 #[test]
 fn an_edge_that_missed_more_than_is_kept_purges_everything() -> Tested {
-    watched(false, |faults, world| {
+    watched(0, |faults, world| {
         let before = stands_still(faults, world)?;
         // Of so many it is not sent all while it reads none: so the one that follows is not on its way.
         filled(faults, world, &bulky(), |_, last| last > before + UNREAD_MAX)?;

@@ -27,6 +27,9 @@ use super::{
 
 /// Clients of each edge; one who waits for an edge that stands still keeps no other from asking.
 const CLIENTS_EACH: u64 = 2;
+/// Operators of each edge where many purges are wanted: one who waits for an edge that stands still keeps
+/// no other from purging.
+const OPERATORS_EACH: u64 = 4;
 /// How long faults go on where nobody says how many purges are wanted.
 const SHORT: Duration = Duration::from_secs(9);
 /// The same where faults left room for too few until then.
@@ -92,11 +95,11 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Clients of every edge, and operators where they are wanted, until this is over.
+    /// Clients of every edge, and so many operators, until this is over.
     fn asks<'s>(
         &'s self,
         scope: &'s thread::Scope<'s, '_>,
-        (dice, has_operators): (&mut Dice, bool),
+        (dice, operators): (&mut Dice, u64),
         ends: &'s AtomicBool,
     ) {
         for place in &self.places.edges {
@@ -104,8 +107,8 @@ impl World {
                 let dice = Dice::new(dice.roll());
                 scope.spawn(move || client(&self.shop, place, dice, &self.seen, ends));
             }
-            let (dice, order) = (Dice::new(dice.roll()), (place, &*self.places.token));
-            if has_operators {
+            for _ in 0..operators {
+                let (dice, order) = (Dice::new(dice.roll()), (place, &*self.places.token));
                 scope.spawn(move || operator(&self.shop, order, dice, &self.ordered, ends));
             }
         }
@@ -139,9 +142,10 @@ impl World {
 }
 
 /// Does `act` to a fleet that is asked all the while, and judges what it answered; the dice say who
-/// asks for what, and go to `act` then. Without operators nobody purges but `act`.
+/// asks for what, and go to `act` then. Of each edge so many operators order purges; without any nobody
+/// purges but `act`.
 pub(super) fn watched(
-    has_operators: bool,
+    operators: u64,
     act: impl FnOnce(&mut Faults<'_>, &World) -> Tested,
 ) -> Tested {
     let seed = said("PURGES_SEED")?.unwrap_or_else(rand::random);
@@ -156,7 +160,7 @@ pub(super) fn watched(
     let ends = AtomicBool::default();
     let acted = thread::scope(|scope| {
         let _ending = Raised(&ends);
-        world.asks(scope, (&mut dice, has_operators), &ends);
+        world.asks(scope, (&mut dice, operators), &ends);
         act(&mut faults, &world)
     });
     let happened = faults.done.join("\n");
@@ -173,9 +177,14 @@ pub(super) fn watched(
 #[test]
 fn nobody_gets_what_a_complete_purge_has_taken() -> Tested {
     let wanted = said("PURGES")?;
-    watched(true, |faults, world| {
+    watched(wanted.map_or(1, |_many| OPERATORS_EACH), |faults, world| {
         let began = Instant::now();
         faults.run(|| is_over(wanted, began, &world.ordered, &world.seen))?;
+        let (done, took) = (faults.done.len(), began.elapsed());
+        println!(
+            "{:?}, {:?}, {done} faults and ends of them in {took:?}",
+            world.ordered, world.seen
+        );
         // Who has seen what is wrong has seen enough.
         world.judged().and_then(|()| world.was_tried())
     })
