@@ -11,6 +11,7 @@ mod nats {
     mod access;
     mod cluster;
     mod faults;
+    mod jwt;
     pub(super) mod server;
 }
 
