@@ -49,7 +49,7 @@ impl<'f> Faults<'f> {
     }
 
     /// One a second until it is over; then everything goes on.
-    pub(super) fn run(&mut self, is_over: impl Fn() -> bool) -> Tested {
+    pub(super) fn run(&mut self, mut is_over: impl FnMut() -> bool) -> Tested {
         let mut next = Instant::now() + EACH;
         while !is_over() {
             if Instant::now() >= next {

@@ -179,7 +179,14 @@ fn nobody_gets_what_a_complete_purge_has_taken() -> Tested {
     let wanted = said("PURGES")?;
     watched(wanted.map_or(1, |_many| OPERATORS_EACH), |faults, world| {
         let began = Instant::now();
-        faults.run(|| is_over(wanted, began, &world.ordered, &world.seen))?;
+        let mut minutes = 0;
+        faults.run(|| {
+            if began.elapsed().as_secs() / 60 > minutes {
+                minutes += 1;
+                println!("after {minutes} min: {:?}", world.ordered);
+            }
+            is_over(wanted, began, &world.ordered, &world.seen)
+        })?;
         let (done, took) = (faults.done.len(), began.elapsed());
         println!(
             "{:?}, {:?}, {done} faults and ends of them in {took:?}",
