@@ -12,6 +12,7 @@ mod nats {
     mod cluster;
     mod faults;
     pub(super) mod server;
+    mod together;
 }
 
 use self::nats::server::Server;
