@@ -25,7 +25,7 @@ use super::{
 use crate::ledger::{ENTRY_BYTES_MAX, LedgerError};
 
 /// Messages of a log that are on their way at once.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 2;
 /// Entries of one message, at most: fewer than have numbers, so that who looks back by messages looks at
 /// a bounded number of entries.
 const TOGETHER_MAX: usize = 64;
