@@ -9,6 +9,7 @@
 mod contract;
 mod nats {
     mod access;
+    mod audited;
     mod cluster;
     mod faults;
     pub(super) mod server;

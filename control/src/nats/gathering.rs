@@ -1,12 +1,15 @@
 //! Entries that many append to a log, on their way in as few messages as it takes.
 //!
 //! In: entries, each from who waits for it. Out: the number of each.
-//! Always: an entry leaves at once, alone, unless [`UNDER_WAY`] messages are on their way already; what
-//! comes while they are leaves together. A server that syncs what it stores does so for each message,
-//! one after the other, so this is what bounds a log's rate on a slow disk. Entries keep the order
+//! Always: an entry leaves at once, alone, unless a message is on its way already; what comes meanwhile
+//! leaves together, when that is stored or [`SPACING`] after it left. A server that syncs what it stores
+//! does so for each message, one after the other: on a slow disk more of them on their way are only more
+//! to wait for, and on a long way one alone would leave it idle. Entries keep the order
 //! in which they came; nothing is sent once a sender of it has given up; whoever has gone meanwhile
 //! holds up nobody. It does not know what entries say.
 //! Clause: docs/decisions/0010-the-ledger-over-nats.md.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -15,7 +18,7 @@ use tokio::{
         mpsc::{self, Receiver, Sender},
         oneshot,
     },
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -24,8 +27,11 @@ use super::{
 };
 use crate::ledger::{ENTRY_BYTES_MAX, LedgerError};
 
+/// From one message that is not stored yet to the next: longer than a slow disk takes to sync, and short
+/// beside a long way.
+const SPACING: Duration = Duration::from_millis(10);
 /// Messages of a log that are on their way at once.
-const UNDER_WAY: usize = 2;
+const UNDER_WAY: usize = 8;
 /// Entries of one message, at most: fewer than have numbers, so that who looks back by messages looks at
 /// a bounded number of entries.
 const TOGETHER_MAX: usize = 64;
@@ -82,16 +88,21 @@ impl Gathering {
         let Self { pen, stream, subject, mut coming } = self;
         let (pen, place) = (&pen, (&*stream, &*subject));
         let mut under_way = FuturesUnordered::new();
-        let mut next = None;
+        let (mut next, mut not_before) = (None, Instant::now());
         loop {
             let is_free = under_way.len() < UNDER_WAY;
+            let leaving = async {
+                sleep_until(not_before).await;
+                first(&mut next, &mut coming).await
+            };
             tokio::select! {
-                Some(()) = under_way.next() => {}
-                first = first(&mut next, &mut coming), if is_free => {
+                Some(()) = under_way.next() => not_before = Instant::now(),
+                first = leaving, if is_free => {
                     // Nobody can append any more.
                     let Some(first) = first else { break };
                     let together = gather(first, &mut next, &mut coming);
                     under_way.push(send(pen, place, together));
+                    not_before = Instant::now() + SPACING;
                 }
             }
         }
