@@ -4,9 +4,9 @@
 //! Always: an entry leaves at once, alone, unless a message is on its way already; what comes meanwhile
 //! leaves together, when that is stored or [`SPACING`] after it left. A server that syncs what it stores
 //! does so for each message, one after the other: on a slow disk more of them on their way are only more
-//! to wait for, and on a long way one alone would leave it idle. Entries keep the order
-//! in which they came; nothing is sent once a sender of it has given up; whoever has gone meanwhile
-//! holds up nobody. It does not know what entries say.
+//! to wait for, and on a long way one alone would leave it idle. Entries leave in the order in which they
+//! came; nothing is sent once a sender of it has given up; whoever has gone meanwhile holds up nobody. It
+//! does not know what entries say.
 //! Clause: docs/decisions/0010-the-ledger-over-nats.md.
 
 use std::time::Duration;

@@ -113,8 +113,8 @@ mod tests {
             let (payload, lengths) = pack(some.to_vec());
             assert_eq!(lengths.is_none(), count == 1);
             let parted: Vec<(u64, Bytes)> = entries(7, lengths.as_deref(), payload).collect();
-            let seqs: Vec<u64> = numbers(7, count).collect();
-            assert_eq!(parted, seqs.into_iter().zip(some.iter().cloned()).collect::<Vec<_>>());
+            let wanted: Vec<(u64, Bytes)> = numbers(7, count).zip(some.iter().cloned()).collect();
+            assert_eq!(parted, wanted);
         }
         let many = vec![Bytes::from_static(b"x"); 1024];
         let (payload, lengths) = pack(many);

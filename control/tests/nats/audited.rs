@@ -95,8 +95,11 @@ async fn lines_that_share_a_message_are_all_read_back_once() {
     for some in numbers.chunks(100) {
         join_all(some.iter().map(async |number| {
             let order = number.to_string();
-            let on = json!({ "number": number });
-            note(json!({ "schema": 1, "order": order, "at": "", "who": "me", "from": null, "what": "purge", "on": on })).await;
+            note(json!({
+                "schema": 1, "order": order, "at": "", "who": "me", "from": null,
+                "what": "purge", "on": { "number": number },
+            }))
+            .await;
             note(json!({ "schema": 1, "of": order, "came": "done" })).await;
         }))
         .await;
