@@ -308,7 +308,8 @@ impl Ledger for Embedded {
     fn ends(&self, log: Log) -> Answer<'_, Ends> {
         Box::pin(async move {
             let (before, last) = self.reading(move |database| reading::ends(database, log)).await?;
-            Ok(Ends { before_first: self.position(before), last: self.position(last) })
+            let (before_first, last) = (self.position(before), self.position(last));
+            Ok(Ends { before_first, last, apart: 1 })
         })
     }
 

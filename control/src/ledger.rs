@@ -6,7 +6,7 @@
 //!   ledger;
 //! - revisions grow through all documents: a watch brings changes in their order, and of each key at
 //!   least the newest; versions between may be skipped by who was away;
-//! - a log's entries are numbered without gaps, and everyone sees them in that order;
+//! - a log's entries are numbered upwards, and everyone sees them in that order;
 //! - a reader whose position cannot be continued is told so ([`Lost`]) and never skips anything.
 //!
 //! It deliberately does not know what documents and entries say.
@@ -21,7 +21,7 @@ mod position;
 
 pub use self::{
     key::{KEY_BYTES_MAX, Key},
-    position::{Epoch, NoPosition, Position, Revision},
+    position::{Ends, Epoch, NoPosition, Position, Revision},
 };
 
 use std::fmt;
@@ -219,15 +219,6 @@ pub struct Appended {
     pub repeated: bool,
 }
 
-/// The ends of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    /// The position before the oldest entry that is kept.
-    pub before_first: Position,
-    /// The position of the newest entry; as `before_first` where none is kept.
-    pub last: Position,
-}
-
 /// Why a ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -329,7 +320,7 @@ mod tests {
     #[test]
     fn a_position_is_continued_only_in_its_own_log_and_where_nothing_is_missing() {
         let at = |seq| Position { epoch: Epoch(7), seq };
-        let ends = Ends { before_first: at(3), last: at(9) };
+        let ends = Ends { before_first: at(3), last: at(9), apart: 1 };
         for seq in 3..=9 {
             assert_eq!(may_continue(at(seq), ends), Ok(()));
         }

@@ -6,18 +6,20 @@
 //! process runs. It deliberately does not know what documents and entries say.
 //! Clause: docs/operate.md *The ledger over NATS*.
 //!
-//! Documents are a key-value bucket, each log is a stream; revisions and positions are their sequence
-//! numbers, and an epoch is the moment at which a log's stream was made. JetStream is spoken to in its
+//! Documents are a key-value bucket, each log is a stream; revisions are sequence numbers, positions are
+//! made of them ([`packed`]), and an epoch is the moment at which a log's stream was made. JetStream is spoken to in its
 //! own words, requests in JSON: what the ledger's promises hang on (whom a read asks, what a retry
 //! does, when a reader begins anew) is decided here and not by a client's conveniences.
 
 mod access;
 mod documents;
 mod entries;
+mod gathering;
 mod gone;
 mod link;
 mod mirror;
 mod names;
+mod packed;
 mod standing;
 mod streams;
 mod tail;
@@ -36,12 +38,13 @@ pub use self::access::{Access, AccessError};
 use self::{
     documents::{Documents, unavailable},
     entries::Entries,
+    gathering::Gate,
     gone::Forgetting,
     link::Link,
     names::Names,
     standing::Standing,
     streams::{Extent, Message, Unfit},
-    writing::{Pen, Put},
+    writing::Pen,
 };
 use crate::{
     embedded::Kept,
@@ -140,6 +143,8 @@ struct Inner {
     names: Names,
     documents: Documents,
     pen: Pen,
+    /// Of each log, where entries without a name go.
+    gates: [Gate; 2],
     standing: Arc<Standing>,
     /// Of each log, its epoch and when that was asked for.
     epochs: [Mutex<Option<(Epoch, Instant)>>; 2],
@@ -187,6 +192,12 @@ impl Nats {
             pen: pen.clone(),
         };
         tasks.spawn(forgetting.run());
+        let gates = Log::ALL.map(|log| {
+            let place = (names.log(log), names.entry(log, None));
+            let (gate, gathering) = Gate::new(pen.clone(), place.0, place.1);
+            tasks.spawn(gathering.run());
+            gate
+        });
         let caught_up = timeout(FILLED, documents.catch_up()).await;
         match caught_up {
             Ok(Ok(())) => {}
@@ -194,7 +205,7 @@ impl Nats {
             Err(_late) => return Err(OpenError::Documents("it takes too long".to_owned())),
         }
         let epochs = Default::default();
-        let inner = Inner { link, names, documents, pen, standing, epochs, _tasks: tasks };
+        let inner = Inner { link, names, documents, pen, gates, standing, epochs, _tasks: tasks };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -206,12 +217,7 @@ impl Nats {
     /// numbers that every node has long passed in the one before. Who waits while it is asked for asks
     /// once more, all together.
     async fn epoch(&self, log: Log, stored: Instant) -> Result<Epoch, LedgerError> {
-        let [purges, audit] = &self.0.epochs;
-        let known = match log {
-            Log::Purges => purges,
-            Log::Audit => audit,
-        };
-        let mut known = known.lock().await;
+        let mut known = of(&self.0.epochs, log).lock().await;
         if let Some((epoch, asked)) = *known
             && asked >= stored
         {
@@ -223,12 +229,21 @@ impl Nats {
         Ok(epoch)
     }
 
-    /// Appends an entry; of its place only the number is known.
-    async fn enter(&self, log: Log, entry: Bytes, once: Option<&str>) -> Result<Put, LedgerError> {
+    /// Appends an entry; of its place only the number is known. Says whether it is another's.
+    async fn enter(
+        &self,
+        log: Log,
+        entry: Bytes,
+        once: Option<&str>,
+    ) -> Result<(u64, bool), LedgerError> {
         fits("an entry", entry.len(), ENTRY_BYTES_MAX)?;
         fits("an entry's name", once.map_or(0, str::len), ONCE_BYTES_MAX)?;
+        if once.is_none() {
+            return Ok((of(&self.0.gates, log).append(entry).await?, false));
+        }
         let (stream, subject) = (self.0.names.log(log), self.0.names.entry(log, once));
-        self.0.pen.entry(&stream, &subject, entry, once.is_some()).await
+        let put = self.0.pen.once(&stream, &subject, entry).await?;
+        Ok((packed::last_of(put.seq), put.is_another))
     }
 
     async fn put(
@@ -241,6 +256,14 @@ impl Nats {
         let seen = self.0.documents.mirror().lock().document(key).map(|seen| seen.revision);
         let put = self.0.pen.document(&stream, (key, &subject), value, (expect, seen)).await;
         put.inspect(|revision| self.0.documents.wrote(revision.0))
+    }
+}
+
+/// What is of this log.
+fn of<T>([purges, audit]: &[T; 2], log: Log) -> &T {
+    match log {
+        Log::Purges => purges,
+        Log::Audit => audit,
     }
 }
 
@@ -281,14 +304,14 @@ impl Ledger for Nats {
 
     fn append<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, Appended> {
         Box::pin(async move {
-            let put = self.enter(log, entry, once).await?;
-            let position = Position { epoch: self.epoch(log, Instant::now()).await?, seq: put.seq };
-            Ok(Appended { position, repeated: put.is_another })
+            let (seq, repeated) = self.enter(log, entry, once).await?;
+            let position = Position { epoch: self.epoch(log, Instant::now()).await?, seq };
+            Ok(Appended { position, repeated })
         })
     }
 
     fn note<'a>(&'a self, log: Log, entry: Bytes, once: Option<&'a str>) -> Answer<'a, bool> {
-        Box::pin(async move { Ok(self.enter(log, entry, once).await?.is_another) })
+        Box::pin(async move { Ok(self.enter(log, entry, once).await?.1) })
     }
 
     fn entry(&self, log: Log, position: Position) -> Answer<'_, Option<Bytes>> {
@@ -297,11 +320,14 @@ impl Ledger for Nats {
                 return Ok(None);
             }
             let stream = self.0.names.log(log);
-            let found = Message::numbered(&self.0.link, &stream, position.seq).await;
+            let found =
+                Message::numbered(&self.0.link, &stream, packed::message_of(position.seq)).await;
             let found = found.map_err(unavailable)?;
             // After it was read: so it is of the log that this is the epoch of.
             let is_its = self.extent(log).await?.epoch == position.epoch;
-            Ok(found.filter(|_| is_its).map(|message| message.value))
+            let found = found.filter(|_| is_its);
+            let mut entries = found.iter().flat_map(Message::entries);
+            Ok(entries.find(|(seq, _)| *seq == position.seq).map(|(_, value)| value))
         })
     }
 

@@ -40,7 +40,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::{heart::Heart, leaving::forget, pen::Pen, seat::Seat, troubles::Own};
+use self::{
+    heart::{Heart, Reached},
+    leaving::forget,
+    pen::Pen,
+    seat::Seat,
+    troubles::Own,
+};
 use crate::{
     applied::{self, AppliedFile},
     keeper::Keeper,
@@ -232,8 +238,9 @@ impl Entrant {
                 lapse::tell(good_until, &name, &troubles).await;
             }
         };
-        let (report, reports) = watch::channel(applied);
-        let said = said.filter(|said| *said == applied);
+        let reached = Reached { position: applied, entries: 0 };
+        let (report, reports) = watch::channel(reached);
+        let said = said.filter(|said| *said == applied).map(|_| reached);
         tokio::join!(node.run(follow, report), heart.run(reports, said), lapses);
     }
 }
@@ -336,14 +343,16 @@ impl Node {
         applied
     }
 
-    async fn run(mut self, mut follow: Box<dyn Follow>, report: watch::Sender<Position>) {
-        let mut applied = *report.borrow();
+    async fn run(mut self, mut follow: Box<dyn Follow>, report: watch::Sender<Reached>) {
+        let mut reached = *report.borrow();
         let mut retry = Retry::default();
         loop {
             match follow.next().await {
                 Ok(entries) => {
-                    applied = self.apply(&entries, applied);
-                    report.send_replace(applied);
+                    let some = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+                    reached.entries = reached.entries.saturating_add(some);
+                    reached.position = self.apply(&entries, reached.position);
+                    report.send_replace(reached);
                     retry = Retry::default();
                 }
                 Err(error) => {
@@ -352,8 +361,8 @@ impl Node {
                     }
                     retry.wait().await;
                     follow = self.begin_again().await;
-                    applied = self.applied.unwrap_or(applied);
-                    report.send_replace(applied);
+                    reached.position = self.applied.unwrap_or(reached.position);
+                    report.send_replace(reached);
                 }
             }
         }

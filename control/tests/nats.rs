@@ -9,10 +9,12 @@
 mod contract;
 mod nats {
     mod access;
+    mod audited;
     mod cluster;
     mod faults;
     mod jwt;
     pub(super) mod server;
+    mod together;
 }
 
 use self::nats::server::Server;

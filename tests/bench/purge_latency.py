@@ -6,7 +6,8 @@ ordered at the first node with ?wait=5s, one after the other, and timed by who o
 first octet of the order to the last of the answer, which must say that every node has applied it:
 alone; while the second node takes 1,000 purges a second from others; and with a relay before each
 node's way to NATS that holds everything for 50 ms each way. Prints percentiles and the budgets.
-Nodes and servers share both cores with what orders.
+Nodes and servers share both cores with what orders. With --sync-ms each sync of a server takes so much
+longer, as on a slow disk: what bounds a log's rate there is how many purges share one.
 """
 
 import argparse
@@ -37,13 +38,20 @@ def arguments():
     parser.add_argument("--nats-server", default="target/nats/bin/nats-server", help="its program")
     parser.add_argument("--servers", type=int, default=1, choices=(1, 3), help="of NATS, each with every stream")
     parser.add_argument("--purges", type=int, default=300, help="that are timed of each kind; a fifth with the relay")
-    return parser.parse_args()
+    parser.add_argument("--sync-ms", type=int, default=0, metavar="N", help="how much longer a sync of NATS takes (strace)")
+    args = parser.parse_args()
+    if not 0 <= args.sync_ms <= 1000:
+        parser.error(f"--sync-ms {args.sync_ms}: allowed: 0 to 1000")
+    return args
 
 
-def start_nats(folder, start, program, count):
+def start_nats(folder, start, program, count, sync_ms):
     """Servers of one cluster; their ports."""
     clients = [machine.free_port() for _ in range(count)]
     routes = [machine.free_port() for _ in range(count)]
+    # Only what syncs is stopped for it, and only the thread that does.
+    slow = ["strace", "--seccomp-bpf", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
+            "-e", f"inject=fsync,fdatasync:delay_exit={sync_ms * 1000}"] if sync_ms else []
     for number, (client, route) in enumerate(zip(clients, routes)):
         http = machine.free_port()
         others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes if port != route)
@@ -58,7 +66,7 @@ server_name: n{number}
 jetstream {{ store_dir: "{folder}/nats-{number}", sync_interval: always }}
 {cluster}
 """)
-        process = start(f"nats-{number}", [program, "-c", path], CORES)
+        process = start(f"nats-{number}", [*slow, program, "-c", path], CORES)
     process.wait_ready(f"http://127.0.0.1:{http}/healthz")
     return clients
 
@@ -121,11 +129,12 @@ def report(kind, took, budget):
 def run():
     args = arguments()
     args.binary, args.nats_server = os.path.abspath(args.binary), os.path.abspath(args.nats_server)
-    machine.need("taskset", "setpriv", "nginx")
+    machine.need("taskset", "setpriv", "nginx", *(["strace"] if args.sync_ms else []))
     with machine.stage(600) as (folder, start):
         origin = purges.start_origin(folder, start)
-        ports = start_nats(folder, start, args.nats_server, args.servers)
-        print(f"{time.strftime('%Y-%m-%d')}, {machine.description()}; {NODES} nodes, {args.servers} NATS server(s)\n")
+        ports = start_nats(folder, start, args.nats_server, args.servers, args.sync_ms)
+        print(f"{time.strftime('%Y-%m-%d')}, {machine.description()}; {NODES} nodes, {args.servers} NATS server(s)"
+              f"{f', each sync {args.sync_ms} ms longer' if args.sync_ms else ''}\n")
         print("| purges | timed | p50 ms | p90 ms | p99 ms | max ms | p99 at most | held |\n"
               "|---|---:|---:|---:|---:|---:|---:|---|", flush=True)
         nodes = start_nodes(folder, start, args, origin, [ports] * NODES, "near")

@@ -5,6 +5,7 @@
 //! anything is written has none; one answer looks at a bounded number of lines. It does not know why.
 //! Clause: docs/operate.md *Who did what*.
 
+mod back;
 mod line;
 mod order;
 
@@ -17,12 +18,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::line::{AuditEntry, Begun, Line, Outcome, Outcomes};
 pub(super) use self::order::Order;
+use self::{
+    back::{Back, after, unless_gone},
+    line::{AuditEntry, Begun, Line, Outcome, Outcomes},
+};
 use super::{Shared, bad, caller::Caller, reading::Asked, refused};
 use crate::{
-    documents::DocumentError,
-    ledger::{Ends, Ledger, LedgerError, Log, Lost, Position},
+    ledger::{Ends, Ledger, LedgerError, Log, Position},
     token::Action,
 };
 
@@ -30,8 +33,6 @@ use crate::{
 const LIMIT_MAX: u64 = 1000;
 /// See [`LIMIT_MAX`].
 const LIMIT: u64 = 100;
-/// Lines that are looked at for one answer, at most.
-const LOOKED_AT_MAX: u64 = 10_000;
 
 /// An order that was begun, and not refused.
 #[derive(Debug)]
@@ -60,15 +61,8 @@ async fn former(
 ) -> Result<Option<Former>, LedgerError> {
     let ends = ledger.ends(Log::Audit).await?;
     let mut outcomes = Outcomes::default();
-    let mut to = ends.last.seq;
-    let lowest = to.saturating_sub(LOOKED_AT_MAX).max(ends.before_first.seq);
-    while to > lowest {
-        let from = to.saturating_sub(LIMIT_MAX).max(lowest);
-        let some = match between(ledger, Position { seq: from, ..ends.last }, to).await {
-            // The oldest have gone meanwhile.
-            Err(LedgerError::Lost(Lost::Trimmed { .. })) => break,
-            read => read?,
-        };
+    let mut back = Back::new(ledger, ends, ends.last.seq);
+    while let Some(some) = back.next().await? {
         for (_, line) in some.into_iter().rev() {
             match line {
                 Ok(Line::Ended(ended)) => outcomes.take(ended),
@@ -82,7 +76,6 @@ async fn former(
                 Ok(Line::Begun(_)) | Err(_) => {}
             }
         }
-        to = from;
     }
     Ok(None)
 }
@@ -150,15 +143,11 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
     let mut to = query.before.map_or(ends.last.seq, |before| before.seq.saturating_sub(1));
     to = to.min(ends.last.seq);
     let mut outcomes = later(ledger, ends, to).await?;
-    let lowest = to.saturating_sub(LOOKED_AT_MAX).max(ends.before_first.seq);
+    let mut back = Back::new(ledger, ends, to);
     let mut entries = Vec::new();
-    while to > lowest && entries.len() < limit {
-        let from = to.saturating_sub(LIMIT_MAX).max(lowest);
-        let mut some = match between(ledger, Position { seq: from, ..ends.last }, to).await {
-            // The oldest have gone meanwhile.
-            Err(LedgerError::Lost(Lost::Trimmed { .. })) => break,
-            read => read?,
-        };
+    while entries.len() < limit
+        && let Some(mut some) = back.next().await?
+    {
         while entries.len() < limit
             && let Some((position, line)) = some.pop()
         {
@@ -179,7 +168,7 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
             }
         }
         if some.is_empty() {
-            to = to.min(from);
+            to = to.min(back.to);
         }
     }
     let next = Position { seq: to.saturating_add(1), ..ends.last };
@@ -190,38 +179,16 @@ async fn read_back(ledger: &dyn Ledger, ends: Ends, query: &Query) -> Result<Ent
 /// answer looks at, so that it tells the same of an order wherever it begins.
 async fn later(ledger: &dyn Ledger, ends: Ends, to: u64) -> Result<Outcomes, LedgerError> {
     let mut outcomes = Outcomes::default();
-    if (ends.before_first.seq..ends.last.seq).contains(&to) {
-        let end = to.saturating_add(LOOKED_AT_MAX).min(ends.last.seq);
-        let lines = match between(ledger, Position { seq: to, ..ends.last }, end).await {
-            Err(LedgerError::Lost(Lost::Trimmed { .. })) => Vec::new(),
-            read => read?,
-        };
-        for (_, line) in lines {
-            if let Ok(Line::Ended(ended)) = line {
-                outcomes.take(ended);
-            }
+    if !(ends.before_first.seq..ends.last.seq).contains(&to) {
+        return Ok(outcomes);
+    }
+    let lines = after(ledger, Position { seq: to, ..ends.last }, ends.last.seq).await;
+    for (_, line) in unless_gone(lines)?.unwrap_or_default() {
+        if let Ok(Line::Ended(ended)) = line {
+            outcomes.take(ended);
         }
     }
     Ok(outcomes)
-}
-
-/// The lines after `at` up to the number `to`, in their order.
-async fn between(
-    ledger: &dyn Ledger,
-    mut at: Position,
-    to: u64,
-) -> Result<Vec<(Position, Result<Line, DocumentError>)>, LedgerError> {
-    let mut follow = ledger.follow(Log::Audit, at).await?;
-    let mut lines = Vec::new();
-    while at.seq < to {
-        for entry in follow.next().await? {
-            at = entry.position;
-            if at.seq <= to {
-                lines.push((at, Line::read(&entry.value)));
-            }
-        }
-    }
-    Ok(lines)
 }
 
 impl Told {

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     drain::{self, Drains},
-    ledger::{Ledger as _, LedgerError, Log, Position},
+    ledger::{Ends, Ledger as _, LedgerError, Log, Position},
     node::{self, Load, Role},
     progress,
     roster::{Presence, Sighting},
@@ -87,7 +87,7 @@ struct Known {
     drained: bool,
     /// Up to where it has applied the purge log; null where it holds nothing to purge.
     applied: Option<Position>,
-    /// Purges that it has not applied; null where its position is of another ledger, or none.
+    /// Purges that it has not applied, at least; null where its position is of another ledger, or none.
     behind: Option<u64>,
     /// The PoP that it belongs to.
     pop: Option<String>,
@@ -227,21 +227,16 @@ pub(super) async fn list(
 async fn nodes(shared: &Shared) -> Result<Nodes, LedgerError> {
     // First the documents: a node that reports between the two is ahead, which is no news.
     let asked = shared.roster.confirm().await?;
-    let last = shared.ledger.ends(Log::Purges).await?.last;
+    let ends = shared.ledger.ends(Log::Purges).await?;
     let drains = drain::list(&*shared.ledger).await?;
     let seen = shared.roster.seen();
     let seen = seen.borrow();
-    let node = |(name, sighting)| told((name, sighting), &drains, last, asked);
+    let node = |(name, sighting)| told((name, sighting), &drains, ends, asked);
     let nodes = seen.nodes().map(node).collect();
-    Ok(Nodes { nodes, drains: Drained::all(&drains, &seen), last })
+    Ok(Nodes { nodes, drains: Drained::all(&drains, &seen), last: ends.last })
 }
 
-fn told(
-    (name, sighting): (&str, &Sighting),
-    drains: &Drains,
-    last: Position,
-    asked: Instant,
-) -> Node {
+fn told((name, sighting): (&str, &Sighting), drains: &Drains, ends: Ends, asked: Instant) -> Node {
     let silent = asked.saturating_duration_since(sighting.at).as_millis();
     let silent_ms = u64::try_from(silent).unwrap_or(u64::MAX);
     let drained = drains.has(name);
@@ -253,7 +248,6 @@ fn told(
             return Node::Unreadable { name, state, silent_ms, drained, unreadable };
         }
     };
-    let same = document.applied.filter(|applied| applied.epoch == last.epoch);
     let contested = document.is_contested();
     let ledger_lost = match document.lease() {
         Some(_) => LedgerLost::Revalidate,
@@ -267,7 +261,7 @@ fn told(
         reached_at: document.reached_at,
         drained,
         applied: document.applied,
-        behind: same.map(|applied| last.seq.saturating_sub(applied.seq)),
+        behind: document.applied.and_then(|applied| ends.after(applied)),
         pop: document.pop,
         roles: document.roles,
         version: document.version,

@@ -223,7 +223,10 @@ impl Follow for Entries {
             let seen = self.ledger.reading(move |database| see(database, log, after.seq)).await?;
             let at = |seq| Position { epoch: after.epoch, seq };
             // What was trimmed while nobody read is missing, whatever could still be read.
-            may_continue(after, Ends { before_first: at(seen.before), last: at(seen.last) })?;
+            may_continue(
+                after,
+                Ends { before_first: at(seen.before), last: at(seen.last), apart: 1 },
+            )?;
             let entries = seen.entries.into_iter();
             let entries: Vec<Entry> =
                 entries.map(|(seq, value)| Entry { position: at(seq), value }).collect();

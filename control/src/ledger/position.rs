@@ -1,6 +1,6 @@
-//! Where things stand: revisions of documents, positions in logs.
+//! Where things stand: revisions of documents, positions in logs, ends of logs.
 //!
-//! In: numbers, text. Out: [`Revision`], [`Epoch`], [`Position`]. Always: a position is written as
+//! In: numbers, text. Out: [`Revision`], [`Epoch`], [`Position`], [`Ends`]. Always: a position is written as
 //! its epoch in sixteen hexadecimal digits, a hyphen, and its number. Two positions compare only
 //! within one epoch.
 
@@ -42,7 +42,7 @@ impl fmt::Display for Epoch {
 pub struct Position {
     /// The log's epoch.
     pub epoch: Epoch,
-    /// The entry's number, from 1; 0 is before the first.
+    /// The entry's number: each entry has a higher one than that before it; 0 is before the first.
     pub seq: u64,
 }
 
@@ -57,6 +57,34 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+/// The ends of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The position before the oldest entry that is kept.
+    pub before_first: Position,
+    /// The position of the newest entry; as `before_first` where none is kept.
+    pub last: Position,
+    /// From the number of an entry that was appended alone to the next such one's; those of entries that
+    /// were appended together lie between.
+    pub apart: u64,
+}
+
+impl Ends {
+    /// How many entries there are after a position of this log, at least; nothing for one of another.
+    #[must_use]
+    pub fn after(&self, position: Position) -> Option<u64> {
+        let numbers = self.last.seq.saturating_sub(position.seq);
+        (position.epoch == self.last.epoch).then(|| numbers.div_ceil(self.apart.max(1)))
+    }
+
+    /// A number from which there are so many entries up to the number `to`, at least, or all that are
+    /// kept.
+    #[must_use]
+    pub fn back(&self, to: u64, entries: u64) -> u64 {
+        to.saturating_sub(entries.saturating_mul(self.apart)).max(self.before_first.seq)
     }
 }
 
@@ -122,6 +150,25 @@ mod tests {
         {
             assert_eq!(text.parse::<Position>(), Err(NoPosition), "{text}");
         }
+    }
+
+    #[test]
+    fn what_lies_between_is_counted_in_entries() {
+        let at = |seq| Position { epoch: Epoch(1), seq };
+        let single = Ends { before_first: at(3), last: at(9), apart: 1 };
+        assert_eq!([9, 8, 3].map(|seq| single.after(at(seq))), [0, 1, 6].map(Some));
+        assert_eq!([(9, 2), (9, 6), (9, 100)].map(|(to, few)| single.back(to, few)), [7, 3, 3]);
+        let packed = Ends { before_first: at(20), last: at(60), apart: 10 };
+        let rows = [(60, 0), (59, 1), (51, 1), (50, 1), (49, 2), (20, 4), (70, 0)];
+        for (seq, entries) in rows {
+            assert_eq!(packed.after(at(seq)), Some(entries), "{seq}");
+        }
+        assert_eq!(packed.after(Position { epoch: Epoch(2), seq: 60 }), None);
+        // From the middle of several to the middle of several.
+        assert_eq!(
+            [packed.back(60, 1), packed.back(57, 1), packed.back(57, u64::MAX)],
+            [50, 47, 20]
+        );
     }
 
     #[test]

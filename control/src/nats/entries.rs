@@ -1,7 +1,7 @@
 //! The entries of a log, as they come.
 //!
-//! In: a position. Out: the entries after it, each with the next number.
-//! Always: where the next number is not what comes, or the log is another one, its reader is told and
+//! In: a position. Out: the entries after it, each with its number.
+//! Always: where the next message is not what comes, or the log is another one, its reader is told and
 //! gets nothing; a break of the connection is no loss: it goes on after the last entry that was
 //! handed out. It does not know what entries say.
 
@@ -13,12 +13,13 @@ use super::{
     link::Link,
     names::Names,
     pace::Pace,
+    packed,
     streams::Extent,
     tail::{From, Heading, Heard, Tail},
 };
 use crate::ledger::{Answer, Entry, Follow, LedgerError, Log, Lost, Position, may_continue};
 
-/// Entries that are handed out at once.
+/// So many entries are handed out at once, and with them what else their last message has.
 const BATCH: usize = 256;
 
 /// See [`Follow`].
@@ -51,7 +52,8 @@ impl Entries {
     /// Begins to read after the last entry that was handed out.
     async fn begin(&self) -> Result<Tail, LedgerError> {
         sleep_until(self.not_before).await;
-        let from = From::Number(self.after.seq.saturating_add(1));
+        // Of a message of which some were handed out the others come.
+        let from = From::Number(packed::message_after(self.after.seq));
         let tail = Tail::begin(&self.link, &self.stream, &self.all, from).await;
         let tail = tail.map_err(unavailable)?;
         // After it was begun: so it reads the stream that these are the ends of.
@@ -60,18 +62,23 @@ impl Entries {
         Ok(tail)
     }
 
-    fn entry(&mut self, heading: &Heading, value: Bytes) -> Result<Option<Entry>, LedgerError> {
-        if heading.seq <= self.after.seq {
-            return Ok(None);
+    /// What a message has of them.
+    fn entries(&mut self, heading: &Heading, value: Bytes) -> Result<Vec<Entry>, LedgerError> {
+        let next = packed::message_after(self.after.seq);
+        if heading.seq < next {
+            return Ok(Vec::new());
         }
-        let at = |seq| Position { seq, ..self.after };
-        if heading.seq != self.after.seq + 1 {
-            let first = at(heading.seq - 1);
-            return Err(Lost::Trimmed { asked: self.after, first }.into());
+        let asked = self.after;
+        let at = |seq| Position { seq, ..asked };
+        if heading.seq != next {
+            let first = at(packed::last_of(heading.seq - 1));
+            return Err(Lost::Trimmed { asked, first }.into());
         }
-        self.after = at(heading.seq);
+        self.after = at(packed::last_of(heading.seq));
         self.pace = None;
-        Ok(Some(Entry { position: self.after, value }))
+        let entries = packed::entries(heading.seq, heading.lengths.as_deref(), value);
+        let new = entries.filter(|(seq, _)| *seq > asked.seq);
+        Ok(new.map(|(seq, value)| Entry { position: at(seq), value }).collect())
     }
 }
 
@@ -91,8 +98,8 @@ impl Follow for Entries {
                     (false, None) => return Ok(entries),
                 };
                 match heard {
-                    Ok(Heard::Message(heading, value)) => match self.entry(&heading, value) {
-                        Ok(entry) => entries.extend(entry),
+                    Ok(Heard::Message(heading, value)) => match self.entries(&heading, value) {
+                        Ok(some) => entries.extend(some),
                         // What came before it is to be handed out first; it comes again then.
                         Err(_) if !entries.is_empty() => self.tail = None,
                         Err(lost) => {

@@ -18,6 +18,7 @@ use super::{
     link::{Link, Refusal},
     names::Names,
     pace::Pace,
+    packed,
 };
 use crate::{
     embedded::{Bound, Kept},
@@ -91,8 +92,8 @@ impl Extent {
 
     /// Where a log begins and ends.
     pub(super) fn ends(&self) -> Ends {
-        let at = |seq| Position { epoch: self.epoch, seq };
-        Ends { before_first: at(self.before_first), last: at(self.last) }
+        let at = |message| Position { epoch: self.epoch, seq: packed::last_of(message) };
+        Ends { before_first: at(self.before_first), last: at(self.last), apart: packed::APART }
     }
 }
 
@@ -156,6 +157,11 @@ impl Message {
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.headers.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// The entries in it, with their numbers.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Bytes)> + use<> {
+        packed::entries(self.seq, self.header(packed::LENGTHS), self.value.clone())
     }
 
     /// Whether it was sent under this id.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     link::{Link, Loss, Refusal},
     pace::message_id,
+    packed::LENGTHS,
 };
 
 /// How often the server says that it is there while there is nothing else to say.
@@ -53,6 +54,8 @@ pub(super) struct Heading {
     pub(super) pending: u64,
     /// Whether it says that a document was taken away.
     pub(super) is_gone: bool,
+    /// How long each entry in it is, where it has several.
+    pub(super) lengths: Option<String>,
 }
 
 /// See the module.
@@ -152,12 +155,17 @@ impl Tail {
             return Err("messages got lost on the way".to_owned());
         }
         self.before = numbers.consumer;
-        let operation = message.headers.as_ref().and_then(|headers| headers.get("KV-Operation"));
+        let header = |name| {
+            let value = message.headers.as_ref().and_then(|headers| headers.get(name));
+            value.map(|value| value.as_str().to_owned())
+        };
+        let (operation, lengths) = (header("KV-Operation"), header(LENGTHS));
         let heading = Heading {
             subject: message.subject.into_string(),
             seq: numbers.stream,
             pending: numbers.pending,
-            is_gone: operation.is_some_and(|operation| operation.as_str() != "PUT"),
+            is_gone: operation.is_some_and(|operation| operation != "PUT"),
+            lengths,
         };
         Ok(Heard::Message(heading, message.payload))
     }

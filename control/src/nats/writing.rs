@@ -1,4 +1,4 @@
-//! Writing: documents against what is expected of them, entries of logs, each once.
+//! Writing: documents against what is expected of them, messages of logs, each once.
 //!
 //! In: what to write. Out: its number in its stream.
 //! Always: a message has an id of its own, and is sent again under it when no answer came, so that it
@@ -16,13 +16,14 @@ use super::{
     documents::unavailable,
     link::{Link, Refusal},
     pace::{Pace, message_id},
+    packed::LENGTHS,
     standing::Standing,
     streams::Message,
 };
 use crate::ledger::{Expect, Key, LedgerError, Revision};
 
 /// How long a write is tried: a stream whose leader was lost has another one by then.
-const TRIED: Duration = Duration::from_secs(12);
+pub(super) const TRIED: Duration = Duration::from_secs(12);
 
 const WRONG_LAST: [u32; 2] = [10071, 10164];
 /// What passes within moments: the same message is being stored; an election is under way.
@@ -46,6 +47,8 @@ struct Letter<'l> {
     subject: &'l str,
     id: &'l str,
     payload: Bytes,
+    /// How long each entry in it is, where it has several.
+    lengths: Option<String>,
     is_gone: bool,
 }
 
@@ -76,8 +79,8 @@ impl Pen {
     ) -> Result<Revision, LedgerError> {
         let id = fresh_id()?;
         let is_gone = value.is_none();
-        let letter =
-            Letter { stream, subject, id: &id, payload: value.unwrap_or_default(), is_gone };
+        let payload = value.unwrap_or_default();
+        let letter = Letter { stream, subject, id: &id, payload, lengths: None, is_gone };
         let until = Instant::now() + TRIED;
         let mut pace = Pace::default();
         // Whatever has come since, the stream takes the message only if this is the newest.
@@ -132,21 +135,41 @@ impl Pen {
         Err(LedgerError::Conflict { key: key.clone(), current })
     }
 
-    /// Appends an entry; with `is_once` only if there is none at its subject.
-    pub(super) async fn entry(
+    /// Appends entries, packed into one message; says its number.
+    pub(super) async fn entries(
+        &self,
+        stream: &str,
+        subject: &str,
+        (payload, lengths): (Bytes, Option<String>),
+        until: Instant,
+    ) -> Result<u64, LedgerError> {
+        let id = fresh_id()?;
+        let letter = Letter { stream, subject, id: &id, payload, lengths, is_gone: false };
+        let mut pace = Pace::default();
+        loop {
+            let refusal = match self.try_once(&letter, None, until).await? {
+                Tried::Stored(seq) => return Ok(seq),
+                Tried::Else => None,
+                Tried::Again(refusal) => Some(refusal),
+            };
+            self.pause(&mut pace, until, refusal).await?;
+        }
+    }
+
+    /// Appends an entry if there is none at its subject.
+    pub(super) async fn once(
         &self,
         stream: &str,
         subject: &str,
         entry: Bytes,
-        is_once: bool,
     ) -> Result<Put, LedgerError> {
         let id = fresh_id()?;
-        let letter = Letter { stream, subject, id: &id, payload: entry, is_gone: false };
-        let last = is_once.then_some(0);
+        let (payload, lengths) = (entry, None);
+        let letter = Letter { stream, subject, id: &id, payload, lengths, is_gone: false };
         let until = Instant::now() + TRIED;
         let mut pace = Pace::default();
         loop {
-            let refusal = match self.try_once(&letter, last, until).await? {
+            let refusal = match self.try_once(&letter, Some(0), until).await? {
                 Tried::Stored(seq) => return Ok(Put { seq, is_another: false }),
                 Tried::Else => match Message::newest(&self.link, stream, subject).await {
                     Ok(Some(there)) => {
@@ -186,6 +209,9 @@ impl Pen {
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, letter.id);
         headers.insert(STREAM, letter.stream);
+        if let Some(lengths) = &letter.lengths {
+            headers.insert(LENGTHS, &**lengths);
+        }
         if letter.is_gone {
             headers.insert(OPERATION, "DEL");
         }

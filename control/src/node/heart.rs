@@ -21,6 +21,14 @@ use crate::ledger::{LedgerError, Log, Position};
 /// for each would cost the ledger more than they do.
 const REST: Duration = Duration::from_millis(10);
 
+/// How far a node has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    pub(super) position: Position,
+    /// Entries that it has applied on the way there: positions do not count them.
+    pub(super) entries: u64,
+}
+
 /// See the module.
 pub(super) struct Heart {
     pen: Pen,
@@ -83,16 +91,16 @@ impl Heart {
     /// Says it, and what follows from that.
     async fn beat(
         &mut self,
-        reports: &mut watch::Receiver<Position>,
-    ) -> Result<Position, LedgerError> {
+        reports: &mut watch::Receiver<Reached>,
+    ) -> Result<Reached, LedgerError> {
         let said = *reports.borrow_and_update();
-        self.say(said).await?;
+        self.say(said.position).await?;
         if self.lease.as_ref().is_some_and(Lease::wants_end) {
             let last = self.pen.ledger.ends(Log::Purges).await?.last;
-            let applied = *reports.borrow();
+            let applied = reports.borrow().position;
             self.ends(last, applied);
         }
-        let applied = *reports.borrow();
+        let applied = reports.borrow().position;
         self.vouch(applied);
         Ok(said)
     }
@@ -100,8 +108,8 @@ impl Heart {
     /// Beats until nobody applies any more; at once, unless it `was_said` that it is there.
     pub(super) async fn run(
         mut self,
-        mut reports: watch::Receiver<Position>,
-        was_said: Option<Position>,
+        mut reports: watch::Receiver<Reached>,
+        was_said: Option<Reached>,
     ) {
         let mut retry = Retry::default();
         let mut said = was_said;
@@ -121,10 +129,10 @@ impl Heart {
             }
             let begun = Instant::now();
             match self.beat(&mut reports).await {
-                Ok(position) => {
-                    let is_flood = said.is_some_and(|before| is_beyond_next(before, position));
+                Ok(reached) => {
+                    let is_flood = said.is_some_and(|before| is_beyond_next(before, reached));
                     (said, not_before) =
-                        (Some(position), begun + if is_flood { REST } else { Duration::ZERO });
+                        (Some(reached), begun + if is_flood { REST } else { Duration::ZERO });
                     retry = Retry::default();
                     due = self.pen.next();
                     self.pen.troubles.end(Trouble::Reporting);
@@ -147,6 +155,6 @@ impl Heart {
 }
 
 /// Whether there is more than one entry from one to the other.
-fn is_beyond_next(before: Position, after: Position) -> bool {
-    before.epoch == after.epoch && after.seq > before.seq.saturating_add(1)
+fn is_beyond_next(before: Reached, after: Reached) -> bool {
+    after.entries > before.entries.saturating_add(1)
 }

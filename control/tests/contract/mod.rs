@@ -27,7 +27,9 @@ macro_rules! all_rules {
             history_is_newest_first_and_bounded,
             a_watch_brings_what_was_and_what_comes_in_order,
             a_watcher_that_was_away_sees_the_newest_of_each,
-            a_log_has_one_order_without_gaps,
+            a_log_has_one_order,
+            a_reader_goes_on_after_any_entry,
+            entries_of_one_writer_keep_their_order,
             a_reader_goes_on_where_it_was_after_a_restart,
             an_entry_of_one_name_is_appended_once,
             a_reader_learns_what_was_trimmed,
@@ -235,6 +237,12 @@ async fn append(ledger: &dyn Ledger, text: &str) -> Position {
     ledger.append(Log::Purges, bytes(text), None).await.unwrap().position
 }
 
+/// How many entries a log has, where each was appended alone.
+async fn count(ledger: &dyn Ledger, log: Log) -> u64 {
+    let ends = ledger.ends(log).await.unwrap();
+    ends.after(ends.before_first).unwrap()
+}
+
 async fn entries(follow: &mut Box<dyn Follow>, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while entries.len() < count {
@@ -243,7 +251,7 @@ async fn entries(follow: &mut Box<dyn Follow>, count: usize) -> Vec<Entry> {
     entries
 }
 
-pub(crate) async fn a_log_has_one_order_without_gaps(place: &dyn Place) {
+pub(crate) async fn a_log_has_one_order(place: &dyn Place) {
     let ledger = place.open().await;
     let start = ledger.ends(Log::Purges).await.unwrap().last;
     assert_eq!(start.seq, 0);
@@ -254,19 +262,67 @@ pub(crate) async fn a_log_has_one_order_without_gaps(place: &dyn Place) {
     let mut late = ledger.follow(Log::Purges, start).await.unwrap();
     let seen = entries(&mut early, 600).await;
     assert_eq!(entries(&mut late, 600).await, seen);
-    for (entry, seq) in seen.iter().zip(1..) {
-        assert_eq!((entry.position.seq, entry.position.epoch), (seq, start.epoch));
-    }
+    assert!(seen.is_sorted_by(|before, after| before.position.seq < after.position.seq));
+    assert!(seen.iter().all(|entry| entry.position.epoch == start.epoch));
     for (position, text) in positions.iter().zip(&texts) {
         let entry = seen.iter().find(|entry| entry.position == *position).unwrap();
         assert_eq!(entry.value, bytes(text));
         assert_eq!(ledger.entry(Log::Purges, *position).await.unwrap(), Some(bytes(text)));
     }
-    assert_eq!(ledger.ends(Log::Purges).await.unwrap().last.seq, 600);
+    assert!(seen[0].position.seq > start.seq);
+    assert_eq!(ledger.ends(Log::Purges).await.unwrap().last, seen[599].position);
     // One log is not another.
     assert_eq!(ledger.ends(Log::Audit).await.unwrap().last.seq, 0);
     let audit = ledger.append(Log::Audit, bytes("who"), None).await.unwrap();
-    assert_eq!(audit.position.seq, 1);
+    let ends = ledger.ends(Log::Audit).await.unwrap();
+    assert_eq!((audit.position, ends.after(ends.before_first)), (ends.last, Some(1)));
+}
+
+/// Wherever that is: between entries that were appended together, too.
+pub(crate) async fn a_reader_goes_on_after_any_entry(place: &dyn Place) {
+    let ledger = place.open().await;
+    let start = ledger.ends(Log::Purges).await.unwrap().last;
+    let texts: Vec<String> = (0..150).map(|number| number.to_string()).collect();
+    for some in texts.chunks(50) {
+        join_all(some.iter().map(|text| append(&*ledger, text))).await;
+    }
+    let ends = ledger.ends(Log::Purges).await.unwrap();
+    let mut all = ledger.follow(Log::Purges, start).await.unwrap();
+    let all = entries(&mut all, 150).await;
+    for (number, entry) in all.iter().enumerate() {
+        let mut rest = ledger.follow(Log::Purges, entry.position).await.unwrap();
+        let (after, rest) = (&all[number + 1..], entries(&mut rest, 149 - number).await);
+        assert_eq!(rest, after, "after {}", entry.position);
+        // What is told of a distance is never more than there is, and nothing only at the end.
+        let told = usize::try_from(ends.after(entry.position).unwrap()).unwrap();
+        assert!(told <= after.len() && (told == 0) == after.is_empty(), "{told}");
+        let back = ends.back(ends.last.seq, after.len() as u64);
+        assert!(back <= entry.position.seq, "{back} is not so far back as {}", entry.position);
+    }
+}
+
+/// Each of one writer's that waits for one before it writes the next.
+pub(crate) async fn entries_of_one_writer_keep_their_order(place: &dyn Place) {
+    let ledger = place.open().await;
+    let start = ledger.ends(Log::Purges).await.unwrap().last;
+    let write = async |writer: usize| {
+        let mut before = start;
+        for number in 0..10 {
+            let position = append(&*ledger, &format!("{writer} {number}")).await;
+            assert!(position.seq > before.seq);
+            before = position;
+        }
+    };
+    join_all((0..20).map(write)).await;
+    let mut follow = ledger.follow(Log::Purges, start).await.unwrap();
+    let mut seen = [0; 20];
+    for entry in entries(&mut follow, 200).await {
+        let text = String::from_utf8(entry.value.to_vec()).unwrap();
+        let (writer, number) = text.split_once(' ').unwrap();
+        let next = &mut seen[writer.parse::<usize>().unwrap()];
+        assert_eq!(number.parse(), Ok(*next), "of {writer}");
+        *next += 1;
+    }
 }
 
 pub(crate) async fn a_reader_goes_on_where_it_was_after_a_restart(place: &dyn Place) {
@@ -301,13 +357,13 @@ pub(crate) async fn an_entry_of_one_name_is_appended_once(place: &dyn Place) {
     assert!(ledger.append(Log::Audit, bytes("4"), Some("a")).await.unwrap().repeated);
     assert!(ledger.note(Log::Audit, bytes("4"), Some("a")).await.unwrap());
     assert!(!ledger.note(Log::Audit, bytes("5"), None).await.unwrap());
-    assert_eq!(ledger.ends(Log::Audit).await.unwrap().last.seq, 2);
+    assert_eq!(count(&*ledger, Log::Audit).await, 2);
     drop(ledger);
     let ledger = place.open().await;
     assert_eq!(once(&*ledger, "5", "a").await.position, first.position);
     let racing = join_all((0..8).map(|_| once(&*ledger, "6", "c"))).await;
     assert_eq!(racing.iter().filter(|appended| !appended.repeated).count(), 1);
-    assert_eq!(ledger.ends(Log::Purges).await.unwrap().last.seq, 3);
+    assert_eq!(count(&*ledger, Log::Purges).await, 3);
     let entry = ledger.entry(Log::Purges, first.position).await.unwrap();
     assert_eq!(entry, Some(bytes("1")));
 }
@@ -323,7 +379,7 @@ pub(crate) async fn a_reader_learns_what_was_trimmed(place: &dyn Place) {
         positions.push(appended.position);
     }
     let ends = ledger.ends(Log::Purges).await.unwrap();
-    assert_eq!((ends.before_first.seq, ends.last.seq), (7, 12));
+    assert_eq!((ends.before_first, ends.last), (positions[7], positions[12]));
     // It followed before anything was trimmed, and learns it nevertheless.
     assert!(matches!(lost(soon(slow.next()).await), Lost::Trimmed { .. }));
     assert!(matches!(
@@ -343,11 +399,12 @@ pub(crate) async fn a_shorter_log_is_reached_in_time(place: &dyn Place) {
     join_all((0..400).map(|_| append(&*ledger, "x"))).await;
     drop(ledger);
     let ledger = place.open_keeping(2).await;
+    let mut positions = Vec::new();
     for _ in 0..20 {
-        append(&*ledger, "y").await;
+        positions.push(append(&*ledger, "y").await);
     }
     let ends = ledger.ends(Log::Purges).await.unwrap();
-    assert_eq!((ends.before_first.seq, ends.last.seq), (418, 420));
+    assert_eq!((ends.before_first, ends.last), (positions[17], positions[19]));
 }
 
 pub(crate) async fn a_foreign_epoch_and_a_receding_log_are_noticed(

@@ -80,7 +80,7 @@ async fn a_killed_leader_loses_nothing_acknowledged() {
         .map(|writer| tokio::spawn(write_on(Arc::clone(&ledger), writer, |count| count >= 60)))
         .collect();
     let is_going =
-        async { while ledger.ends(Log::Purges).await.unwrap().last.seq < start.seq + 20 {} };
+        async { while ledger.ends(Log::Purges).await.unwrap().after(start).unwrap() < 20 {} };
     soon(is_going).await;
     let leader = cluster.leader(&place, "cdn-purges").await;
     leader.kill();

@@ -165,7 +165,7 @@ impl Paper {
     fn ends_now(&self) -> Ends {
         let sheet = self.sheet.lock().unwrap();
         let at = |seq| Position { epoch: sheet.epoch(), seq };
-        Ends { before_first: at(0), last: at(sheet.purges.len() as u64) }
+        Ends { before_first: at(0), last: at(sheet.purges.len() as u64), apart: 1 }
     }
 }
 
