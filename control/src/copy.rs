@@ -98,6 +98,8 @@ pub struct PutIn {
     pub tokens_revoked: usize,
     /// Nodes that are drained now and were not before.
     pub drains: usize,
+    /// The revision of the catalogue that it made.
+    pub revision: u64,
     /// Where the purge log says that everything stored is purged.
     pub purge: Position,
 }
@@ -412,8 +414,8 @@ fn may_begin(
 
 impl PutIn {
     fn of(import: &Imported, purge: Position) -> Self {
-        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, .. } = *import;
-        Self { sites, tokens, tokens_kept, tokens_revoked, drains, purge }
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, revision, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, drains, revision, purge }
     }
 }
 

@@ -46,6 +46,7 @@ use crate::{
     keeper::Keeper,
     ledger::{Entry, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
     purge::{Act, act},
+    site::Served,
 };
 
 /// After a failure a node tries again so much later, and after each further one twice that.
@@ -89,6 +90,8 @@ pub struct Joining {
     pub troubles: Troubles,
     /// What it answers DNS by, if it does that as well.
     pub answers: Option<watch::Receiver<Option<Answers>>>,
+    /// What it serves of the ledger's sites.
+    pub sites: Option<watch::Receiver<Option<Served>>>,
 }
 
 /// A node that has joined; dropped, it follows no longer, and its document stays.
@@ -154,6 +157,7 @@ impl Entrant {
             incarnation,
             troubles,
             answers,
+            sites,
             ..
         } = joining;
         let applied = file.read();
@@ -173,6 +177,7 @@ impl Entrant {
             seat,
             troubles: of_pen,
             answers,
+            sites,
         };
         let heart = Heart::new(pen, Arc::clone(&edge));
         let node = Node { ledger, name, edge, keeper, applied, troubles };

@@ -9,7 +9,9 @@
 
 mod copied;
 mod follow;
+pub mod progress;
 mod record;
+mod served;
 mod taken;
 mod write;
 
@@ -20,6 +22,7 @@ pub use self::{
         CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Imported, Listed, Made, SITES_MAX,
         TEXT_BYTES_MAX, Version,
     },
+    served::{Refused, Served},
     write::{Author, Change, Wanted, Written, write},
 };
 pub(crate) use self::{

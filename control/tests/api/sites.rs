@@ -40,9 +40,9 @@ impl Rules for Plain {
 }
 
 /// What was answered: the status, the ETag, what was said.
-type Answer = (u16, Option<String>, Value);
+pub(super) type Answer = (u16, Option<String>, Value);
 
-async fn ask(
+pub(super) async fn ask(
     place: &Place,
     token: &str,
     (method, path): (&str, &str),
@@ -64,11 +64,17 @@ async fn ask(
     (status.as_u16(), tag, said)
 }
 
-async fn put(place: &Place, path: &str, condition: (&str, &str), content: &'static str) -> Answer {
+pub(super) async fn put(
+    place: &Place,
+    path: &str,
+    condition: (&str, &str),
+    content: &'static str,
+) -> Answer {
     ask(place, &place.first, ("PUT", path), &[condition], content).await
 }
 
-const NEW: (&str, &str) = ("if-none-match", "*");
+pub(super) const NEW: (&str, &str) = ("if-none-match", "*");
+
 #[tokio::test]
 async fn a_site_is_made_read_replaced_and_deleted() {
     let place = Place::new().await;
