@@ -184,7 +184,7 @@ pub async fn has_room(
     sites: Option<&[String]>,
     rules: &dyn Rules,
 ) -> Result<(), SiteError> {
-    let catalogue = catalogue(ledger).await?;
+    let (catalogue, _) = write::Held::measured(ledger).await?.into_parts();
     let current = catalogue.find(&site.name).map(|listed| listed.made.revision);
     if wanted.is_some_and(|wanted| !wanted.holds(current)) {
         return Err(SiteError::Changed { name: site.name.clone(), current });

@@ -223,6 +223,7 @@ fn busy() -> Problem {
 
 fn told(error: &CopyError) -> Problem {
     let status = match error {
+        CopyError::Partly { why, .. } => told(why).status(),
         CopyError::Broken(_)
         | CopyError::Newer(_)
         | CopyError::Site(_)

@@ -325,3 +325,19 @@ async fn a_site_of_the_file_is_there_once_its_namesake_in_the_ledger_is_gone() {
     let old = format!("/v1/sites/filed?revision={made}");
     assert_eq!(ask(&place, &place.first, ("GET", &old), &[], "").await.2["toml"], "text");
 }
+
+#[tokio::test]
+async fn a_text_counts_though_the_list_of_sites_does_not_say_how_long_it_is() {
+    let place = Place::new().await;
+    put(&place, "/v1/sites/shop", NEW, "shop shop.example").await;
+    let key = Key::parse(site::CATALOGUE).unwrap();
+    let found = place.ledger.read(&key).await.unwrap().unwrap();
+    let mut catalogue: Value = serde_json::from_slice(&found.value).unwrap();
+    catalogue["sites"]["shop"].as_object_mut().unwrap().remove("bytes").unwrap();
+    let bytes = catalogue.to_string().into();
+    place.ledger.write(&key, bytes, Expect::At(found.revision)).await.unwrap();
+    assert_eq!(put(&place, "/v1/sites/blog", NEW, "blog blog.example").await.0, 201);
+    let found = place.ledger.read(&key).await.unwrap().unwrap();
+    let catalogue: Value = serde_json::from_slice(&found.value).unwrap();
+    assert_eq!(catalogue["sites"]["shop"]["bytes"], "shop shop.example".len());
+}
