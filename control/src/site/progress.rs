@@ -133,9 +133,11 @@ impl NodeSites {
         }
         let Some(said) = &document.sites else { return Some(unknown) };
         let has_looked = said.at.is_some_and(|served| served.has_reached(at));
+        // What it refused of a site before says nothing of what it will make of this.
         let is_asked = |refused: &&Refused| match (&refused.site, asked.sites) {
-            (Some(site), Some(sites)) => sites.contains(site),
-            (None, _) | (_, None) => true,
+            (Some(site), Some(sites)) => has_looked && sites.contains(site),
+            (Some(_), None) => has_looked,
+            (None, _) => true,
         };
         let all: Vec<&Refused> = said.refused.iter().filter(is_asked).collect();
         let may_know = |refused: &Refused| refused.site.as_deref().is_none_or(asked.may_know);
@@ -143,7 +145,7 @@ impl NodeSites {
             all.iter().copied().filter(|refused| may_know(refused)).cloned().collect();
         let hidden = u64::try_from(all.len().saturating_sub(refused.len())).unwrap_or(u64::MAX);
         // One that is gone is among none of these.
-        let is_of_any = asked.sites.is_none_or(|sites| !sites.is_empty());
+        let is_of_any = has_looked && asked.sites.is_none_or(|sites| !sites.is_empty());
         let unnamed = if is_of_any { said.refused_more } else { 0 };
         let refused_more = unnamed.saturating_add(hidden);
         let applied = has_looked && refused.is_empty() && refused_more == 0;

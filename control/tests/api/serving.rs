@@ -136,6 +136,7 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
     for (what, document) in [
         ("of another ledger", edge(Some(other), &[])),
         ("it has none yet", edge(None, &[])),
+        ("it has refused it before", edge(Some(Position { seq: 0, ..at }), &[Some("shop")])),
         ("of an older version", older),
         ("of whose name there are two", NodeDocument { rivals: vec![rival], ..good.clone() }),
     ] {
