@@ -5,6 +5,8 @@
 //! own words; nothing larger than [`ANSWER_BYTES_MAX`] is read; a token is sent nowhere but there.
 //! It knows no verb.
 
+pub(crate) mod waiting;
+
 use std::{
     env, fs,
     net::SocketAddr,

@@ -16,7 +16,7 @@ use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::{client::Api, failure::Failure, say::say};
+use crate::{client::Api, failure::Failure, say::say, site::serving::Wait};
 
 /// How much longer than other answers one with the whole ledger may take.
 const LONGER: Duration = Duration::from_secs(110);
@@ -56,6 +56,8 @@ struct Import {
     /// there, but for those that were revoked.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     api: Api,
 }
@@ -114,7 +116,8 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn import(arguments: &Import) -> Result<(), Failure> {
-    let Import { file, force, api } = arguments;
+    let Import { file, force, wait, api } = arguments;
+    wait.check()?;
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
     let copied: Value = serde_json::from_str(&text).map_err(|error| {
@@ -122,9 +125,15 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     })?;
     let path = if *force { "/v1/ledger?force=true" } else { "/v1/ledger" };
     let told = api.ask(Method::PUT, path, Some(&copied), LONGER)?;
-    if api.json {
-        return say(&told.to_string());
+    if !api.json {
+        say(&came(&told, &copied))?;
     }
+    let revision = told["revision"].as_u64().unwrap_or_default();
+    wait.wait(api, (revision, None), told)
+}
+
+/// What was put in, for people.
+fn came(told: &Value, copied: &Value) -> String {
     let number = |key: &str| usize::try_from(told[key].as_u64().unwrap_or_default());
     let number = |key: &str| number(key).unwrap_or(usize::MAX);
     let mut lines = vec![format!(
@@ -146,7 +155,7 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     }
     let left_out = copied["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str);
     lines.extend(left_out.map(|one| format!("not in the copy, as it could not be read: {one}")));
-    say(&lines.join("\n"))
+    lines.join("\n")
 }
 
 fn counted(count: usize, what: &str) -> String {

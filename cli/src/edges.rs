@@ -22,6 +22,7 @@ use edge::{
     clock::Clock,
     fetch::connect::Tcp,
     listener::{self, Bound, Workers},
+    snapshot::LeftOut,
 };
 use edge_core::settings::{EdgeSettings, SiteSettings};
 use nearcast_control::node::{Leaving, Member};
@@ -146,8 +147,8 @@ impl Edges {
     }
 
     /// Sites of the ledger that they cannot serve, and why, each once.
-    pub(crate) fn left_out(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.running().iter().flat_map(Edge::left_out).collect();
+    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+        let mut all: Vec<LeftOut> = self.running().iter().flat_map(Edge::left_out).collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -51,7 +51,7 @@ use crate::{
     edges::{EdgePlan, Edges},
     failure::Failure,
     process::Plan,
-    sites::Sites,
+    sites::{Serves, Sites},
     waits::Waits,
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Opened {
     name_server: Option<(String, Option<String>)>,
     /// What DNS is answered by here.
     answers: Arc<watch::Sender<Option<Answers>>>,
+    /// What the edges of this process serve of the ledger's sites.
+    serves: Serves,
     /// How much it computes.
     busy: Arc<Busy>,
     /// What the nodes of this process do.
@@ -139,6 +141,7 @@ impl Opened {
             roster,
             name_server,
             answers: Arc::default(),
+            serves: Serves::default(),
             busy: Arc::new(Busy::begin()),
             roles,
             heartbeat: settings.heartbeat,
@@ -160,6 +163,11 @@ impl Opened {
         // One that is this process's alone is there, or the process is not.
         let file = self.is_shared.then(|| SitesFile::beside(&self.path));
         waits.on(site::follow(Arc::clone(&self.ledger), file))
+    }
+
+    /// Where it is said what the edges serve of its sites.
+    pub(crate) fn serves(&self) -> Serves {
+        Arc::clone(&self.serves)
     }
 
     /// Where it is, if that is elsewhere.
@@ -220,6 +228,7 @@ impl Opened {
             is_shared: self.is_shared,
             troubles: self.troubles.clone(),
             answers: self.roles.contains(&Role::Geodns).then(|| self.answers.subscribe()),
+            sites: Some(self.serves.subscribe()),
         })
     }
 
@@ -268,7 +277,6 @@ impl Opened {
     ) -> Router {
         self.tell(metrics, readiness);
         sites.report(readiness);
-        sites.not_taken(edges.left_out());
         self.routes(edges, sites)
     }
 

@@ -11,7 +11,12 @@ use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::{client::Api, failure::Failure, say::say, status::presence};
+use crate::{
+    client::{Api, waiting},
+    failure::Failure,
+    say::say,
+    status::presence,
+};
 
 /// The command line of `node`.
 #[derive(Debug, Args)]
@@ -150,7 +155,7 @@ fn words(list: &Value) -> String {
 }
 
 fn drain(Drain { name, force, wait, api }: &Drain) -> Result<(), Failure> {
-    let wait = wait.as_deref().map(ending::time).transpose()?;
+    let wait = wait.as_deref().map(waiting::time).transpose()?;
     let force = if *force { "?force=true" } else { "" };
     let path = format!("{}/drain", path(name));
     let told = api.ask(Method::PUT, &format!("{path}{force}"), None, Duration::ZERO)?;

@@ -137,6 +137,7 @@ impl Process {
         access_log.register(&metrics);
         process::register(&metrics, env!("CARGO_PKG_VERSION"));
         let edges = edges.start(&mut waits)?;
+        sites.given(&edges);
         let routes = tell(&edges, &metrics);
         let theatre = plan.theatre.then(|| theatre::routes(&edges));
         let dns = match plan.dns.zip(dns_bound) {
@@ -288,14 +289,14 @@ impl Plan {
     /// Adds the ledger's sites to those that it has; GeoDNS knows the ledger's nodes as well.
     fn take_sites(&mut self, ledger: Option<&Opened>, waits: &mut Waits) -> Result<Sites, Failure> {
         let followed = ledger.map(|ledger| ledger.follow_sites(waits)).transpose()?;
-        let sites = Sites::new(self.base.clone(), followed, (self.workers, self.descriptors));
-        let revision = sites.revision();
+        let of_ledger = (followed, ledger.map(Opened::serves).unwrap_or_default());
+        let sites = Sites::new(self.base.clone(), of_ledger, (self.workers, self.descriptors));
         let together = sites.together();
         for edge in &mut self.edges {
             edge.sites.clone_from(&together.sites);
         }
         if let Some(dns) = &mut self.dns {
-            dns.plan.sites = sites::names(&together, revision);
+            dns.plan.sites = sites::names(&together, sites.revision());
             if let Some(ledger) = ledger {
                 dns.follow(ledger.clone(), ledger.follow_fleet(waits)?);
             }

@@ -125,8 +125,8 @@ fn reload(
         tracing::error!("{failure}; {what_stays}");
         return deadline;
     }
-    roles.sites.not_taken(roles.edges.left_out());
     roles.sites.took(of_file, new);
+    roles.sites.given(&roles.edges);
     roles.log.set_level(new.log.level);
     tracing::info!(file = %file.display(), sites = new.sites.len(), "reloaded");
     Some(new.node.drain_deadline)

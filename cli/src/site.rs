@@ -6,6 +6,7 @@
 //! says.
 
 mod apply;
+pub(crate) mod serving;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,6 +17,7 @@ use axum::http::{
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use self::serving::Wait;
 use crate::{
     client::{Api, Order, Told},
     failure::Failure,
@@ -41,7 +43,7 @@ enum Verb {
     /// Makes or replaces every [[site]] of a file.
     Apply(Apply),
     /// Deletes a site; what is stored of it is never served again.
-    Delete(Named),
+    Delete(Delete),
     /// Lists the versions of a site that are kept, and who wrote them.
     History(Named),
     /// Writes an older version of a site again, or one that was deleted.
@@ -70,8 +72,10 @@ struct Apply {
     /// A TOML file with [[site]] tables, which may be a node file; nothing else of it is looked at.
     file: PathBuf,
     /// Only checks the sites, and writes none.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     api: Api,
 }
@@ -85,12 +89,22 @@ struct Named {
 }
 
 #[derive(Debug, Args)]
+struct Delete {
+    #[command(flatten)]
+    site: Named,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, Args)]
 struct Rollback {
     /// The site.
     name: String,
     /// The version to write again; the one before the last without it.
     #[arg(long, value_name = "REVISION")]
     to: Option<u64>,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     api: Api,
 }
@@ -140,8 +154,9 @@ fn get(arguments: &Get) -> Result<(), Failure> {
     }
 }
 
-fn delete(arguments: &Named) -> Result<(), Failure> {
-    let Named { name, api } = arguments;
+fn delete(arguments: &Delete) -> Result<(), Failure> {
+    let Delete { site: Named { name, api }, wait } = arguments;
+    wait.check()?;
     let path = path(name)?;
     let there = api.ask(Method::GET, &path, None, Duration::ZERO)?;
     let at = there["revision"].as_u64().ok_or_else(|| {
@@ -150,11 +165,22 @@ fn delete(arguments: &Named) -> Result<(), Failure> {
     let fields = [(IF_MATCH, format!("\"{at}\""))];
     let order = Order { method: Method::DELETE, path: &path, fields: &fields, content: None };
     let told = api.order(order, Duration::ZERO)?.done()?;
-    say(&if api.json {
-        told.to_string()
-    } else {
-        format!("site {name} is deleted; `nearcast site rollback {name}` brings it back")
-    })
+    if !api.json {
+        say(&deleted(name, &told))?;
+    }
+    wait.wait(api, (number(&told["revision"]), Some(&[])), told)
+}
+
+fn deleted(name: &str, told: &Value) -> String {
+    let done = format!("site {name} is deleted; `nearcast site rollback {name}` brings it back");
+    let tokens = words(&told["tokens"]);
+    if tokens.is_empty() {
+        return done;
+    }
+    format!(
+        "{done}\ntokens that name it are good for the next site of this name as well: {tokens}; \
+         `nearcast token revoke ID` ends one"
+    )
 }
 
 fn history(arguments: &Named) -> Result<(), Failure> {
@@ -180,7 +206,8 @@ fn versions(api: &Api, name: &str) -> Result<Value, Failure> {
 }
 
 fn rollback(arguments: &Rollback) -> Result<(), Failure> {
-    let Rollback { name, to, api } = arguments;
+    let Rollback { name, to, wait, api } = arguments;
+    wait.check()?;
     let told = versions(api, name)?;
     let versions = told["versions"].as_array().map_or(&[][..], |versions| versions);
     let there = versions.first().filter(|newest| newest["deleted"] != true);
@@ -193,14 +220,11 @@ fn rollback(arguments: &Rollback) -> Result<(), Failure> {
     let older = format!("{path}?revision={to}");
     let older = api.ask(Method::GET, &older, None, Duration::ZERO)?;
     let written = put(api, &path, text(&older["toml"]), at)?.done()?;
-    say(&if api.json {
-        written.to_string()
-    } else {
-        format!(
-            "site {name} says again what it said at {to}; this is revision {}",
-            written["revision"]
-        )
-    })
+    if !api.json {
+        let revision = &written["revision"];
+        say(&format!("site {name} says again what it said at {to}; this is revision {revision}"))?;
+    }
+    wait.wait(api, (number(&written["revision"]), Some(&[name])), written)
 }
 
 /// Writes a site that is at revision `at`, or not there.
@@ -234,6 +258,10 @@ fn path(name: &str) -> Result<String, Failure> {
         return Err(Failure::usage(message));
     }
     Ok(format!("/v1/sites/{name}"))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
 }
 
 fn text(value: &Value) -> &str {

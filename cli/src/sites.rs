@@ -14,13 +14,16 @@ use std::{
     },
 };
 
+use edge::snapshot;
 use edge_core::settings::SiteSettings;
 use nearcast_config::{
     NodeConfig,
     problem::Report,
     site_text::{Beside, Checks, LeftOut, Sent},
 };
-use nearcast_control::site::{Content, FileSite, Following, Known, Rules, Sound, Unsound};
+use nearcast_control::site::{
+    Content, FileSite, Following, Known, Refused, Rules, Served, Sound, Unsound,
+};
 use nearcast_daemon::{
     descriptors,
     readiness::{Condition, Readiness},
@@ -28,10 +31,15 @@ use nearcast_daemon::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{descriptors::needed, failure::chain, ledger::purge_everything, reloads::Roles};
+use crate::{
+    descriptors::needed, edges::Edges, failure::chain, ledger::purge_everything, reloads::Roles,
+};
 
 /// What a site is called in problems of a text that has no file.
 const CALLED: &str = "site";
+
+/// Where it is said what a process's edges serve of the ledger's sites.
+pub(crate) type Serves = Arc<watch::Sender<Option<Served>>>;
 
 /// See the module; clones are the same sites.
 #[derive(Clone)]
@@ -48,8 +56,12 @@ struct Inner {
     checks: Mutex<Checks>,
     /// What came of it when they were last given to the edges: those that could not be built, or why
     /// none was taken.
-    not_taken: Mutex<Vec<String>>,
+    not_taken: Mutex<Vec<Refused>>,
     ledgers: Option<Following>,
+    /// What of the ledger's was put together last, for the edges.
+    given: Mutex<Arc<Known>>,
+    /// Where it is said what the edges serve of them.
+    serves: Serves,
     /// The newest import into the ledger after which everything stored was purged.
     import: Mutex<Option<String>>,
     told: OnceLock<Told>,
@@ -85,7 +97,7 @@ impl Sites {
     /// Those of a process that starts with `config` and has `provided` file descriptors.
     pub(crate) fn new(
         config: NodeConfig,
-        ledgers: Option<Following>,
+        (ledgers, serves): (Option<Following>, Serves),
         (workers, provided): (NonZeroUsize, u64),
     ) -> Self {
         let base = Base::of(config);
@@ -99,6 +111,8 @@ impl Sites {
             checks: Mutex::default(),
             not_taken: Mutex::default(),
             ledgers,
+            given: Mutex::default(),
+            serves,
             import: Mutex::new(import),
             told: OnceLock::new(),
             room: Room { started, workers, provided: AtomicU64::new(provided) },
@@ -130,6 +144,7 @@ impl Sites {
         }
         *before = left_out;
         drop(before);
+        *self.0.given.lock() = Arc::clone(&known);
         self.tell(&known);
         config
     }
@@ -152,35 +167,59 @@ impl Sites {
         }
     }
 
-    /// The newest import that is known of.
-    fn import(&self) -> Option<String> {
-        self.known().and_then(|known| known.borrow().import.clone())
-    }
-
-    /// The revision of the ledger's sites; 0 without a ledger.
+    /// The revision of the ledger's sites that were put together last; 0 without a ledger.
     pub(crate) fn revision(&self) -> u64 {
-        self.known().map_or(0, |known| known.borrow().revision)
+        self.0.given.lock().revision
     }
 
-    /// Whether `import` has begun a new time: only once for each.
-    fn begins(&self, import: Option<String>) -> bool {
+    /// Whether they are of an import that has begun a new time: only once for each.
+    fn begins(&self) -> bool {
+        let import = self.0.given.lock().import.clone();
         let mut before = self.0.import.lock();
         let is_another = import.is_some() && *before != import;
         *before = import;
         is_another
     }
 
-    /// Tells what the edges could not take, or nothing; in the log once.
-    pub(crate) fn not_taken(&self, reasons: Vec<String>) {
-        let mut before = self.0.not_taken.lock();
-        for reason in reasons.iter().filter(|reason| !before.contains(reason)) {
-            tracing::error!("{reason}");
+    /// The edges go by the sites that were put together last, but for those that they could not take.
+    pub(crate) fn given(&self, edges: &Edges) {
+        if self.begins() {
+            // The purge log says so as well, and may have been applied before the sites were taken; until
+            // then an edge stored what came from where they were before.
+            tracing::info!("a copy was put into the ledger; everything stored is purged");
+            edges.running().iter().for_each(purge_everything);
         }
-        *before = reasons;
+        // Nothing is said to be served before it is, and nothing of before an import is any more.
+        let refused = |snapshot::LeftOut { site, why }| Refused { site: Some(site), why };
+        self.say(edges.left_out().into_iter().map(refused).collect());
+    }
+
+    /// None of those that were put together last was taken.
+    fn not_given(&self, why: String) {
+        self.say(vec![Refused { site: None, why }]);
+    }
+
+    /// Says to the ledger what is served, and what is not under `/readyz` and once in the log.
+    fn say(&self, not_taken: Vec<Refused>) {
+        let mut before = self.0.not_taken.lock();
+        for Refused { why, .. } in not_taken.iter().filter(|reason| !before.contains(reason)) {
+            tracing::error!("{why}");
+        }
+        before.clone_from(&not_taken);
         drop(before);
         let Some(known) = self.known() else { return };
         let known = Arc::clone(&known.borrow());
         self.tell(&known);
+        let left_out = self.0.left_out.lock();
+        let left_out = left_out
+            .iter()
+            .map(|one| Refused { site: Some(one.name.clone()), why: one.to_string() });
+        let given = Arc::clone(&self.0.given.lock());
+        let refused = given.troubles.iter().cloned().chain(left_out).chain(not_taken).collect();
+        let served = Served::of(given.at(), &given.sites, refused);
+        self.0
+            .serves
+            .send_if_modified(|said| said.replace(served.clone()).as_ref() != Some(&served));
     }
 
     /// What is known of the ledger's sites, and each change of that.
@@ -210,9 +249,9 @@ impl Sites {
         let left_out = self.0.left_out.lock();
         let reasons = left_out.iter().map(ToString::to_string);
         let not_taken = self.0.not_taken.lock();
-        let reasons =
-            known.troubles.iter().cloned().chain(reasons).chain(not_taken.iter().cloned());
-        let reasons: Vec<String> = reasons.collect();
+        let why = |refused: &Refused| refused.why.clone();
+        let reasons = known.troubles.iter().map(why).chain(reasons);
+        let reasons: Vec<String> = reasons.chain(not_taken.iter().map(why)).collect();
         if reasons.is_empty() {
             in_force.holds();
         } else {
@@ -223,24 +262,16 @@ impl Sites {
 
 /// Gives the ledger's sites, as they are now, to whoever serves them.
 pub(crate) fn take(roles: &Roles) {
-    // First: the sites are those of this import and revision, or of later ones.
-    let (import, revision) = (roles.sites.import(), roles.sites.revision());
     let together = roles.sites.together();
     // The edges first: nobody is sent to one that does not know a site yet.
     if let Err(failure) = roles.edges.take_sites(&together.sites) {
-        roles.sites.not_taken(vec![format!("{failure}; the sites in force stay")]);
+        roles.sites.not_given(format!("{failure}; the sites in force stay"));
         return;
     }
-    roles.sites.not_taken(roles.edges.left_out());
     roles.sites.took_sites(&together);
-    if roles.sites.begins(import) {
-        // The purge log says so as well, and may have been applied before the sites were taken; until
-        // then an edge stored what came from where they were before.
-        tracing::info!("a copy was put into the ledger; everything stored is purged");
-        roles.edges.running().iter().for_each(purge_everything);
-    }
+    roles.sites.given(&roles.edges);
     if let Some(dns) = &roles.dns
-        && let Err(error) = dns.take_sites(names(&together, revision))
+        && let Err(error) = dns.take_sites(names(&together, roles.sites.revision()))
     {
         tracing::error!("{}; GeoDNS goes on with the sites that it has", chain(&error));
         return;

@@ -11,6 +11,7 @@
 
 mod audit;
 mod caller;
+mod catalogue;
 mod copies;
 mod drains;
 mod explain;
@@ -177,6 +178,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sites", get(sites::list))
         .route("/v1/sites/{name}", get(sites::one).put(sites::put).delete(sites::delete))
         .route("/v1/sites/{name}/history", get(sites::history))
+        .route("/v1/catalogue", get(catalogue::look))
         .route("/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/nodes", get(nodes::list))

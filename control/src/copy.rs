@@ -32,7 +32,6 @@ use crate::{
     ledger::{
         DOCUMENT_BYTES_MAX, Epoch, Expect, Key, Ledger, LedgerError, Log, Position, Revision, fits,
     },
-    purge::EverythingEntry,
     site::{
         self, Author, CATALOGUE, Catalogue, CopiedSite, CopiedSiteError, Imported, Planned, Rules,
         SiteError,
@@ -98,6 +97,8 @@ pub struct PutIn {
     pub tokens_revoked: usize,
     /// Nodes that are drained now and were not before.
     pub drains: usize,
+    /// The revision of the catalogue that it made.
+    pub revision: u64,
     /// Where the purge log says that everything stored is purged.
     pub purge: Position,
 }
@@ -163,6 +164,18 @@ pub enum CopyError {
     /// The key of the order was another one's.
     #[error("this Idempotency-Key was used for another import; nothing was put in")]
     AnotherOrder,
+    /// It broke off, and may not be gone on with.
+    #[error(
+        "{}; of the import, which broke off before, its sites are in force and {tokens} of its tokens are \
+         there; nothing was added",
+        .why.to_string().replace("; nothing was put in", "")
+    )]
+    Partly {
+        /// Tokens of the copy that are there.
+        tokens: usize,
+        /// Why.
+        why: Box<Self>,
+    },
     /// What is there cannot be read.
     #[error("what the ledger has cannot be read here: {0}; nothing was put in")]
     Unreadable(DocumentError),
@@ -289,19 +302,24 @@ pub async fn import(
     if ![&copy.at, &copy.version].into_iter().all(|word| is_for_people(word)) {
         return Err(CopyError::Broken("its time or its version is none".to_owned()));
     }
-    // It may have been revoked while the copy came.
-    is_in_use(ledger, &how).await?;
     let of = order(copy, how.force).await?;
     let (there, at) = site::former(ledger).await.map_err(unread)?;
     let known = tokens::known(ledger).await?;
-    if let Some(done) = done(&there, &of, &how)? {
-        let mine = tokens::same(&known, &tokens);
+    let done = done(&there, &of, &how)?;
+    let mine = tokens::same(&known, &tokens);
+    let in_ledger = tokens.keys().filter(|key| known.contains_key(*key)).count();
+    let partly = |why| CopyError::Partly { tokens: in_ledger, why: Box::new(why) };
+    // It may have been revoked while the copy came.
+    let is_in_use_still = is_in_use(ledger, &how).await;
+    if let Some(done) = done {
+        is_in_use_still.map_err(partly)?;
         if let Some(purge) = done.purge {
             return Ok(Done { put_in: PutIn::of(done, purge), tokens: mine, taken_back: false });
         }
-        let rest = rest(ledger, (copy, &how), (tokens, &known)).await?;
+        let rest = rest(ledger, (copy, &how), (tokens, &known)).await.map_err(partly)?;
         return rest.put_in(ledger, (copy, &how), done, mine).await;
     }
+    is_in_use_still?;
     if !how.force {
         may_begin(&there, &known, &tokens)?;
     }
@@ -336,11 +354,12 @@ pub async fn import(
     write_all(ledger, &versions, Expect::Anything).await?;
     // Up to here it may be refused, and nothing holds of it; from here on it is gone through with.
     is_in_use(ledger, &how).await?;
-    put_in_force(ledger, bytes, at).await?;
-    let done = rest.put_in(ledger, (copy, &how), &import, Vec::new()).await?;
-    if let Err(error) = site::tidy_all(ledger, &catalogue, how.kept).await {
-        tracing::debug!(%error, "old versions of sites are there still");
+    if let Err(error) = put_in_force(ledger, bytes, at).await {
+        rest::tidy(ledger, None, how.kept).await;
+        return Err(error);
     }
+    let done = rest.put_in(ledger, (copy, &how), &import, Vec::new()).await?;
+    rest::tidy(ledger, Some(catalogue), how.kept).await;
     Ok(done)
 }
 
@@ -412,8 +431,8 @@ fn may_begin(
 
 impl PutIn {
     fn of(import: &Imported, purge: Position) -> Self {
-        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, .. } = *import;
-        Self { sites, tokens, tokens_kept, tokens_revoked, drains, purge }
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, revision, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, drains, revision, purge }
     }
 }
 
@@ -459,21 +478,6 @@ async fn put_in_force(
         Err(LedgerError::Conflict { .. }) => Err(CopyError::Overtaken),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Says in the purge log, once for an import, that everything goes. Only now: what a node stores until
-/// it has what was put in may come from where a site was before.
-async fn purge_everything(
-    ledger: &dyn Ledger,
-    copy: &Copied,
-    import: &str,
-    author: &Author,
-) -> Result<Position, CopyError> {
-    let Author { by, from, at, sites: _ } = author.clone();
-    let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
-    let entry = EverythingEntry { everything, by, from, at };
-    let once = format!("import.{import}");
-    Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
 }
 
 fn unread(error: SiteError) -> CopyError {

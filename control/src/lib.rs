@@ -28,3 +28,4 @@ pub mod roster;
 pub mod settings;
 pub mod site;
 pub mod token;
+mod waiting;

@@ -52,6 +52,7 @@ use crate::{
     keeper::Keeper,
     ledger::{Entry, Follow, Key, Ledger, LedgerError, Log, Position, may_continue},
     purge::{Act, act},
+    site::Served,
 };
 
 /// After a failure a node tries again so much later, and after each further one twice that.
@@ -95,6 +96,8 @@ pub struct Joining {
     pub troubles: Troubles,
     /// What it answers DNS by, if it does that as well.
     pub answers: Option<watch::Receiver<Option<Answers>>>,
+    /// What it serves of the ledger's sites.
+    pub sites: Option<watch::Receiver<Option<Served>>>,
 }
 
 /// A node that has joined; dropped, it follows no longer, and its document stays.
@@ -160,6 +163,7 @@ impl Entrant {
             incarnation,
             troubles,
             answers,
+            sites,
             ..
         } = joining;
         let applied = file.read();
@@ -179,6 +183,7 @@ impl Entrant {
             seat,
             troubles: of_pen,
             answers,
+            sites,
         };
         let heart = Heart::new(pen, Arc::clone(&edge));
         let node = Node { ledger, name, edge, keeper, applied, troubles };

@@ -13,19 +13,17 @@
 //! It deliberately does not know what was purged.
 //! Clause: docs/operate.md *Ordering purges*, *When the ledger is away*.
 
-use std::{collections::BTreeMap, future::pending, pin::pin, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::Instant;
 
 use crate::{
     ledger::{LedgerError, Position},
     node::{NodeDocument, lapse_after},
-    roster::{Roster, Seen, Sighting},
+    roster::{Roster, Sighting},
+    waiting::{Look, Now, Waiting},
 };
 
 /// A node, as far as a purge is concerned.
@@ -68,10 +66,7 @@ pub struct Progress {
 /// Reports that are watched.
 #[derive(Debug)]
 pub struct Reports {
-    roster: Roster,
-    seen: watch::Receiver<Seen>,
-    /// When the ledger was asked last.
-    asked: Option<Instant>,
+    waiting: Waiting,
     /// Since when a node has had the purge.
     reached: BTreeMap<String, Instant>,
 }
@@ -92,8 +87,7 @@ impl Reports {
     /// Watches from now on.
     #[must_use]
     pub fn watch(roster: &Roster) -> Self {
-        let (roster, seen) = (roster.clone(), roster.seen());
-        Self { roster, seen, asked: None, reached: BTreeMap::new() }
+        Self { waiting: Waiting::begin(roster), reached: BTreeMap::new() }
     }
 
     /// Waits until every node has reported `position`, which was appended at `appended`; no longer
@@ -107,38 +101,16 @@ impl Reports {
         appended: Instant,
         until: Instant,
     ) -> Result<Progress, LedgerError> {
-        let roster = self.roster.clone();
-        // Not before: it is polled here for the first time, and the purge is in the log.
-        let mut asking = pin!(roster.confirm());
-        let mut is_asking = true;
-        loop {
-            let standings = self.settle(position);
-            let good_from = roster.good_from(position.epoch);
-            let progress = self.progress(&standings, good_from, Some(appended));
-            if progress.state == State::Complete {
-                return Ok(progress);
-            }
-            let strange = good_from.filter(|_| !self.is_familiar(good_from));
+        let Self { waiting, reached } = self;
+        let look = |now: Now<'_>| {
+            let standings = settle(&now, position, reached);
+            let strange = now.strange_until(position.epoch);
+            let is_familiar = now.asked.is_some() && strange.is_none();
+            let progress = progress(&standings, is_familiar, Some(appended));
             let due = standings.values().filter_map(Standing::lapses).chain(strange).min();
-            tokio::select! {
-                // Its sender lives as long as the roster.
-                _ = self.seen.changed() => {}
-                asked = &mut asking, if is_asking => {
-                    self.asked = Some(asked?);
-                    is_asking = false;
-                }
-                () = at(due), if !is_asking => {
-                    asking.set(roster.confirm());
-                    is_asking = true;
-                }
-                () = sleep_until(until) => return Ok(progress),
-            }
-        }
-    }
-
-    /// Whether the ledger was asked, and not before it knew everybody.
-    fn is_familiar(&self, good_from: Option<Instant>) -> bool {
-        self.asked.is_some_and(|asked| good_from.is_none_or(|good_from| asked >= good_from))
+            Look { is_over: progress.state == State::Complete, progress, due }
+        };
+        waiting.until(until, look).await
     }
 
     /// What is known now.
@@ -146,74 +118,77 @@ impl Reports {
     /// # Errors
     /// When the ledger cannot be asked.
     pub async fn now(mut self, position: Position) -> Result<Progress, LedgerError> {
-        self.asked = Some(self.roster.confirm().await?);
-        let standings = self.settle(position);
-        let good_from = self.roster.good_from(position.epoch);
-        Ok(self.progress(&standings, good_from, None))
+        let Self { waiting, reached } = &mut self;
+        waiting.ask().await?;
+        Ok(waiting.look(|now| {
+            let is_familiar = now.strange_until(position.epoch).is_none();
+            progress(&settle(&now, position, reached), is_familiar, None)
+        }))
     }
+}
 
-    /// Where each node is that applies purges.
-    fn settle(&mut self, position: Position) -> BTreeMap<String, Standing> {
-        let Self { seen, asked, reached, .. } = self;
-        let seen = seen.borrow_and_update();
-        let mut standings = BTreeMap::new();
-        for (name, sighting) in seen.nodes() {
-            // A node of a newer version counts as not done: what it reports is not known.
-            let document = sighting.document.as_ref().ok();
-            let is_contested = document.is_some_and(NodeDocument::is_contested);
-            // One that applies nothing is waited for where it has the place of others that may.
-            if !is_contested && document.is_some_and(|document| document.applied.is_none()) {
-                continue;
-            }
-            let applied = document.and_then(|document| document.applied);
-            let has_reached = applied.is_some_and(|applied| applied.has_reached(position));
-            let standing = if has_reached && !is_contested {
-                // What it had applied it may have to apply again, after a restart: the newest
-                // report counts, and the first one that says so tells the delay.
-                Standing::Reached(*reached.entry(name.to_owned()).or_insert(sighting.at))
-            } else {
-                reached.remove(name);
-                match lapse(sighting) {
-                    Some(lapse) if asked.is_some_and(|asked| asked >= lapse) => Standing::Lapsed,
-                    lapse if is_contested => Standing::Contested(lapse),
-                    lapse => Standing::Lacks(lapse),
-                }
-            };
-            standings.insert(name.to_owned(), standing);
+/// Where each node is that applies purges.
+fn settle(
+    now: &Now<'_>,
+    position: Position,
+    reached: &mut BTreeMap<String, Instant>,
+) -> BTreeMap<String, Standing> {
+    let mut standings = BTreeMap::new();
+    for (name, sighting) in now.seen.nodes() {
+        // A node of a newer version counts as not done: what it reports is not known.
+        let document = sighting.document.as_ref().ok();
+        let is_contested = document.is_some_and(NodeDocument::is_contested);
+        // One that applies nothing is waited for where it has the place of others that may.
+        if !is_contested && document.is_some_and(|document| document.applied.is_none()) {
+            continue;
         }
-        standings
-    }
-
-    fn progress(
-        &self,
-        standings: &BTreeMap<String, Standing>,
-        good_from: Option<Instant>,
-        appended: Option<Instant>,
-    ) -> Progress {
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let progress = |(node, standing): (&String, &Standing)| {
-            let reached = match standing {
-                Standing::Reached(at) => Some(*at),
-                Standing::Lapsed | Standing::Lacks(_) | Standing::Contested(_) => None,
-            };
-            let delay = reached
-                .zip(appended)
-                .map(|(reached, appended)| millis(reached.saturating_duration_since(appended)));
-            NodeProgress {
-                node: node.clone(),
-                applied: reached.is_some(),
-                lapsed: *standing == Standing::Lapsed,
-                contested: matches!(standing, Standing::Contested(_)),
-                delay_ms: delay,
+        let applied = document.and_then(|document| document.applied);
+        let has_reached = applied.is_some_and(|applied| applied.has_reached(position));
+        let standing = if has_reached && !is_contested {
+            // What it had applied it may have to apply again, after a restart: the newest
+            // report counts, and the first one that says so tells the delay.
+            Standing::Reached(*reached.entry(name.to_owned()).or_insert(sighting.at))
+        } else {
+            reached.remove(name);
+            match lapse(sighting) {
+                Some(lapse) if now.asked.is_some_and(|asked| asked >= lapse) => Standing::Lapsed,
+                lapse if is_contested => Standing::Contested(lapse),
+                lapse => Standing::Lacks(lapse),
             }
         };
-        let lacks =
-            |standing: &Standing| matches!(standing, Standing::Lacks(_) | Standing::Contested(_));
-        // Others may be registered, as long as nobody has asked; or be about to be.
-        let is_open = standings.values().any(lacks) || !self.is_familiar(good_from);
-        let state = if is_open { State::Partial } else { State::Complete };
-        Progress { state, nodes: standings.iter().map(progress).collect() }
+        standings.insert(name.to_owned(), standing);
     }
+    standings
+}
+
+fn progress(
+    standings: &BTreeMap<String, Standing>,
+    is_familiar: bool,
+    appended: Option<Instant>,
+) -> Progress {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let progress = |(node, standing): (&String, &Standing)| {
+        let reached = match standing {
+            Standing::Reached(at) => Some(*at),
+            Standing::Lapsed | Standing::Lacks(_) | Standing::Contested(_) => None,
+        };
+        let delay = reached
+            .zip(appended)
+            .map(|(reached, appended)| millis(reached.saturating_duration_since(appended)));
+        NodeProgress {
+            node: node.clone(),
+            applied: reached.is_some(),
+            lapsed: *standing == Standing::Lapsed,
+            contested: matches!(standing, Standing::Contested(_)),
+            delay_ms: delay,
+        }
+    };
+    let lacks =
+        |standing: &Standing| matches!(standing, Standing::Lacks(_) | Standing::Contested(_));
+    // Others may be registered, as long as nobody has asked; or be about to be.
+    let is_open = standings.values().any(lacks) || !is_familiar;
+    let state = if is_open { State::Partial } else { State::Complete };
+    Progress { state, nodes: standings.iter().map(progress).collect() }
 }
 
 impl Standing {
@@ -231,11 +206,4 @@ impl Standing {
 pub fn lapse(sighting: &Sighting) -> Option<Instant> {
     let lease = sighting.document.as_ref().ok()?.longest_lease()?;
     Some(sighting.at + lapse_after(lease))
-}
-
-async fn at(lapse: Option<Instant>) {
-    match lapse {
-        Some(lapse) => sleep_until(lapse).await,
-        None => pending().await,
-    }
 }

@@ -9,7 +9,9 @@
 
 mod copied;
 mod follow;
+pub mod progress;
 mod record;
+mod served;
 mod taken;
 mod write;
 
@@ -20,6 +22,7 @@ pub use self::{
         CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Imported, Listed, Made, SITES_MAX,
         TEXT_BYTES_MAX, Version,
     },
+    served::{Refused, Served},
     write::{Author, Change, Wanted, Written, write},
 };
 pub(crate) use self::{
@@ -181,7 +184,7 @@ pub async fn has_room(
     sites: Option<&[String]>,
     rules: &dyn Rules,
 ) -> Result<(), SiteError> {
-    let catalogue = catalogue(ledger).await?;
+    let (catalogue, _) = write::Held::measured(ledger).await?.into_parts();
     let current = catalogue.find(&site.name).map(|listed| listed.made.revision);
     if wanted.is_some_and(|wanted| !wanted.holds(current)) {
         return Err(SiteError::Changed { name: site.name.clone(), current });

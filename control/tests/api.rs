@@ -16,6 +16,7 @@ mod api {
     mod imports;
     mod nodes;
     mod purges;
+    mod serving;
     pub(super) mod sites;
     mod tokens;
 }
@@ -171,6 +172,7 @@ impl Place {
             is_shared: false,
             troubles: Troubles::default(),
             answers: None,
+            sites: None,
         };
         (node::join(Arc::clone(&self.ledger), joining).await.unwrap(), told)
     }

@@ -114,6 +114,7 @@ async fn join_telling(
         is_shared: true,
         troubles: troubles.clone(),
         answers: None,
+        sites: None,
     };
     (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge, troubles)
 }

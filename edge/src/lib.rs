@@ -231,7 +231,7 @@ impl Edge {
 
     /// Sites of the ledger that it cannot serve, and why.
     #[must_use]
-    pub fn left_out(&self) -> Vec<String> {
+    pub fn left_out(&self) -> Vec<snapshot::LeftOut> {
         self.0.hall.snapshot.load().left_out.clone()
     }
 

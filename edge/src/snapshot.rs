@@ -34,7 +34,16 @@ pub struct Snapshot {
     /// `[edge]`, as far as requests look at it.
     pub edge: EdgeView,
     /// Sites of the ledger that cannot be served here, and why: the file's go on without them.
-    pub left_out: Vec<String>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A site of the ledger that cannot be served as it is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// Its name.
+    pub site: String,
+    /// Why, and what is served instead.
+    pub why: String,
 }
 
 /// A site's run-time parts.
@@ -140,7 +149,10 @@ impl Snapshot {
                 }
                 None => "this node does not serve it",
             };
-            let told = |why: &Problem| format!("site \"{name}\" of the ledger: {why}; {what}");
+            let told = |why: &Problem| LeftOut {
+                site: name.clone(),
+                why: format!("site \"{name}\" of the ledger: {why}; {what}"),
+            };
             left_out.extend(found.iter().map(told));
         }
         let table = match SiteTable::build(built) {
@@ -290,7 +302,11 @@ mod tests {
         let broken = site("shop", "5d-1", &["no host"]);
         let after = build(std::slice::from_ref(&broken), Some(&before));
         assert_eq!(serves(&after, "shop.example").as_deref(), Some("shop"));
-        assert!(after.left_out[0].ends_with("the version in force stays"), "{:?}", after.left_out);
+        assert!(
+            after.left_out[0].why.ends_with("the version in force stays"),
+            "{:?}",
+            after.left_out
+        );
         // Nor does it keep from another what it has given up, or come back once it was made again.
         let taker = site("blog", "5d-2", &["b.example"]);
         let taken = build(&[broken.clone(), taker], Some(&before));
@@ -299,7 +315,7 @@ mod tests {
         let again = SiteSettings { id: "5d-3".to_owned(), ..broken };
         let again = build(&[again], Some(&before));
         assert_eq!(serves(&again, "shop.example"), None);
-        assert!(again.left_out[0].ends_with("does not serve it"), "{:?}", again.left_out);
+        assert!(again.left_out[0].why.ends_with("does not serve it"), "{:?}", again.left_out);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod real_operations {
     mod nats;
     mod purge;
     mod reload;
+    mod serving;
     mod sites;
     mod three;
     mod up;

@@ -1,93 +1,57 @@
 //! What `nearcast node drain --wait` waits for: name servers, then caches, then connections.
 //!
 //! In: a node that is drained, a time. Out: a line for each step, or the last answer as JSON; a failure
-//! where the time is over before. Always: each request waits at the node that is asked, which watches
-//! what others say; this process's own clock says when the time is over. It does not know what a drain is.
+//! where the time is over before. It does not know what a drain is.
 //! Clause: docs/operate.md *Draining a node*.
 
 use std::time::Duration;
 
-use axum::http::Method;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::{
-    client::{Api, rest},
+    client::{
+        Api,
+        waiting::{self, Awaited},
+    },
     failure::Failure,
     say::say,
 };
 
-/// The longest wait of one request; the node may cut it.
-const STEP_MAX: Duration = Duration::from_secs(20);
-
-/// The longest wait: nobody waits for longer in front of a terminal.
-const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// After what is not known for now is asked again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
 /// The states, as the API names them, with those before them.
 const STATES: [&str; 4] = ["applying", "expiring", "ending", "ended"];
 
-/// A time on the command line.
-pub(super) fn time(text: &str) -> Result<Duration, Failure> {
-    let wrong = |why: &str| {
-        Failure::usage(format!(
-            "--wait {text:?}: {why}; allowed: a duration such as 10m, a day at most"
-        ))
-    };
-    match humantime::parse_duration(text) {
-        Ok(wait) if wait > WAIT_MAX => Err(wrong("too long")),
-        Ok(wait) => Ok(wait),
-        Err(error) => Err(wrong(&error.to_string())),
-    }
-}
-
 /// Waits until the node's drain at `path` has come to its end.
 pub(super) fn wait(api: &Api, name: &str, path: &str, wait: Duration) -> Result<(), Failure> {
-    let until = Instant::now() + wait;
-    let mut told: Option<Value> = None;
-    let mut is_unknown = false;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let (next, step_max) = match &told {
-            None => (STATES[0], Duration::ZERO),
-            Some(told) => match STATES.get(state(told) + 1) {
-                Some(next) => (*next, left.min(STEP_MAX)),
-                None => return if api.json { say(&told.to_string()) } else { Ok(()) },
-            },
-        };
-        if let Some(told) = told.as_ref().filter(|_| left.is_zero()) {
-            if api.json {
-                say(&told.to_string())?;
-            }
-            return Err(over(name, told));
-        }
-        match step(api, path, next, step_max) {
-            Ok(now) => {
-                let before = told.as_ref().map(|told| line(name, told));
-                let after = line(name, &now);
-                if !api.json && (is_unknown || before.as_ref() != Some(&after)) {
-                    say(&after)?;
-                }
-                (told, is_unknown) = (Some(now), false);
-            }
-            Err(failure) if failure.may_pass() && !left.is_zero() => {
-                if !api.json && !is_unknown {
-                    say(&format!("not known for now, and asked again: {failure}"))?;
-                }
-                is_unknown = true;
-                rest(AGAIN_AFTER.min(left))?;
-            }
-            Err(failure) => return Err(failure),
-        }
+    let (told, failure) = waiting::wait(api, &Ending { name, path }, wait)?;
+    if api.json {
+        say(&told.to_string())?;
     }
+    failure.map_or(Ok(()), Err)
 }
 
-/// Asks, and waits until it is as far as `until`, if only that comes in time.
-fn step(api: &Api, path: &str, until: &str, wait: Duration) -> Result<Value, Failure> {
-    let path = format!("{path}?until={until}&wait={}ms", wait.as_millis());
-    api.ask(Method::GET, &path, None, wait)
+/// A node that is drained.
+struct Ending<'e> {
+    name: &'e str,
+    path: &'e str,
+}
+
+impl Awaited for Ending<'_> {
+    fn path(&self, told: Option<&Value>) -> String {
+        let next = told.and_then(|told| STATES.get(state(told) + 1)).unwrap_or(&STATES[0]);
+        format!("{}?until={next}", self.path)
+    }
+
+    fn is_over(&self, told: &Value) -> bool {
+        STATES.get(state(told) + 1).is_none()
+    }
+
+    fn line(&self, told: &Value) -> String {
+        line(self.name, told)
+    }
+
+    fn failure(&self, told: &Value) -> Option<Failure> {
+        (!self.is_over(told)).then(|| over(self.name, told))
+    }
 }
 
 /// Where it is among the states; one that is not known is none that can be gone on.
@@ -202,21 +166,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_time_is_a_day_at_most() {
-        assert_eq!(time("1day").unwrap(), WAIT_MAX);
-        for (text, why) in [
-            ("18446744073709551615s", "too long"),
-            ("86401s", "too long"),
-            ("x", "expected number"),
-        ] {
-            let failure = time(text).unwrap_err();
-            assert!(failure.to_string().contains(why), "{failure}");
-            assert!(failure.to_string().contains("a day at most"), "{failure}");
-            assert_eq!(failure.code(), 2);
-        }
-    }
 
     #[test]
     fn nobody_is_said_to_answer_without_what_clients_are_sent_to() {

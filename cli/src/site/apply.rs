@@ -13,7 +13,7 @@ use nearcast_config::{
 };
 use serde_json::{Value, json};
 
-use super::{Apply, TOML, path, put, read};
+use super::{Apply, TOML, number, path, put, read};
 use crate::{
     client::{Order, Told},
     failure::Failure,
@@ -21,6 +21,7 @@ use crate::{
 };
 
 pub(super) fn apply(arguments: &Apply) -> Result<(), Failure> {
+    arguments.wait.check()?;
     let parts = split(&arguments.file).map_err(|report| Failure::new(report.to_string()))?;
     check(arguments, &parts)?;
     let mut told = Vec::new();
@@ -34,12 +35,18 @@ pub(super) fn apply(arguments: &Apply) -> Result<(), Failure> {
                 Err(failure) => {
                     // What was done before is done.
                     tell(arguments, &told)?;
+                    if arguments.api.json {
+                        say(&json!({ "sites": told }).to_string())?;
+                    }
                     return Err(failure);
                 }
             }
         }
     }
-    tell(arguments, &told)
+    tell(arguments, &told)?;
+    let newest = told.iter().map(|site| number(&site["revision"])).max().unwrap_or_default();
+    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    arguments.wait.wait(&arguments.api, (newest, Some(&names)), json!({ "sites": told }))
 }
 
 /// Checks all of them, and tells every problem of each, and between them.
@@ -121,10 +128,8 @@ fn refused(arguments: &Apply, told: Told, (part, index): (&Part, usize)) -> Stri
     }
 }
 
+/// Tells people.
 fn tell(arguments: &Apply, told: &[Value]) -> Result<(), Failure> {
-    if arguments.api.json {
-        return say(&json!({ "sites": told }).to_string());
-    }
     let line = |site: &Value| {
         let (name, done) = (super::text(&site["name"]), super::text(&site["done"]));
         match site["revision"].as_u64() {
@@ -132,7 +137,7 @@ fn tell(arguments: &Apply, told: &[Value]) -> Result<(), Failure> {
             None => format!("site {name}: {done}, no problems"),
         }
     };
-    if told.is_empty() {
+    if told.is_empty() || arguments.api.json {
         return Ok(());
     }
     say(&told.iter().map(line).collect::<Vec<_>>().join("\n"))

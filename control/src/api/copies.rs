@@ -18,7 +18,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use nearcast_daemon::http_problem::Problem;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking, time::timeout};
 
@@ -26,15 +26,16 @@ use super::{
     Shared,
     audit::Order,
     caller::Caller,
+    catalogue::waited,
     internal,
-    reading::{Asked, idempotency_key},
+    reading::{Asked, idempotency_key, wait},
     refused,
 };
 use crate::{
     copy::{self, COPY_BYTES_MAX, Copied, CopyError, Done, Import, PutIn},
     drain::Drains,
     roster::Seen,
-    site::{Author, CopiedSiteError},
+    site::{Author, CopiedSiteError, progress::Progress},
     token::{Action, TokenDocument, fingerprint},
 };
 
@@ -49,7 +50,7 @@ pub(super) struct Which {
     versions: Option<std::num::NonZeroU32>,
 }
 
-/// `?force=`
+/// `?force=`, `?wait=`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ImportHow")]
@@ -57,6 +58,21 @@ pub(super) struct How {
     /// Whether it is put in though the ledger has sites or tokens.
     #[serde(default)]
     force: bool,
+    /// How long to wait until every edge serves by it or has refused to, as 20s; at most half a second
+    /// less than request_deadline of [admin], whatever is asked.
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+/// A copy that was put in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LedgerImport")]
+pub(super) struct Came {
+    #[serde(flatten)]
+    put_in: PutIn,
+    /// How far the edges have come with its sites, and with them with purging all that they had stored;
+    /// null where nobody looked.
+    progress: Option<Progress>,
 }
 
 /// `GET /v1/ledger`
@@ -104,8 +120,9 @@ pub(super) async fn import(
     State(shared): State<Arc<Shared>>,
     Asked(query): Asked<How>,
     request: Request,
-) -> Result<Json<PutIn>, Problem> {
+) -> Result<Json<Came>, Problem> {
     may(&caller)?;
+    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
     let once = idempotency_key(request.headers())?;
     let once = once.map(|key| format!("import.{}.{}", caller.id, fingerprint(key)));
     // One of its own: whoever sends slowly holds up no export.
@@ -152,7 +169,8 @@ pub(super) async fn import(
                       it brought are revoked";
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    Ok(Json(put_in))
+    let progress = waited(&shared, &caller, (put_in.revision, None), wait).await;
+    Ok(Json(Came { put_in, progress }))
 }
 
 /// A copy's token as `caller` gives it, who must be one that makes tokens, and has all that it is for. It
@@ -205,6 +223,7 @@ fn busy() -> Problem {
 
 fn told(error: &CopyError) -> Problem {
     let status = match error {
+        CopyError::Partly { why, .. } => told(why).status(),
         CopyError::Broken(_)
         | CopyError::Newer(_)
         | CopyError::Site(_)

@@ -17,10 +17,9 @@ use tokio::time::Instant;
 use super::{
     Shared,
     audit::Order,
-    bad,
     caller::Caller,
     internal,
-    reading::{Asked, idempotency_key},
+    reading::{Asked, idempotency_key, wait},
     refused,
 };
 use crate::{
@@ -91,11 +90,11 @@ pub(super) async fn drain(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
-    Asked(Query { force, wait }): Asked<Query>,
+    Asked(Query { force, wait: longest }): Asked<Query>,
     fields: HeaderMap,
 ) -> Result<Json<Draining>, Problem> {
     caller.may(Action::Nodes)?;
-    let wait = wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
+    let wait = wait(longest.as_deref(), shared.wait_max)?;
     // Who drains it twice changes nothing; only what is missing in the log is found by the key.
     let key = idempotency_key(&fields)?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
@@ -114,21 +113,14 @@ pub(super) async fn progress(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
-    Asked(Look { wait, until }): Asked<Look>,
+    Asked(Look { wait: longest, until }): Asked<Look>,
 ) -> Result<Json<Draining>, Problem> {
     if !caller.token.may(Action::Nodes) {
         caller.may(Action::Read)?;
     }
-    let wait = wait.map(|text| duration(&text, shared.wait_max)).transpose()?;
+    let wait = wait(longest.as_deref(), shared.wait_max)?;
     let wait = (wait.unwrap_or_default(), until.unwrap_or(Far::Ended));
     told(&shared, &name, Some(wait)).await
-}
-
-/// How long is waited; as long as can be where that is less.
-fn duration(text: &str, max: Duration) -> Result<Duration, Problem> {
-    let parsed = humantime::parse_duration(text);
-    let none = |_| bad(format!("wait: {text:?} is no duration; allowed: one such as \"20s\""));
-    parsed.map(|wait| wait.min(max)).map_err(none)
 }
 
 /// A drain, and how far it is after a wait.

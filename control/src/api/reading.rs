@@ -3,6 +3,8 @@
 //! In: a request. Out: a value, or a problem. Always: unknown members and parameters are refused by
 //! the types that are read. It knows no route.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Bytes,
@@ -67,6 +69,14 @@ pub(super) async fn site_content(request: Request) -> Result<SiteContent, Proble
         .map_err(|rejection| Problem::new(rejection.status()).detail(rejection.body_text()))?;
     let text = String::from_utf8(bytes.into());
     text.map(SiteContent::Toml).map_err(|error| bad(format!("not UTF-8: {}", error.utf8_error())))
+}
+
+/// How long is waited, if that is asked; as long as can be where that is less.
+pub(super) fn wait(text: Option<&str>, max: Duration) -> Result<Option<Duration>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let none = |_| bad(format!("wait: {text:?} is no duration; allowed: one such as \"20s\""));
+    let wait = humantime::parse_duration(text).map_err(none)?;
+    Ok(Some(wait.min(max)))
 }
 
 /// The query.

@@ -9,7 +9,7 @@
 mod conditions;
 mod told;
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use axum::{
     Json,
@@ -22,23 +22,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-pub(super) use self::told::{DryRun, History, Sites, WholeSite};
+pub(super) use self::told::{DeletedSite, DryRun, History, Sites, WholeSite, WrittenSite, refusal};
 use self::{
     conditions::{Expected, expected, known},
-    told::{checked, refusal, tagged, unchanged},
+    told::{checked, tagged, unchanged, with_tag},
 };
 use super::{
     Shared,
     audit::Order,
     bad,
     caller::Caller,
+    catalogue::waited,
     internal,
-    reading::{Asked, idempotency_key, site_content},
+    reading::{Asked, idempotency_key, site_content, wait},
     refused,
 };
 use crate::{
     site::{self, Author, Change, SiteError, Sound, Wanted},
-    token::{Action, fingerprint},
+    token::{self, Action, TokenDocument, fingerprint},
 };
 
 /// `?revision=`
@@ -50,13 +51,27 @@ pub(super) struct Which {
     revision: Option<u64>,
 }
 
-/// `?dry_run=`
+/// `?dry_run=`, `?wait=`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct How {
     /// Whether it is only checked, and nothing written.
     #[serde(default)]
     dry_run: bool,
+    /// How long to wait until every edge serves it or has refused to, as 20s; at most half a second less
+    /// than request_deadline of [admin], whatever is asked.
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+/// `?wait=`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Until {
+    /// How long to wait until no edge serves it any more, as 20s; at most half a second less than
+    /// request_deadline of [admin], whatever is asked.
+    #[serde(default)]
+    wait: Option<String>,
 }
 
 /// `GET /v1/sites`
@@ -92,7 +107,7 @@ pub(super) async fn one(
         Some(version) if known.is_some_and(|tags| tags.name(version.revision)) => {
             Ok(unchanged(version.revision))
         }
-        Some(version) => Ok(tagged(StatusCode::OK, &name, version)),
+        Some(version) => Ok(tagged(&name, version)),
         // There is none in the ledger, or none any more.
         None if query.revision.is_none() => {
             let mut of_file = shared.rules.of_file().into_iter();
@@ -138,6 +153,7 @@ pub(super) async fn put(
     caller.speaks_for(&name)?;
     let wanted = expected(&fields)?;
     let once = once(&caller, &fields)?;
+    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
     let content = site_content(request).await?;
     let sound = shared.rules.check(content.as_ref()).map_err(checked)?;
     if sound.name != name {
@@ -152,7 +168,15 @@ pub(super) async fn put(
         return Ok(Json(DryRun::of(sound)).into_response());
     }
     let wanted = wanted.ok_or_else(unconditional)?;
-    write(&shared, &caller, &name, (Some(&sound), wanted.wanted()), once.as_deref()).await
+    let change = (Some(&sound), wanted.wanted());
+    let site::Written { version, created } =
+        write(&shared, &caller, &name, change, once.as_deref()).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let written = (version.revision, Some(slice::from_ref(&name)));
+    let progress = waited(&shared, &caller, written, wait).await;
+    let revision = version.revision;
+    let site = WrittenSite { site: WholeSite::of(&name, version), progress };
+    Ok(with_tag((status, Json(site)), revision))
 }
 
 /// `DELETE /v1/sites/{name}`
@@ -160,10 +184,12 @@ pub(super) async fn delete(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     Named(name): Named,
+    Asked(query): Asked<Until>,
     fields: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.may(Action::Sites)?;
     caller.speaks_for(&name)?;
+    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
     let wanted = match expected(&fields)? {
         Some(Expected::Absent) => {
             return Err(bad("If-None-Match: what is not there cannot be deleted"));
@@ -172,7 +198,32 @@ pub(super) async fn delete(
         None => return Err(unconditional()),
     };
     let once = once(&caller, &fields)?;
-    write(&shared, &caller, &name, (None, wanted.wanted()), once.as_deref()).await
+    let change = (None, wanted.wanted());
+    let version = write(&shared, &caller, &name, change, once.as_deref()).await?.version;
+    // No edge that has taken it serves anything of it, whatever it thought of the site before.
+    let written = (version.revision, Some(&[][..]));
+    let progress = waited(&shared, &caller, written, wait).await;
+    let (revision, tokens) = (version.revision, tokens_for(&shared, &name).await);
+    let site = DeletedSite { site: WholeSite::of(&name, version), tokens, progress };
+    Ok(with_tag((StatusCode::OK, Json(site)), revision))
+}
+
+/// The ids of the tokens in use that name a site; it is deleted, so that they cannot be read is no
+/// failure.
+async fn tokens_for(shared: &Shared, name: &str) -> Option<Vec<String>> {
+    let listed = match token::list(&*shared.ledger).await {
+        Ok(listed) => listed.tokens,
+        Err(error) => {
+            tracing::warn!(%error, site = name, "tokens for a deleted site could not be looked for");
+            return None;
+        }
+    };
+    let names = |document: &TokenDocument| {
+        let sites = document.sites.as_ref();
+        document.revoked.is_none()
+            && sites.is_some_and(|sites| sites.iter().any(|site| site == name))
+    };
+    Some(listed.into_iter().filter(|(_, document)| names(document)).map(|(id, _)| id).collect())
 }
 
 async fn write(
@@ -181,7 +232,7 @@ async fn write(
     name: &str,
     (text, wanted): (Option<&Sound>, Wanted<'_>),
     once: Option<&str>,
-) -> Result<Response, Problem> {
+) -> Result<site::Written, Problem> {
     let sites = caller.token.sites.clone();
     let author = Author { by: caller.id.clone(), from: caller.from, at: shared.at(), sites };
     let kept = shared.site_versions_kept;
@@ -193,13 +244,12 @@ async fn write(
     let written = site::write(&order, change, &*shared.rules).await;
     drop(turn);
     let written = order.tried(written.map_err(|error| refusal(caller, &error))).await?;
-    let site::Written { version, created } = written;
+    let version = &written.version;
     order.done(json!({ "revision": version.revision, "id": version.id })).await;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(tagged(status, name, version))
+    Ok(written)
 }
 
-fn may_read(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn may_read(caller: &Caller) -> Result<(), Problem> {
     if caller.token.may(Action::Sites) { Ok(()) } else { caller.may(Action::Read) }
 }
 

@@ -6,21 +6,28 @@
 //! whose bringer was revoked meanwhile are revoked at once. It does not know sites.
 //! Clause: docs/operate.md *Copies of a ledger*.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::{
-    Copied, CopyError, Done, Import, PutIn, WRITTEN_AT_ONCE, drains, encode, purge_everything,
-    put_in_force, tokens::Tokens, unread, unreadable,
+    Copied, CopyError, Done, Import, PutIn, WRITTEN_AT_ONCE, drains, encode, put_in_force,
+    tokens::Tokens, unread, unreadable,
 };
 use crate::{
-    ledger::{Expect, Key, Ledger, LedgerError, Position},
-    site::{self, Imported},
-    token::{self, Revoked, remember},
+    ledger::{Expect, Key, Ledger, LedgerError, Log, Position},
+    node::Retry,
+    purge::EverythingEntry,
+    site::{self, Author, Catalogue, Imported},
+    token::{self, Revoked, TokenError, remember},
 };
 
 /// How often what others wrote meanwhile is looked at.
 const TRIES_MAX: u32 = 32;
+/// How long a ledger that does not answer is asked whether the tokens that were put in may stay.
+const ASKED_MAX: Duration = Duration::from_secs(30);
 
 /// What is still to be put in.
 pub(super) struct Rest {
@@ -39,12 +46,9 @@ impl Rest {
     ) -> Result<Done, CopyError> {
         let (mut tokens, mut taken_back) = (mine, false);
         let came = write(ledger, &self.tokens.new, &mut tokens).await;
-        // Whoever revoked who brings them could not see them yet.
-        if let Some(by) = how.token
-            && !token::is_good(ledger, by).await?
-        {
-            take_back(ledger, how, by, &tokens).await?;
-            taken_back = true;
+        // Whoever revoked who brings them could not see them yet; and nobody else asks.
+        if let Some(by) = how.token {
+            taken_back = !is_good(ledger, how, by, &tokens).await?;
         }
         came?;
         if !taken_back {
@@ -80,6 +84,34 @@ async fn write(
     Ok(())
 }
 
+/// Whether who brings tokens still may; if not, they are taken back. A ledger that does not answer is asked
+/// again: they are good until it does.
+async fn is_good(
+    ledger: &dyn Ledger,
+    how: &Import<'_>,
+    by: &str,
+    tokens: &[String],
+) -> Result<bool, CopyError> {
+    let until = Instant::now() + ASKED_MAX;
+    let mut retry = Retry::default();
+    loop {
+        let judged = async {
+            let is_good = token::is_good(ledger, by).await?;
+            if !is_good {
+                take_back(ledger, how, by, tokens).await?;
+            }
+            Ok(is_good)
+        };
+        match judged.await {
+            Err(
+                CopyError::Ledger(LedgerError::Unavailable(_))
+                | CopyError::NotTakenBack(TokenError::Ledger(LedgerError::Unavailable(_))),
+            ) if Instant::now() < until => retry.wait().await,
+            judged => return judged,
+        }
+    }
+}
+
 async fn take_back(
     ledger: &dyn Ledger,
     how: &Import<'_>,
@@ -92,6 +124,21 @@ async fn take_back(
         token::revoke(ledger, id, revoked).await?.broken_off.map_or(Ok(()), Err)?;
     }
     Ok(())
+}
+
+/// Says in the purge log, once for an import, that everything goes. Only now: what a node stores until
+/// it has what was put in may come from where a site was before.
+async fn purge_everything(
+    ledger: &dyn Ledger,
+    copy: &Copied,
+    import: &str,
+    author: &Author,
+) -> Result<Position, CopyError> {
+    let Author { by, from, at, sites: _ } = author.clone();
+    let everything = format!("a copy of ledger {} was put into this one", copy.last.epoch);
+    let entry = EverythingEntry { everything, by, from, at };
+    let once = format!("import.{import}");
+    Ok(ledger.append(Log::Purges, encode(&entry)?, Some(&once)).await?.position)
 }
 
 /// Says in the catalogue that an import is done to its end.
@@ -109,4 +156,19 @@ async fn end(ledger: &dyn Ledger, import: &str, purge: Position) -> Result<(), C
     }
     let busy = "sites are being written all the time";
     Err(LedgerError::Unavailable(busy.to_owned()).into())
+}
+
+/// Takes versions away that nothing names, of this catalogue or of the one that is there; those of an import
+/// that was overtaken as far as the catalogue has passed their numbers.
+pub(super) async fn tidy(ledger: &dyn Ledger, catalogue: Option<Catalogue>, kept: usize) {
+    let tidied = async {
+        let catalogue = match catalogue {
+            Some(catalogue) => catalogue,
+            None => site::former(ledger).await?.0,
+        };
+        site::tidy_all(ledger, &catalogue, kept).await
+    };
+    if let Err(error) = tidied.await {
+        tracing::debug!(%error, "old versions of sites are there still");
+    }
 }

@@ -11,21 +11,19 @@
 //! It deliberately does not know who answers DNS without the ledger.
 //! Clause: docs/operate.md *Draining a node*.
 
-use std::{collections::BTreeMap, future::pending, pin::pin};
+use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::Instant;
 
 use super::{Drains, Withheld};
 use crate::{
     ledger::{LedgerError, Position, Revision},
     node::Role,
     roster::{Presence, Roster, Seen, Sighting},
+    waiting::{Look, Now, Waiting},
 };
 
 /// How far a drain has come, in this order.
@@ -123,15 +121,17 @@ impl Settled {
 /// A drain that is watched.
 #[derive(Debug)]
 pub struct Watching<'w> {
-    roster: Roster,
-    seen: watch::Receiver<Seen>,
+    waiting: Waiting,
+    drain: Watched<'w>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watched<'w> {
     settled: &'w Settled,
     drains: &'w Drains,
     node: &'w str,
     /// Its place among all changes.
     at: Position,
-    /// When the ledger was asked last.
-    asked: Option<Instant>,
 }
 
 impl<'w> Watching<'w> {
@@ -143,8 +143,8 @@ impl<'w> Watching<'w> {
         (node, at): (&'w str, Position),
     ) -> Self {
         settled.keep(drains);
-        let (roster, seen) = (roster.clone(), roster.seen());
-        Self { roster, seen, settled, drains, node, at, asked: None }
+        let drain = Watched { settled, drains, node, at };
+        Self { waiting: Waiting::begin(roster), drain }
     }
 
     /// Waits until it is as far as `wanted`; no longer than `until`.
@@ -152,49 +152,25 @@ impl<'w> Watching<'w> {
     /// # Errors
     /// When the ledger cannot be asked which nodes there are.
     pub async fn wait(mut self, wanted: State, until: Instant) -> Result<Progress, LedgerError> {
-        let roster = self.roster.clone();
-        self.asked = Some(roster.confirm().await?);
-        let mut asking = pin!(roster.confirm());
-        let mut is_asking = false;
-        loop {
-            let progress = self.now();
-            if progress.state >= wanted {
-                return Ok(progress);
-            }
-            let due = self.strange_until();
-            tokio::select! {
-                // Its sender lives as long as the roster.
-                _ = self.seen.changed() => {}
-                asked = &mut asking, if is_asking => {
-                    // What was known before is told, not that it could not be asked.
-                    let Ok(asked) = asked else { return Ok(progress) };
-                    self.asked = Some(asked);
-                    is_asking = false;
-                }
-                () = at(due), if !is_asking => {
-                    asking.set(roster.confirm());
-                    is_asking = true;
-                }
-                () = sleep_until(until) => return Ok(progress),
-            }
-        }
+        self.waiting.ask().await?;
+        let drain = self.drain;
+        let look = |now: Now<'_>| {
+            let due = now.strange_until(drain.at.epoch);
+            let progress = drain.progress(now.seen, due.is_some());
+            Look { is_over: progress.state >= wanted, progress, due }
+        };
+        self.waiting.until(until, look).await
     }
+}
 
-    /// Until when name servers may be about to say that they are there, in a ledger that was made anew.
-    fn strange_until(&self) -> Option<Instant> {
-        let good_from = self.roster.good_from(self.at.epoch)?;
-        self.asked.is_none_or(|asked| asked < good_from).then_some(good_from)
-    }
-
+impl Watched<'_> {
     /// What is known now.
-    fn now(&mut self) -> Progress {
-        let is_strange = self.strange_until().is_some();
-        let seen = self.seen.borrow_and_update();
+    fn progress(self, seen: &Seen, is_strange: bool) -> Progress {
         let server = |(name, sighting)| NameServer::of(name, sighting, self.at);
         let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
-        let withheld = self.drains.withheld(self.node, &seen);
+        let withheld = self.drains.withheld(self.node, seen);
         let is_open = name_servers.is_empty() || is_strange || withheld.is_some();
         let state = if is_open || name_servers.iter().any(|server| !server.applied) {
             State::Applying
@@ -252,11 +228,4 @@ fn connections(sighting: &Sighting) -> Option<u64> {
     let document = sighting.document.as_ref().ok()?;
     let counts = sighting.presence == Presence::Here && !document.is_contested();
     counts.then_some(document.load.connections)
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => pending().await,
-    }
 }

@@ -57,6 +57,7 @@ pub fn attend(ledger: Arc<dyn Ledger>, attending: Attending) -> Member {
         heartbeat,
         seat,
         answers: Some(answers),
+        sites: None,
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(run(pen));
@@ -85,7 +86,7 @@ async fn run(mut pen: Pen) {
         };
         tokio::select! {
             () = sleep_until(due) => {}
-            () = pen.answers_otherwise() => {}
+            () = pen.goes_otherwise() => {}
         }
     }
 }

@@ -12,7 +12,10 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Key, Position};
+use crate::{
+    ledger::{Key, Position},
+    site::Served,
+};
 
 /// The keys of nodes begin so.
 pub const NODES: &str = "nodes/";
@@ -53,6 +56,9 @@ pub struct NodeDocument {
     /// What it answers DNS by, once it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
+    /// What it serves of the ledger's sites, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Served>,
 }
 
 /// What a node answers DNS by.
@@ -157,7 +163,7 @@ mod tests {
         let document: NodeDocument = documents::decode(older).unwrap();
         assert_eq!(document.applied, Some(Position { epoch: Epoch(7), seq: 3 }));
         assert_eq!((document.lease(), document.roles.len()), (None, 0));
-        assert_eq!(document.answers, None);
+        assert_eq!((document.answers, document.sites), (None, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a node says to the ledger: how far it has come, and that it is there.
 //!
-//! In: positions, as they are applied. Out: the node's document, written when the position moves or DNS
-//! is answered by something else, and at least once a heartbeat; a lease that is renewed by that.
+//! In: positions, as they are applied. Out: the node's document, written when the position moves, DNS is
+//! answered by something else or other sites are served, and at least once a heartbeat; a lease that is renewed by that.
 //! Always: there is one writer with one write under way; what comes meanwhile goes out with the next
 //! one, the newest only, and after a report that spoke of several purges there is a rest, so a flood of
 //! purges makes no queue and no flood of reports. It does not know what is applied.
@@ -124,7 +124,7 @@ impl Heart {
             tokio::select! {
                 // An error means that the node has ended.
                 moved = moved => if moved.is_err() { return },
-                () = self.pen.answers_otherwise() => {}
+                () = self.pen.goes_otherwise() => {}
                 () = sleep_until(due) => {}
             }
             let begun = Instant::now();

@@ -19,6 +19,7 @@ use crate::{
     documents,
     ledger::{Expect, Key, Ledger, LedgerError},
     pace::jittered,
+    site::Served,
 };
 
 /// See the module.
@@ -31,6 +32,8 @@ pub(super) struct Pen {
     pub(super) troubles: Arc<Own>,
     /// What it answers DNS by, if it does.
     pub(super) answers: Option<watch::Receiver<Option<Answers>>>,
+    /// What it serves of the ledger's sites, if it does.
+    pub(super) sites: Option<watch::Receiver<Option<Served>>>,
 }
 
 impl Pen {
@@ -56,7 +59,8 @@ impl Pen {
             None => self.look(anew).await?,
         };
         self.document.rivals = self.seat.rivals(Instant::now());
-        self.document.answers = self.answers.as_mut().and_then(|said| *said.borrow_and_update());
+        self.document.answers = newest(&mut self.answers);
+        self.document.sites = newest(&mut self.sites);
         let bytes = documents::encode(&self.document);
         let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let sent = Instant::now();
@@ -105,14 +109,12 @@ impl Pen {
         }
     }
 
-    /// Waits until it answers by something else than it last said.
-    pub(super) async fn answers_otherwise(&mut self) {
-        if let Some(answers) = &mut self.answers
-            && answers.changed().await.is_ok()
-        {
-            return;
+    /// Waits until it answers by something else than it last said, or serves other sites.
+    pub(super) async fn goes_otherwise(&mut self) {
+        tokio::select! {
+            () = changed(&mut self.answers) => {}
+            () = changed(&mut self.sites) => {}
         }
-        pending::<()>().await;
     }
 
     /// When it is to be said again that it is there.
@@ -120,4 +122,18 @@ impl Pen {
         let beat = Instant::now() + jittered(self.heartbeat);
         self.seat.next_gone().map_or(beat, |gone| beat.min(gone))
     }
+}
+
+fn newest<T: Clone>(said: &mut Option<watch::Receiver<Option<T>>>) -> Option<T> {
+    said.as_mut().and_then(|said| said.borrow_and_update().clone())
+}
+
+/// Waits for a change; where nothing is said there is none.
+async fn changed<T>(said: &mut Option<watch::Receiver<T>>) {
+    if let Some(said) = said
+        && said.changed().await.is_ok()
+    {
+        return;
+    }
+    pending::<()>().await;
 }

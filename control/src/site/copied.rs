@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Author, CATALOGUE, Catalogue, Content, Listed, Made, Rules, SITES_MAX, SiteError, Unsound,
-    Version, record::folder, taken::Taken,
+    Version, record::folder, taken::Taken, write::Held,
 };
 use crate::{
     copy::is_for_people,
     documents::{self, DocumentError},
-    ledger::{Document, Epoch, Key, LedgerError, Position},
+    ledger::{Document, Epoch, Key, Ledger, Position, Revision},
 };
 
 /// The largest number that a copy brings into a ledger: there is room behind it for all that come.
@@ -377,10 +377,7 @@ fn broken(name: &str, fault: String) -> CopiedSiteError {
 /// # Errors
 /// When it cannot be read.
 pub(crate) async fn former(
-    ledger: &dyn crate::ledger::Ledger,
-) -> Result<(Catalogue, Option<crate::ledger::Revision>), SiteError> {
-    let key = Key::parse(CATALOGUE);
-    let key = key.ok_or_else(|| LedgerError::Unavailable("no key".to_owned()))?;
-    let Some(found) = ledger.read(&key).await? else { return Ok((Catalogue::default(), None)) };
-    Ok((documents::decode(&found.value)?, Some(found.revision)))
+    ledger: &dyn Ledger,
+) -> Result<(Catalogue, Option<Revision>), SiteError> {
+    Ok(Held::measured(ledger).await?.into_parts())
 }

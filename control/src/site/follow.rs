@@ -7,7 +7,7 @@
 //! ledger that has no catalogue any more takes no site away.
 //! It deliberately does not know what a site's text says.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Display, sync::Arc, time::Duration};
 
 use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -18,14 +18,14 @@ use tokio::{
 };
 
 use super::{
-    CATALOGUE,
+    CATALOGUE, Refused,
     record::{Catalogue, Listed, Version},
 };
 use crate::{
     documents::{self, DocumentError},
     keeper::Keeper,
     kept::{Keep, KeptFile},
-    ledger::{Ledger, LedgerError, Revision, Watch},
+    ledger::{Epoch, Ledger, LedgerError, Log, Position, Revision, Watch},
 };
 
 /// Changes that come no later than this after another are taken together with it.
@@ -65,6 +65,9 @@ pub struct KeptSites {
     /// See [`Known::revision`].
     #[serde(default)]
     pub revision: u64,
+    /// The epoch of [`Known::at`].
+    #[serde(default)]
+    pub epoch: Option<u64>,
     /// See [`Known::import`].
     #[serde(default)]
     pub import: Option<String>,
@@ -101,13 +104,23 @@ pub struct Known {
     pub sites: Vec<LedgerSite>,
     /// The revision of the catalogue that they are of.
     pub revision: u64,
+    /// Which ledger that is of, by the epoch of its purge log; nothing where it has no catalogue.
+    pub epoch: Option<Epoch>,
     /// The newest import of a copy into that ledger: with another one a new time begins, and what was
     /// stored before is of sites that may have been others.
     pub import: Option<String>,
     /// Whether they are the ledger's, or were when they were kept on disk.
     pub listed: bool,
-    /// What could not be read, for people; older versions are in force in its place.
-    pub troubles: Vec<String>,
+    /// What could not be read; older versions are in force in its place.
+    pub troubles: Vec<Refused>,
+}
+
+impl Known {
+    /// The catalogue's revision, and which ledger's that is.
+    #[must_use]
+    pub fn at(&self) -> Option<Position> {
+        self.epoch.map(|epoch| Position { epoch, seq: self.revision })
+    }
 }
 
 /// The ledger's sites, as long as this is there.
@@ -130,8 +143,9 @@ impl Following {
 pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Following {
     let kept = file.as_ref().and_then(SitesFile::read);
     let before = match kept {
-        Some(KeptSites { sites, revision, import }) => {
-            Known { sites, revision, import, listed: true, ..Known::default() }
+        Some(KeptSites { sites, revision, epoch, import }) => {
+            let epoch = epoch.map(Epoch);
+            Known { sites, revision, epoch, import, listed: true, ..Known::default() }
         }
         None => Known::default(),
     };
@@ -212,7 +226,7 @@ impl Follower {
         let (known, revision) = read_all(&*self.ledger, &before).await?;
         if known != *before {
             for trouble in &known.troubles {
-                tracing::error!("{trouble}");
+                tracing::error!("{}", trouble.why);
             }
             self.keep(&known);
             tell.send_replace(Arc::new(known));
@@ -222,8 +236,9 @@ impl Follower {
 
     fn keep(&self, known: &Known) {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| known.listed) {
-            let Known { sites, revision, import, .. } = known.clone();
-            keeper.keep(KeptSites { sites, revision, import });
+            let Known { sites, revision, epoch, import, .. } = known.clone();
+            let epoch = epoch.map(|epoch| epoch.0);
+            keeper.keep(KeptSites { sites, revision, epoch, import });
         }
     }
 }
@@ -237,16 +252,17 @@ async fn next(watch: &mut dyn Watch) -> Result<(), LedgerError> {
 /// The sites that there are, and the revision at which that was so.
 async fn read_all(ledger: &dyn Ledger, before: &Known) -> Result<(Known, Revision), LedgerError> {
     loop {
+        let epoch = ledger.ends(Log::Purges).await?.last.epoch;
         let listing = ledger.list(CATALOGUE).await?;
         let found = listing.documents.iter().find(|found| found.key.as_str() == CATALOGUE);
         let Some(found) = found else {
-            let mut known = Known { listed: true, troubles: Vec::new(), ..before.clone() };
+            let troubles = Vec::new();
+            let mut known = Known { listed: true, epoch: None, troubles, ..before.clone() };
             if !known.sites.is_empty() {
-                known.troubles.push(
+                known.troubles.push(of_all(
                     "the ledger has no sites any more, not even none: it was made anew; those \
-                     that were in force stay until a site is written to it"
-                        .to_owned(),
-                );
+                     that were in force stay until a site is written to it",
+                ));
             }
             return Ok((known, listing.revision));
         };
@@ -254,12 +270,17 @@ async fn read_all(ledger: &dyn Ledger, before: &Known) -> Result<(Known, Revisio
             Ok(catalogue) => {
                 // Another one is in force meanwhile.
                 let Some(known) = read_named(ledger, before, &catalogue).await? else { continue };
-                return Ok((known, listing.revision));
+                // Or the ledger is another one.
+                if ledger.ends(Log::Purges).await?.last.epoch != epoch {
+                    continue;
+                }
+                return Ok((Known { epoch: Some(epoch), ..known }, listing.revision));
             }
             Err(error) => {
                 let trouble =
                     format!("the list of the ledger's sites: {error}; those in force stay");
-                let known = Known { listed: true, troubles: vec![trouble], ..before.clone() };
+                let troubles = vec![of_all(&trouble)];
+                let known = Known { listed: true, troubles, ..before.clone() };
                 return Ok((known, listing.revision));
             }
         }
@@ -292,8 +313,8 @@ async fn read_named(
                 known.sites.extend(former.cloned());
             }
             Read::Missing if is_in_force(ledger, catalogue).await? => {
-                let trouble = format!("site \"{name}\": its text is not in the ledger");
-                known.troubles.push(format!("{trouble}; {}", instead(former)));
+                let missing = "its text is not in the ledger";
+                known.troubles.push(trouble(name, &missing, former));
                 known.sites.extend(former.cloned());
             }
             Read::Missing => return Ok(None),
@@ -352,8 +373,13 @@ impl LedgerSite {
     }
 }
 
-fn trouble(name: &str, error: &DocumentError, former: Option<&LedgerSite>) -> String {
-    format!("site \"{name}\" of the ledger: {error}; {}", instead(former))
+fn trouble(name: &str, what: &dyn Display, former: Option<&LedgerSite>) -> Refused {
+    let why = format!("site \"{name}\" of the ledger: {what}; {}", instead(former));
+    Refused { site: Some(name.to_owned()), why }
+}
+
+fn of_all(why: &str) -> Refused {
+    Refused { site: None, why: why.to_owned() }
 }
 
 fn instead(former: Option<&LedgerSite>) -> String {

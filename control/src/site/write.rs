@@ -112,6 +112,33 @@ impl Held {
         let catalogue = documents::decode(&found.value)?;
         Ok(Self { catalogue, at: Some(found.revision) })
     }
+
+    /// The same, for who puts something beside what is there: where an earlier version of this program did
+    /// not say how long a text is, it is read.
+    pub(super) async fn measured(ledger: &dyn Ledger) -> Result<Self, SiteError> {
+        let mut held = Self::read(ledger).await?;
+        // Once: what is written next says all of them.
+        for (name, listed) in &mut held.catalogue.sites {
+            if listed.deleted || listed.bytes > 0 {
+                continue;
+            }
+            match versions(ledger, name, &listed.made, 1).await {
+                Ok(newest) => {
+                    let text = newest.first().and_then(|version| version.text.as_ref());
+                    listed.bytes = text.map_or(0, |it| u64::try_from(it.len()).unwrap_or(u64::MAX));
+                }
+                // What cannot be read here is of an unknown length.
+                Err(SiteError::Unreadable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(held)
+    }
+
+    /// It, and the revision that it was read at.
+    pub(super) fn into_parts(self) -> (Catalogue, Option<Revision>) {
+        (self.catalogue, self.at)
+    }
 }
 
 /// Writes a site, or takes it away.
@@ -124,7 +151,7 @@ pub async fn write(
     rules: &dyn Rules,
 ) -> Result<Written, SiteError> {
     for _ in 0..TRIES_MAX {
-        let held = Held::read(ledger).await?;
+        let held = Held::measured(ledger).await?;
         if let Some(former) = repeated(ledger, &held.catalogue, change).await? {
             return Ok(former);
         }

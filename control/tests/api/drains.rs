@@ -25,7 +25,7 @@ impl Place {
     }
 
     /// A node's document, of a process that is not there.
-    async fn write(&self, name: &str, document: &NodeDocument) {
+    pub(super) async fn write(&self, name: &str, document: &NodeDocument) {
         let bytes = nearcast_control::documents::encode(document).unwrap();
         let key = node::key_of(name).unwrap();
         self.ledger.write(&key, bytes, Expect::Anything).await.unwrap();

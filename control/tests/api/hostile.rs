@@ -38,6 +38,8 @@ pub(super) enum Writes {
 pub(super) struct Frail {
     ledger: Arc<dyn Ledger>,
     pub(super) writes: Mutex<Writes>,
+    /// So many reads fail from now on.
+    pub(super) reads_failing: AtomicU32,
     /// That one waits.
     pub(super) waits: Notify,
     /// That it goes on.
@@ -89,6 +91,11 @@ impl Ledger for Frail {
     }
 
     fn read<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Document>> {
+        let less = |left: u32| left.checked_sub(1);
+        if self.reads_failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            let away = LedgerError::Unavailable("it is away".to_owned());
+            return Box::pin(std::future::ready(Err(away)));
+        }
         self.ledger.read(key)
     }
 
@@ -135,7 +142,8 @@ impl Place {
         let place = Self::new().await;
         let writes = Mutex::default();
         let (waits, go) = (Notify::new(), Notify::new());
-        let frail = Arc::new(Frail { ledger: Arc::clone(&place.ledger), writes, waits, go });
+        let (ledger, reads_failing) = (Arc::clone(&place.ledger), AtomicU32::new(0));
+        let frail = Arc::new(Frail { ledger, writes, reads_failing, waits, go });
         let roster = Roster::begin(Arc::clone(&frail) as _, AWAY_AFTER);
         let routes = routes(Arc::clone(&frail) as _, roster, 1000);
         (Self { routes, ..place }, frail)

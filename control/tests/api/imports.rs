@@ -108,6 +108,49 @@ async fn who_is_revoked_while_their_tokens_are_put_in_leaves_none() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_is_away_is_asked_again_whether_who_brings_tokens_still_may() {
+    let (place, frail) = Place::frail().await;
+    let stolen = place.made(json!({ "actions": token::Action::ALL })).await;
+    let mut copy = export(&place).await;
+    copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
+    *frail.writes.lock().unwrap() = Writes::OneWaitsAfter(2);
+    let revoke = async {
+        frail.waits.notified().await;
+        let path = format!("/v1/tokens/{}", id(&stolen));
+        assert_eq!(place.ask(&place.first, "DELETE", &path, None).await.0, 200);
+        frail.reads_failing.store(2, Ordering::SeqCst);
+        frail.go.notify_one();
+    };
+    let ((status, problem), ()) = tokio::join!(import(&place, &stolen, &copy), revoke);
+    assert_eq!(frail.reads_failing.load(Ordering::SeqCst), 0, "it was asked");
+    assert_eq!(status, 403, "{problem}");
+    assert!(!is_good(&place, EVIL).await);
+}
+
+#[tokio::test]
+async fn who_may_not_go_on_with_an_import_that_broke_off_is_told_what_is_in() {
+    let (place, frail) = Place::frail().await;
+    let mut copy = export(&place).await;
+    copy["tokens"] = json!([planted("evil", EVIL, &json!(["ledger"]), "first")]);
+    copy["drains"] = json!([{ "node": "fra", "addresses": [], "by": "first", "at": "x" }]);
+    // Its line, the catalogue, the token.
+    *frail.writes.lock().unwrap() = Writes::OneFailsAfter(3);
+    let path = "/v1/ledger";
+    let (status, _) = place.ask(&place.first, "PUT", path, Some(copy.clone())).await;
+    assert_eq!(status, 503);
+    let actions: Vec<_> =
+        token::Action::ALL.into_iter().filter(|it| *it != token::Action::Nodes).collect();
+    let other = place.made(json!({ "actions": actions })).await;
+    let (status, problem) = place.ask(&other, "PUT", path, Some(copy)).await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(status, 403, "{problem}");
+    assert!(detail.starts_with("the copy drains node \"fra\""), "{detail}");
+    assert!(detail.contains("its sites are in force and 1 of its tokens are there"), "{detail}");
+    assert!(!detail.contains("nothing was put in"), "{detail}");
+    assert!(is_good(&place, EVIL).await);
+}
+
+#[tokio::test]
 async fn what_was_put_in_goes_with_who_put_it_in_whoever_it_says_made_it() {
     let place = Place::new().await;
     let stolen = place.made(json!({ "actions": token::Action::ALL })).await;

@@ -40,9 +40,9 @@ impl Rules for Plain {
 }
 
 /// What was answered: the status, the ETag, what was said.
-type Answer = (u16, Option<String>, Value);
+pub(super) type Answer = (u16, Option<String>, Value);
 
-async fn ask(
+pub(super) async fn ask(
     place: &Place,
     token: &str,
     (method, path): (&str, &str),
@@ -64,11 +64,17 @@ async fn ask(
     (status.as_u16(), tag, said)
 }
 
-async fn put(place: &Place, path: &str, condition: (&str, &str), content: &'static str) -> Answer {
+pub(super) async fn put(
+    place: &Place,
+    path: &str,
+    condition: (&str, &str),
+    content: &'static str,
+) -> Answer {
     ask(place, &place.first, ("PUT", path), &[condition], content).await
 }
 
-const NEW: (&str, &str) = ("if-none-match", "*");
+pub(super) const NEW: (&str, &str) = ("if-none-match", "*");
+
 #[tokio::test]
 async fn a_site_is_made_read_replaced_and_deleted() {
     let place = Place::new().await;
@@ -318,4 +324,20 @@ async fn a_site_of_the_file_is_there_once_its_namesake_in_the_ledger_is_gone() {
     assert_eq!((status, tag, &said["from"]), (200, None, &json!("file")), "{said}");
     let old = format!("/v1/sites/filed?revision={made}");
     assert_eq!(ask(&place, &place.first, ("GET", &old), &[], "").await.2["toml"], "text");
+}
+
+#[tokio::test]
+async fn a_text_counts_though_the_list_of_sites_does_not_say_how_long_it_is() {
+    let place = Place::new().await;
+    put(&place, "/v1/sites/shop", NEW, "shop shop.example").await;
+    let key = Key::parse(site::CATALOGUE).unwrap();
+    let found = place.ledger.read(&key).await.unwrap().unwrap();
+    let mut catalogue: Value = serde_json::from_slice(&found.value).unwrap();
+    catalogue["sites"]["shop"].as_object_mut().unwrap().remove("bytes").unwrap();
+    let bytes = catalogue.to_string().into();
+    place.ledger.write(&key, bytes, Expect::At(found.revision)).await.unwrap();
+    assert_eq!(put(&place, "/v1/sites/blog", NEW, "blog blog.example").await.0, 201);
+    let found = place.ledger.read(&key).await.unwrap().unwrap();
+    let catalogue: Value = serde_json::from_slice(&found.value).unwrap();
+    assert_eq!(catalogue["sites"]["shop"]["bytes"], "shop shop.example".len());
 }

@@ -252,19 +252,19 @@ pub(crate) async fn what_a_newer_version_wrote_leaves_what_is_known(place: &dyn 
     })
     .await;
     assert_eq!(now.sites[1], before[1], "the shop is as it was");
-    assert!(now.troubles[0].contains("schema 2"), "{:?}", now.troubles);
+    assert!(now.troubles[0].why.contains("schema 2"), "{:?}", now.troubles);
     // And a whole catalogue.
     let found = ledger.read(&key(CATALOGUE)).await.unwrap().unwrap();
     let newer = Bytes::from_static(text);
     ledger.write(&key(CATALOGUE), newer, Expect::At(found.revision)).await.unwrap();
-    let last = until(&mut known, |known| known.troubles[0].contains("list of")).await;
+    let last = until(&mut known, |known| known.troubles[0].why.contains("list of")).await;
     assert_eq!(last.sites, now.sites);
     let refused = put(&*ledger, &sound("new", &["n.example"]), Wanted::Absent, None).await;
     assert!(matches!(refused, Err(SiteError::Unreadable(_))));
     // Gone altogether, it takes nothing away either.
     let found = ledger.read(&key(CATALOGUE)).await.unwrap().unwrap();
     ledger.delete(&key(CATALOGUE), found.revision).await.unwrap();
-    let last = until(&mut known, |known| known.troubles[0].contains("made anew")).await;
+    let last = until(&mut known, |known| known.troubles[0].why.contains("made anew")).await;
     assert_eq!(last.sites, now.sites);
 }
 

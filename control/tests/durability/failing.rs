@@ -287,6 +287,7 @@ async fn a_node_that_leaves_meanwhile_is_gone_in_the_end() {
             is_shared: false,
             troubles: Troubles::default(),
             answers: None,
+            sites: None,
         };
         node::join(Arc::clone(&ledger), joining).await
     };

@@ -13,6 +13,7 @@ use nearcast_control::{
         self, Answering, Attending, Incarnation, Joining, Member, NodeDocument, Role, Troubles,
     },
     roster::{Presence, Roster},
+    site::Served,
 };
 use tokio::{
     sync::watch,
@@ -216,7 +217,7 @@ async fn a_name_server_that_does_not_hear_of_a_drain_is_waited_for_also_when_it_
 #[tokio::test(start_paused = true)]
 async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat() {
     let (ledger, folder) = (Paper::new(), folder());
-    let tell = watch::Sender::new(None);
+    let (tell, serves) = (watch::Sender::new(None), watch::Sender::new(None));
     let joining = Joining {
         key: node::key_of("fra-1").unwrap(),
         document: NodeDocument::default(),
@@ -227,6 +228,7 @@ async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat
         is_shared: true,
         troubles: Troubles::default(),
         answers: Some(tell.subscribe()),
+        sites: Some(serves.subscribe()),
     };
     let _member = node::join(Arc::new(ledger.clone()), joining).await.unwrap();
     assert_eq!(document(&ledger, "fra-1").await.answers, None);
@@ -235,6 +237,10 @@ async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat
     tell.send_replace(Some(answers));
     pass(HEARTBEAT / 10).await;
     assert_eq!(document(&ledger, "fra-1").await.answers, Some(answers));
+    let served = Served { at: Some(drains), ..Served::default() };
+    serves.send_replace(Some(served.clone()));
+    pass(HEARTBEAT / 10).await;
+    assert_eq!(document(&ledger, "fra-1").await.sites, Some(served));
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,15 +58,15 @@ fn a_ledger_is_taken_along_and_everything_stored_is_purged() -> Tested {
     let to = Up::start_with(&folder.path().join("to"), rooted)?;
     // What it has stored of its own site is gone afterwards, as all is.
     wait_for("a hit", || Ok(answer(&to, "www.cdn.test", "/page.txt")?.1.then_some(())))?;
-    let said = is_done(&to.client(&["ledger", "import", &path("copy.json")])?);
+    let said = is_done(&to.client(&["ledger", "import", "--wait=60s", &path("copy.json")])?);
     assert!(said.contains("1 site and 1 token were put in"), "{said}");
-    wait_for("the site", || Ok((answer(&to, "shop.test", "/")?.0 == "first").then_some(())))?;
+    assert!(said.contains("complete: all 3 edges serve by it"), "{said}");
+    assert_eq!(answer(&to, "shop.test", "/")?.0, "first", "as it was waited for");
+    assert!(!answer(&to, "www.cdn.test", "/page.txt")?.1, "what was stored before is served still");
     is_done(&to.client_as(
         (to.fact("admin"), &path("robot")),
         &["purge", "--site", "shop", "--all", "--wait"],
     )?);
-    // Its position follows the import's, so both are applied.
-    assert!(!answer(&to, "www.cdn.test", "/page.txt")?.1, "what was stored before is served still");
 
     is_done(&to.client(&["site", "delete", "shop"])?);
     let refused = to.client(&["ledger", "import", &path("copy.json")])?;

@@ -6,7 +6,7 @@
 use schemars::SchemaGenerator;
 
 use super::{super::copies, ONCE, Operation, members, plain, schema};
-use crate::copy::{Copied, PutIn};
+use crate::copy::Copied;
 
 /// What is asked of the ledger as a whole.
 pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
@@ -22,7 +22,7 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             fields: ONCE,
             query: Some(members::<copies::How>(read)),
             content: Some(schema::<Copied>(read)),
-            done: vec![(200, "It is put in.", schema::<PutIn>(told))],
+            done: vec![(200, "It is put in.", schema::<copies::Came>(told))],
             refused: &[408, 409, 413, 415, 422],
             ..plain("put", "/v1/ledger", "importLedger", "Puts a copy into the ledger", action)
         },

@@ -7,7 +7,10 @@ use edge_core::settings::SiteSettings;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
-use super::{super::sites, Operation, members, plain, schema};
+use super::{
+    super::{catalogue, sites},
+    Operation, members, plain, schema,
+};
 
 const IF_MATCH: (&str, &str) =
     ("If-Match", "The revisions one of which is expected there, in quotes, or *.");
@@ -16,7 +19,8 @@ const ONCE: (&str, &str) = ("Idempotency-Key", "A name under which the change is
 /// What is asked of sites.
 pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator) -> Vec<Operation> {
     let site = schema::<sites::WholeSite>(told);
-    let done = json!({ "anyOf": [site, schema::<sites::DryRun>(told)] });
+    let written = schema::<sites::WrittenSite>(told);
+    let done = json!({ "anyOf": [written, schema::<sites::DryRun>(told)] });
     vec![
         Operation {
             done: vec![(
@@ -30,7 +34,7 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             fields: &[("If-None-Match", "Revisions that are known already, in quotes.")],
             query: Some(members::<sites::Which>(read)),
             done: vec![
-                (200, "The site; ETag is its revision.", site.clone()),
+                (200, "The site; ETag is its revision.", site),
                 (304, "It is known already.", Value::Null),
             ],
             refused: &[404],
@@ -43,7 +47,7 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
             text: Some("application/toml"),
             done: vec![
                 (200, "It is replaced, or it was a dry run.", done),
-                (201, "There was none, and it is made.", site.clone()),
+                (201, "There was none, and it is made.", written),
             ],
             refused: &[404, 409, 412, 413, 415, 422, 428],
             ..plain(
@@ -56,9 +60,21 @@ pub(super) fn operations(read: &mut SchemaGenerator, told: &mut SchemaGenerator)
         },
         Operation {
             fields: &[IF_MATCH, ONCE],
-            done: vec![(200, "It is deleted.", site)],
+            query: Some(members::<sites::Until>(read)),
+            done: vec![(200, "It is deleted.", schema::<sites::DeletedSite>(told))],
             refused: &[404, 412, 413, 422, 428],
             ..plain("delete", "/v1/sites/{name}", "deleteSite", "Deletes a site", Some("sites"))
+        },
+        Operation {
+            query: Some(members::<catalogue::Look>(read)),
+            done: vec![(200, "Each edge.", schema::<catalogue::Seen>(told))],
+            ..plain(
+                "get",
+                "/v1/catalogue",
+                "seeCatalogue",
+                "How far the edges have come with the sites",
+                Some("read"),
+            )
         },
         Operation {
             done: vec![(200, "Its versions, newest first.", schema::<sites::History>(told))],

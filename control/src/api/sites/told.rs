@@ -5,7 +5,7 @@
 
 use axum::{
     Json,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header::ETAG};
 use nearcast_daemon::http_problem::Problem;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{super::caller::Caller, refused};
-use crate::site::{Catalogue, FileSite, SiteError, Sound, Unsound, Version};
+use crate::site::{Catalogue, FileSite, SiteError, Sound, Unsound, Version, progress::Progress};
 
 /// Sites.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -116,32 +116,60 @@ impl Made {
     }
 }
 
+/// A site that was written.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SiteWritten")]
+pub(in crate::api) struct WrittenSite {
+    #[serde(flatten)]
+    pub(super) site: WholeSite,
+    /// How far the edges have come with it; null where nobody looked.
+    pub(super) progress: Option<Progress>,
+}
+
+/// A site that was deleted.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SiteDeleted")]
+pub(in crate::api) struct DeletedSite {
+    #[serde(flatten)]
+    pub(super) site: WholeSite,
+    /// The ids of the tokens in use that name it, and so are for the next site of this name as well; null
+    /// where they could not be read.
+    pub(super) tokens: Option<Vec<String>>,
+    /// How far the edges have come with that; null where nobody looked.
+    pub(super) progress: Option<Progress>,
+}
+
 impl WholeSite {
+    pub(super) fn of(name: &str, version: Version) -> Self {
+        let made = Made::of(&version);
+        Self {
+            name: name.to_owned(),
+            from: Source::Ledger,
+            hosts: version.hosts,
+            toml: version.text,
+            version: Some(made),
+        }
+    }
+
     pub(super) fn of_file(FileSite { name, hosts }: FileSite) -> Self {
         Self { name, from: Source::File, hosts, toml: None, version: None }
     }
 }
 
 /// A version of a site, with its ETag.
-pub(super) fn tagged(status: StatusCode, name: &str, version: Version) -> Response {
+pub(super) fn tagged(name: &str, version: Version) -> Response {
     let revision = version.revision;
-    let made = Made::of(&version);
-    let site = WholeSite {
-        name: name.to_owned(),
-        from: Source::Ledger,
-        hosts: version.hosts,
-        toml: version.text,
-        version: Some(made),
-    };
-    with_tag((status, Json(site)).into_response(), revision)
+    with_tag(Json(WholeSite::of(name, version)), revision)
 }
 
 /// That the caller has this version already.
 pub(super) fn unchanged(revision: u64) -> Response {
-    with_tag(StatusCode::NOT_MODIFIED.into_response(), revision)
+    with_tag(StatusCode::NOT_MODIFIED, revision)
 }
 
-fn with_tag(mut response: Response, revision: u64) -> Response {
+/// What is answered, with its ETag.
+pub(super) fn with_tag(response: impl IntoResponse, revision: u64) -> Response {
+    let mut response = response.into_response();
     if let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }
@@ -201,7 +229,7 @@ pub(super) fn checked(unsound: Unsound) -> Problem {
 }
 
 /// Why a site is not written or read.
-pub(super) fn refusal(caller: &Caller, error: &SiteError) -> Problem {
+pub(in crate::api) fn refusal(caller: &Caller, error: &SiteError) -> Problem {
     let status = match error {
         SiteError::NoSuchSite(_) => StatusCode::NOT_FOUND,
         SiteError::Changed { current, .. } => {

@@ -1,0 +1,189 @@
+//! Sites that are waited for: whether every edge serves by them.
+
+use nearcast_control::{
+    ledger::{Epoch, Position},
+    node::{Rival, Role},
+    site::{Refused, Served},
+};
+
+use super::{
+    super::*,
+    sites::{NEW, ask, put},
+};
+
+impl Place {
+    /// A place in the catalogue of this ledger.
+    async fn at(&self, seq: u64) -> Position {
+        let epoch = self.ledger.ends(Log::Purges).await.unwrap().last.epoch;
+        Position { epoch, seq }
+    }
+
+    async fn catalogue(&self, query: &str) -> Value {
+        let path = format!("/v1/catalogue{query}");
+        let (status, told) = self.ask(&self.first, "GET", &path, None).await;
+        assert_eq!(status, 200, "{told}");
+        told
+    }
+
+    async fn gone(&self, name: &str) {
+        let key = node::key_of(name).unwrap();
+        let found = self.ledger.read(&key).await.unwrap().unwrap();
+        self.ledger.delete(&key, found.revision).await.unwrap();
+    }
+}
+
+/// An edge that has taken the catalogue up to there, but for these sites.
+fn edge(at: Option<Position>, refused: &[Option<&str>]) -> NodeDocument {
+    let refused = refused.iter().map(|site| Refused {
+        site: site.map(str::to_owned),
+        why: "its origin is not allowed".to_owned(),
+    });
+    let sites = Served { at, refused: refused.collect(), refused_more: 0 };
+    NodeDocument { roles: vec![Role::Edge], sites: Some(sites), ..NodeDocument::default() }
+}
+
+/// Which nodes have applied it, and which have refused a site.
+fn nodes(told: &Value) -> Vec<(String, bool, bool)> {
+    let all = told["progress"]["nodes"].as_array().unwrap().iter();
+    let node = |node: &Value| {
+        let refused = node["refused"].is_array() || node["refused_more"].is_u64();
+        (node["node"].as_str().unwrap().to_owned(), node["applied"] == true, refused)
+    };
+    all.map(node).collect()
+}
+
+#[tokio::test]
+async fn a_site_that_is_waited_for_is_answered_once_every_edge_serves_it() {
+    let place = Place::new().await;
+    let (before, after) = (place.at(0).await, place.at(1).await);
+    place.write("fra-1", &edge(Some(before), &[])).await;
+    place.write("fra-2", &edge(Some(after), &[])).await;
+    // One that answers DNS alone serves no site.
+    let dns = NodeDocument { roles: vec![Role::Geodns], ..NodeDocument::default() };
+    place.write("ns-1", &dns).await;
+    let path = "/v1/sites/shop?wait=20s";
+    let serves = async {
+        while site_revision(&place).await != 1 {
+            tokio::task::yield_now().await;
+        }
+        place.write("fra-1", &edge(Some(after), &[])).await;
+    };
+    let begun = Instant::now();
+    let ((status, tag, told), ()) =
+        tokio::join!(put(&place, path, NEW, "shop shop.example"), serves);
+    assert_eq!((status, tag.as_deref()), (201, Some("\"1\"")), "{told}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "it ends when that is so");
+    assert_eq!(told["progress"]["state"], "complete", "{told}");
+    let all = [("fra-1".to_owned(), true, false), ("fra-2".to_owned(), true, false)];
+    assert_eq!(nodes(&told), all);
+    // Without a wait nobody looks; later anybody may.
+    let (_, _, told) = put(&place, "/v1/sites/blog", NEW, "blog blog.example").await;
+    assert_eq!((&told["revision"], &told["progress"]), (&json!(2), &Value::Null));
+    let told = place.catalogue("").await;
+    assert_eq!((&told["revision"], &told["progress"]["state"]), (&json!(2), &json!("partial")));
+    assert_eq!(place.catalogue("?revision=1").await["progress"]["state"], "complete");
+}
+
+async fn site_revision(place: &Place) -> u64 {
+    let catalogue = nearcast_control::site::catalogue(&*place.ledger).await;
+    catalogue.unwrap().revision
+}
+
+#[tokio::test]
+async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
+    let place = Place::new().await;
+    let at = place.at(1).await;
+    place.write("fra-1", &edge(Some(at), &[])).await;
+    place.write("fra-2", &edge(Some(at), &[Some("shop")])).await;
+    let begun = Instant::now();
+    let (_, _, told) = put(&place, "/v1/sites/shop?wait=20s", NEW, "shop shop.example").await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "nothing more is waited for");
+    let progress = &told["progress"];
+    assert_eq!((&progress["state"], &progress["settled"]), (&json!("partial"), &json!(true)));
+    assert_eq!(progress["nodes"][1]["refused"][0]["why"], "its origin is not allowed", "{told}");
+    // Whoever asks for another site is not concerned, unless it speaks of all of them.
+    let of_blog = "?revision=1&sites=blog";
+    assert_eq!(place.catalogue(of_blog).await["progress"]["state"], "complete");
+    assert_eq!(place.catalogue("?revision=1").await["progress"]["state"], "partial");
+    place.write("fra-1", &edge(Some(at), &[None])).await;
+    let told = place.catalogue(of_blog).await;
+    assert_eq!(nodes(&told)[0], ("fra-1".to_owned(), false, true), "{told}");
+    // Nor does another site's owner learn its name.
+    put(&place, "/v1/sites/blog", NEW, "blog blog.example").await;
+    let own = place.made(json!({ "actions": ["read"], "sites": ["blog"] })).await;
+    let (status, told) = place.ask(&own, "GET", "/v1/catalogue?revision=1", None).await;
+    assert_eq!(status, 200, "{told}");
+    assert!(!told.to_string().contains("shop"), "{told}");
+    assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), true, false), "{told}");
+    for (query, status) in [("?sites=shop", 403), ("?wait=x", 400), ("?more=1", 400)] {
+        let path = format!("/v1/catalogue{query}");
+        assert_eq!(place.ask(&own, "GET", &path, None).await.0, status, "{query}");
+    }
+    let purges = place.made(json!({ "actions": ["purge"] })).await;
+    assert_eq!(place.ask(&purges, "GET", "/v1/catalogue", None).await.0, 403);
+}
+
+#[tokio::test]
+async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
+    let place = Place::new().await;
+    let at = place.at(1).await;
+    let good = edge(Some(at), &[]);
+    place.write("fra-1", &good).await;
+    put(&place, "/v1/sites/shop", NEW, "shop shop.example").await;
+    let rival = Rival { incarnation: "another".to_owned(), ..Rival::default() };
+    let other = Position { epoch: Epoch(at.epoch.0 ^ 1), seq: 9 };
+    let older = NodeDocument { applied: Some(at), ..NodeDocument::default() };
+    for (what, document) in [
+        ("of another ledger", edge(Some(other), &[])),
+        ("it has none yet", edge(None, &[])),
+        ("it has refused it before", edge(Some(Position { seq: 0, ..at }), &[Some("shop")])),
+        ("of an older version", older),
+        ("of whose name there are two", NodeDocument { rivals: vec![rival], ..good.clone() }),
+    ] {
+        place.write("fra-2", &document).await;
+        let told = place.catalogue("?revision=1&wait=1ms").await;
+        assert_eq!(told["progress"]["state"], "partial", "{what}: {told}");
+        assert_eq!(told["progress"]["settled"], Value::Null, "{what}: {told}");
+        assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), false, false), "{what}");
+    }
+    let key = node::key_of("fra-2").unwrap();
+    let newer = r#"{"schema":9}"#.into();
+    place.ledger.write(&key, newer, Expect::Anything).await.unwrap();
+    let told = place.catalogue("?revision=1&wait=1ms").await;
+    assert!(told["progress"]["nodes"][1]["unreadable"].is_string(), "{told}");
+    // One that leaves meanwhile serves nothing any more.
+    let waits = place.catalogue("?revision=1&wait=20s");
+    let (told, ()) = tokio::join!(waits, place.gone("fra-2"));
+    assert_eq!(told["progress"]["state"], "complete", "{told}");
+}
+
+#[tokio::test]
+async fn who_deletes_a_site_is_told_which_tokens_name_it() {
+    let place = Place::new().await;
+    let at = place.at(2).await;
+    // What it does not serve of others is no matter.
+    place.write("fra-1", &edge(Some(at), &[Some("blog")])).await;
+    for site in ["shop shop.example", "news news.example"] {
+        let path = format!("/v1/sites/{}", site.split(' ').next().unwrap());
+        put(&place, &path, NEW, site).await;
+    }
+    let mut ids = Vec::new();
+    for sites in [json!(["shop"]), json!(["news", "shop"]), json!(["news"]), Value::Null] {
+        let wanted = json!({ "actions": ["purge"], "sites": sites });
+        let (_, made) = place.order("/v1/tokens", wanted).await;
+        ids.push(made["id"].as_str().unwrap().to_owned());
+    }
+    let (_, made) =
+        place.order("/v1/tokens", json!({ "actions": ["purge"], "sites": ["shop"] })).await;
+    let revoked = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(place.ask(&place.first, "DELETE", &revoked, None).await.0, 200);
+    place.write("fra-1", &edge(Some(place.at(3).await), &[Some("blog")])).await;
+    let gone = ("DELETE", "/v1/sites/shop?wait=20s");
+    let (status, _, told) = ask(&place, &place.first, gone, &[("if-match", "*")], "").await;
+    assert_eq!((status, &told["deleted"]), (200, &json!(true)), "{told}");
+    ids.truncate(2);
+    ids.sort_unstable();
+    assert_eq!(told["tokens"], json!(ids), "{told}");
+    assert_eq!(told["progress"]["state"], "complete", "{told}");
+    assert_eq!(place.catalogue("?revision=3&sites=").await["progress"]["state"], "complete");
+}
