@@ -173,7 +173,12 @@ fn over(name: &str, told: &Value) -> Failure {
                 .filter(|server| server["applied"] != true)
                 .map(|server| {
                     let word = |key: &str| server[key].as_str().unwrap_or_default();
-                    format!("{} ({})", word("node"), word("state"))
+                    let unkept = if server["unkept"] == true {
+                        ", does so, but cannot keep that on its disk for a start without the ledger"
+                    } else {
+                        ""
+                    };
+                    format!("{} ({}{unkept})", word("node"), word("state"))
                 })
                 .collect();
             let late = late.join(", ");

@@ -58,6 +58,10 @@ pub struct NameServer {
     pub expired: bool,
     /// For how many seconds its answers before its last change of drains could be cached.
     pub ttl_s: u64,
+    /// True where it answers by more than it says, as its disk does not take that: a start without the
+    /// ledger would send clients to the node again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
@@ -223,6 +227,7 @@ impl NameServer {
             applied: false,
             expired: false,
             ttl_s: 0,
+            unkept: false,
             contested: false,
             unreadable: None,
         };
@@ -241,6 +246,7 @@ impl NameServer {
             applied,
             expired: expired.is_some_and(|expired| expired.has_reached(at)),
             ttl_s: said.map_or(0, |said| said.ttl_s),
+            unkept: said.is_some_and(|said| said.unkept),
             contested,
             ..unknown
         })

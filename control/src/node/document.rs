@@ -67,6 +67,9 @@ pub struct Answers {
     /// For how many seconds its answers before this could be cached.
     #[serde(default)]
     pub ttl_s: u64,
+    /// It answers by more, which its disk does not take, so that a start without the ledger would not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
 }
 
 /// A process that goes by another's name.

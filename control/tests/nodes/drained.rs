@@ -46,17 +46,18 @@ pub(super) async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Durati
     let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
     let following = follow(Arc::new(ledger.clone()), roster, None).await;
     let member = node::attend(Arc::new(ledger.clone()), attending);
-    let (mut answering, mut fleets) = (Answering::new(tell), following.fleet());
+    let mut answering = Answering::new(tell);
+    let (mut fleets, mut on_disk) = (following.fleet(), following.on_disk());
     let mut work = JoinSet::new();
     work.spawn(async move {
         loop {
             let fleet = Arc::clone(&fleets.borrow_and_update());
-            if let Some(drains) = fleet.at {
-                answering.applied((drains, &fleet.since), ttl, Instant::now());
-            }
+            answering.applied(&fleet, ttl, Instant::now());
+            answering.kept(&on_disk.borrow_and_update());
             let due = answering.due();
             tokio::select! {
                 _ = fleets.changed() => {}
+                _ = on_disk.changed() => {}
                 () = pass(due.map_or(TTL, |due| due - Instant::now())) => {
                     answering.lapse(Instant::now());
                 }
@@ -231,7 +232,7 @@ async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat
     let _member = node::join(Arc::new(ledger.clone()), joining).await.unwrap();
     assert_eq!(document(&ledger, "fra-1").await.answers, None);
     let drains = Position { epoch: nearcast_control::ledger::Epoch(7), seq: 3 };
-    let answers = node::Answers { drains, expired: None, ttl_s: 1 };
+    let answers = node::Answers { drains, expired: None, ttl_s: 1, unkept: false };
     tell.send_replace(Some(answers));
     pass(HEARTBEAT / 10).await;
     assert_eq!(document(&ledger, "fra-1").await.answers, Some(answers));
@@ -296,6 +297,7 @@ async fn what_was_said_of_a_former_ledger_does_not_count_in_one_made_anew() {
             drains: Position { epoch: nearcast_control::ledger::Epoch(7), seq: 1000 },
             expired: None,
             ttl_s: 0,
+            unkept: false,
         }),
         ..NodeDocument::default()
     };
