@@ -1,7 +1,7 @@
 //! GeoDNS goes by what the ledger says of the fleet's nodes.
 //!
 //! In: the fleet and its load, as they are followed; a server. Out: answers by them; which drains these
-//! go by.
+//! go by, and which were given up.
 //! Always holds: one change is taken at a time, on a thread that may wait, and the newest only; what
 //! cannot be taken leaves what is in force, is told, in the log and under `/readyz`, and tried again;
 //! nothing is said to be answered by before it is, and before this machine's disk has it. It does not know what a node says.
@@ -78,6 +78,7 @@ async fn follow(
             Ok(Ok(cached_for)) => {
                 in_force.holds();
                 answering.applied(&fleet, cached_for, Instant::now());
+                look(&server, &mut answering).await;
                 answering.kept(&on_disk.borrow_and_update());
                 None
             }
@@ -99,9 +100,22 @@ async fn follow(
                 () = next(&mut fleets) => break,
                 () = at(again) => break,
                 () = next(&mut on_disk) => answering.kept(&on_disk.borrow_and_update()),
-                () = at(answering.due()) => answering.lapse(Instant::now()),
+                () = at(answering.due()) => look(&server, &mut answering).await,
+                () = server.gives_up() => look(&server, &mut answering).await,
                 () = next(&mut loads) => hear(&server, &loads.borrow_and_update()),
             }
+        }
+    }
+}
+
+/// Looks which drains the server gave up, and what is cached no more.
+async fn look(server: &Server, answering: &mut Answering) {
+    let asked = server.clone();
+    match spawn_blocking(move || asked.given_up()).await {
+        Ok(until) => answering.given_up(until, Instant::now()),
+        Err(error) => {
+            tracing::error!(%error, "looking for drains that were given up broke off");
+            answering.lapse(Instant::now());
         }
     }
 }

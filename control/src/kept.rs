@@ -60,7 +60,7 @@ impl<T: Keep> KeptFile<T> {
         fs::rename(&new, &self.path)?;
         // Without this the former one may be back after a power failure.
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 
     /// Keeps values on a thread of its own, the newest only, and tells of each whether it is kept; where

@@ -1,7 +1,7 @@
 //! What a name server has answered by, and what of that may be cached.
 //!
 //! In: the fleets that it answers by, as they change, for how long what it answered before may be
-//! cached, and which fleet its disk has. Out: what it says of that.
+//! cached, which drains it gave up, and which fleet its disk has. Out: what it says of that.
 //! Always: it says that an answer has expired only when whoever got it at the last moment has kept it
 //! for its TTL, by this process's own monotonic clock; of answers of a process before it nothing is
 //! known, so all begins with the first drains that this one answers by. An address that is out later than
@@ -45,6 +45,8 @@ pub struct Answering {
     pending: VecDeque<(Position, Instant)>,
     /// What is out, by the first drain of each.
     out: BTreeMap<IpAddr, Revision>,
+    /// What was answered all the same, with when that is not cached any more.
+    given_up: BTreeMap<IpAddr, Instant>,
 }
 
 impl Answering {
@@ -59,6 +61,7 @@ impl Answering {
             is_failing: false,
             pending: VecDeque::new(),
             out: BTreeMap::new(),
+            given_up: BTreeMap::new(),
         }
     }
 
@@ -80,6 +83,13 @@ impl Answering {
         self.say();
     }
 
+    /// Until when answers with addresses may be cached that were given though these are out.
+    pub fn given_up(&mut self, until: BTreeMap<IpAddr, Instant>, now: Instant) {
+        self.given_up = until;
+        self.lapse(now);
+        self.say();
+    }
+
     /// It answers by `drains`, by which `out` is.
     fn take(
         &mut self,
@@ -87,7 +97,7 @@ impl Answering {
         ttl: Duration,
         now: Instant,
     ) {
-        let own = self.own;
+        let own = self.own.as_ref();
         // Who has heard of these drains may have been answered with it until now.
         let new = out.iter().filter(|(address, _)| !self.out.contains_key(address));
         let new = new.map(|(_, since)| since.0).min().filter(|_| own.is_some());
@@ -119,12 +129,12 @@ impl Answering {
         };
         self.kept = self.kept.map(in_time);
         let expired = expired.map(in_time);
-        self.own = Some(Answers { drains, expired, ttl_s, unkept: false });
+        self.own = Some(Answers { expired, ttl_s, ..Answers::by(drains) });
     }
 
     /// Says it, as far as the disk has it.
     fn say(&self) {
-        let Some(own) = self.own else { return };
+        let Some(own) = &self.own else { return };
         let unkept = self.held.is_some() && self.is_failing;
         let kept = self.kept.filter(|kept| kept.epoch == own.drains.epoch);
         let kept = kept.map_or(0, |kept| kept.seq);
@@ -133,18 +143,26 @@ impl Answering {
         }
         let at_most = |at: Position| Position { seq: at.seq.min(kept), ..at };
         let (drains, expired) = (at_most(own.drains), own.expired.map(at_most));
-        let said = Some(Answers { drains, expired, unkept, ..own });
-        self.tell.send_if_modified(|before| std::mem::replace(before, said) != said);
+        let given_up = self.given_up.keys().copied().collect();
+        let said = Some(Answers { drains, expired, unkept, given_up, ..*own });
+        self.tell.send_if_modified(|before| {
+            let is_new = *before != said;
+            *before = said;
+            is_new
+        });
     }
 
     /// When something expires next.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.pending.front().map(|(_, due)| *due)
+        let pending = self.pending.front().map(|(_, due)| due);
+        self.given_up.values().chain(pending).min().copied()
     }
 
     /// Says what has expired.
     pub fn lapse(&mut self, now: Instant) {
+        let given_up = self.given_up.len();
+        self.given_up.retain(|_, until| now < *until);
         let mut last = None;
         while let Some((drains, due)) = self.pending.front()
             && *due <= now
@@ -154,6 +172,8 @@ impl Answering {
         }
         if let (Some(last), Some(own)) = (last, &mut self.own) {
             own.expired = Some(last);
+        }
+        if last.is_some() || given_up != self.given_up.len() {
             self.say();
         }
     }
@@ -192,7 +212,7 @@ mod tests {
     }
 
     fn said(answering: &Answering) -> (u64, Option<u64>, u64) {
-        let said = answering.tell.borrow().unwrap();
+        let said = answering.tell.borrow().clone().unwrap();
         (said.drains.seq, said.expired.map(|expired| expired.seq), said.ttl_s)
     }
 
@@ -283,7 +303,7 @@ mod tests {
             let since = out.iter().map(row).collect();
             Arc::new(Fleet { at: Some(at(1, seq)), since, ..Fleet::default() })
         };
-        let unkept = |answering: &Answering| answering.tell.borrow().unwrap().unkept;
+        let unkept = |answering: &Answering| answering.tell.borrow().as_ref().unwrap().unkept;
         let first = fleet(5, &[(1, 5)]);
         answering.applied(&first, Duration::ZERO, now);
         answering.kept(&on_disk(&fleet(4, &[])));
@@ -309,6 +329,25 @@ mod tests {
         // In another ledger nothing is.
         answering.applied(&Arc::new(Fleet { at: Some(at(2, 9)), ..Fleet::default() }), SECOND, now);
         answering.kept(&failing);
-        assert_eq!((answering.tell.borrow().unwrap().drains, unkept(&answering)), (at(2, 0), true));
+        let drains = answering.tell.borrow().as_ref().unwrap().drains;
+        assert_eq!((drains, unkept(&answering)), (at(2, 0), true));
+    }
+
+    #[test]
+    fn a_drain_that_is_given_up_is_said_as_long_as_that_may_be_cached() {
+        let (now, mut answering) = (Instant::now(), Answering::new(Arc::default()));
+        let given_up = |answering: &Answering| {
+            answering.tell.borrow().as_ref().map(|said| said.given_up.clone())
+        };
+        let [one, other]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let (soon, late) = (now + SECOND, now + 2 * SECOND);
+        answering.given_up([(one, soon)].into(), now);
+        answering.goes_by((at(1, 5), NONE), Duration::ZERO, now);
+        assert_eq!((given_up(&answering), answering.due()), (Some(vec![one]), Some(soon)));
+        // It goes on, and one more.
+        answering.given_up([(one, late), (other, soon)].into(), soon);
+        assert_eq!((given_up(&answering), answering.due()), (Some(vec![one]), Some(late)));
+        answering.lapse(late);
+        assert_eq!((given_up(&answering), answering.due()), (Some(vec![]), None));
     }
 }

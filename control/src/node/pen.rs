@@ -56,7 +56,8 @@ impl Pen {
             None => self.look(anew).await?,
         };
         self.document.rivals = self.seat.rivals(Instant::now());
-        self.document.answers = self.answers.as_mut().and_then(|said| *said.borrow_and_update());
+        self.document.answers =
+            self.answers.as_mut().and_then(|said| said.borrow_and_update().clone());
         let bytes = documents::encode(&self.document);
         let bytes = bytes.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let sent = Instant::now();
