@@ -1,10 +1,10 @@
 //! GeoDNS goes by what the ledger says of the fleet's nodes.
 //!
 //! In: the fleet and its load, as they are followed; a server. Out: answers by them; which drains these
-//! go by.
+//! go by, and which were given up.
 //! Always holds: one change is taken at a time, on a thread that may wait, and the newest only; what
 //! cannot be taken leaves what is in force, is told, in the log and under `/readyz`, and tried again;
-//! nothing is said to be answered by before it is. It does not know what a node says.
+//! nothing is said to be answered by before it is, and before this machine's disk has it. It does not know what a node says.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
@@ -69,6 +69,7 @@ async fn follow(
     in_force: Condition,
 ) {
     let (mut fleets, mut loads) = (following.fleet(), following.loads());
+    let mut on_disk = following.on_disk();
     let mut pause = AGAIN_FIRST;
     loop {
         let fleet = Arc::clone(&fleets.borrow_and_update());
@@ -76,9 +77,9 @@ async fn follow(
         let again = match spawn_blocking(move || taking.take_nodes(nodes)).await {
             Ok(Ok(cached_for)) => {
                 in_force.holds();
-                if let Some(drains) = fleet.at {
-                    answering.applied((drains, &fleet.since), cached_for, Instant::now());
-                }
+                answering.applied(&fleet, cached_for, Instant::now());
+                look(&server, &mut answering).await;
+                answering.kept(&on_disk.borrow_and_update());
                 None
             }
             Ok(Err(error)) => {
@@ -98,9 +99,23 @@ async fn follow(
             tokio::select! {
                 () = next(&mut fleets) => break,
                 () = at(again) => break,
-                () = at(answering.due()) => answering.lapse(Instant::now()),
+                () = next(&mut on_disk) => answering.kept(&on_disk.borrow_and_update()),
+                () = at(answering.due()) => look(&server, &mut answering).await,
+                () = server.gives_up() => look(&server, &mut answering).await,
                 () = next(&mut loads) => hear(&server, &loads.borrow_and_update()),
             }
+        }
+    }
+}
+
+/// Looks which drains the server gave up, and what is cached no more.
+async fn look(server: &Server, answering: &mut Answering) {
+    let asked = server.clone();
+    match spawn_blocking(move || asked.given_up()).await {
+        Ok(until) => answering.given_up(until, Instant::now()),
+        Err(error) => {
+            tracing::error!(%error, "looking for drains that were given up broke off");
+            answering.lapse(Instant::now());
         }
     }
 }

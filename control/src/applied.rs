@@ -66,8 +66,8 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
 pub(crate) fn keeper(file: AppliedFile, node: &str) -> io::Result<Keeper<Position>> {
     let node = node.to_owned();
     let mut failed_before = false;
-    Keeper::start("applied", PAUSE, move |position| {
-        let kept = file.keep(position);
+    Keeper::start("applied", PAUSE, move |position: &Position| {
+        let kept = file.keep(*position);
         // A full disk fails every one of them, which is told once.
         if let Err(error) = &kept
             && !failed_before
@@ -79,6 +79,7 @@ pub(crate) fn keeper(file: AppliedFile, node: &str) -> io::Result<Keeper<Positio
             );
         }
         failed_before = kept.is_err();
+        !failed_before
     })
 }
 

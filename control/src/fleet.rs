@@ -14,7 +14,7 @@ mod follow;
 mod load;
 
 pub use self::{
-    follow::{Following, follow},
+    follow::{Following, OnDisk, follow},
     load::{Loads, PopLoad},
 };
 
@@ -37,7 +37,7 @@ use crate::{
 pub struct Fleet {
     /// Edges that say under which addresses clients reach them, by name.
     #[serde(default)]
-    members: BTreeMap<String, Member>,
+    pub(crate) members: BTreeMap<String, Member>,
     /// Where clients reach the nodes of each PoP, by its name.
     pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
     /// The addresses that clients are not to be sent to.
@@ -58,13 +58,13 @@ pub type FleetFile = KeptFile<Fleet>;
 
 impl Keep for Fleet {
     const NAME: &'static str = "fleet";
-    const LOST: &'static str =
-        "the fleet cannot be kept on disk; a start without the ledger would know an older one";
+    const LOST: &'static str = "the fleet cannot be kept on disk; a start without the ledger would know an older one, so drains \
+         are not said to hold here until it can: node drain --wait waits for this name server";
 }
 
 /// A node of a PoP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Member {
+pub(crate) struct Member {
     pop: String,
     addresses: Vec<IpAddr>,
 }

@@ -5,6 +5,7 @@
 //! which may hang. It does not know where values come from, nor what they are good for.
 
 use std::{
+    borrow::Borrow,
     fmt, fs, io,
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -56,15 +57,33 @@ impl<T: Keep> KeptFile<T> {
         let new = PathBuf::from(new);
         fs::write(&new, bytes)?;
         fs::File::open(&new)?.sync_all()?;
-        fs::rename(&new, &self.path)
+        fs::rename(&new, &self.path)?;
+        // Without this the former one may be back after a power failure.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 
-    /// Keeps values on a thread of its own, the newest only; where there can be none, that is told.
-    pub(crate) fn keeper(self) -> Option<Keeper<T>> {
-        let keeper = Keeper::start(T::NAME, Duration::ZERO, move |value| {
-            if let Err(error) = self.keep(&value) {
-                tracing::warn!(%error, "{}", T::LOST);
+    /// Keeps values on a thread of its own, the newest only, and tells of each whether it is kept; where
+    /// there can be no thread, that is told in the log.
+    pub(crate) fn keeper<V>(
+        self,
+        mut tell: impl FnMut(&V, bool) + Send + 'static,
+    ) -> Option<Keeper<V>>
+    where
+        V: Borrow<T> + Send + 'static,
+    {
+        let mut is_told = false;
+        let keeper = Keeper::start(T::NAME, Duration::ZERO, move |value: &V| {
+            let kept = self.keep(value.borrow());
+            match &kept {
+                Ok(()) if is_told => tracing::info!(file = T::NAME, "it is kept on disk again"),
+                // A full disk fails every one of them, which is told once.
+                Err(error) if !is_told => tracing::warn!(%error, "{}", T::LOST),
+                Ok(()) | Err(_) => {}
             }
+            is_told = kept.is_err();
+            tell(value, kept.is_ok());
+            kept.is_ok()
         });
         keeper.inspect_err(|error| tracing::warn!(%error, "{}", T::LOST)).ok()
     }
@@ -106,7 +125,7 @@ mod tests {
         assert_eq!(file.read(), None);
         file.keep(&Number { number: 7 }).unwrap();
         assert_eq!(file.read(), Some(Number { number: 7 }));
-        let keeper = file.clone().keeper().unwrap();
+        let keeper = file.clone().keeper(|_: &Number, _| ()).unwrap();
         keeper.keep(Number { number: 8 });
         drop(keeper);
         let end = Instant::now() + Duration::from_secs(20);

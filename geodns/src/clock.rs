@@ -50,6 +50,12 @@ impl Clock {
         Now { since_start, unix: self.anchor.saturating_add(since_start) }
     }
 
+    /// The instant that was so long after the start.
+    #[must_use]
+    pub fn instant_at(&self, since_start: Duration) -> Instant {
+        self.started + since_start
+    }
+
     /// A time since the start, as health counts it; one before it is the start.
     #[must_use]
     pub fn moment_at(&self, time: Instant) -> Moment {

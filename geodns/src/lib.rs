@@ -13,6 +13,7 @@ mod connections;
 mod doh;
 mod doq;
 pub mod geo;
+mod given_up;
 pub mod limits;
 pub mod listen;
 pub mod load;

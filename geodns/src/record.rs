@@ -15,6 +15,7 @@ mod page;
 mod sheet;
 
 pub use self::labels::Labels;
+pub(crate) use self::labels::PLACES;
 
 use std::{fmt, sync::Arc};
 

@@ -83,10 +83,14 @@ impl Desk {
         let reply = answer(view.served(), view.limiter(), &asked, &mut self.scratch, out);
         let noted = Noted { asked: &asked, port: client.port(), reply: &reply, now: self.now };
         self.scribe.note(&noted, view.labels());
-        match reply {
-            Reply::Send { bytes, .. } => Some(bytes),
-            Reply::Drop(_) => None,
+        let Reply::Send { bytes, facts } = reply else { return None };
+        if view.served().standings().has_out()
+            && let Some(wanted) = facts.wanted()
+        {
+            let of = (view.served(), view.labels());
+            self.shared.given_up().note(self.scratch.pops(), wanted, of, self.now);
         }
+        Some(bytes)
     }
 
     /// The network that a client counts as.

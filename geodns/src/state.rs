@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::Clock,
+    given_up::GivenUp,
     record::{Labels, Recorder},
 };
 
@@ -46,6 +47,7 @@ pub struct Shared {
     clock: Clock,
     draining: AtomicBool,
     drain: Drain,
+    given_up: GivenUp,
 }
 
 /// One reader's hold on the view in force. It keeps the last view that it saw alive, so its owner
@@ -71,6 +73,7 @@ impl Shared {
             clock,
             draining: AtomicBool::new(false),
             drain: drain().0,
+            given_up: GivenUp::default(),
         })
     }
 
@@ -84,6 +87,11 @@ impl Shared {
     #[must_use]
     pub const fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// Which drains were given up, and when.
+    pub(crate) const fn given_up(&self) -> &GivenUp {
+        &self.given_up
     }
 
     /// Puts a snapshot, with the standings of its fleet, in force.

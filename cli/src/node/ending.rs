@@ -91,6 +91,19 @@ fn named(told: &Value, is_so: impl Fn(&Value) -> bool) -> String {
     names.join(", ")
 }
 
+fn is_given_up(server: &Value) -> bool {
+    server["given_up"] == true
+}
+
+/// Who sends clients to it all the same.
+fn given_up(name: &str, told: &Value) -> String {
+    format!(
+        "{} had nobody else left for a client, and answered with {name} all the same, so lately that \
+         this may be cached",
+        named(told, is_given_up)
+    )
+}
+
 /// How far it is, for people.
 fn line(name: &str, told: &Value) -> String {
     let progress = &told["progress"];
@@ -101,12 +114,13 @@ fn line(name: &str, told: &Value) -> String {
             Some(why) => why,
             None => format!("name servers: {applied} of {all} answer without it"),
         },
-        1 => format!(
+        1 if named(told, is_given_up).is_empty() => format!(
             "name servers: all {all} answer without it ({}); earlier answers may be cached for up to \
              {} s",
             named(told, |_| true),
             progress["ttl_s"]
         ),
+        1 => format!("name servers: {}", given_up(name, told)),
         2 => match progress["connections"].as_u64() {
             Some(open) => {
                 format!(
@@ -137,7 +151,12 @@ fn over(name: &str, told: &Value) -> Failure {
                 .filter(|server| server["applied"] != true)
                 .map(|server| {
                     let word = |key: &str| server[key].as_str().unwrap_or_default();
-                    format!("{} ({})", word("node"), word("state"))
+                    let unkept = if server["unkept"] == true {
+                        ", does so, but cannot keep that on its disk for a start without the ledger"
+                    } else {
+                        ""
+                    };
+                    format!("{} ({}{unkept})", word("node"), word("state"))
                 })
                 .collect();
             let late = late.join(", ");
@@ -146,6 +165,10 @@ fn over(name: &str, told: &Value) -> Failure {
                  good, take it out with `nearcast node remove`",
             )
         }
+        1 if !named(told, is_given_up).is_empty() => Failure::new(given_up(name, told)).advise(
+            "mend or undrain another node that these clients may be sent to; probes and fences decide \
+             that, as /v1/route of the name server tells",
+        ),
         1 => Failure::new(format!(
             "earlier answers with {name} may be cached for up to {} s after the last change",
             progress["ttl_s"]

@@ -11,7 +11,10 @@
 //! It deliberately does not know who answers DNS without the ledger.
 //! Clause: docs/operate.md *Draining a node*.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -52,10 +55,18 @@ pub struct NameServer {
     pub state: Presence,
     /// Whether it answers by the drain.
     pub applied: bool,
-    /// Whether no answer of it that did not may be cached any more.
+    /// Whether no answer of it with the node may be cached any more.
     pub expired: bool,
     /// For how many seconds its answers before its last change of drains could be cached.
     pub ttl_s: u64,
+    /// True where it answers by more than it says, as its disk does not take that: a start without the
+    /// ledger would send clients to the node again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
+    /// True where it answered with the node all the same, since nobody else was left for a client, so
+    /// lately that this may be cached.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
@@ -166,7 +177,8 @@ impl<'w> Watching<'w> {
 impl Watched<'_> {
     /// What is known now.
     fn progress(self, seen: &Seen, is_strange: bool) -> Progress {
-        let server = |(name, sighting)| NameServer::of(name, sighting, self.at);
+        let own = self.drains.addresses_of(self.node, seen);
+        let server = |(name, sighting)| NameServer::of(name, sighting, (self.at, &own));
         let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
@@ -192,13 +204,19 @@ impl Watched<'_> {
 
 impl NameServer {
     /// A node, if it is one.
-    fn of(name: &str, sighting: &Sighting, at: Position) -> Option<Self> {
+    fn of(
+        name: &str,
+        sighting: &Sighting,
+        (at, own): (Position, &BTreeSet<IpAddr>),
+    ) -> Option<Self> {
         let unknown = Self {
             node: name.to_owned(),
             state: sighting.presence,
             applied: false,
             expired: false,
             ttl_s: 0,
+            unkept: false,
+            given_up: false,
             contested: false,
             unreadable: None,
         };
@@ -210,13 +228,16 @@ impl NameServer {
             return None;
         }
         let contested = document.is_contested();
-        let said = document.answers.filter(|_| !contested);
+        let said = document.answers.as_ref().filter(|_| !contested);
         let applied = said.is_some_and(|said| said.drains.has_reached(at));
         let expired = said.and_then(|said| said.expired).filter(|_| applied);
+        let given_up = said.is_some_and(|said| said.given_up.iter().any(|one| own.contains(one)));
         Some(Self {
             applied,
-            expired: expired.is_some_and(|expired| expired.has_reached(at)),
+            expired: expired.is_some_and(|expired| expired.has_reached(at)) && !given_up,
+            given_up,
             ttl_s: said.map_or(0, |said| said.ttl_s),
+            unkept: said.is_some_and(|said| said.unkept),
             contested,
             ..unknown
         })

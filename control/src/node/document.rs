@@ -62,7 +62,7 @@ pub struct NodeDocument {
 }
 
 /// What a node answers DNS by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
     /// Up to which revision of the ledger its answers go by drains, with the epoch of the purge log
     /// that says which ledger that is.
@@ -73,6 +73,21 @@ pub struct Answers {
     /// For how many seconds its answers before this could be cached.
     #[serde(default)]
     pub ttl_s: u64,
+    /// It answers by more, which its disk does not take, so that a start without the ledger would not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
+    /// Addresses that it has answered all the same, as nobody else was left, so lately that this may be
+    /// cached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<IpAddr>,
+}
+
+impl Answers {
+    /// It answers by that, and nothing else is known.
+    #[must_use]
+    pub const fn by(drains: Position) -> Self {
+        Self { drains, expired: None, ttl_s: 0, unkept: false, given_up: Vec::new() }
+    }
 }
 
 /// A process that goes by another's name.

@@ -149,7 +149,7 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
         }
         None => Known::default(),
     };
-    let keeper = file.and_then(SitesFile::keeper);
+    let keeper = file.and_then(|file| file.keeper(|_sites, _is_kept| ()));
     let first = timeout(FIRST_MAX, read_all(&*ledger, &before)).await;
     let first = first.unwrap_or_else(|_late| {
         Err(LedgerError::Unavailable("it has not answered in time".to_owned()))

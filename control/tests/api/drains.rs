@@ -134,7 +134,7 @@ async fn a_drain_says_how_far_it_is_to_who_may_look_and_waits_for_that() {
     let drains = drain::list(&*place.ledger).await.unwrap();
     let epoch = place.ledger.ends(Log::Purges).await.unwrap().last.epoch;
     let drains = Position { epoch, seq: drains.by_node["fra-1"].revision.0 };
-    let answers = Answers { drains, expired: Some(drains), ttl_s: 7 };
+    let answers = Answers { expired: Some(drains), ttl_s: 7, ..Answers::by(drains) };
     let says = server(Some(answers));
     let comes = place.write("ns-1", &says);
     let waited = place.drain("GET", "fra-1", "?wait=20s&until=ending");

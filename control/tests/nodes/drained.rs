@@ -2,7 +2,7 @@
 //!
 //! Always: nothing is over while a client may come by a name that was answered before.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use nearcast_control::{
     applied::AppliedFile,
@@ -47,17 +47,18 @@ pub(super) async fn serve(ledger: &Paper, folder: &Path, name: &str, ttl: Durati
     let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
     let following = follow(Arc::new(ledger.clone()), roster, None).await;
     let member = node::attend(Arc::new(ledger.clone()), attending);
-    let (mut answering, mut fleets) = (Answering::new(tell), following.fleet());
+    let mut answering = Answering::new(tell);
+    let (mut fleets, mut on_disk) = (following.fleet(), following.on_disk());
     let mut work = JoinSet::new();
     work.spawn(async move {
         loop {
             let fleet = Arc::clone(&fleets.borrow_and_update());
-            if let Some(drains) = fleet.at {
-                answering.applied((drains, &fleet.since), ttl, Instant::now());
-            }
+            answering.applied(&fleet, ttl, Instant::now());
+            answering.kept(&on_disk.borrow_and_update());
             let due = answering.due();
             tokio::select! {
                 _ = fleets.changed() => {}
+                _ = on_disk.changed() => {}
                 () = pass(due.map_or(TTL, |due| due - Instant::now())) => {
                     answering.lapse(Instant::now());
                 }
@@ -121,9 +122,25 @@ impl Stage {
             reached_at: reached_at.iter().map(|one| one.parse().unwrap()).collect(),
             ..NodeDocument::default()
         };
+        self.says(name, document).await;
+    }
+
+    /// A name server that is not there, but was.
+    async fn name_server_says(&self, name: &str, answers: node::Answers) {
+        let roles = vec![Role::Geodns];
+        let document = NodeDocument { roles, answers: Some(answers), ..NodeDocument::default() };
+        self.says(name, document).await;
+    }
+
+    async fn says(&self, name: &str, document: NodeDocument) {
         let bytes = nearcast_control::documents::encode(&document).unwrap();
         let expect = nearcast_control::ledger::Expect::Anything;
         self.ledger.write(&node::key_of(name).unwrap(), bytes, expect).await.unwrap();
+    }
+
+    /// Clients of the node that is drained.
+    fn has_open(&self, connections: u64) {
+        self.edge.0.lock().unwrap().connections = connections;
     }
 }
 
@@ -149,7 +166,7 @@ async fn a_drain_ends_once_all_apply_it_nothing_is_cached_and_no_client_is_left(
     assert_eq!(told(&progress), [("ns-1", true, true), ("ns-2", true, true)]);
     let progress = stage.wait(at, State::Ended, TTL).await;
     assert_eq!((progress.state, progress.connections), (State::Ending, Some(2)));
-    stage.edge.0.lock().unwrap().connections = 0;
+    stage.has_open(0);
     let progress = stage.wait(at, State::Ended, TTL).await;
     assert_eq!((progress.state, progress.connections), (State::Ended, Some(0)));
 }
@@ -158,14 +175,14 @@ async fn a_drain_ends_once_all_apply_it_nothing_is_cached_and_no_client_is_left(
 async fn connections_of_before_the_caches_were_empty_say_nothing() {
     let stage = Stage::new().await;
     let _server = stage.serve("ns-1", Duration::ZERO).await;
-    stage.edge.0.lock().unwrap().connections = 0;
+    stage.has_open(0);
     // It has said that it has none.
     pass(HEARTBEAT).await;
     let at = stage.drain().await;
     let begun = Instant::now();
     let progress = stage.wait(at, State::Ending, SECOND).await;
     assert_eq!((progress.state, begun.elapsed()), (State::Ending, Duration::ZERO));
-    stage.edge.0.lock().unwrap().connections = 1;
+    stage.has_open(1);
     assert_eq!(stage.wait(at, State::Ended, 2 * HEARTBEAT).await.state, State::Ending);
 }
 
@@ -173,7 +190,7 @@ async fn connections_of_before_the_caches_were_empty_say_nothing() {
 async fn a_report_that_was_long_on_its_way_says_nothing_of_what_is_open_now() {
     let stage = Stage::new().await;
     let _server = stage.serve("ns-1", Duration::ZERO).await;
-    stage.edge.0.lock().unwrap().connections = 0;
+    stage.has_open(0);
     pass(HEARTBEAT).await;
     let at = stage.drain().await;
     assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
@@ -233,8 +250,8 @@ async fn an_edge_that_answers_dns_as_well_says_by_what_before_its_next_heartbeat
     let _member = node::join(Arc::new(ledger.clone()), joining).await.unwrap();
     assert_eq!(document(&ledger, "fra-1").await.answers, None);
     let drains = Position { epoch: nearcast_control::ledger::Epoch(7), seq: 3 };
-    let answers = node::Answers { drains, expired: None, ttl_s: 1 };
-    tell.send_replace(Some(answers));
+    let answers = node::Answers { ttl_s: 1, ..node::Answers::by(drains) };
+    tell.send_replace(Some(answers.clone()));
     pass(HEARTBEAT / 10).await;
     assert_eq!(document(&ledger, "fra-1").await.answers, Some(answers));
     let served = Served { at: Some(drains), ..Served::default() };
@@ -296,18 +313,8 @@ async fn what_was_said_of_a_former_ledger_does_not_count_in_one_made_anew() {
     // It says on what it said, and reads nothing.
     own.hang(true);
     stage.ledger.make_anew();
-    let document = NodeDocument {
-        roles: vec![Role::Geodns],
-        answers: Some(node::Answers {
-            drains: Position { epoch: nearcast_control::ledger::Epoch(7), seq: 1000 },
-            expired: None,
-            ttl_s: 0,
-        }),
-        ..NodeDocument::default()
-    };
-    let bytes = nearcast_control::documents::encode(&document).unwrap();
-    let expect = nearcast_control::ledger::Expect::Anything;
-    stage.ledger.write(&node::key_of("ns-1").unwrap(), bytes, expect).await.unwrap();
+    let former = Position { epoch: nearcast_control::ledger::Epoch(7), seq: 1000 };
+    stage.name_server_says("ns-1", node::Answers::by(former)).await;
     pass(2 * HEARTBEAT).await;
     let at = stage.drain().await;
     assert_eq!(stage.wait(at, State::Expiring, SECOND).await.state, State::Applying);
@@ -347,6 +354,29 @@ async fn with_the_last_edge_drains_are_given_up() {
     let progress = stage.wait(at, State::Ending, SECOND).await;
     let given_up = (State::Applying, Some(Withheld::NoOtherEdge));
     assert_eq!((progress.state, progress.withheld), given_up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_a_name_server_gives_up_goes_on_until_nobody_has_such_an_answer() {
+    let stage = Stage::new().await;
+    stage.has_open(0);
+    let at = stage.drain().await;
+    let drains = drain::list(&stage.ledger).await.unwrap();
+    let own = drains.by_node["fra-1"].document.addresses.clone();
+    let says = async |given_up: &[IpAddr]| {
+        let by = node::Answers::by(at);
+        let answers = node::Answers { expired: Some(at), given_up: given_up.into(), ..by };
+        stage.name_server_says("ns-1", answers).await;
+    };
+    says(&["192.0.2.99".parse().unwrap()]).await;
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending, "another's");
+    says(&own).await;
+    let progress = stage.wait(at, State::Ended, 10 * HEARTBEAT).await;
+    assert_eq!((progress.state, progress.name_servers[0].given_up), (State::Expiring, true));
+    says(&[]).await;
+    // What the node said meanwhile does not count.
+    assert_eq!(stage.wait(at, State::Ended, HEARTBEAT / 2).await.state, State::Ending);
+    assert_eq!(stage.wait(at, State::Ended, 3 * HEARTBEAT).await.state, State::Ended);
 }
 
 /// Waits until as many addresses are out there.

@@ -27,6 +27,7 @@ pub use self::{
 use std::{cell::Cell, net::IpAddr, time::Duration};
 
 use crate::{
+    fleet::PopId,
     limit::{Limiter, Proof, ResponseClass, Verdict},
     locate::{
         Located,
@@ -82,6 +83,13 @@ pub struct Asked<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     slate: Slate,
+}
+
+impl Scratch {
+    /// The PoPs of the last answer, where it was made of any ([`Facts::wanted`]).
+    pub fn pops(&self) -> impl Iterator<Item = PopId> {
+        self.slate.pops()
+    }
 }
 
 /// What to do about a query.

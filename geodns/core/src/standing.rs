@@ -18,6 +18,7 @@ pub struct Standings {
     /// [`Self::unhindered`], by the kind of record.
     unhindered: [PopSet; 3],
     load_max: PerMille,
+    has_out: bool,
 }
 
 /// How a PoP stands.
@@ -81,7 +82,8 @@ impl Standings {
             ids.filter(|(_, pop)| pop.is_unhindered(wanted)).map(|(id, _)| id).collect()
         });
         let load_max = pops.iter().filter_map(|pop| pop.load).max().unwrap_or(PerMille(0));
-        Self { pops, unhindered, load_max }
+        let has_out = pops.iter().any(|pop| pop.v4.drained || pop.v6.drained);
+        Self { pops, unhindered, load_max, has_out }
     }
 
     /// All PoPs.
@@ -106,6 +108,12 @@ impl Standings {
     #[must_use]
     pub const fn load_max(&self) -> PerMille {
         self.load_max
+    }
+
+    /// Whether there is a PoP whose addresses nobody is to be sent to.
+    #[must_use]
+    pub const fn has_out(&self) -> bool {
+        self.has_out
     }
 
     /// How a PoP stands.
@@ -149,17 +157,22 @@ impl Standing {
     /// Whether it is taken out of answers of this kind as long as others are there.
     #[must_use]
     pub fn is_drained(&self, wanted: Wanted) -> bool {
-        self.drained
-            || match wanted {
-                Wanted::V4 => self.v4.drained,
-                Wanted::V6 => self.v6.drained,
-                // The record names no family, and whoever reads it takes the one that is there.
-                Wanted::Https => {
-                    let serves = (self.v4.enough && !self.v4.drained)
-                        || (self.v6.enough && !self.v6.drained);
-                    !serves && (self.v4.drained || self.v6.drained)
-                }
+        self.drained || self.is_out(wanted)
+    }
+
+    /// Whether its records of this kind are of addresses that nobody is to be sent to.
+    #[must_use]
+    pub fn is_out(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::V4 => self.v4.drained,
+            Wanted::V6 => self.v6.drained,
+            // The record names no family, and whoever reads it takes the one that is there.
+            Wanted::Https => {
+                let serves =
+                    (self.v4.enough && !self.v4.drained) || (self.v6.enough && !self.v6.drained);
+                !serves && (self.v4.drained || self.v6.drained)
             }
+        }
     }
 
     /// Whether it is up for clients that ask for this kind of record.

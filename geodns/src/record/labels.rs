@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use geodns_core::{answer::Snapshot, fleet::PopId, zone::ZoneId};
 
 /// Names of a kind that are counted each for itself, with the one for all others.
-pub(super) const PLACES: usize = 257;
+pub(crate) const PLACES: usize = 257;
 /// What the last place is called.
 const OTHERS: &str = "(others)";
 
@@ -46,7 +46,7 @@ impl Labels {
     }
 
     /// The place of a PoP; nothing, if nobody answers.
-    pub(super) fn pop(&self, id: Option<PopId>) -> Option<usize> {
+    pub(crate) fn pop(&self, id: Option<PopId>) -> Option<usize> {
         self.pops.get(id?.index()).map(|(place, _)| *place)
     }
 

@@ -1,12 +1,13 @@
 //! What is known of the fleet's nodes, and all else as it is.
 //!
-//! In: addresses of nodes, and those that nobody is to be sent to. Out: answers by these. Always: what
+//! In: addresses of nodes, and those that nobody is to be sent to. Out: answers by these; which of
+//! the latter were answered all the same, as nobody else was left. Always: what
 //! cannot be taken leaves the former ones in force; no file is read again but the geo data, and those
 //! only if they changed. It does not know who knows the nodes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use geodns_core::fleet::{FleetView, Nodes};
+use geodns_core::fleet::{FleetView, Nodes, PopId};
 use tokio::time::Instant;
 
 use super::{Loading, Plan, PlanError, Server, Sites};
@@ -25,24 +26,47 @@ impl Server {
     pub fn take_nodes(&self, nodes: Arc<Nodes>) -> Result<Duration, PlanError> {
         let mut loading = self.0.loading.lock();
         if loading.plan.nodes == nodes {
-            return Ok(self.cached_for(&loading));
+            return Ok(self.cached_for(&loading, Instant::now()));
         }
         let plan = Plan { nodes, certificate: None, ..loading.plan.clone() };
         if plan.with_nodes() == loading.plan.with_nodes() {
             loading.plan.nodes = plan.nodes;
-            return Ok(self.cached_for(&loading));
+            return Ok(self.cached_for(&loading, Instant::now()));
         }
         // A certificate that is being replaced has nothing to do with them.
         let certificate = loading.plan.certificate.clone();
         self.take(&mut loading, plan)?;
         loading.plan.certificate = certificate;
-        Ok(self.cached_for(&loading))
+        Ok(self.cached_for(&loading, Instant::now()))
     }
 
-    /// For how long an answer that was made until now may be cached. A TTL counts from its arrival: a
-    /// client takes its time to read it from a connection, and the network to bring it.
-    fn cached_for(&self, loading: &Loading) -> Duration {
-        loading.lifetime.left(Instant::now()) + self.0.streams.write_timeout + ON_ITS_WAY_MAX
+    /// Waits for an answer with an address that nobody is to be sent to.
+    pub async fn gives_up(&self) {
+        self.0.shared.given_up().next().await;
+    }
+
+    /// Until when such answers may be cached, by address; those of before may be over. It may take
+    /// seconds.
+    #[must_use]
+    pub fn given_up(&self) -> BTreeMap<IpAddr, Instant> {
+        let loading = self.0.loading.lock();
+        let (shared, clock) = (&self.0.shared, self.0.shared.clock());
+        let view = shared.view();
+        let mut until = BTreeMap::new();
+        let pops = &view.served().snapshot().fleet().pops;
+        for (id, pop) in (0..pops.len()).filter_map(PopId::new).zip(pops) {
+            let Some(last) = shared.given_up().last(view.labels(), id) else { continue };
+            let last = clock.instant_at(last);
+            let expires = last + self.cached_for(&loading, last);
+            until.extend(pop.out.iter().map(|address| (*address, expires)));
+        }
+        until
+    }
+
+    /// For how long an answer that was made until `then` may be cached. A TTL counts from its arrival:
+    /// a client takes its time to read it from a connection, and the network to bring it.
+    fn cached_for(&self, loading: &Loading, then: Instant) -> Duration {
+        loading.lifetime.left(then) + self.0.streams.write_timeout + ON_ITS_WAY_MAX
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use geodns_core::fleet::{FleetView, Nodes, PopView};
+use tokio::time::{Instant, timeout};
 
 use crate::stage::{Stage, plan};
 
@@ -64,6 +65,26 @@ async fn nobody_is_sent_to_an_address_that_is_out_as_long_as_there_is_another() 
     let status = stage.server.prober().status();
     let drained: Vec<bool> = status[0].addresses.iter().map(|address| address.drained).collect();
     assert_eq!(drained, [true, false]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_given_up_is_told_with_how_long_that_may_be_cached() {
+    let stage = Stage::start(plan(fleet(), Vec::new())).unwrap();
+    stage.ready().await;
+    stage.server.take_nodes(nodes(&[1, 3], &[])).unwrap();
+    assert_eq!(answered(&stage, "www.cdn.test").await, [ip(2)]);
+    assert!(stage.server.given_up().is_empty());
+    stage.server.take_nodes(nodes(&[1, 2, 3], &[])).unwrap();
+    assert!(stage.server.given_up().is_empty(), "nobody has asked");
+    let before = Instant::now();
+    assert_eq!(answered(&stage, "www.cdn.test").await, [ip(1), ip(2)]);
+    timeout(Duration::from_secs(20), stage.server.gives_up()).await.unwrap();
+    let given_up = stage.server.given_up();
+    assert_eq!(given_up.keys().copied().collect::<Vec<_>>(), [ip(1), ip(2)], "3 is another PoP's");
+    let ttl = plan(fleet(), Vec::new()).settings.route[0].ttl;
+    // The clock of answers counts milliseconds.
+    assert!(given_up[&ip(1)] + Duration::from_millis(1) >= before + ttl, "{given_up:?}");
     stage.end().await;
 }
 

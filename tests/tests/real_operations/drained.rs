@@ -303,3 +303,49 @@ fn a_drain_that_is_waited_for_ends_once_no_client_can_come_and_none_is_left() {
     let listed = done(sin.admin, token, &["node", "list"]).unwrap();
     assert!(listed.contains("sin-1") && !listed.contains("ns-"), "{listed}");
 }
+
+#[test]
+fn a_name_server_that_cannot_keep_a_drain_for_its_next_start_is_waited_for() {
+    let mut nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Edge::start("fra-1", "127.0.0.3", &nats, &origin).unwrap();
+    let sin = Edge::start("sin-1", "127.0.0.5", &nats, &origin).unwrap();
+    let mut server = GeoDns::start(&name_server("ns-1", &nats)).unwrap();
+    until("all of the PoP", "127.0.0.3 127.0.0.4", || near_fra(&server));
+    let in_the_way = server.folder().join("nats.fleet.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let drain = ["node", "drain", "fra-1", "--wait=2s"];
+    let refused = client(sin.admin, &fra.folder, &drain).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = text(&refused.stderr);
+    assert!(told.contains("ns-1 (here, does so, but cannot keep that on its disk"), "{told}");
+    assert_eq!(near_fra(&server).unwrap(), "127.0.0.4", "it does so");
+    fs::remove_dir(in_the_way).unwrap();
+    done(sin.admin, &fra.folder, &["node", "drain", "fra-1", "--wait=60s"]).unwrap();
+    nats.kill().unwrap();
+    server.start_again().unwrap();
+    assert_eq!(near_fra(&server).unwrap(), "127.0.0.4", "as was said");
+}
+
+#[test]
+fn a_drain_that_is_given_up_for_a_client_comes_to_no_end_before_nobody_has_that_answer() {
+    let nats = Nats::start().unwrap();
+    let origin = Origin::answering(CACHED).unwrap();
+    let fra = Edge::start("fra-1", "127.0.0.3", &nats, &origin).unwrap();
+    let sin = Edge::start("sin-1", "127.0.0.5", &nats, &origin).unwrap();
+    let fenced = name_server("ns-1", &nats).replace(", \"127.0.0.4\"", "")
+        + "[pop.fence]\nnetworks = [\"203.0.113.0/24\"]\n";
+    let server = GeoDns::start(&fenced).unwrap();
+    assert_eq!(near_fra(&server).unwrap(), "127.0.0.3");
+    let drain = ["node", "drain", "fra-1", "--wait=8s"];
+    done(sin.admin, &fra.folder, &drain[..3]).unwrap();
+    let elsewhere = || dig(server.dns, "www.cdn.test", &["+subnet=203.0.113.0/24"]);
+    until("its drain", "127.0.0.5", elsewhere);
+    assert_eq!(near_fra(&server).unwrap(), "127.0.0.3", "nobody else may serve it");
+    let waited = client(sin.admin, &fra.folder, &drain).unwrap();
+    assert_eq!(waited.status.code(), Some(1), "{waited:?}");
+    let told = text(&waited.stderr);
+    assert!(told.contains("ns-1 had nobody else left for a client"), "{told}");
+    // Nobody asks any more.
+    done(sin.admin, &fra.folder, &["node", "drain", "fra-1", "--wait=60s"]).unwrap();
+}

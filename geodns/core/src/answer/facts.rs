@@ -3,12 +3,13 @@
 //! Always holds: everything here is a small number or a word, so that counting allocates nothing;
 //! names of zones, routes and PoPs are the snapshot's to tell.
 
-use super::Transport;
+use super::{Transport, records};
 use crate::{
     fleet::PopId,
     limit::ResponseClass,
     locate::client::Origin,
     route::{Outcome, RouteId},
+    standing::Wanted,
     wire::{
         cookie,
         kind::{Rcode, RecordType},
@@ -37,6 +38,16 @@ pub struct Facts {
     pub cookie: Option<cookie::Standing>,
     /// Why it has no records but TC.
     pub emptied: Option<Emptied>,
+}
+
+impl Facts {
+    /// What was asked of PoPs, if any of them are in the answer.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted> {
+        let routed = self.routed.filter(|routed| routed.pop.is_some())?;
+        let is_answered = matches!(routed.outcome, Outcome::Answered { .. });
+        self.rtype.filter(|_| is_answered).map(records::wanted)
+    }
 }
 
 /// How a client was steered.
