@@ -197,3 +197,6 @@ fn keep_fresh(
     }
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
 }
+
+#[cfg(test)]
+mod tests;
