@@ -28,6 +28,7 @@ use nearcast_control::{
         self, Applies, Incarnation, Joining, Load, Member, NODES, NodeDocument, Trouble, Troubles,
     },
     progress::{Progress, Reports, State},
+    purge::EverythingEntry,
     roster::{Presence, Roster},
 };
 use tempfile::TempDir;
@@ -193,6 +194,35 @@ async fn purges_that_come_while_a_report_is_written_go_out_with_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_begins_again_has_applied_all_that_it_missed_before_it_serves() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let applied = purge(&ledger).await;
+    AppliedFile::beside(&folder.path().join("ledger"), "fra-1").keep(applied).unwrap();
+    let missed = 3;
+    for _ in 0..missed {
+        purge(&ledger).await;
+    }
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    assert_eq!(edge.purges(), missed, "each of them, and nothing but them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_take_everything_is_applied_like_any_purge() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    let before = edge.purges();
+    let order = EverythingEntry {
+        everything: "a copy was put in".to_owned(),
+        by: "first".to_owned(),
+        from: None,
+        at: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    ledger.append(Log::Purges, documents::encode(&order).unwrap(), None).await.unwrap();
+    pass(SECOND / 10).await;
+    assert_eq!(edge.purges(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_falls_silent_is_away_and_here_again_when_it_is_heard() {
     let (ledger, folder) = (Paper::new(), folder());
     let roster = Roster::begin(Arc::new(ledger.clone()), AWAY_AFTER);
@@ -270,6 +300,23 @@ async fn a_lease_lapses_with_the_ledger_and_is_back_after_what_was_missed() {
         pass(SECOND / 100).await;
     }
     assert_eq!(edge.purges(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_counts_from_before_its_write_was_sent_however_late_that_is_acknowledged() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let (_member, edge) = join(&own, folder.path(), "fra-1", Some(LEASE)).await;
+    let vouched = || edge.0.lock().unwrap().vouched.unwrap();
+    let before = vouched();
+    own.hang(true);
+    pass(HEARTBEAT).await;
+    let sent = Instant::now();
+    pass(4 * SECOND).await;
+    assert_eq!(vouched(), before, "nothing is acknowledged");
+    own.hang(false);
+    pass(SECOND / 10).await;
+    assert!(before < vouched() && vouched() <= sent + LEASE);
 }
 
 #[tokio::test(start_paused = true)]
