@@ -21,8 +21,10 @@ const LIMITS: TagLimits = TagLimits { tags_max: 8, tag_bytes_max: 64 };
 /// A tier in which something happens at a moment of it.
 struct Meddled {
     tier: MemoryTier,
-    then: Mutex<Option<(Moment, Box<dyn FnOnce() + Send>)>>,
+    then: Mutex<Option<(Moment, Happens)>>,
 }
+
+type Happens = Box<dyn FnOnce() + Send>;
 
 /// When.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub(in crate::fetch) fn meddled(
     let quiet = room();
     Arc::new_cyclic(|this: &Weak<FillRoom>| {
         let this = Weak::clone(this);
-        let happens = Box::new(move || {
+        let happens: Happens = Box::new(move || {
             then(&this.upgrade().unwrap());
         });
         let tier = MemoryTier::new(1 << 19, 8, Arc::clone(&quiet.budget));
