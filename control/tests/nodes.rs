@@ -14,7 +14,11 @@ mod nodes {
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -28,6 +32,7 @@ use nearcast_control::{
         self, Applies, Incarnation, Joining, Load, Member, NODES, NodeDocument, Trouble, Troubles,
     },
     progress::{Progress, Reports, State},
+    purge::EverythingEntry,
     roster::{Presence, Roster},
 };
 use tempfile::TempDir;
@@ -98,7 +103,20 @@ async fn join_telling(
     name: &str,
     lease: Option<Duration>,
 ) -> (Member, Arc<Edge>, Troubles) {
-    let (edge, troubles) = (Arc::<Edge>::default(), Troubles::default());
+    let edge = Arc::<Edge>::default();
+    let (member, troubles) = join_with(ledger, folder, name, lease, Arc::clone(&edge)).await;
+    (member, edge, troubles)
+}
+
+/// The same with an edge of the test's own.
+async fn join_with(
+    ledger: &Paper,
+    folder: &Path,
+    name: &str,
+    lease: Option<Duration>,
+    edge: Arc<impl Applies + 'static>,
+) -> (Member, Troubles) {
+    let troubles = Troubles::default();
     let joining = Joining {
         key: node::key_of(name).unwrap(),
         document: NodeDocument {
@@ -108,7 +126,7 @@ async fn join_telling(
             ..NodeDocument::default()
         },
         heartbeat: HEARTBEAT,
-        edge: Arc::clone(&edge) as _,
+        edge,
         file: AppliedFile::beside(&folder.join("ledger"), name),
         incarnation: Incarnation::fresh().unwrap(),
         is_shared: true,
@@ -116,7 +134,7 @@ async fn join_telling(
         answers: None,
         sites: None,
     };
-    (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), edge, troubles)
+    (node::join(Arc::new(ledger.clone()), joining).await.unwrap(), troubles)
 }
 
 /// Each has one of its own.
@@ -191,6 +209,80 @@ async fn purges_that_come_while_a_report_is_written_go_out_with_the_next() {
     assert_eq!(document(&ledger, "fra-1").await.applied, Some(last));
     let reports = ledger.list(NODES).await.unwrap().revision.0 - before;
     assert!(reports < 1000, "{reports} reports");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_begins_again_has_applied_all_that_it_missed_before_it_serves() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let applied = purge(&ledger).await;
+    AppliedFile::beside(&folder.path().join("ledger"), "fra-1").keep(applied).unwrap();
+    let missed = 3;
+    for _ in 0..missed {
+        purge(&ledger).await;
+    }
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    assert_eq!(edge.purges(), missed, "each of them, and nothing but them");
+}
+
+/// An edge that looks, whenever it is to purge something, at what its node has said by then.
+struct Suspicious {
+    ledger: Paper,
+    applied: AtomicU64,
+}
+
+impl Applies for Suspicious {
+    fn apply(&self, _purge: &Purge) {
+        unreachable!("each of these entries takes everything");
+    }
+
+    fn apply_everything(&self) {
+        // On paper everything is answered at once.
+        let key = node::key_of("fra-1").unwrap();
+        let mut found = self.ledger.read(&key);
+        let found = found.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Ok(Some(found))) = found {
+            let said: NodeDocument = documents::decode(&found.value).unwrap();
+            let said = said.applied.map_or(0, |position| position.seq);
+            assert!(said <= self.applied.load(Ordering::Relaxed), "it has said {said} before");
+        }
+        self.applied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn load(&self) -> Load {
+        Load::default()
+    }
+
+    fn vouch(&self, _until: Instant) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_of_no_purge_that_it_has_applied_it_before_it_has() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let edge = Arc::new(Suspicious { ledger: ledger.clone(), applied: AtomicU64::new(0) });
+    purge(&ledger).await;
+    let (_member, _) = join_with(&ledger, folder.path(), "fra-1", None, Arc::clone(&edge)).await;
+    for applied in 2..10 {
+        let position = purge(&ledger).await;
+        pass(SECOND / 10).await;
+        assert_eq!(edge.applied.load(Ordering::Relaxed), applied);
+        assert_eq!(document(&ledger, "fra-1").await.applied, Some(position));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_take_everything_is_applied_like_any_purge() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let (_member, edge) = join(&ledger, folder.path(), "fra-1", None).await;
+    let before = edge.purges();
+    let order = EverythingEntry {
+        everything: "a copy was put in".to_owned(),
+        by: "first".to_owned(),
+        from: None,
+        at: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    ledger.append(Log::Purges, documents::encode(&order).unwrap(), None).await.unwrap();
+    pass(SECOND / 10).await;
+    assert_eq!(edge.purges(), before + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,6 +363,23 @@ async fn a_lease_lapses_with_the_ledger_and_is_back_after_what_was_missed() {
         pass(SECOND / 100).await;
     }
     assert_eq!(edge.purges(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_counts_from_before_its_write_was_sent_however_late_that_is_acknowledged() {
+    let (ledger, folder) = (Paper::new(), folder());
+    let own = ledger.view();
+    let (_member, edge) = join(&own, folder.path(), "fra-1", Some(LEASE)).await;
+    let vouched = || edge.0.lock().unwrap().vouched.unwrap();
+    let before = vouched();
+    own.hang(true);
+    pass(HEARTBEAT).await;
+    let sent = Instant::now();
+    pass(4 * SECOND).await;
+    assert_eq!(vouched(), before, "nothing is acknowledged");
+    own.hang(false);
+    pass(SECOND / 10).await;
+    assert!(before < vouched() && vouched() <= sent + LEASE);
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,6 +114,12 @@ mod tests {
     }
 
     #[test]
+    fn others_wait_for_longer_than_its_holder_goes_by_it() {
+        assert!(lapse_after(10 * SECOND) > 11 * SECOND, "their clocks may go faster");
+        assert!(lapse_after(Duration::ZERO) > Duration::ZERO);
+    }
+
+    #[test]
     fn who_let_it_lapse_applies_what_was_missed_first() {
         let start = Instant::now();
         let mut lease = Lease::new(10 * SECOND);

@@ -331,11 +331,15 @@ impl Follow for Reader {
                     return None;
                 }
                 let sheet = reader.paper.sheet.lock().unwrap();
-                let value = sheet.purges.get(usize::try_from(reader.after).unwrap())?.clone();
-                reader.after += 1;
+                let new = sheet.purges.get(usize::try_from(reader.after).unwrap()..)?;
                 let epoch = sheet.epoch();
-                let position = Position { epoch, seq: reader.after };
-                Some(vec![Entry { position, value }])
+                let entry = |(value, seq): (&Bytes, u64)| {
+                    let position = Position { epoch, seq };
+                    Entry { position, value: value.clone() }
+                };
+                let entries: Vec<Entry> = new.iter().zip(reader.after + 1..).map(entry).collect();
+                reader.after = entries.last()?.position.seq;
+                Some(entries)
             })
             .await
         })

@@ -165,14 +165,13 @@ pub(super) fn retire_by_head(
     }
 }
 
-/// The content of `stored` under another head.
+/// The content of `stored` under another head, which the law has made of its own, stamp and all.
 fn with_head(
     room: &FillRoom,
     stored: &StoredResponse,
     head: StoredHead,
 ) -> Option<Arc<StoredResponse>> {
     let charge = room.reserve(head_bytes(&head))?;
-    let head = StoredHead { stamp: stored.head.stamp, ..head };
     Some(Arc::new(StoredResponse::new(head, stored.body.clone(), charge)))
 }
 
@@ -197,3 +196,6 @@ fn keep_fresh(
     }
     room.uncacheable.invalidate(&room.fingerprint(filling.key.as_bytes()));
 }
+
+#[cfg(test)]
+mod tests;

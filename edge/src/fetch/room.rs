@@ -284,4 +284,4 @@ impl FillRoom {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

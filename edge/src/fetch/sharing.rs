@@ -289,6 +289,8 @@ pub(super) fn head_bytes(head: &StoredHead) -> usize {
 #[cfg(test)]
 mod tests {
     use edge_core::{
+        key::CacheKey,
+        purge::{Name, Tags},
         site::Policy,
         storable::{Exchange, judge},
         time::Timestamp,
@@ -296,27 +298,76 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
     use super::*;
+    use crate::fetch::{
+        room::tests::{KEY, Moment, SITE, meddled},
+        table::Want,
+    };
+
+    /// What is stored under a plain key is looked at by fewer names than what is on its way: whoever
+    /// invalidates it takes it out.
+    #[test]
+    fn what_died_on_its_way_is_stored_for_no_moment_even_when_that_is_forgotten() {
+        let room = meddled(Moment::Stored, |room| {
+            let all = room.tier.lookup(KEY).unwrap();
+            assert!(room.stamps.death(KEY, &all.responses[0]).is_some(), "anybody may have it");
+        });
+        let (key, fields) = (CacheKey::from(KEY), HeaderMap::new());
+        let usable = |_: &StoredHead| true;
+        let want = Want {
+            key: &key,
+            fields: &fields,
+            range: None,
+            ahead_max: 0,
+            head: false,
+            presumed: None,
+            usable: &usable,
+        };
+        let ticket = room.table.lead_alone(want, &room.stamps);
+        let (tags, stamp) = (Tags::default(), ticket.filling().stamp);
+        let invalidate = |uri: &[u8]| {
+            room.invalidate(SITE, &[Name::Target(uri.into())], (KEY, &tags, stamp));
+            room.stamps.swept(room.stamps.newest());
+        };
+        invalidate(KEY);
+        for number in 0..20 {
+            invalidate(format!("http/1/h/{number}").as_bytes());
+        }
+        let head = StoredHead { stamp, validated: stamp, ..head(&fields, &cacheable()) };
+        let shared = SharedBody::new(Arc::clone(&room.budget));
+        keep(&room, ticket.filling(), &head, &shared, room.reserve(100));
+        assert!(room.tier.lookup(KEY).is_none_or(|all| all.responses.is_empty()));
+        assert!(room.is_dead(KEY, &tags, stamp));
+    }
+
+    fn cacheable() -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        fields
+    }
 
     fn weight(coding: Option<&str>) -> usize {
-        let mut response_fields = HeaderMap::new();
-        response_fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
+        let mut response_fields = cacheable();
         response_fields.insert("vary", HeaderValue::from_static("accept-encoding"));
         let mut request_fields = HeaderMap::new();
         if let Some(coding) = coding {
             request_fields.insert("accept-encoding", HeaderValue::from_str(coding).unwrap());
         }
+        head_bytes(&head(&request_fields, &response_fields))
+    }
+
+    fn head(request_fields: &HeaderMap, response_fields: &HeaderMap) -> StoredHead {
         let now = Timestamp::from_secs(1_700_000_000);
-        let head = judge(&Exchange {
+        judge(&Exchange {
             method: &Method::GET,
             target: "http://www.example/a",
-            request_fields: &request_fields,
+            request_fields,
             status: StatusCode::OK,
-            response_fields: &response_fields,
+            response_fields,
             request_time: now,
             response_time: now,
             policy: &Policy::default(),
-        });
-        head_bytes(&head.unwrap())
+        })
+        .unwrap()
     }
 
     #[test]

@@ -307,8 +307,9 @@ fn stand_in(
 ) -> Option<Response<ServeBody>> {
     let stored = judged.selected.as_ref()?;
     let now = record.as_ref()?.now;
-    let may = stands_in(hall, ask, stored, (failure, now));
-    if hall.room.is_withdrawn(ask.key.as_bytes(), stored) || !may {
+    // In this order, since it is by the first that a soft purge is noticed.
+    let is_gone = hall.room.is_withdrawn(ask.key.as_bytes(), stored);
+    if is_gone || !stands_in(hall, ask, stored, (failure, now)) {
         return None;
     }
     let mut record = record.take()?;

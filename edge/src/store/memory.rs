@@ -496,6 +496,18 @@ mod tests {
     }
 
     #[test]
+    fn what_freshens_one_that_is_gone_comes_in_nobodys_place() {
+        let Key { key, tier } = Key::new(4);
+        let (gone, fresh, newer) = (response("a", 1, 1), response("a", 1, 2), response("b", 2, 2));
+        tier.insert(&key, Arc::clone(&gone));
+        tier.insert(&key, Arc::clone(&newer));
+        tier.replace(&key, &gone, fresh);
+        let all = tier.lookup(key.as_bytes()).unwrap();
+        assert_eq!(all.responses.len(), 1);
+        assert!(Arc::ptr_eq(&all.responses[0], &newer));
+    }
+
+    #[test]
     fn an_older_response_never_displaces_a_newer_one() {
         let key = CacheKey::from(b"http/1/h/a".as_slice());
         let rows = [

@@ -221,7 +221,7 @@ impl Stamps {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bytes::Bytes;
     use edge_core::{site::Policy, storable, time::Timestamp};
     use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::store::{StoredBody, budget::Budget};
 
-    const SITE: SiteId = SiteId(1);
+    pub(in crate::store) const SITE: SiteId = SiteId(1);
     const KEY: &[u8] = b"http/1/h/a";
 
     fn stamps() -> Stamps {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     /// A response whose fetch begins now.
-    fn response(stamps: &Stamps) -> StoredResponse {
+    pub(in crate::store) fn response(stamps: &Stamps) -> StoredResponse {
         let mut fields = HeaderMap::new();
         fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
         let now = Timestamp::from_secs(1_700_000_000);

@@ -28,3 +28,48 @@ pub(crate) async fn sweep(tier: &dyn Tier, stamps: &Stamps) -> u64 {
     stamps.swept(newest);
     newest
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future as _, poll_fn},
+        pin::pin,
+        sync::Arc,
+        task::Poll,
+    };
+
+    use edge_core::{
+        key::CacheKey,
+        purge::Name,
+        stamps::{Room, Strike},
+    };
+
+    use super::*;
+    use crate::store::{
+        budget::Budget,
+        memory::MemoryTier,
+        stamps::tests::{SITE, response},
+    };
+
+    #[tokio::test]
+    async fn it_takes_what_is_dead_and_speaks_for_no_more_than_was_when_it_began() {
+        let stamps = Stamps::new(Room { invalidations_max: 8, purges_max: 8 });
+        let tier = MemoryTier::new(1 << 20, 8, Budget::new(1 << 20));
+        let key = |number: usize| CacheKey::from(format!("http/1/h/{number}").as_bytes());
+        for number in 0..3 * STEP {
+            tier.insert(&key(number), Arc::new(response(&stamps)));
+        }
+        stamps.strike(SITE, &[Name::Url(key(0).as_bytes().into())], Strike::Dead);
+        let began = stamps.newest();
+        let mut sweeping = pin!(sweep(&tier, &stamps));
+        let part = poll_fn(|context| Poll::Ready(sweeping.as_mut().poll(context))).await;
+        assert!(part.is_pending(), "others have the thread between");
+        // Some of it was looked at already, and was alive then.
+        stamps.strike(SITE, &[Name::Everything], Strike::Dead);
+        assert_eq!(sweeping.await, began);
+        assert!(tier.lookup(key(0).as_bytes()).is_none());
+        assert!(tier.entries().next().is_some() && stamps.has_left_since(began));
+        sweep(&tier, &stamps).await;
+        assert!(tier.entries().next().is_none() && !stamps.has_left_since(stamps.newest()));
+    }
+}

@@ -1,14 +1,20 @@
-//! Purges beyond one response: the sweeper, more purges than are remembered, sites that come and go.
+//! Purges beyond one response: the sweeper, more purges than are remembered, sites that come and go,
+//! and those that come between two steps of the edge.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use edge::store::StoredResponse;
 use edge_core::{
     purge::{Mode, Purge, Selector},
     settings::EdgeSettings,
 };
-use nearcast_tests::world::{rest, site};
-use origin_mock::script::Script;
-use tokio::time::advance;
+use nearcast_tests::world::{rest, site, until};
+use origin_mock::script::{Hold, Script, Step};
+use tokio::{task::JoinSet, time::advance};
 
 use super::stage::{Stage, cacheable, run, stage, stage_with};
 
@@ -134,5 +140,79 @@ fn a_site_that_is_not_here_has_nothing_to_purge_and_comes_back_empty() {
         purge(&stage, Mode::Hard, &[Selector::Everything]);
         stage.world.edge.reload(&settings, &[site(www).unwrap()]).unwrap();
         assert_eq!(asked(&stage, "a", 3).await, 3);
+    });
+}
+
+/// Runs under the paused clock, and a test that waits for something sees it before anything else
+/// goes on.
+fn run_one_by_one<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let builder = builder.enable_all().start_paused(true).event_interval(1);
+    builder.build().unwrap().block_on(test)
+}
+
+/// What each of a crowd got.
+async fn contents(mut crowd: JoinSet<nearcast_tests::message::Answer>) -> Vec<Vec<u8>> {
+    let mut contents = Vec::new();
+    while let Some(answer) = crowd.join_next().await {
+        contents.push(answer.unwrap().body);
+    }
+    contents.sort();
+    contents
+}
+
+#[test]
+fn who_waited_is_not_given_what_is_purged_before_the_news_has_come_to_it() {
+    run_one_by_one(async {
+        let old = Step { hold: Some(Hold::Release), ..cacheable("") };
+        let stage = stage(vec![Script::new().route("/a", [old, cacheable("new")])], "");
+        let crowd = stage.crowd(std::iter::repeat_n("/a".to_owned(), 3));
+        assert!(until(|| stage.asked(0) == 1).await);
+        for _ in 0..20 {
+            rest().await;
+        }
+        stage.origin(0).release(None);
+        let counts = &stage.world.edge.hall().room.counts;
+        // It is stored, and told to those who wait, and none of them has heard it.
+        assert!(until(|| counts.stored.load(Ordering::Relaxed) == 1).await);
+        purge(&stage, Mode::Hard, &[Selector::Everything]);
+        let all = contents(crowd).await;
+        assert_eq!(all, [b"".to_vec(), b"new".to_vec(), b"new".to_vec()], "one has asked before");
+        assert_eq!(stage.asked(0), 2);
+    });
+}
+
+#[test]
+fn who_waited_for_a_validation_is_not_given_what_is_purged_before_the_news_has_come_to_it() {
+    run_one_by_one(async {
+        let first = Step::text("old").with_field("Cache-Control", "max-age=1");
+        let first = first.with_field("ETag", "\"1\"");
+        let fresh = Step { status: 304, hold: Some(Hold::Release), ..cacheable("") };
+        let fresh = fresh.with_field("ETag", "\"1\"");
+        let script = Script::new().route("/a", [first, fresh, cacheable("new")]);
+        let stage = stage(vec![script], "");
+        stage.get("/a").await;
+        advance(Duration::from_secs(2)).await;
+        let crowd = stage.crowd(std::iter::repeat_n("/a".to_owned(), 3));
+        assert!(until(|| stage.asked(0) == 2).await);
+        for _ in 0..20 {
+            rest().await;
+        }
+        let room = &stage.world.edge.hall().room;
+        let stored = || -> Arc<StoredResponse> {
+            let (_, all) = room.tier.entries().next().unwrap();
+            Arc::clone(&all.responses[0])
+        };
+        let before = stored();
+        stage.origin(0).release(None);
+        assert!(until(|| !Arc::ptr_eq(&stored(), &before)).await);
+        purge(&stage, Mode::Hard, &[Selector::Everything]);
+        let all = contents(crowd).await;
+        assert_eq!(
+            all,
+            [b"new".to_vec(), b"new".to_vec(), b"old".to_vec()],
+            "one has asked before"
+        );
+        assert_eq!(stage.asked(0), 3);
     });
 }
