@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Lists the nodes: what each does, and whether it is here.
-    List(List),
+    List(Api),
     /// Drains a node: GeoDNS sends nobody to it any more, until it is undrained.
     Drain(Drain),
     /// Lets GeoDNS send clients to a node again.
@@ -36,12 +36,6 @@ enum Verb {
     /// Removes a node that is gone for good: purges wait for it no more. One that lives is back once it
     /// is heard of.
     Remove(Remove),
-}
-
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    api: Api,
 }
 
 #[derive(Debug, Args)]
@@ -83,7 +77,7 @@ struct Remove {
 /// Asks the node, and tells.
 pub(crate) fn node(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
-        Verb::List(arguments) => list(&arguments.api),
+        Verb::List(api) => list(api),
         Verb::Drain(arguments) => drain(arguments),
         Verb::Undrain(arguments) => undrain(arguments),
         Verb::Remove(arguments) => remove(arguments),

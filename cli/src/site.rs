@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Lists the sites of the ledger and of the node's file.
-    List(List),
+    List(Api),
     /// Prints what a site says, as it was written.
     Get(Get),
     /// Makes or replaces every [[site]] of a file.
@@ -48,12 +48,6 @@ enum Verb {
     History(Named),
     /// Writes an older version of a site again, or one that was deleted.
     Rollback(Rollback),
-}
-
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    api: Api,
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +106,7 @@ struct Rollback {
 /// Asks the node, and tells.
 pub(crate) fn site(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
-        Verb::List(arguments) => list(&arguments.api),
+        Verb::List(api) => list(api),
         Verb::Get(arguments) => get(arguments),
         Verb::Apply(arguments) => apply::apply(arguments),
         Verb::Delete(arguments) => delete(arguments),

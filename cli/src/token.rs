@@ -22,7 +22,7 @@ enum Verb {
     /// Makes a token, and says its secret once.
     Make(Make),
     /// Lists all tokens; secrets are known to nobody but their owners.
-    List(List),
+    List(Api),
     /// Revokes a token and those that it has made: from then on they open nothing.
     Revoke(Revoke),
 }
@@ -72,12 +72,6 @@ impl Action {
 }
 
 #[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    api: Api,
-}
-
-#[derive(Debug, Args)]
 struct Revoke {
     /// The token's id, which stands in the middle of its secret.
     id: String,
@@ -92,7 +86,7 @@ struct Revoke {
 pub(crate) fn token(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::Make(arguments) => make(arguments),
-        Verb::List(arguments) => list(&arguments.api),
+        Verb::List(api) => list(api),
         Verb::Revoke(arguments) => revoke(arguments),
     }
 }

@@ -429,13 +429,6 @@ fn may_begin(
     if known.keys().all(is_own) { Ok(()) } else { Err(CopyError::Occupied("tokens")) }
 }
 
-impl PutIn {
-    fn of(import: &Imported, purge: Position) -> Self {
-        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, revision, .. } = *import;
-        Self { sites, tokens, tokens_kept, tokens_revoked, drains, revision, purge }
-    }
-}
-
 async fn write_all(
     ledger: &dyn Ledger,
     documents: &[(Key, Bytes)],

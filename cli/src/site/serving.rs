@@ -185,7 +185,7 @@ mod tests {
         });
         let serving = Serving::new(7, Some(&["shop", "blog"]));
         assert_eq!(serving.path(None), "/v1/catalogue?revision=7&sites=shop,blog");
-        let all = told("complete", &[good.clone()]);
+        let all = told("complete", std::slice::from_ref(&good));
         assert_eq!(serving.line(&all), "complete: all 1 edges serve by it");
         assert!(serving.is_over(&all) && serving.failure(&all).is_none());
         let late = told("partial", &[good.clone(), away, refuses.clone()]);

@@ -61,6 +61,13 @@ impl Rest {
     }
 }
 
+impl PutIn {
+    pub(super) fn of(import: &Imported, purge: Position) -> Self {
+        let Imported { sites, tokens, tokens_kept, tokens_revoked, drains, revision, .. } = *import;
+        Self { sites, tokens, tokens_kept, tokens_revoked, drains, revision, purge }
+    }
+}
+
 /// Writes tokens, and names those that it wrote; somebody may write one of them meanwhile.
 async fn write(
     ledger: &dyn Ledger,

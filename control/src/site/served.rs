@@ -70,7 +70,6 @@ impl Served {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
