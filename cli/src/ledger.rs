@@ -14,7 +14,7 @@ mod telling;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Opened {
     name_server: Option<(String, Option<String>)>,
     /// What DNS is answered by here.
     answers: Arc<watch::Sender<Option<Answers>>>,
+    /// For how long what was answered last may be cached, once DNS is answered no more.
+    last_cached_for: Arc<OnceLock<Duration>>,
     /// How much it computes.
     busy: Arc<Busy>,
     /// What the nodes of this process do.
@@ -139,6 +141,7 @@ impl Opened {
             roster,
             name_server,
             answers: Arc::default(),
+            last_cached_for: Arc::default(),
             busy: Arc::new(Busy::begin()),
             roles,
             heartbeat: settings.heartbeat,
@@ -243,7 +246,8 @@ impl Opened {
         if !self.is_shared {
             return;
         }
-        let left = self.control.block_on(async { timeout(LEAVING_MAX, member.leave()).await });
+        let leaving = member.leave_for_good(self.last_cached_for.get().copied());
+        let left = self.control.block_on(async { timeout(LEAVING_MAX, leaving).await });
         if !matches!(left, Ok(None)) {
             tracing::warn!(
                 "the ledger has this node still, so purges and drains wait for it until it is started \

@@ -4,7 +4,8 @@
 //! Always: nobody polls: what nodes say is watched. A name server is any node that says that it answers
 //! DNS, or says what is not understood; each of them must say that it goes by the drain, and that no
 //! answer that did not may be cached, by its own clock; the word of one of whose name there are several
-//! does not count, and one that is away has said what it said. Who is registered is asked of the ledger
+//! does not count, and one that is away has said what it said; one that has ended in
+//! order is waited for as long as what it last answered may be cached. Who is registered is asked of the ledger
 //! after the drain was written. Connections count once nobody can come by DNS any more: what the node
 //! says in its second report after that was seen here is what is left, since it may have counted before
 //! what its first report says, which may have been long on its way.
@@ -29,7 +30,7 @@ use tokio::{
 use super::{Drains, Withheld};
 use crate::{
     ledger::{LedgerError, Position, Revision},
-    node::Role,
+    node::{Answers, Role},
     roster::{Presence, Roster, Seen, Sighting},
 };
 
@@ -71,6 +72,9 @@ pub struct NameServer {
     /// lately that this may be cached.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
+    /// True where it has ended, in order: it answers no more, and `expired` is awaited.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
@@ -175,6 +179,7 @@ impl<'w> Watching<'w> {
                 return Ok(progress);
             }
             let due = self.strange_until();
+            let cached_until = self.cached_until();
             tokio::select! {
                 // Its sender lives as long as the roster.
                 _ = self.seen.changed() => {}
@@ -188,6 +193,7 @@ impl<'w> Watching<'w> {
                     asking.set(roster.confirm());
                     is_asking = true;
                 }
+                () = at(cached_until) => {}
                 () = sleep_until(until) => return Ok(progress),
             }
         }
@@ -199,17 +205,32 @@ impl<'w> Watching<'w> {
         self.asked.is_none_or(|asked| asked < good_from).then_some(good_from)
     }
 
+    /// When the next name server that has ended is waited for no more.
+    fn cached_until(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.seen.borrow().ended().map(|(_, _, until)| until).filter(|until| now < *until).min()
+    }
+
     /// What is known now.
     fn now(&mut self) -> Progress {
         let is_strange = self.strange_until().is_some();
         let seen = self.seen.borrow_and_update();
         let own = self.drains.addresses_of(self.node, &seen);
         let server = |(name, sighting)| NameServer::of(name, sighting, (self.at, &own));
-        let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
+        let mut name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
+        let has_none = name_servers.is_empty();
+        let now = Instant::now();
+        let ended = seen.ended().filter(|(_, _, until)| now < *until);
+        let ended = ended.filter_map(|(name, sighting, _)| {
+            let server = NameServer::of(name, sighting, (self.at, &own))?;
+            (!server.expired).then_some(NameServer { applied: true, ended: true, ..server })
+        });
+        name_servers.extend(ended);
+        name_servers.sort_by(|one, other| one.node.cmp(&other.node));
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
         let withheld = self.drains.withheld(self.node, &seen);
-        let is_open = name_servers.is_empty() || is_strange || withheld.is_some();
+        let is_open = has_none || is_strange || withheld.is_some();
         let state = if is_open || name_servers.iter().any(|server| !server.applied) {
             State::Applying
         } else if name_servers.iter().any(|server| !server.expired) {
@@ -243,6 +264,7 @@ impl NameServer {
             ttl_s: 0,
             unkept: false,
             given_up: false,
+            ended: false,
             contested: false,
             unreadable: None,
         };
@@ -254,7 +276,10 @@ impl NameServer {
             return None;
         }
         let contested = document.is_contested();
-        let said = document.answers.as_ref().filter(|_| !contested);
+        // Whoever says that it answers by what came later than its saying so speaks of documents that are
+        // there no more, and were made anew since.
+        let of_these = |said: &&Answers| said.drains.seq < sighting.revision.0;
+        let said = document.answers.as_ref().filter(of_these).filter(|_| !contested);
         let applied = said.is_some_and(|said| said.drains.has_reached(at));
         let expired = said.and_then(|said| said.expired).filter(|_| applied);
         let given_up = said.is_some_and(|said| said.given_up.iter().any(|one| own.contains(one)));

@@ -56,11 +56,11 @@ pub fn attend(ledger: Arc<dyn Ledger>, attending: Attending) -> Member {
         document,
         heartbeat,
         seat,
-        answers: Some(answers),
+        answers: Some(answers.clone()),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(run(pen));
-    Member { tasks, key, incarnation, ledger }
+    Member { tasks, key, incarnation, ledger, answers: Some(answers) }
 }
 
 async fn run(mut pen: Pen) {
