@@ -118,7 +118,7 @@ impl DnsPlan {
         let workers = server.start(bound).map_err(|error| Failure::of(&error))?;
         let begin = |(ledger, following): (Opened, Following)| {
             let voice = ledger.attend(workers.addresses.all());
-            Follower::begin(&server, following, (ledger.answering(), voice), (control, readiness))
+            Follower::begin(&server, (ledger, following), voice, (control, readiness))
         };
         let follower = self.follows.map(begin);
         Ok(Dns { server, workers, drain, log, follower })
@@ -149,6 +149,13 @@ impl Dns {
     /// Opens its query log again, after it was moved away.
     pub(crate) fn reopen_log(&self) {
         self.log.reopen();
+    }
+
+    /// It has drained, and its process is about to end.
+    pub(crate) fn answered_last(&self) {
+        if let Some(follower) = &self.follower {
+            follower.answered_last(&self.server);
+        }
     }
 
     /// Waits for its threads, which end once it has drained.

@@ -25,7 +25,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{failure::chain, ledger::Voice};
+use crate::{
+    failure::chain,
+    ledger::{Opened, Voice},
+};
 
 /// How long after a fleet could not be taken it is tried again; after each further failure twice that.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -35,6 +38,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(60);
 /// See the module; ends when it is dropped.
 pub(crate) struct Follower {
     _task: JoinSet<()>,
+    ledger: Opened,
     /// The server's node, where it has one of its own.
     voice: Option<Voice>,
 }
@@ -43,15 +47,20 @@ impl Follower {
     /// Has `server`, which was started with the fleet as it was, go by each change of it.
     pub(crate) fn begin(
         server: &Server,
-        following: Following,
-        (answering, voice): (Answering, Option<Voice>),
+        (ledger, following): (Opened, Following),
+        voice: Option<Voice>,
         (control, readiness): (&Handle, &Readiness),
     ) -> Self {
         // What is in force answers, so it takes no traffic away.
         let in_force = readiness.advice("geodns-fleet", "not read yet");
         let mut task = JoinSet::new();
-        task.spawn_on(follow(server.clone(), following, answering, in_force), control);
-        Self { _task: task, voice }
+        task.spawn_on(follow(server.clone(), following, ledger.answering(), in_force), control);
+        Self { _task: task, ledger, voice }
+    }
+
+    /// The server answers no more, and its nodes are about to leave.
+    pub(crate) fn answered_last(&self, server: &Server) {
+        self.ledger.answered_last(server.last_cached_for());
     }
 
     /// The server answers no more; from a thread that may wait.

@@ -14,7 +14,7 @@ mod telling;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -75,6 +75,8 @@ pub(crate) struct Opened {
     answers: Arc<watch::Sender<Option<Answers>>>,
     /// What the edges of this process serve of the ledger's sites.
     serves: Serves,
+    /// For how long what was answered last may be cached, once DNS is answered no more.
+    last_cached_for: Arc<OnceLock<Duration>>,
     /// How much it computes.
     busy: Arc<Busy>,
     /// What the nodes of this process do.
@@ -142,6 +144,7 @@ impl Opened {
             name_server,
             answers: Arc::default(),
             serves: Serves::default(),
+            last_cached_for: Arc::default(),
             busy: Arc::new(Busy::begin()),
             roles,
             heartbeat: settings.heartbeat,
@@ -252,7 +255,8 @@ impl Opened {
         if !self.is_shared {
             return;
         }
-        let left = self.control.block_on(async { timeout(LEAVING_MAX, member.leave()).await });
+        let leaving = member.leave_for_good(self.last_cached_for.get().copied());
+        let left = self.control.block_on(async { timeout(LEAVING_MAX, leaving).await });
         if !matches!(left, Ok(None)) {
             tracing::warn!(
                 "the ledger has this node still, so purges and drains wait for it until it is started \

@@ -110,10 +110,12 @@ fn table(told: &Value) -> String {
             lines.push(row([name, "", "", &state(node), "", "", "", why]));
             continue;
         }
-        let connections = node["load"]["connections"].to_string();
-        let memory = format!("{} %", percent(&node["load"]));
-        let full = node["load"]["share_per_mille"].as_u64();
-        let full = full.map_or_else(|| "-".to_owned(), |share| format!("{} %", share / 10));
+        let load = &node["load"];
+        let none = || "-".to_owned();
+        let connections = load["connections"].as_u64().map_or_else(none, |open| open.to_string());
+        let memory = percent(load).map_or_else(none, |share| format!("{share} %"));
+        let full = load["share_per_mille"].as_u64();
+        let full = full.map_or_else(none, |share| format!("{} %", share / 10));
         let (pop, version, roles) = (word("pop"), word("version"), words(&node["roles"]));
         lines.push(row([name, pop, &roles, &state(node), &connections, &memory, &full, version]));
     }
@@ -136,10 +138,10 @@ fn state(node: &Value) -> String {
     format!("{}{drained}", presence(node))
 }
 
-/// How much of its memory budget a node uses.
-fn percent(load: &Value) -> u64 {
-    let bytes = |key: &str| load[key].as_u64().unwrap_or_default();
-    bytes("memory_bytes").saturating_mul(100).checked_div(bytes("memory_bytes_max")).unwrap_or(0)
+/// How much of its memory budget a node uses, if it has one.
+fn percent(load: &Value) -> Option<u64> {
+    let (used, max) = (load["memory_bytes"].as_u64()?, load["memory_bytes_max"].as_u64()?);
+    used.saturating_mul(100).checked_div(max)
 }
 
 fn words(list: &Value) -> String {
@@ -198,4 +200,25 @@ fn remove(Remove { name, force, api }: &Remove) -> Result<(), Failure> {
 fn path(name: &str) -> String {
     let quoted: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("/v1/nodes/{}", quoted.replace('+', "%20"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_edge_carries_nothing_that_is_told() {
+        let load = json!({ "connections": 0, "memory_bytes": 5, "memory_bytes_max": 10 });
+        let node = |name: &str, load: Value| json!({ "name": name, "state": "here", "load": load });
+        let nodes = json!({ "nodes": [node("fra-1", load), node("ns-1", Value::Null)] });
+        let table = table(&nodes);
+        let words = |name: &str| -> Vec<String> {
+            let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(3).map(str::to_owned).collect()
+        };
+        assert_eq!(words("fra-1")[..4], ["0", "50", "%", "-"], "{table}");
+        assert_eq!(words("ns-1")[..3], ["-", "-", "-"], "{table}");
+    }
 }

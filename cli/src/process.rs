@@ -261,6 +261,9 @@ impl Process {
                 tracing::error!(%error, "the admin listener ended badly");
             }
         }
+        if let Some(dns) = &dns {
+            dns.answered_last();
+        }
         edges.join();
         let query_log = dns.map(Dns::join);
         if let Some(log) = query_log {

@@ -41,6 +41,7 @@ use tokio::{
 };
 
 use self::{
+    document::LastWord,
     heart::{Heart, Reached},
     leaving::forget,
     pen::Pen,
@@ -107,17 +108,29 @@ pub struct Member {
     key: Key,
     incarnation: Incarnation,
     ledger: Arc<dyn Ledger>,
+    answers: Option<watch::Receiver<Option<Answers>>>,
 }
 
 impl Member {
     /// Ends it and takes its document away: it serves no more, and nobody waits for it. Where the
     /// ledger does not take that, what is returned goes on trying.
-    pub async fn leave(mut self) -> Option<Leaving> {
+    pub async fn leave(self) -> Option<Leaving> {
+        self.end(None).await
+    }
+
+    /// The same as its process ends; what it answered DNS by, if it did, may be cached for so long.
+    pub async fn leave_for_good(self, cached_for: Option<Duration>) -> Option<Leaving> {
+        let answers = self.answers.as_ref().map(|answers| answers.borrow().clone());
+        let last = answers.zip(cached_for);
+        self.end(last.map(|(answers, cached_for)| LastWord { answers, cached_for })).await
+    }
+
+    async fn end(mut self, last: Option<LastWord>) -> Option<Leaving> {
         self.tasks.shutdown().await;
-        let forgotten = forget(&*self.ledger, &self.key, &self.incarnation).await;
+        let forgotten = forget(&*self.ledger, &self.key, &self.incarnation, last.as_ref()).await;
         let Err(error) = forgotten else { return None };
         tracing::warn!(node = self.key.name(), %error, "the ledger still has it as a node; trying again");
-        Some(Leaving::begin(self.ledger, self.key, self.incarnation))
+        Some(Leaving::begin_with(self.ledger, self.key, self.incarnation, last))
     }
 }
 
@@ -130,7 +143,7 @@ impl Member {
 /// node has not joined then.
 pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, LedgerError> {
     let (key, incarnation) = (joining.key.clone(), joining.incarnation.clone());
-    let is_shared = joining.is_shared;
+    let (is_shared, answers) = (joining.is_shared, joining.answers.clone());
     let mut entrant = Entrant::new(&ledger, joining)?;
     match entrant.enter().await {
         Ok(()) => {}
@@ -139,7 +152,7 @@ pub async fn join(ledger: Arc<dyn Ledger>, joining: Joining) -> Result<Member, L
     }
     let mut tasks = JoinSet::new();
     tasks.spawn(entrant.stay());
-    Ok(Member { tasks, key, incarnation, ledger })
+    Ok(Member { tasks, key, incarnation, ledger, answers })
 }
 
 /// A node that is about to join.

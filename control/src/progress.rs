@@ -108,7 +108,7 @@ impl Reports {
             let is_familiar = now.asked.is_some() && strange.is_none();
             let progress = progress(&standings, is_familiar, Some(appended));
             let due = standings.values().filter_map(Standing::lapses).chain(strange).min();
-            Look { is_over: progress.state == State::Complete, progress, due }
+            Look { is_over: progress.state == State::Complete, progress, due, again: None }
         };
         waiting.until(until, look).await
     }

@@ -6,7 +6,8 @@
 //! was last seen to change, and no two clocks are ever compared; so a process that has just started
 //! knows of nobody how long it has been silent, and says so. Nobody is said to be away before the
 //! ledger was asked again: what this process did not hear is not silence. While the ledger is out of
-//! reach nothing is known.
+//! reach nothing is known. A name server that has ended is no node, but what it last answered may be
+//! cached.
 //! It deliberately does not know what follows from it.
 //! Clause: docs/operate.md *The nodes*.
 
@@ -24,8 +25,11 @@ use crate::{
     documents,
     familiar::Familiar,
     ledger::{Change, Document, Epoch, Health, Ledger, LedgerError, Listing, Log, Revision},
-    node::{NODES, NodeDocument, Retry},
+    node::{self, NODES, NodeDocument, Retry},
 };
+
+/// What a name server has answered is cached for a week at most (RFC 8767 §4).
+const CACHED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// See the module; clones are the same roster, which ends with the last.
 #[derive(Clone, Debug)]
@@ -98,19 +102,29 @@ impl Presence {
 impl Seen {
     /// The nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &Sighting)> {
-        self.nodes.iter().map(|(name, sighting)| (name.as_str(), sighting))
+        let all = self.nodes.iter().map(|(name, sighting)| (name.as_str(), sighting));
+        all.filter(|(_, sighting)| sighting.cached_until().is_none())
+    }
+
+    /// Name servers that have ended, and until when what they last answered may be cached.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (&str, &Sighting, Instant)> {
+        let ended = |(name, sighting)| {
+            let until = Sighting::cached_until(sighting)?;
+            Some((String::as_str(name), sighting, until))
+        };
+        self.nodes.iter().filter_map(ended)
     }
 
     /// A node.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Sighting> {
-        self.nodes.get(name)
+        self.nodes.get(name).filter(|sighting| sighting.cached_until().is_none())
     }
 
     /// How many nodes are in that state.
     #[must_use]
     pub fn count(&self, presence: Presence) -> usize {
-        self.nodes.values().filter(|sighting| sighting.presence == presence).count()
+        self.nodes().filter(|(_, sighting)| sighting.presence == presence).count()
     }
 }
 
@@ -145,6 +159,23 @@ impl Roster {
     /// When it cannot be asked.
     pub async fn confirm(&self) -> Result<Instant, LedgerError> {
         self.shared.confirm().await
+    }
+
+    /// Takes those out of the ledger who have ended and of whom nothing is cached any more.
+    pub(crate) async fn sweep(&self) {
+        let now = Instant::now();
+        let over: Vec<(String, Revision)> = {
+            let seen = self.shared.seen.borrow();
+            let over = seen.ended().filter(|(_, _, until)| *until <= now);
+            over.map(|(name, sighting, _)| (name.to_owned(), sighting.revision)).collect()
+        };
+        for (name, revision) in over {
+            let Some(key) = node::key_of(&name) else { continue };
+            // Who was not taken out is the next time; nobody waits for it.
+            if let Err(error) = self.shared.ledger.delete(&key, revision).await {
+                tracing::debug!(node = name, %error, "one that has ended is in the ledger still");
+            }
+        }
     }
 
     /// From when on all nodes are known that may go by a purge log of this epoch, if they are not
@@ -263,8 +294,8 @@ impl Shared {
     /// When the next node would be away; nobody is while nothing is known.
     fn next_due(&self) -> Option<Instant> {
         let seen = self.seen.borrow();
-        let awaited = seen.nodes.values().filter(|sighting| sighting.presence != Presence::Away);
-        awaited.map(|sighting| sighting.at + self.away_after).min().filter(|_| !seen.is_blind)
+        let awaited = seen.nodes().filter(|(_, sighting)| sighting.presence != Presence::Away);
+        awaited.map(|(_, sighting)| sighting.at + self.away_after).min().filter(|_| !seen.is_blind)
     }
 
     /// Says who is away.
@@ -273,7 +304,8 @@ impl Shared {
         self.seen.send_if_modified(|seen| {
             let mut is_new = false;
             for (name, sighting) in &mut seen.nodes {
-                let is_due = sighting.at + self.away_after <= asked;
+                let is_due =
+                    sighting.at + self.away_after <= asked && sighting.cached_until().is_none();
                 if is_due && sighting.presence != Presence::Away {
                     tracing::warn!(node = name, after = ?self.away_after, "the node is away");
                     (sighting.presence, is_new) = (Presence::Away, true);
@@ -301,12 +333,14 @@ impl Seen {
         if known.is_some_and(|known| known.revision >= document.revision) {
             return;
         }
-        if known.is_some_and(|known| known.presence == Presence::Away) {
+        let was_away = known.is_some_and(|known| known.presence == Presence::Away);
+        let sighting = Sighting::of(document, now, Presence::Here);
+        if was_away && sighting.cached_until().is_none() {
             tracing::info!(node = name, "the node is here again");
         }
         let can_tell = self.is_watched && !self.is_blind;
         let presence = if can_tell { Presence::Here } else { Presence::Unknown };
-        self.nodes.insert(name.to_owned(), Sighting::of(document, now, presence));
+        self.nodes.insert(name.to_owned(), Sighting { presence, ..sighting });
     }
 
     /// Takes what a listing has that is not known yet; says whether that is anything.
@@ -338,5 +372,12 @@ impl Sighting {
     fn of(document: &Document, at: Instant, presence: Presence) -> Self {
         let decoded = documents::decode(&document.value).map_err(|error| error.to_string());
         Self { document: decoded, revision: document.revision, at, presence }
+    }
+
+    /// Until when what it answered may be cached, if it is a name server that has ended.
+    fn cached_until(&self) -> Option<Instant> {
+        let cached_ms = self.document.as_ref().ok()?.ended_cached_ms?;
+        // Nobody waits for longer than that.
+        Some(self.at + Duration::from_millis(cached_ms).min(CACHED_MAX))
     }
 }

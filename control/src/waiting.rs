@@ -42,6 +42,8 @@ pub(crate) struct Look<P> {
     pub(crate) is_over: bool,
     /// When asking the ledger once more would tell more.
     pub(crate) due: Option<Instant>,
+    /// When the same that is known would come to something else.
+    pub(crate) again: Option<Instant>,
 }
 
 impl Waiting {
@@ -76,7 +78,7 @@ impl Waiting {
         let mut asking = pin!(roster.confirm());
         let mut is_asking = self.asked.is_none();
         loop {
-            let Look { progress, is_over, due } = self.look(&mut look);
+            let Look { progress, is_over, due, again } = self.look(&mut look);
             if is_over {
                 return Ok(progress);
             }
@@ -92,6 +94,7 @@ impl Waiting {
                     asking.set(roster.confirm());
                     is_asking = true;
                 }
+                () = at(again) => {}
                 () = sleep_until(until) => return Ok(progress),
             }
         }

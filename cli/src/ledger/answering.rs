@@ -4,7 +4,7 @@
 //! edge beside it, or one of its own.
 //! Always holds: it is registered as long as it answers. It knows no zone and no map.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use nearcast_control::{
     applied::AppliedFile,
@@ -23,6 +23,11 @@ impl Opened {
     /// Where what DNS is answered by is told.
     pub(crate) fn answering(&self) -> Answering {
         Answering::new(Arc::clone(&self.answers))
+    }
+
+    /// DNS is answered no more; what was may be cached for so long.
+    pub(crate) fn answered_last(&self, cached_for: Duration) {
+        self.last_cached_for.get_or_init(|| cached_for);
     }
 
     /// Registers what answers DNS at `addresses`, unless an edge's node says so.

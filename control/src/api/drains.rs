@@ -98,6 +98,7 @@ pub(super) async fn drain(
     // Who drains it twice changes nothing; only what is missing in the log is found by the key.
     let key = idempotency_key(&fields)?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
+    shared.roster.sweep().await;
     let said = DrainDocument { by: caller.id.clone(), at: shared.at(), ..DrainDocument::default() };
     let on = json!({ "node": name, "force": force });
     let order = Order::new(&shared, &caller, ("node.drain", on), key);

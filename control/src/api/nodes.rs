@@ -28,7 +28,7 @@ use super::{
     refused,
 };
 use crate::{
-    drain::{self, Drains},
+    drain::{self, Drains, is_edge},
     ledger::{Ends, Ledger as _, LedgerError, Log, Position},
     node::{self, Load, Role},
     progress,
@@ -95,8 +95,8 @@ struct Known {
     roles: Vec<Role>,
     /// The version that it runs.
     version: String,
-    /// What it had to do when it was heard of.
-    load: Load,
+    /// What it had to do when it was heard of; null where it is no edge.
+    load: Option<Load>,
     /// What it does without the ledger.
     ledger_lost: LedgerLost,
     /// Whether its lease has certainly lapsed: it asks origins before it reuses anything.
@@ -265,7 +265,7 @@ fn told((name, sighting): (&str, &Sighting), drains: &Drains, ends: Ends, asked:
         pop: document.pop,
         roles: document.roles,
         version: document.version,
-        load: document.load,
+        load: is_edge(sighting).then_some(document.load),
         ledger_lost,
         lapsed: progress::lapse(sighting).is_some_and(|lapse| asked >= lapse),
         contested,

@@ -4,7 +4,8 @@
 //! Always: nobody polls: what nodes say is watched. A name server is any node that says that it answers
 //! DNS, or says what is not understood; each of them must say that it goes by the drain, and that no
 //! answer that did not may be cached, by its own clock; the word of one of whose name there are several
-//! does not count, and one that is away has said what it said. Who is registered is asked of the ledger
+//! does not count, and one that is away has said what it said; one that has ended in
+//! order is waited for as long as what it last answered may be cached. Who is registered is asked of the ledger
 //! after the drain was written. Connections count once nobody can come by DNS any more: what the node
 //! says in its second report after that was seen here is what is left, since it may have counted before
 //! what its first report says, which may have been long on its way.
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use super::{Drains, Withheld};
 use crate::{
     ledger::{LedgerError, Position, Revision},
-    node::Role,
+    node::{Answers, Role},
     roster::{Presence, Roster, Seen, Sighting},
     waiting::{Look, Now, Waiting},
 };
@@ -67,6 +68,9 @@ pub struct NameServer {
     /// lately that this may be cached.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
+    /// True where it has ended, in order: it answers no more, and `expired` is awaited.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
@@ -168,7 +172,8 @@ impl<'w> Watching<'w> {
         let look = |now: Now<'_>| {
             let due = now.strange_until(drain.at.epoch);
             let progress = drain.progress(now.seen, due.is_some());
-            Look { is_over: progress.state >= wanted, progress, due }
+            let again = cached_until(now.seen);
+            Look { is_over: progress.state >= wanted, progress, due, again }
         };
         self.waiting.until(until, look).await
     }
@@ -179,11 +184,20 @@ impl Watched<'_> {
     fn progress(self, seen: &Seen, is_strange: bool) -> Progress {
         let own = self.drains.addresses_of(self.node, seen);
         let server = |(name, sighting)| NameServer::of(name, sighting, (self.at, &own));
-        let name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
+        let mut name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
+        let has_none = name_servers.is_empty();
+        let now = Instant::now();
+        let ended = seen.ended().filter(|(_, _, until)| now < *until);
+        let ended = ended.filter_map(|(name, sighting, _)| {
+            let server = NameServer::of(name, sighting, (self.at, &own))?;
+            (!server.expired).then_some(NameServer { applied: true, ended: true, ..server })
+        });
+        name_servers.extend(ended);
+        name_servers.sort_by(|one, other| one.node.cmp(&other.node));
         let node = seen.node(self.node);
         let connections = node.and_then(connections);
         let withheld = self.drains.withheld(self.node, seen);
-        let is_open = name_servers.is_empty() || is_strange || withheld.is_some();
+        let is_open = has_none || is_strange || withheld.is_some();
         let state = if is_open || name_servers.iter().any(|server| !server.applied) {
             State::Applying
         } else if name_servers.iter().any(|server| !server.expired) {
@@ -217,6 +231,7 @@ impl NameServer {
             ttl_s: 0,
             unkept: false,
             given_up: false,
+            ended: false,
             contested: false,
             unreadable: None,
         };
@@ -228,7 +243,10 @@ impl NameServer {
             return None;
         }
         let contested = document.is_contested();
-        let said = document.answers.as_ref().filter(|_| !contested);
+        // Whoever says that it answers by what came later than its saying so speaks of documents that are
+        // there no more, and were made anew since.
+        let of_these = |said: &&Answers| said.drains.seq < sighting.revision.0;
+        let said = document.answers.as_ref().filter(of_these).filter(|_| !contested);
         let applied = said.is_some_and(|said| said.drains.has_reached(at));
         let expired = said.and_then(|said| said.expired).filter(|_| applied);
         let given_up = said.is_some_and(|said| said.given_up.iter().any(|one| own.contains(one)));
@@ -249,4 +267,10 @@ fn connections(sighting: &Sighting) -> Option<u64> {
     let document = sighting.document.as_ref().ok()?;
     let counts = sighting.presence == Presence::Here && !document.is_contested();
     counts.then_some(document.load.connections)
+}
+
+/// When the next name server that has ended is waited for no more.
+fn cached_until(seen: &Seen) -> Option<Instant> {
+    let now = Instant::now();
+    seen.ended().map(|(_, _, until)| until).filter(|until| now < *until).min()
 }

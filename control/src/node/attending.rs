@@ -56,12 +56,12 @@ pub fn attend(ledger: Arc<dyn Ledger>, attending: Attending) -> Member {
         document,
         heartbeat,
         seat,
-        answers: Some(answers),
+        answers: Some(answers.clone()),
         sites: None,
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(run(pen));
-    Member { tasks, key, incarnation, ledger }
+    Member { tasks, key, incarnation, ledger, answers: Some(answers) }
 }
 
 async fn run(mut pen: Pen) {

@@ -59,6 +59,10 @@ pub struct NodeDocument {
     /// What it serves of the ledger's sites, once it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sites: Option<Served>,
+    /// Its process has ended in order, and what it last answered may be cached for so long after this was
+    /// written. It is no node any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_cached_ms: Option<u64>,
 }
 
 /// What a node answers DNS by.
@@ -80,6 +84,15 @@ pub struct Answers {
     /// cached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<IpAddr>,
+}
+
+/// What a name server says as it ends.
+#[derive(Clone, Debug)]
+pub(super) struct LastWord {
+    /// What it answered by.
+    pub(super) answers: Option<Answers>,
+    /// For how long what it answered may be cached.
+    pub(super) cached_for: Duration,
 }
 
 impl Answers {
@@ -110,6 +123,19 @@ impl NodeDocument {
         let listens = self.addresses.iter().map(|address| address.ip().to_canonical());
         let listens = listens.filter(|address| !address.is_unspecified());
         self.reached_at.iter().copied().chain(listens).collect()
+    }
+
+    /// What is left of a name server that has ended: its last word of its answers.
+    pub(super) fn ended(self, LastWord { answers, cached_for }: LastWord) -> Self {
+        let cached_ms = u64::try_from(cached_for.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            roles: vec![Role::Geodns],
+            version: self.version,
+            incarnation: self.incarnation,
+            answers,
+            ended_cached_ms: Some(cached_ms),
+            ..Self::default()
+        }
     }
 
     /// Its lease, if it has one.

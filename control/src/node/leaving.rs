@@ -2,7 +2,8 @@
 //!
 //! In: a node's name, the process that went by it. Out: a ledger in which nobody waits for it.
 //! Always: only what that process wrote itself is taken away; where another goes by the name as well,
-//! that one has the place from then on, and where it has it already, this one takes itself off.
+//! that one has the place from then on, and where it has it already, this one takes itself off. Of a
+//! name server the last word stays, since its answers may be cached: until when nobody can have one.
 //! It does not know whether the ledger is there.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Incarnation, NODES, NodeDocument, Retry};
+use super::{Incarnation, NODES, NodeDocument, Retry, document::LastWord};
 use crate::{
     documents,
     ledger::{Expect, Key, Ledger, LedgerError},
@@ -27,10 +28,20 @@ impl Leaving {
     /// Takes out what this process wrote at `key`, however long that takes; inside a runtime.
     #[must_use]
     pub fn begin(ledger: Arc<dyn Ledger>, key: Key, own: Incarnation) -> Self {
+        Self::begin_with(ledger, key, own, None)
+    }
+
+    /// The same of one that has a last word.
+    pub(super) fn begin_with(
+        ledger: Arc<dyn Ledger>,
+        key: Key,
+        own: Incarnation,
+        last: Option<LastWord>,
+    ) -> Self {
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut retry = Retry::default();
-            while forget(&*ledger, &key, &own).await.is_err() {
+            while forget(&*ledger, &key, &own, last.as_ref()).await.is_err() {
                 retry.wait().await;
             }
         });
@@ -52,18 +63,17 @@ pub async fn forget_others(ledger: &dyn Ledger, names: &[&str]) -> Result<(), Le
     Ok(())
 }
 
-/// Takes out what this process wrote.
+/// Takes out what this process wrote; its `last` word stays, if it has one.
 pub(super) async fn forget(
     ledger: &dyn Ledger,
     key: &Key,
     own: &Incarnation,
+    last: Option<&LastWord>,
 ) -> Result<(), LedgerError> {
     let Some(found) = ledger.read(key).await? else { return Ok(()) };
-    match without(&found.value, own)? {
+    match without(&found.value, own, last)? {
         Without::Nothing => ledger.delete(key, found.revision).await.map(drop),
-        Without::Others(left) => {
-            ledger.write(key, left, Expect::At(found.revision)).await.map(drop)
-        }
+        Without::Left(left) => ledger.write(key, left, Expect::At(found.revision)).await.map(drop),
         Without::Same => Ok(()),
     }
 }
@@ -71,11 +81,15 @@ pub(super) async fn forget(
 /// What is left of a document once a process has ended.
 enum Without {
     Nothing,
-    Others(Bytes),
+    Left(Bytes),
     Same,
 }
 
-fn without(value: &[u8], own: &Incarnation) -> Result<Without, LedgerError> {
+fn without(
+    value: &[u8],
+    own: &Incarnation,
+    last: Option<&LastWord>,
+) -> Result<Without, LedgerError> {
     // What a newer version wrote is not this one's.
     let Ok(mut document) = documents::decode::<NodeDocument>(value) else {
         return Ok(Without::Same);
@@ -83,7 +97,10 @@ fn without(value: &[u8], own: &Incarnation) -> Result<Without, LedgerError> {
     if document.incarnation == own.as_str() {
         // One that was only taken to have ended has.
         document.rivals.retain(|rival| rival.lives);
-        let Some(next) = document.rivals.first() else { return Ok(Without::Nothing) };
+        let Some(next) = document.rivals.first() else {
+            let Some(last) = last.cloned() else { return Ok(Without::Nothing) };
+            return encoded(&document.ended(last));
+        };
         // How far that one is nobody knows before it says so, and until then it is its own rival.
         document.incarnation = next.incarnation.clone();
     } else {
@@ -93,6 +110,10 @@ fn without(value: &[u8], own: &Incarnation) -> Result<Without, LedgerError> {
             return Ok(Without::Same);
         }
     }
-    let left = documents::encode(&document);
-    left.map(Without::Others).map_err(|error| LedgerError::Unavailable(error.to_string()))
+    encoded(&document)
+}
+
+fn encoded(left: &NodeDocument) -> Result<Without, LedgerError> {
+    let left = documents::encode(left);
+    left.map(Without::Left).map_err(|error| LedgerError::Unavailable(error.to_string()))
 }

@@ -81,9 +81,9 @@ impl Pen {
         let found = self.ledger.read(&self.key).await?;
         match self.seat.find(found.as_ref(), Instant::now()) {
             Look::Write(expect) => Ok(expect),
-            Look::Anew => {
+            Look::Anew(expect) => {
                 anew();
-                Ok(Expect::Absent)
+                Ok(expect)
             }
             Look::Later(current) => {
                 Err(LedgerError::Conflict { key: self.key.clone(), current: Some(current) })

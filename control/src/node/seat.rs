@@ -51,7 +51,7 @@ pub(super) enum Look {
     /// It may be written, if it is as expected.
     Write(Expect),
     /// Nobody is there any more, though this process was: it was removed, or the ledger is another.
-    Anew,
+    Anew(Expect),
     /// A rival has it, from whom it was taken a moment ago.
     Later(Revision),
 }
@@ -83,11 +83,18 @@ impl Seat {
         let Some(found) = found else {
             self.rivals.clear();
             self.last = Revision::NONE;
-            return if was_held { Look::Anew } else { Look::Write(Expect::Absent) };
+            let absent = Expect::Absent;
+            return if was_held { Look::Anew(absent) } else { Look::Write(absent) };
         };
-        let expected = Look::Write(Expect::At(found.revision));
+        let at = Expect::At(found.revision);
+        let expected = Look::Write(at);
         // One that cannot be read is a newer version's.
         let document: NodeDocument = documents::decode(&found.value).unwrap_or_default();
+        if document.ended_cached_ms.is_some() {
+            // Whoever was there has ended, and took itself off.
+            self.rivals.clear();
+            return if was_held { Look::Anew(at) } else { expected };
+        }
         if document.incarnation == self.own.as_str() {
             let is_there =
                 |rival: &Rival| document.rivals.iter().any(|there| is_same(rival, there));

@@ -103,7 +103,7 @@ pub async fn wait(
         let (is_complete, is_over) = (all(|node| node.applied), all(|node| node.has_looked));
         let state = if is_complete { State::Complete } else { State::Partial };
         let progress = Progress { state, settled: is_over && !is_complete, nodes };
-        Look { progress, is_over, due }
+        Look { progress, is_over, due, again: None }
     };
     waiting.until(until, look).await
 }

@@ -52,6 +52,7 @@ async fn a_node_is_drained_until_it_is_undrained_and_both_are_in_the_log_once() 
         nodes["nodes"].as_array().unwrap().iter().map(|n| &n["drained"]).collect();
     assert_eq!(drained, [&json!(true), &json!(false)], "{nodes}");
     assert_eq!(nodes["drains"][0]["node"], "fra-1", "{nodes}");
+    assert_eq!(nodes["nodes"][0]["load"]["connections"], 0, "{nodes}");
     assert_eq!(place.drain("DELETE", "fra-1", "").await.0, StatusCode::OK);
     assert_eq!(place.drain("DELETE", "fra-1", "").await.0, StatusCode::NOT_FOUND);
     assert!(place.drained().await.is_empty());
@@ -78,6 +79,9 @@ async fn what_may_not_be_drained_is_refused_and_nothing_written() {
     }
     let (status, problem) = place.drain("PUT", "ns-1", "").await;
     assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let (_, nodes) = place.ask(&place.first, "GET", "/v1/nodes", None).await;
+    let server = &nodes["nodes"][2];
+    assert_eq!((&server["name"], &server["load"]), (&json!("ns-1"), &Value::Null), "{nodes}");
     assert_eq!(place.drain("PUT", "fra-1", "?more=1").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(place.mark().await, before);
 }

@@ -379,6 +379,88 @@ async fn a_drain_that_a_name_server_gives_up_goes_on_until_nobody_has_such_an_an
     assert_eq!(stage.wait(at, State::Ended, 3 * HEARTBEAT).await.state, State::Ended);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_ended_is_waited_for_until_its_last_answers_are_cached_no_more() {
+    let stage = Stage::new().await;
+    let _here = stage.serve("ns-1", Duration::ZERO).await;
+    let ends = stage.serve("ns-2", TTL).await;
+    pass(2 * TTL).await;
+    let begun = Instant::now();
+    assert!(ends.member.leave_for_good(Some(TTL)).await.is_none());
+    pass(TTL / 2).await;
+    assert!(stage.roster.seen().borrow().node("ns-2").is_none(), "it is no node");
+    let at = stage.drain().await;
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    assert_eq!(progress.state, State::Expiring);
+    assert_eq!(told(&progress), [("ns-1", true, true), ("ns-2", true, false)]);
+    assert!(progress.name_servers[1].ended);
+    let progress = stage.wait(at, State::Ending, TTL).await;
+    assert_eq!((progress.state, begun.elapsed()), (State::Ending, TTL));
+    assert_eq!(told(&progress), [("ns-1", true, true)]);
+    // What it said before it left holds.
+    let ends = stage.serve("ns-3", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    assert!(ends.member.leave_for_good(Some(TTL)).await.is_none());
+    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    // Whoever comes under its name, from another folder, is no twin of it.
+    let elsewhere = folder();
+    let view = stage.ledger.view();
+    let _next = serve(&view, elsewhere.path(), "ns-3", Duration::ZERO).await;
+    pass(HEARTBEAT / 4).await;
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    assert_eq!(told(&progress), [("ns-1", true, true), ("ns-3", true, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_other_a_name_server_that_ended_ends_no_drain() {
+    let stage = Stage::new().await;
+    let server = stage.serve("ns-1", Duration::ZERO).await;
+    pass(HEARTBEAT).await;
+    assert!(server.member.leave_for_good(Some(SECOND)).await.is_none());
+    let at = stage.drain().await;
+    assert_eq!(stage.wait(at, State::Expiring, TTL).await.state, State::Applying);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_of_documents_that_were_made_anew_does_not_count() {
+    let stage = Stage::new().await;
+    let own = stage.ledger.view();
+    let _server = serve(&own, stage.folder.path(), "ns-1", Duration::ZERO).await;
+    for _ in 0..5 {
+        stage.drain().await;
+        drain::undrain(&stage.ledger, "fra-1").await.unwrap();
+    }
+    let before = stage.drain().await;
+    assert_eq!(stage.wait(before, State::Ending, SECOND).await.state, State::Ending);
+    own.hang(true);
+    stage.ledger.make_documents_anew();
+    // Of the log that they are of, which is as it was.
+    let former = Position { seq: 1000, ..before };
+    let answers = node::Answers { expired: Some(former), ..node::Answers::by(former) };
+    stage.name_server_says("ns-1", answers).await;
+    pass(2 * HEARTBEAT).await;
+    assert!(drain::list(&stage.ledger).await.unwrap().by_node.is_empty(), "it is gone with them");
+    let at = stage.drain().await;
+    assert_eq!(at.epoch, before.epoch);
+    assert_eq!(stage.wait(at, State::Expiring, SECOND).await.state, State::Applying);
+    own.hang(false);
+    assert_eq!(stage.wait(at, State::Ending, 2 * TTL).await.state, State::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_second_look_fails_is_taken_back() {
+    let stage = Stage::new().await;
+    let view = stage.ledger.view();
+    view.list_drains(1);
+    let said = DrainDocument::default();
+    let drained = drain::drain(&view, &stage.roster, ("fra-1", false), said.clone()).await;
+    assert!(drained.unwrap_err().to_string().contains("not listed"));
+    assert!(drain::list(&stage.ledger).await.unwrap().by_node.is_empty());
+    view.list_drains(2);
+    let drained = drain::drain(&view, &stage.roster, ("fra-1", false), said).await;
+    assert!(!drained.unwrap().1, "it was not drained before");
+}
+
 /// Waits until as many addresses are out there.
 async fn until_out(server: &Server, count: usize) {
     let mut fleets = server._following.fleet();

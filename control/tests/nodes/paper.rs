@@ -10,9 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use nearcast_control::ledger::{
-    Answer, Appended, Change, Document, Ends, Entry, Epoch, Expect, Follow, Health, Key, Ledger,
-    LedgerError, Listing, Log, Lost, Position, Revision, Watch, may_continue,
+use nearcast_control::{
+    drain::DRAINS,
+    ledger::{
+        Answer, Appended, Change, Document, Ends, Entry, Epoch, Expect, Follow, Health, Key,
+        Ledger, LedgerError, Listing, Log, Lost, Position, Revision, Watch, may_continue,
+    },
 };
 use tokio::sync::watch;
 
@@ -31,6 +34,8 @@ pub(crate) struct Paper {
     kept: Arc<watch::Sender<bool>>,
     /// Whether this view of it does not answer.
     hangs: Arc<watch::Sender<bool>>,
+    /// How often drains are listed still, where that is limited.
+    listings: Arc<watch::Sender<Option<u64>>>,
     health: Arc<watch::Sender<Health>>,
 }
 
@@ -40,6 +45,8 @@ struct Sheet {
     made: u64,
     /// The purge log alone.
     log_made: u64,
+    /// Its documents alone.
+    documents_made: u64,
     changes: Vec<Change>,
     purges: Vec<Bytes>,
 }
@@ -51,7 +58,7 @@ impl Sheet {
 
     /// How often that was made anew which who reads this reads: the purge log has no prefix.
     fn made_of(&self, prefix: &str) -> u64 {
-        self.made + if prefix.is_empty() { self.log_made } else { 0 }
+        self.made + if prefix.is_empty() { self.log_made } else { self.documents_made }
     }
 }
 
@@ -65,6 +72,7 @@ impl Paper {
             forbidden: Arc::new(watch::Sender::new(false)),
             kept: Arc::new(watch::Sender::new(false)),
             hangs: Arc::new(watch::Sender::new(false)),
+            listings: Arc::default(),
             health: Arc::default(),
         }
     }
@@ -76,7 +84,8 @@ impl Paper {
         let forbidden = Arc::new(watch::Sender::new(false));
         let hangs = Arc::new(watch::Sender::new(false));
         let kept = Arc::new(watch::Sender::new(false));
-        Self { lost, held, forbidden, kept, hangs, health: Arc::default(), ..self.clone() }
+        let (listings, health) = (Arc::default(), Arc::default());
+        Self { lost, held, forbidden, kept, hangs, listings, health, ..self.clone() }
     }
 
     /// Has readers of its purge log not notice that it was made anew, or has them.
@@ -153,6 +162,32 @@ impl Paper {
         self.tick.send_modify(|tick| *tick += 1);
     }
 
+    /// Makes its documents anew, and nothing else.
+    pub(crate) fn make_documents_anew(&self) {
+        let mut sheet = self.sheet.lock().unwrap();
+        sheet.documents_made += 1;
+        sheet.changes.clear();
+        drop(sheet);
+        self.tick.send_modify(|tick| *tick += 1);
+    }
+
+    /// Has so many listings of drains through this view be answered, and none after that.
+    pub(crate) fn list_drains(&self, times: u64) {
+        self.listings.send_replace(Some(times));
+    }
+
+    /// Whether drains may be listed once more.
+    fn may_list(&self, prefix: &str) -> Result<(), LedgerError> {
+        let mut may = true;
+        self.listings.send_modify(|left| {
+            if let Some(left) = left.as_mut().filter(|_| prefix == DRAINS) {
+                may = *left > 0;
+                *left = left.saturating_sub(1);
+            }
+        });
+        may.then_some(()).ok_or_else(|| LedgerError::Unavailable("it is not listed".to_owned()))
+    }
+
     /// Makes its purge log anew, and nothing else.
     pub(crate) fn make_log_anew(&self) {
         let mut sheet = self.sheet.lock().unwrap();
@@ -202,6 +237,7 @@ impl Ledger for Paper {
         Box::pin(async move {
             self.answers().await;
             self.reach()?;
+            self.may_list(prefix)?;
             let sheet = self.sheet.lock().unwrap();
             let documents = newest(&sheet, prefix).into_values().collect();
             Ok(Listing { documents, revision: Revision(sheet.changes.len() as u64) })

@@ -40,6 +40,12 @@ impl Server {
         Ok(self.cached_for(&loading, Instant::now()))
     }
 
+    /// For how long what was answered until now may be cached. It may take seconds.
+    #[must_use]
+    pub fn last_cached_for(&self) -> Duration {
+        self.cached_for(&self.0.loading.lock(), Instant::now())
+    }
+
     /// Waits for an answer with an address that nobody is to be sent to.
     pub async fn gives_up(&self) {
         self.0.shared.given_up().next().await;
