@@ -55,10 +55,10 @@ impl Edge {
 const ALLOWED: &str =
     "origin_networks_allowed = [\"127.0.0.0/8\"]\nledger_origins = [\"127.0.0.0/8\"]\n";
 
-fn origin(content: &str) -> Origin {
+fn origin(content: &str) -> Tested<Origin> {
     let length = content.len();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nCache-Control: no-store");
-    Origin::answering(format!("{head}\r\n\r\n{content}")).unwrap()
+    Origin::answering(format!("{head}\r\n\r\n{content}"))
 }
 
 fn text(octets: &[u8]) -> String {
@@ -93,7 +93,7 @@ fn sites_are_waited_for_until_every_edge_serves_them_or_says_why_not() {
     let both = |wanted: &str| {
         assert_eq!([fra.shop().unwrap(), sin.shop().unwrap()], [wanted; 2], "as it was waited for");
     };
-    let (one, two) = (origin("one"), origin("two"));
+    let (one, two) = (origin("one").unwrap(), origin("two").unwrap());
 
     write(&one);
     let made = run(&["site", "apply", file, "--wait=60s"]);
