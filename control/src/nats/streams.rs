@@ -156,7 +156,7 @@ impl Message {
     /// A header of it.
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.headers.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        lines.find(|(found, _)| *found == name).map(|(_, value)| value.trim())
     }
 
     /// The entries in it, with their numbers.
@@ -198,7 +198,7 @@ pub(super) struct Wanted {
 }
 
 /// What of a stream follows the settings; all else must be as wanted.
-const ADJUSTABLE: [&str; 3] = ["max_msgs", "max_bytes", "num_replicas"];
+const ADJUSTABLE: [&str; 4] = ["max_msgs", "max_bytes", "num_replicas", "allow_rollup_hdrs"];
 /// What a stream that is there must have as we would make it, and what it means if it has not.
 const REQUIRED: [&str; 7] =
     ["subjects", "retention", "discard", "storage", "max_age", "max_msgs_per_subject", "no_ack"];
@@ -214,7 +214,7 @@ pub(super) fn wanted(names: &Names, kept: Kept, replicas: u8) -> [Wanted; 3] {
     };
     let documents = json!({
         "max_msgs": -1, "max_bytes": DOCUMENTS_BYTES_MAX, "discard": "new", "deny_purge": false,
-        "max_msgs_per_subject": HISTORY_MAX, "allow_rollup_hdrs": true,
+        "max_msgs_per_subject": HISTORY_MAX,
     });
     [
         complete(names.documents(), &names.all_documents(), replicas, documents),
@@ -228,6 +228,8 @@ fn complete(name: String, subjects: &str, replicas: u8, more: Value) -> Wanted {
         "name": name, "subjects": [subjects], "num_replicas": replicas, "storage": "file",
         "retention": "limits", "max_age": 0, "max_consumers": -1, "max_msg_size": -1,
         "no_ack": false, "deny_delete": true,
+        // Else one message of whoever may write one document takes all others away.
+        "allow_rollup_hdrs": false,
         "duplicate_window": u64::try_from(REPEATS_KNOWN.as_nanos()).unwrap_or(u64::MAX),
     });
     merge(&mut config, more);

@@ -25,6 +25,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so much silence it is not.
 const SILENCE_MAX: Duration = Duration::from_millis(3500);
 
+/// What comes out of a stream says so where it could be acknowledged.
+const STORED: &str = "$JS.ACK.";
+
 /// Where to begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum From<'s> {
@@ -127,7 +130,9 @@ impl Tail {
             let message = message.map_err(silent)?;
             let message = message.ok_or_else(|| "the connection to NATS has ended".to_owned())?;
             self.heard = Instant::now();
-            let heard = match message.status {
+            // What is stored may look like a word of the server.
+            let is_stored = message.reply.as_ref().is_some_and(|reply| reply.starts_with(STORED));
+            let heard = match message.status.filter(|_| !is_stored) {
                 None => Some(self.message(message)?),
                 Some(StatusCode::IDLE_HEARTBEAT) => self.status(&message).await?,
                 Some(status) => {
@@ -201,7 +206,7 @@ struct Numbers {
 /// The numbers in the subject at which a message could be acknowledged: its last tokens are, in an
 /// older form, `DELIVERED.STREAM.CONSUMER.TIME.PENDING`, and in a newer one a token more.
 fn numbers(reply: &str) -> Option<Numbers> {
-    let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
+    let tokens: Vec<&str> = reply.strip_prefix(STORED)?.split('.').collect();
     // The stream and the consumer, and before them in the newer form a domain and an account.
     let skipped = match tokens.len() {
         7 => 2,

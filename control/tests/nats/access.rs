@@ -71,6 +71,45 @@ async fn each_role_may_do_what_the_page_says_and_no_more() {
     assert!(follower.read(&other).await.unwrap().is_some());
 }
 
+/// A bucket is usually made so that one message can take all others away.
+#[tokio::test]
+async fn who_may_write_one_document_takes_no_other_away() {
+    let server = Server::start(debian(), &authorization());
+    let orders = as_user(&server, ORDERS.0).nats().await;
+    let other = key("sites/shop");
+    orders.write(&other, "x".into(), Expect::Absent).await.unwrap();
+    let options = async_nats::ConnectOptions::new().nkey(FOLLOWS.0.to_owned());
+    let follower = options.connect(server.url()).await.unwrap();
+    for what in ["all", "sub"] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Rollup", what);
+        let subject = "$KV.nearcast.nodes.fra-1";
+        let told = follower.request_with_headers(subject, headers, "{}".into()).await.unwrap();
+        let told = String::from_utf8_lossy(&told.payload);
+        assert!(told.contains("error"), "{what}: {told}");
+    }
+    let anew = as_user(&server, ORDERS.0).nats().await;
+    assert!(anew.read(&other).await.unwrap().is_some());
+}
+
+/// One that was made otherwise before.
+#[tokio::test]
+async fn a_bucket_that_lets_one_message_take_all_away_is_mended() {
+    let server = Server::alone();
+    let place = server.place("cdn");
+    drop(place.nats().await);
+    let mut config = place.ask("STREAM.INFO.KV_cdn").await["config"].take();
+    config["allow_rollup_hdrs"] = true.into();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let update = |config: &serde_json::Value| config.to_string().into();
+    client.request("$JS.API.STREAM.UPDATE.KV_cdn", update(&config)).await.unwrap();
+    let told = place.ask("STREAM.INFO.KV_cdn").await;
+    assert_eq!(told["config"]["allow_rollup_hdrs"], true, "{told}");
+    drop(place.nats().await);
+    let told = place.ask("STREAM.INFO.KV_cdn").await;
+    assert_ne!(told["config"]["allow_rollup_hdrs"], true, "{told}");
+}
+
 async fn refused(access: Access, server: &Server) -> AccessError {
     let mut place = server.place("nearcast");
     place.0.access = access;

@@ -108,11 +108,15 @@ async fn lines_that_share_a_message_are_all_read_back_once() {
     assert!(messages < ORDERS as u64 / 10, "they share messages: {messages}");
     for limit in [1000, 333] {
         let (mut found, mut query) = (Vec::new(), format!("limit={limit}"));
+        let mut newest = u64::MAX;
         loop {
             let told = ask(&routes, &token, &query).await;
             let entries = told["entries"].as_array().unwrap_or_else(|| panic!("{told}"));
             for entry in entries {
                 assert_eq!(entry["entry"]["outcome"], "done", "{entry}");
+                let (_, at) = entry["position"].as_str().unwrap().split_once('-').unwrap();
+                let before = std::mem::replace(&mut newest, at.parse().unwrap());
+                assert!(newest < before, "the newest come first: {entry}");
                 found.push(entry["entry"]["on"]["number"].as_u64().unwrap());
             }
             assert!(entries.len() == limit || told["before"].is_null(), "{}", entries.len());

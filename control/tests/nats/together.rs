@@ -13,6 +13,8 @@ use nearcast_control::{
     nats::Nats,
 };
 use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
     task::{JoinHandle, JoinSet, yield_now},
     time::Instant,
 };
@@ -214,5 +216,42 @@ async fn a_message_that_others_wrote_is_no_way_past_an_entry() {
     for entry in seen {
         let found = ledger.entry(Log::Purges, entry.position).await.unwrap();
         assert_eq!(found, Some(entry.value), "{}", entry.position);
+    }
+}
+
+/// Stores what no client library would send: a header that is none.
+async fn store_raw(server: &Server, subject: &str, headers: &str, payload: &str) {
+    let stream = TcpStream::connect(("127.0.0.1", server.ports.0)).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let (mut info, mut pong) = (String::new(), String::new());
+    stream.read_line(&mut info).await.unwrap();
+    let block = format!("NATS/1.0{headers}\r\n\r\n");
+    let total = block.len() + payload.len();
+    let text = format!(
+        "CONNECT {{\"headers\":true,\"verbose\":false,\"no_responders\":false}}\r\nHPUB \
+         {subject} {} {total}\r\n{block}{payload}\r\nPING\r\n",
+        block.len()
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.read_line(&mut pong).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_holds_up_no_reader() {
+    let rows = [" 100 Idle", " 503", "\r\nno colon here", "\r\nbad name: x"];
+    for headers in rows {
+        let server = Server::alone();
+        let ledger = server.place("cdn").nats().await;
+        let start = ledger.ends(Log::Purges).await.unwrap().last;
+        let mut early = ledger.follow(Log::Purges, start).await.unwrap();
+        store_raw(&server, "cdn.purges.entry", headers, "broken").await;
+        let last = ledger.append(Log::Purges, "last".into(), None).await.unwrap().position;
+        let mut late = ledger.follow(Log::Purges, start).await.unwrap();
+        for (name, follow) in [("early", &mut early), ("late", &mut late)] {
+            let some = soon(read(follow, 2)).await;
+            let values: Vec<&[u8]> = some.iter().map(|entry| &*entry.value).collect();
+            assert_eq!(values, [&b"broken"[..], b"last"], "{name}, {headers:?}");
+            assert_eq!(some[1].position, last);
+        }
     }
 }

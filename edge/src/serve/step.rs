@@ -247,7 +247,7 @@ pub(super) fn failed(
     }
     let Some(mut record) = record.take() else { return Step::Again };
     let bound = |stored: &Arc<StoredResponse>| {
-        stored.head.freshness.must_revalidate || !hall.room.is_vouched_for(ask.now)
+        stored.head.freshness.must_revalidate || !hall.room.is_vouched_for(record.now)
     };
     record.outcome.detail = Some(if judged.selected.as_ref().is_some_and(bound) {
         Detail::MustRevalidate
@@ -294,7 +294,7 @@ fn stands_in(
     stored: &StoredResponse,
     (failure, now): (Failure, Timestamp),
 ) -> bool {
-    let (head, freshness) = (&stored.head, hall.freshness(stored, ask.now));
+    let (head, freshness) = (&stored.head, hall.freshness(stored, now));
     reuse::stale_after_failure(head, &freshness, &ask.view(), failure, ask.policy(), now)
 }
 

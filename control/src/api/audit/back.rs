@@ -15,6 +15,8 @@ use crate::{
 
 /// Lines that are handed out at once, at most.
 const AT_ONCE_MAX: u64 = 1000;
+/// How far it goes back at first: what was ordered a moment ago is among the newest.
+const FIRST: u64 = 16;
 /// Lines that are looked at for one answer, at most.
 const LOOKED_AT_MAX: u64 = 10_000;
 
@@ -27,7 +29,7 @@ pub(super) struct Back<'l> {
     ends: Ends,
     /// The number that all lines that were handed out are after.
     pub(super) to: u64,
-    /// Lines that it may hand out still.
+    /// Lines that it may look at still.
     left: u64,
     /// How far it goes back at once, in entries that were appended alone.
     step: u64,
@@ -36,7 +38,7 @@ pub(super) struct Back<'l> {
 impl<'l> Back<'l> {
     /// Up to the number `to`.
     pub(super) fn new(ledger: &'l dyn Ledger, ends: Ends, to: u64) -> Self {
-        Self { ledger, ends, to, left: LOOKED_AT_MAX, step: AT_ONCE_MAX }
+        Self { ledger, ends, to, left: LOOKED_AT_MAX, step: FIRST }
     }
 
     /// The lines before those that were handed out, in their order; nothing once there are no more, or
@@ -53,9 +55,13 @@ impl<'l> Back<'l> {
         let is_all = some.len() as u64 == seen;
         let oldest = some.front().map_or(from, |oldest| oldest.position.seq.saturating_sub(1));
         self.to = if is_all { from } else { oldest };
-        self.left = self.left.saturating_sub(some.len() as u64);
+        self.left = self.left.saturating_sub(seen);
         // The next time so far that it is about as many.
-        let step = if is_all { self.step.saturating_mul(2) } else { self.step * few / seen };
+        let step = match seen {
+            _ if seen.saturating_mul(2) <= few => self.step.saturating_mul(2),
+            _ if is_all => self.step,
+            _ => self.step * few / seen,
+        };
         self.step = step.clamp(1, AT_ONCE_MAX);
         Ok(Some(some.iter().map(read).collect()))
     }
