@@ -108,7 +108,6 @@ async fn reached(
 ) -> Result<Progress, LedgerError> {
     let until = Instant::now() + wait;
     let epoch = shared.ledger.ends(Log::Purges).await?.last.epoch;
-    let may_know = |site: &str| caller.token.covers(site);
-    let asked = progress::Asked { sites, may_know: &may_know };
+    let asked = progress::Asked { sites, known: caller.token.sites.as_deref() };
     progress::wait(&shared.roster, (Position { epoch, seq: revision }, asked), until).await
 }

@@ -6,8 +6,8 @@
 //! purges, or says what is not understood. It serves by a revision once it says that it has taken that or a
 //! later one of the same ledger, and names none of the sites among those that it could not set up; one that
 //! it does name ends the wait for it, since that goes on until somebody changes something. The word of one
-//! of whose name there are several does not count, and one that is away has said what it said: what it
-//! serves nobody knows. Who is registered is asked of the ledger after the catalogue was written.
+//! of whose name there are several does not count, and nor does that of one that is not here: it may have
+//! started again since, and what it serves nobody knows. Who is registered is asked of the ledger after the catalogue was written.
 //! It deliberately does not know what was written.
 //! Clause: docs/operate.md *Sites*.
 
@@ -22,6 +22,9 @@ use crate::{
     roster::{Presence, Roster, Sighting},
     waiting::{Look, Now, Waiting},
 };
+
+/// Where it stands why something is refused, for who may not know of all sites.
+const HIDDEN: &str = "why is told to a token for all sites, in the node's log, and under its /readyz";
 
 /// An edge, as far as the catalogue is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -79,8 +82,8 @@ pub struct Progress {
 pub struct Asked<'a> {
     /// They; all of them without.
     pub sites: Option<&'a [String]>,
-    /// Whether who asks may know of a site.
-    pub may_know: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The sites that who asks may know of; all of them without.
+    pub known: Option<&'a [String]>,
 }
 
 /// Waits until every edge has taken the catalogue as it was `at`, or has refused to; no longer than
@@ -140,9 +143,8 @@ impl NodeSites {
             (None, _) => true,
         };
         let all: Vec<&Refused> = said.refused.iter().filter(is_asked).collect();
-        let may_know = |refused: &Refused| refused.site.as_deref().is_none_or(asked.may_know);
         let refused: Vec<Refused> =
-            all.iter().copied().filter(|refused| may_know(refused)).cloned().collect();
+            all.iter().filter_map(|refused| asked.may_know(refused)).collect();
         let hidden = u64::try_from(all.len().saturating_sub(refused.len())).unwrap_or(u64::MAX);
         // One that is gone is among none of these.
         let is_of_any = has_looked && asked.sites.is_none_or(|sites| !sites.is_empty());
@@ -150,6 +152,19 @@ impl NodeSites {
         let refused_more = unnamed.saturating_add(hidden);
         let applied = has_looked && refused.is_empty() && refused_more == 0;
         Some(Self { applied, refused, refused_more, has_looked, ..unknown })
+    }
+}
+
+impl Asked<'_> {
+    /// What who asks may know of it. A reason may name other sites, and hosts of theirs.
+    fn may_know(&self, refused: &Refused) -> Option<Refused> {
+        let Some(known) = self.known else { return Some(refused.clone()) };
+        let why = match &refused.site {
+            None => HIDDEN.to_owned(),
+            Some(site) if known.contains(site) => format!("site \"{site}\": {HIDDEN}"),
+            Some(_) => return None,
+        };
+        Some(Refused { site: refused.site.clone(), why })
     }
 }
 

@@ -115,6 +115,14 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
     assert_eq!(status, 200, "{told}");
     assert!(!told.to_string().contains("shop"), "{told}");
     assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), true, false), "{told}");
+    // Reasons are of other sites as well, and go to who may know of all.
+    let why = |told: &Value, node: usize| told["progress"]["nodes"][node]["refused"][0]["why"].clone();
+    assert!(why(&told, 0).as_str().unwrap().contains("a token for all sites"), "{told}");
+    place.write("fra-2", &edge(Some(at), &[Some("blog")])).await;
+    let (_, told) = place.ask(&own, "GET", "/v1/catalogue?revision=1", None).await;
+    assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), false, true), "{told}");
+    assert!(!told.to_string().contains("origin"), "{told}");
+    assert_eq!(why(&place.catalogue("?revision=1").await, 1), "its origin is not allowed");
     for (query, status) in [("?sites=shop", 403), ("?wait=x", 400), ("?more=1", 400)] {
         let path = format!("/v1/catalogue{query}");
         assert_eq!(place.ask(&own, "GET", &path, None).await.0, status, "{query}");
