@@ -163,6 +163,7 @@ fn state(node: &Value) -> String {
     }
     match text(&node["state"]) {
         "away" => format!("{name:<12} away"),
+        "unknown" => format!("{name:<12} not known: not heard of yet by the node that is asked"),
         _ => format!("{name:<12} not yet"),
     }
 }

@@ -135,7 +135,9 @@ impl NodeSites {
             return Some(Self { contested: true, ..unknown });
         }
         let Some(said) = &document.sites else { return Some(unknown) };
-        let has_looked = said.at.is_some_and(|served| served.has_reached(at));
+        // It may have started since with an older state, as long as nobody has heard of it.
+        let is_here = sighting.presence == Presence::Here;
+        let has_looked = is_here && said.at.is_some_and(|served| served.has_reached(at));
         // What it refused of a site before says nothing of what it will make of this.
         let is_asked = |refused: &&Refused| match (&refused.site, asked.sites) {
             (Some(site), Some(sites)) => has_looked && sites.contains(site),

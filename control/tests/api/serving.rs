@@ -25,6 +25,17 @@ impl Place {
         told
     }
 
+    /// Its roster watches, so that who writes is here.
+    async fn watching(self) -> Self {
+        self.write("probe", &NodeDocument::default()).await;
+        let mut seen = self.roster.seen();
+        seen.wait_for(|seen| seen.node("probe").is_some()).await.unwrap();
+        self.gone("probe").await;
+        seen.wait_for(|seen| seen.node("probe").is_none()).await.unwrap();
+        drop(seen);
+        self
+    }
+
     async fn gone(&self, name: &str) {
         let key = node::key_of(name).unwrap();
         let found = self.ledger.read(&key).await.unwrap().unwrap();
@@ -54,7 +65,7 @@ fn nodes(told: &Value) -> Vec<(String, bool, bool)> {
 
 #[tokio::test]
 async fn a_site_that_is_waited_for_is_answered_once_every_edge_serves_it() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let (before, after) = (place.at(0).await, place.at(1).await);
     place.write("fra-1", &edge(Some(before), &[])).await;
     place.write("fra-2", &edge(Some(after), &[])).await;
@@ -91,7 +102,7 @@ async fn site_revision(place: &Place) -> u64 {
 
 #[tokio::test]
 async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(1).await;
     place.write("fra-1", &edge(Some(at), &[])).await;
     place.write("fra-2", &edge(Some(at), &[Some("shop")])).await;
@@ -133,7 +144,7 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
 
 #[tokio::test]
 async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(1).await;
     let good = edge(Some(at), &[]);
     place.write("fra-1", &good).await;
@@ -166,8 +177,28 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
 }
 
 #[tokio::test]
+async fn what_an_edge_said_before_it_was_heard_of_is_waited_for() {
+    let place = Place::new().await.watching().await;
+    let good = edge(Some(place.at(0).await), &[]);
+    place.write("fra-1", &good).await;
+    // A node that starts, and has heard of nobody yet.
+    let roster = Roster::begin(Arc::clone(&place.ledger), AWAY_AFTER);
+    let is_known = |seen: &Seen| seen.node("fra-1").is_some();
+    roster.seen().wait_for(is_known).await.unwrap();
+    let routes = routes(Arc::clone(&place.ledger), roster.clone(), 1000);
+    let place = Place { roster, routes, ..place };
+    let told = place.catalogue("?revision=0").await;
+    assert_eq!(told["progress"]["nodes"][0]["state"], "unknown", "{told}");
+    assert_eq!(told["progress"]["state"], "partial", "{told}");
+    assert_eq!(told["progress"]["settled"], Value::Null, "{told}");
+    let waits = place.catalogue("?revision=0&wait=20s");
+    let (told, ()) = tokio::join!(waits, place.write("fra-1", &good));
+    assert_eq!(told["progress"]["state"], "complete", "{told}");
+}
+
+#[tokio::test]
 async fn who_deletes_a_site_is_told_which_tokens_name_it() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(2).await;
     // What it does not serve of others is no matter.
     place.write("fra-1", &edge(Some(at), &[Some("blog")])).await;
