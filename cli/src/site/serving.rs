@@ -161,6 +161,9 @@ fn state(node: &Value) -> String {
         reasons.extend(node["refused_more"].as_u64().map(|more| format!("{more} more sites")));
         return format!("{name:<12} refused: {}", reasons.join("; "));
     }
+    if node["unkept"] == true {
+        return format!("{name:<12} not yet: its disk does not take it, see its log");
+    }
     match text(&node["state"]) {
         "away" => format!("{name:<12} away"),
         "unknown" => format!("{name:<12} not known: not heard of yet by the node that is asked"),

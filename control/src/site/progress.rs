@@ -24,7 +24,8 @@ use crate::{
 };
 
 /// Where it stands why something is refused, for who may not know of all sites.
-const HIDDEN: &str = "why is told to a token for all sites, in the node's log, and under its /readyz";
+const HIDDEN: &str =
+    "why is told to a token for all sites, in the node's log, and under its /readyz";
 
 /// An edge, as far as the catalogue is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -45,6 +46,10 @@ pub struct NodeSites {
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
+    /// True where it serves more than it says, as its disk does not take that: a start without the ledger
+    /// would serve what was before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
     /// Why what it says cannot be read; it may be an edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
@@ -121,6 +126,7 @@ impl NodeSites {
             refused: Vec::new(),
             refused_more: 0,
             contested: false,
+            unkept: false,
             unreadable: None,
             has_looked: false,
         };
@@ -153,7 +159,8 @@ impl NodeSites {
         let unnamed = if is_of_any { said.refused_more } else { 0 };
         let refused_more = unnamed.saturating_add(hidden);
         let applied = has_looked && refused.is_empty() && refused_more == 0;
-        Some(Self { applied, refused, refused_more, has_looked, ..unknown })
+        let unkept = said.unkept;
+        Some(Self { applied, refused, refused_more, unkept, has_looked, ..unknown })
     }
 }
 

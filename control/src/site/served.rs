@@ -2,8 +2,9 @@
 //!
 //! In: up to where it has taken the catalogue, what of that it could not. Out: what stands in its document.
 //! Always: it is of a bounded size, so that a node can always say it: of the sites that it could not set up
-//! the newest are named, and of these the first with the reason; the rest is counted. It does not know
-//! what a site's text says.
+//! the newest are named, and of these the first with the reason; the rest is counted. Nothing is said to
+//! be served that the next start, without the ledger, would not serve. It does not know what a site's text
+//! says.
 //! Clause: docs/operate.md *Sites*.
 
 use schemars::JsonSchema;
@@ -32,6 +33,18 @@ pub struct Served {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused_more: u64,
+    /// Whether it serves more than it says, as its disk does not take that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
+}
+
+/// Up to where a node's disk has the sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SitesOnDisk {
+    /// There.
+    pub at: Option<Position>,
+    /// Whether it does not take what came since.
+    pub is_failing: bool,
 }
 
 /// A site that a node does not serve as the ledger has it.
@@ -66,7 +79,20 @@ impl Served {
             let plain = |char: char| if char.is_control() { ' ' } else { char };
             refused.why = refused.why.chars().map(plain).take(chars).collect();
         }
-        Self { at, refused, refused_more: u64::try_from(more).unwrap_or(u64::MAX) }
+        let refused_more = u64::try_from(more).unwrap_or(u64::MAX);
+        Self { at, refused, refused_more, unkept: false }
+    }
+
+    /// The same, as far as a start without the ledger would serve it as well.
+    #[must_use]
+    pub fn kept(self, disk: SitesOnDisk) -> Self {
+        match self.at {
+            Some(at) if !disk.at.is_some_and(|kept| kept.has_reached(at)) => {
+                let kept = disk.at.filter(|kept| kept.epoch == at.epoch);
+                Self { at: kept, unkept: disk.is_failing, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -77,9 +103,28 @@ pub(crate) fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Epoch;
 
     fn refused(site: Option<&str>, why: &str) -> Refused {
         Refused { site: site.map(str::to_owned), why: why.to_owned() }
+    }
+
+    #[test]
+    fn nothing_is_said_that_a_start_without_the_ledger_would_not_serve() {
+        let at = |epoch, seq| Some(Position { epoch: Epoch(epoch), seq });
+        let said = |own, on_disk, is_failing| {
+            let served = Served { at: own, ..Served::default() };
+            let said = served.kept(SitesOnDisk { at: on_disk, is_failing });
+            (said.at, said.unkept)
+        };
+        assert_eq!(said(at(1, 7), at(1, 7), false), (at(1, 7), false));
+        // The disk has taken more than the edges have, or has not taken what came later still.
+        assert_eq!(said(at(1, 7), at(1, 9), true), (at(1, 7), false));
+        assert_eq!(said(at(1, 7), at(1, 6), false), (at(1, 6), false));
+        assert_eq!(said(at(1, 7), at(1, 6), true), (at(1, 6), true));
+        assert_eq!(said(at(1, 7), at(2, 9), true), (None, true));
+        assert_eq!(said(at(1, 7), None, false), (None, false));
+        assert_eq!(said(None, at(1, 7), true), (None, false));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn edge(at: Option<Position>, refused: &[Option<&str>]) -> NodeDocument {
         site: site.map(str::to_owned),
         why: "its origin is not allowed".to_owned(),
     });
-    let sites = Served { at, refused: refused.collect(), refused_more: 0 };
+    let sites = Served { at, refused: refused.collect(), ..Served::default() };
     NodeDocument { roles: vec![Role::Edge], sites: Some(sites), ..NodeDocument::default() }
 }
 
@@ -127,7 +127,8 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
     assert!(!told.to_string().contains("shop"), "{told}");
     assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), true, false), "{told}");
     // Reasons are of other sites as well, and go to who may know of all.
-    let why = |told: &Value, node: usize| told["progress"]["nodes"][node]["refused"][0]["why"].clone();
+    let why =
+        |told: &Value, node: usize| told["progress"]["nodes"][node]["refused"][0]["why"].clone();
     assert!(why(&told, 0).as_str().unwrap().contains("a token for all sites"), "{told}");
     place.write("fra-2", &edge(Some(at), &[Some("blog")])).await;
     let (_, told) = place.ask(&own, "GET", "/v1/catalogue?revision=1", None).await;
@@ -165,6 +166,11 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
         assert_eq!(told["progress"]["settled"], Value::Null, "{what}: {told}");
         assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), false, false), "{what}");
     }
+    let mut unkept = edge(Some(Position { seq: 0, ..at }), &[]);
+    unkept.sites.as_mut().unwrap().unkept = true;
+    place.write("fra-2", &unkept).await;
+    let told = place.catalogue("?revision=1&wait=1ms").await;
+    assert_eq!(told["progress"]["nodes"][1]["unkept"], true, "{told}");
     let key = node::key_of("fra-2").unwrap();
     let newer = r#"{"schema":9}"#.into();
     place.ledger.write(&key, newer, Expect::Anything).await.unwrap();
