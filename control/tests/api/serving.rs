@@ -139,6 +139,11 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
         let path = format!("/v1/catalogue{query}");
         assert_eq!(place.ask(&own, "GET", &path, None).await.0, status, "{query}");
     }
+    // Whoever puts in a copy waits for it.
+    for (sites, status) in [(Value::Null, 200), (json!(["blog"]), 403)] {
+        let ledger = place.made(json!({ "actions": ["ledger"], "sites": sites })).await;
+        assert_eq!(place.ask(&ledger, "GET", "/v1/catalogue", None).await.0, status);
+    }
     let purges = place.made(json!({ "actions": ["purge"] })).await;
     assert_eq!(place.ask(&purges, "GET", "/v1/catalogue", None).await.0, 403);
 }
