@@ -143,8 +143,17 @@ async fn reached(
     until: Instant,
 ) -> Result<Progress, LedgerError> {
     let epoch = shared.ledger.ends(Log::Purges).await?.last.epoch;
-    let asked = progress::Asked { sites, known: caller.token.sites.as_deref() };
+    let oldest = oldest(shared, sites).await;
+    let asked = progress::Asked { sites, oldest, known: caller.token.sites.as_deref() };
     progress::wait(&shared.roster, (Position { epoch, seq: revision }, asked), until).await
+}
+
+/// The oldest revision that one of these sites has, where that can be read.
+async fn oldest(shared: &Shared, sites: Option<&[String]>) -> Option<u64> {
+    let sites = sites?;
+    let catalogue = site::catalogue(&*shared.ledger).await.ok()?;
+    let asked = catalogue.present().filter(|(name, _)| sites.contains(name));
+    asked.map(|(_, listed)| listed.made.revision).min()
 }
 
 #[cfg(test)]

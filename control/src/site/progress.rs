@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Refused, served::is_zero};
+use super::{Refused, Served, served::is_zero};
 use crate::{
     ledger::{LedgerError, Position},
     node::{NodeDocument, Role},
@@ -50,6 +50,9 @@ pub struct NodeSites {
     /// would serve what was before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unkept: bool,
+    /// True where it does not say what it serves, as one of an older version.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// Why what it says cannot be read; it may be an edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
@@ -87,6 +90,8 @@ pub struct Progress {
 pub struct Asked<'a> {
     /// They; all of them without.
     pub sites: Option<&'a [String]>,
+    /// The oldest revision that one of them has; nothing where that is not known.
+    pub oldest: Option<u64>,
     /// The sites that who asks may know of; all of them without.
     pub known: Option<&'a [String]>,
 }
@@ -127,6 +132,7 @@ impl NodeSites {
             refused_more: 0,
             contested: false,
             unkept: false,
+            silent: false,
             unreadable: None,
             has_looked: false,
         };
@@ -140,7 +146,9 @@ impl NodeSites {
         if document.is_contested() {
             return Some(Self { contested: true, ..unknown });
         }
-        let Some(said) = &document.sites else { return Some(unknown) };
+        let Some(said) = document.sites.as_ref().map(Served::bounded) else {
+            return Some(Self { silent: true, ..unknown });
+        };
         // It may have started since with an older state, as long as nobody has heard of it.
         let is_here = sighting.presence == Presence::Here;
         let has_looked = is_here && said.at.is_some_and(|served| served.has_reached(at));
@@ -156,7 +164,12 @@ impl NodeSites {
         let hidden = u64::try_from(all.len().saturating_sub(refused.len())).unwrap_or(u64::MAX);
         // One that is gone is among none of these.
         let is_of_any = has_looked && asked.sites.is_none_or(|sites| !sites.is_empty());
-        let unnamed = if is_of_any { said.refused_more } else { 0 };
+        // Nor is one that was written after all of these.
+        let may_be = match (asked.oldest, said.more_up_to) {
+            (Some(oldest), Some(up_to)) => oldest <= up_to,
+            _ => true,
+        };
+        let unnamed = if is_of_any && may_be { said.refused_more } else { 0 };
         let refused_more = unnamed.saturating_add(hidden);
         let applied = has_looked && refused.is_empty() && refused_more == 0;
         let unkept = said.unkept;

@@ -176,6 +176,9 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
     place.write("fra-2", &unkept).await;
     let told = place.catalogue("?revision=1&wait=1ms").await;
     assert_eq!(told["progress"]["nodes"][1]["unkept"], true, "{told}");
+    place.write("fra-2", &NodeDocument { sites: None, ..good.clone() }).await;
+    let told = place.catalogue("?revision=1&wait=1ms").await;
+    assert_eq!(told["progress"]["nodes"][1]["silent"], true, "{told}");
     let key = node::key_of("fra-2").unwrap();
     let newer = r#"{"schema":9}"#.into();
     place.ledger.write(&key, newer, Expect::Anything).await.unwrap();
@@ -205,6 +208,39 @@ async fn what_an_edge_said_before_it_was_heard_of_is_waited_for() {
     let waits = place.catalogue("?revision=0&wait=20s");
     let (told, ()) = tokio::join!(waits, place.write("fra-1", &good));
     assert_eq!(told["progress"]["state"], "complete", "{told}");
+}
+
+#[tokio::test]
+async fn sites_that_are_refused_and_not_named_are_none_that_were_written_later() {
+    let place = Place::new().await.watching().await;
+    for site in ["shop shop.example", "news news.example"] {
+        let path = format!("/v1/sites/{}", site.split(' ').next().unwrap());
+        put(&place, &path, NEW, site).await;
+    }
+    let at = place.at(2).await;
+    let mut many = edge(Some(at), &[]);
+    let said = many.sites.as_mut().unwrap();
+    (said.refused_more, said.more_up_to) = (7, Some(1));
+    place.write("fra-1", &many).await;
+    let all =
+        [("?sites=news", true), ("?sites=shop", false), ("?sites=news,shop", false), ("", false)];
+    for (query, applied) in all {
+        let waits = if applied { "&wait=20s" } else { "" };
+        let told = place.catalogue(&format!("{query}{waits}")).await;
+        assert_eq!(nodes(&told), [("fra-1".to_owned(), applied, !applied)], "{query} {told}");
+    }
+    // One of a version that does not say so.
+    many.sites.as_mut().unwrap().more_up_to = None;
+    place.write("fra-1", &many).await;
+    let mut seen = place.roster.seen();
+    let is_taken = |seen: &Seen| {
+        let document = &seen.node("fra-1").unwrap().document;
+        document.as_ref().is_ok_and(|document| *document == many)
+    };
+    seen.wait_for(is_taken).await.unwrap();
+    drop(seen);
+    let told = place.catalogue("?sites=news").await;
+    assert_eq!(nodes(&told), [("fra-1".to_owned(), false, true)], "{told}");
 }
 
 #[tokio::test]
