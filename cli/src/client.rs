@@ -16,7 +16,8 @@ use std::{
 
 use axum::http::{
     HeaderName, Method, Request, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER},
+    response::Parts,
 };
 use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -47,6 +48,10 @@ const JSON: &str = "application/json";
 const ONCE: &str = "idempotency-key";
 /// How often a request is sent again whose answer was lost, and after which pause.
 const AGAIN_MAX: u32 = 10;
+/// After which pause at least what was asked too often is asked again, and after how many seconds where
+/// the node does not say.
+const REST_MIN: Duration = AGAIN_AFTER;
+const REST_S: u64 = 1;
 /// See [`AGAIN_MAX`].
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// A token in the environment.
@@ -184,7 +189,10 @@ fn answered(
 ) -> Result<(StatusCode, String), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::of(&error))?;
-    let asked = runtime.block_on(async { timeout(patience, ask_until(admin, wanted)).await });
+    let asked = runtime.block_on(async {
+        let until = Instant::now() + patience;
+        timeout(patience, ask_until(admin, wanted, until)).await
+    });
     asked.unwrap_or_else(|_elapsed| {
         let seconds = patience.as_secs();
         let failure = format!("the admin listener at {admin} did not answer in {seconds} s");
@@ -192,24 +200,49 @@ fn answered(
     })
 }
 
-/// Asks, and once more where the answer was lost: an order has a name, so it is not carried out again.
+/// Asks, and once more where the answer was lost: an order has a name, so it is not carried out again. Where
+/// the node is asked too often it is asked again when it says so, as long as that is before `until`.
 async fn ask_until(
     admin: SocketAddr,
     wanted: &Wanted<'_>,
+    until: Instant,
 ) -> Result<(StatusCode, String), Failure> {
     let mut lost = None;
-    for _ in 0..AGAIN_MAX {
+    let mut lost_times = 0;
+    while lost_times < AGAIN_MAX {
         match ask(admin, wanted).await {
-            Ok(answer) => return Ok(answer),
+            Ok(Answer { status: StatusCode::TOO_MANY_REQUESTS, rest: Some(rest), .. })
+                if Instant::now() + rest < until =>
+            {
+                sleep_until(Instant::now() + rest).await;
+                continue;
+            }
+            Ok(Answer { status, text, .. }) => return Ok((status, text)),
             Err(NoAnswer::Lost(failure)) => lost = Some(failure),
             Err(NoAnswer::Away(failure)) if lost.is_none() => return Err(failure),
             // It may be starting again.
             Err(NoAnswer::Away(_)) => {}
         }
+        lost_times += 1;
         sleep_until(Instant::now() + AGAIN_AFTER).await;
     }
     let failure = lost.unwrap_or_else(|| Failure::new("the answer was lost"));
     Err(failure.advise("what was ordered may have been done; look before you order it again"))
+}
+
+struct Answer {
+    status: StatusCode,
+    text: String,
+    /// How long to rest before the next request, where it is asked too often.
+    rest: Option<Duration>,
+}
+
+/// How long a node that is asked too often wants to be left alone; nothing where that is too long to add.
+fn rest_of(head: &Parts) -> Option<Duration> {
+    let said =
+        head.headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    let rest = Duration::from_secs(said.unwrap_or(REST_S)).max(REST_MIN);
+    (rest <= PATIENCE).then_some(rest)
 }
 
 /// Why there is no answer.
@@ -220,7 +253,7 @@ enum NoAnswer {
     Lost(Failure),
 }
 
-async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<(StatusCode, String), NoAnswer> {
+async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<Answer, NoAnswer> {
     let away = |error: &dyn std::fmt::Display| {
         let failure = format!("the admin listener at {admin} cannot be asked: {error}");
         NoAnswer::Away(Failure::new(failure).passing().advise(
@@ -258,7 +291,8 @@ async fn ask(admin: SocketAddr, wanted: &Wanted<'_>) -> Result<(StatusCode, Stri
         let (head, body) = response.into_parts();
         let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let bytes = read.map_err(|error| lost(&chain(&*error)))?.to_bytes();
-        Ok((head.status, String::from_utf8_lossy(&bytes).into_owned()))
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { status: head.status, text, rest: rest_of(&head) })
     };
     tokio::pin!(exchange);
     let driven = tokio::spawn(connection);
@@ -275,5 +309,41 @@ fn problem(status: StatusCode, text: &str) -> Failure {
         Some(detail) => Failure::new(format!("{detail} ({status})")),
         None => Failure::new(format!("the admin listener answered {status}")),
     };
-    if status == StatusCode::SERVICE_UNAVAILABLE { failure.passing() } else { failure }
+    let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+    if passes.contains(&status) { failure.passing() } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn who_asks_too_often_rests_and_asks_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap();
+        let answers = [
+            "429 Too Many Requests\r\nretry-after: 0",
+            "200 OK",
+            // That is longer than anybody waits.
+            "429 Too Many Requests\r\nretry-after: 18446744073709551615",
+        ];
+        let serving = thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let read = stream.read(&mut [0; 4096]).unwrap();
+                assert!(read > 0);
+                let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(get(admin, "/", JSON).unwrap(), "{}");
+        assert!(get(admin, "/", JSON).unwrap_err().may_pass());
+        serving.join().unwrap();
+    }
 }

@@ -12,6 +12,7 @@ use std::{
     io::ErrorKind,
     net::SocketAddr,
     num::NonZeroUsize,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -199,7 +200,7 @@ impl Process {
         let dns = dns.as_ref();
         let server = dns.map(|dns| dns.server().clone());
         let changes = sites.known();
-        let sites = sites.clone();
+        let (sites, of_disk) = (sites.clone(), sites.clone());
         let roles = Roles { edges: edges.clone(), dns: server, log: log.clone(), sites };
         let has_file = reload.is_some();
         let reload = Arc::new(move |why| match (&reload, why) {
@@ -217,8 +218,10 @@ impl Process {
             }
         };
         control.block_on(async {
+            let mut saying = pin!(of_disk.keep_saying());
             loop {
                 tokio::select! {
+                    never = &mut saying => match never {},
                     event = signals.next() => match (event, has_file) {
                         (Event::Drain | Event::Stop, _) | (Event::Reload, false) => return,
                         (Event::Reload, true) => {

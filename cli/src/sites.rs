@@ -7,6 +7,8 @@
 //! It knows no HTTP, and no settings file but as settings.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     num::NonZeroUsize,
     sync::{
         Arc, OnceLock,
@@ -60,7 +62,9 @@ struct Inner {
     ledgers: Option<Following>,
     /// What of the ledger's was put together last, for the edges.
     given: Mutex<Arc<Known>>,
-    /// Where it is said what the edges serve of them.
+    /// What the edges serve of them, whatever the disk has.
+    served: Mutex<Option<Served>>,
+    /// Where it is said what they serve.
     serves: Serves,
     /// The newest import into the ledger after which everything stored was purged.
     import: Mutex<Option<String>>,
@@ -112,6 +116,7 @@ impl Sites {
             not_taken: Mutex::default(),
             ledgers,
             given: Mutex::default(),
+            served: Mutex::default(),
             serves,
             import: Mutex::new(import),
             told: OnceLock::new(),
@@ -216,10 +221,34 @@ impl Sites {
             .map(|one| Refused { site: Some(one.name.clone()), why: one.to_string() });
         let given = Arc::clone(&self.0.given.lock());
         let refused = given.troubles.iter().cloned().chain(left_out).chain(not_taken).collect();
-        let served = Served::of(given.at(), &given.sites, refused);
-        self.0
-            .serves
-            .send_if_modified(|said| said.replace(served.clone()).as_ref() != Some(&served));
+        *self.0.served.lock() = Some(Served::of(given.at(), &given.sites, refused));
+        self.say_kept();
+    }
+
+    /// Says what is served, as far as the disk has it.
+    fn say_kept(&self) {
+        // Inside, so that what was so before takes the place of nothing newer.
+        self.0.serves.send_if_modified(|said| {
+            let served = self.0.served.lock().clone();
+            let on_disk = self.0.ledgers.as_ref().and_then(Following::on_disk);
+            let served = match on_disk {
+                Some(on_disk) => served.map(|served| served.kept(*on_disk.borrow())),
+                None => served,
+            };
+            let is_new = *said != served;
+            *said = served;
+            is_new
+        });
+    }
+
+    /// Says more as soon as the disk has it.
+    pub(crate) async fn keep_saying(&self) -> Infallible {
+        if let Some(mut on_disk) = self.0.ledgers.as_ref().and_then(Following::on_disk) {
+            while on_disk.changed().await.is_ok() {
+                self.say_kept();
+            }
+        }
+        pending().await
     }
 
     /// What is known of the ledger's sites, and each change of that.

@@ -22,7 +22,7 @@ pub use self::{
         CATALOGUE, Catalogue, GONE_MAX, HOSTS_MAX, Imported, Listed, Made, SITES_MAX,
         TEXT_BYTES_MAX, Version,
     },
-    served::{Refused, Served},
+    served::{Refused, Served, SitesOnDisk},
     write::{Author, Change, Wanted, Written, write},
 };
 pub(crate) use self::{

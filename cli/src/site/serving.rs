@@ -91,10 +91,8 @@ impl Awaited for Serving {
             (false, _) => format!("partial: {applied} of {all} edges serve by it"),
         };
         for node in nodes(told).filter(|node| !applies(node)) {
-            line.push_str(&format!("\n  {}", state(node)));
+            line.push_str(&format!("\n  {}", plain(&state(node))));
         }
-        // What nodes say of themselves shall not steer a terminal.
-        line.retain(|character| character == '\n' || !character.is_control());
         line
     }
 
@@ -142,6 +140,16 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// What a node says of itself, as one line that does not steer a terminal.
+fn plain(text: &str) -> String {
+    let turns = |character| {
+        let turns = ['\u{61c}', '\u{200e}', '\u{200f}'];
+        let turns_all = ('\u{2028}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        turns.into_iter().chain(turns_all).any(|one| one == character)
+    };
+    text.chars().filter(|character| !character.is_control() && !turns(*character)).collect()
+}
+
 /// Why a node does not serve it.
 fn state(node: &Value) -> String {
     let name = text(&node["node"]);
@@ -161,8 +169,15 @@ fn state(node: &Value) -> String {
         reasons.extend(node["refused_more"].as_u64().map(|more| format!("{more} more sites")));
         return format!("{name:<12} refused: {}", reasons.join("; "));
     }
+    if node["unkept"] == true {
+        return format!("{name:<12} not yet: its disk does not take it, see its log");
+    }
     match text(&node["state"]) {
-        "away" => format!("{name:<12} away"),
+        "away" => format!("{name:<12} away; gone for good? nearcast node remove"),
+        _ if node["silent"] == true => {
+            format!("{name:<12} does not say what it serves; is it of an older version?")
+        }
+        "unknown" => format!("{name:<12} not known: not heard of yet by the node that is asked"),
         _ => format!("{name:<12} not yet"),
     }
 }
@@ -178,7 +193,7 @@ mod tests {
         let told = |state: &str, nodes: &[Value]| json!({ "progress": { "state": state, "nodes": nodes } });
         let good = json!({ "node": "fra-1", "state": "here", "applied": true });
         let away = json!({ "node": "sin-1", "state": "away", "applied": false });
-        let why = "no such\u{1b}[2J network";
+        let why = "no such\u{1b}[2J\n\u{202e} network";
         let refuses = json!({
             "node": "nyc-1", "state": "here", "applied": false, "refused_more": 2,
             "refused": [{ "site": "shop", "why": why }],
@@ -192,7 +207,7 @@ mod tests {
         let line = serving.line(&late);
         let lines: Vec<&str> = line.lines().collect();
         assert_eq!(lines[0], "partial: 1 of 3 edges serve by it");
-        assert_eq!(lines[1], "  sin-1        away");
+        assert_eq!(lines[1], "  sin-1        away; gone for good? nearcast node remove");
         assert_eq!(lines[2], "  nyc-1        refused: no such[2J network; 2 more sites");
         assert!(!serving.is_over(&late));
         assert!(serving.failure(&late).unwrap().to_string().contains("not yet served by sin-1"));

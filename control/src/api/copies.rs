@@ -26,9 +26,9 @@ use super::{
     Shared,
     audit::Order,
     caller::Caller,
-    catalogue::waited,
+    catalogue::{Patience, waited},
     internal,
-    reading::{Asked, idempotency_key, wait},
+    reading::{Asked, idempotency_key},
     refused,
 };
 use crate::{
@@ -122,7 +122,7 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<Came>, Problem> {
     may(&caller)?;
-    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
+    let patience = Patience::of(query.wait.as_deref(), shared.wait_max)?;
     let once = idempotency_key(request.headers())?;
     let once = once.map(|key| format!("import.{}.{}", caller.id, fingerprint(key)));
     // One of its own: whoever sends slowly holds up no export.
@@ -169,7 +169,7 @@ pub(super) async fn import(
                       it brought are revoked";
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(detail));
     }
-    let progress = waited(&shared, &caller, (put_in.revision, None), wait).await;
+    let progress = waited(&shared, &caller, (put_in.revision, None), patience).await;
     Ok(Json(Came { put_in, progress }))
 }
 

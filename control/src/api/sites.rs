@@ -32,9 +32,9 @@ use super::{
     audit::Order,
     bad,
     caller::Caller,
-    catalogue::waited,
+    catalogue::{Patience, waited},
     internal,
-    reading::{Asked, idempotency_key, site_content, wait},
+    reading::{Asked, idempotency_key, site_content},
     refused,
 };
 use crate::{
@@ -153,7 +153,7 @@ pub(super) async fn put(
     caller.speaks_for(&name)?;
     let wanted = expected(&fields)?;
     let once = once(&caller, &fields)?;
-    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
+    let patience = Patience::of(query.wait.as_deref(), shared.wait_max)?;
     let content = site_content(request).await?;
     let sound = shared.rules.check(content.as_ref()).map_err(checked)?;
     if sound.name != name {
@@ -173,7 +173,7 @@ pub(super) async fn put(
         write(&shared, &caller, &name, change, once.as_deref()).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let written = (version.revision, Some(slice::from_ref(&name)));
-    let progress = waited(&shared, &caller, written, wait).await;
+    let progress = waited(&shared, &caller, written, patience).await;
     let revision = version.revision;
     let site = WrittenSite { site: WholeSite::of(&name, version), progress };
     Ok(with_tag((status, Json(site)), revision))
@@ -189,7 +189,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     caller.may(Action::Sites)?;
     caller.speaks_for(&name)?;
-    let wait = wait(query.wait.as_deref(), shared.wait_max)?;
+    let patience = Patience::of(query.wait.as_deref(), shared.wait_max)?;
     let wanted = match expected(&fields)? {
         Some(Expected::Absent) => {
             return Err(bad("If-None-Match: what is not there cannot be deleted"));
@@ -202,7 +202,7 @@ pub(super) async fn delete(
     let version = write(&shared, &caller, &name, change, once.as_deref()).await?.version;
     // No edge that has taken it serves anything of it, whatever it thought of the site before.
     let written = (version.revision, Some(&[][..]));
-    let progress = waited(&shared, &caller, written, wait).await;
+    let progress = waited(&shared, &caller, written, patience).await;
     let (revision, tokens) = (version.revision, tokens_for(&shared, &name).await);
     let site = DeletedSite { site: WholeSite::of(&name, version), tokens, progress };
     Ok(with_tag((StatusCode::OK, Json(site)), revision))

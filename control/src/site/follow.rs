@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    CATALOGUE, Refused,
+    CATALOGUE, Refused, SitesOnDisk,
     record::{Catalogue, Listed, Version},
 };
 use crate::{
@@ -127,6 +127,7 @@ impl Known {
 #[derive(Debug)]
 pub struct Following {
     known: watch::Receiver<Arc<Known>>,
+    on_disk: Option<watch::Receiver<SitesOnDisk>>,
     _task: JoinSet<()>,
 }
 
@@ -135,6 +136,12 @@ impl Following {
     #[must_use]
     pub fn known(&self) -> watch::Receiver<Arc<Known>> {
         self.known.clone()
+    }
+
+    /// Up to where the disk has it, and each change of that; nothing where no disk is to have it.
+    #[must_use]
+    pub fn on_disk(&self) -> Option<watch::Receiver<SitesOnDisk>> {
+        self.on_disk.clone()
     }
 }
 
@@ -149,7 +156,13 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
         }
         None => Known::default(),
     };
-    let keeper = file.and_then(|file| file.keeper(|_sites, _is_kept| ()));
+    let (keeper, on_disk) = match file {
+        Some(file) => {
+            let (keeper, on_disk) = keeper(file, before.at());
+            (keeper, Some(on_disk))
+        }
+        None => (None, None),
+    };
     let first = timeout(FIRST_MAX, read_all(&*ledger, &before)).await;
     let first = first.unwrap_or_else(|_late| {
         Err(LedgerError::Unavailable("it has not answered in time".to_owned()))
@@ -170,7 +183,25 @@ pub async fn follow(ledger: Arc<dyn Ledger>, file: Option<SitesFile>) -> Followi
     let (tell, told) = watch::channel(Arc::new(known));
     let mut task = JoinSet::new();
     task.spawn(follower.run(tell, from));
-    Following { known: told, _task: task }
+    Following { known: told, on_disk, _task: task }
+}
+
+/// Keeps sites in a file that has those of `at`, and tells up to where it has them.
+fn keeper(
+    file: SitesFile,
+    at: Option<Position>,
+) -> (Option<Keeper<KeptSites>>, watch::Receiver<SitesOnDisk>) {
+    let (tell, told) = watch::channel(SitesOnDisk { at, is_failing: false });
+    let keeper = file.keeper(move |sites: &KeptSites, is_kept| {
+        let at = sites.epoch.map(|epoch| Position { epoch: Epoch(epoch), seq: sites.revision });
+        tell.send_modify(|on_disk| {
+            on_disk.is_failing = !is_kept;
+            if is_kept {
+                on_disk.at = at;
+            }
+        });
+    });
+    (keeper, told)
 }
 
 struct Follower {

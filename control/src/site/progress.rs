@@ -6,8 +6,8 @@
 //! purges, or says what is not understood. It serves by a revision once it says that it has taken that or a
 //! later one of the same ledger, and names none of the sites among those that it could not set up; one that
 //! it does name ends the wait for it, since that goes on until somebody changes something. The word of one
-//! of whose name there are several does not count, and one that is away has said what it said: what it
-//! serves nobody knows. Who is registered is asked of the ledger after the catalogue was written.
+//! of whose name there are several does not count, and nor does that of one that is not here: it may have
+//! started again since, and what it serves nobody knows. Who is registered is asked of the ledger after the catalogue was written.
 //! It deliberately does not know what was written.
 //! Clause: docs/operate.md *Sites*.
 
@@ -15,13 +15,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Refused, served::is_zero};
+use super::{Refused, Served, served::is_zero};
 use crate::{
     ledger::{LedgerError, Position},
     node::{NodeDocument, Role},
     roster::{Presence, Roster, Sighting},
     waiting::{Look, Now, Waiting},
 };
+
+/// Where it stands why something is refused, for who may not know of all sites.
+const HIDDEN: &str =
+    "why is told to a token for all sites, in the node's log, and under its /readyz";
 
 /// An edge, as far as the catalogue is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,6 +46,13 @@ pub struct NodeSites {
     /// True where other processes go by its name, so that what it says says nothing of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
+    /// True where it serves more than it says, as its disk does not take that: a start without the ledger
+    /// would serve what was before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
+    /// True where it does not say what it serves, as one of an older version.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// Why what it says cannot be read; it may be an edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
@@ -79,8 +90,10 @@ pub struct Progress {
 pub struct Asked<'a> {
     /// They; all of them without.
     pub sites: Option<&'a [String]>,
-    /// Whether who asks may know of a site.
-    pub may_know: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The oldest revision that one of them has; nothing where that is not known.
+    pub oldest: Option<u64>,
+    /// The sites that who asks may know of; all of them without.
+    pub known: Option<&'a [String]>,
 }
 
 /// Waits until every edge has taken the catalogue as it was `at`, or has refused to; no longer than
@@ -118,6 +131,8 @@ impl NodeSites {
             refused: Vec::new(),
             refused_more: 0,
             contested: false,
+            unkept: false,
+            silent: false,
             unreadable: None,
             has_looked: false,
         };
@@ -131,8 +146,12 @@ impl NodeSites {
         if document.is_contested() {
             return Some(Self { contested: true, ..unknown });
         }
-        let Some(said) = &document.sites else { return Some(unknown) };
-        let has_looked = said.at.is_some_and(|served| served.has_reached(at));
+        let Some(said) = document.sites.as_ref().map(Served::bounded) else {
+            return Some(Self { silent: true, ..unknown });
+        };
+        // It may have started since with an older state, as long as nobody has heard of it.
+        let is_here = sighting.presence == Presence::Here;
+        let has_looked = is_here && said.at.is_some_and(|served| served.has_reached(at));
         // What it refused of a site before says nothing of what it will make of this.
         let is_asked = |refused: &&Refused| match (&refused.site, asked.sites) {
             (Some(site), Some(sites)) => has_looked && sites.contains(site),
@@ -140,16 +159,34 @@ impl NodeSites {
             (None, _) => true,
         };
         let all: Vec<&Refused> = said.refused.iter().filter(is_asked).collect();
-        let may_know = |refused: &Refused| refused.site.as_deref().is_none_or(asked.may_know);
         let refused: Vec<Refused> =
-            all.iter().copied().filter(|refused| may_know(refused)).cloned().collect();
+            all.iter().filter_map(|refused| asked.may_know(refused)).collect();
         let hidden = u64::try_from(all.len().saturating_sub(refused.len())).unwrap_or(u64::MAX);
         // One that is gone is among none of these.
         let is_of_any = has_looked && asked.sites.is_none_or(|sites| !sites.is_empty());
-        let unnamed = if is_of_any { said.refused_more } else { 0 };
+        // Nor is one that was written after all of these.
+        let may_be = match (asked.oldest, said.more_up_to) {
+            (Some(oldest), Some(up_to)) => oldest <= up_to,
+            _ => true,
+        };
+        let unnamed = if is_of_any && may_be { said.refused_more } else { 0 };
         let refused_more = unnamed.saturating_add(hidden);
         let applied = has_looked && refused.is_empty() && refused_more == 0;
-        Some(Self { applied, refused, refused_more, has_looked, ..unknown })
+        let unkept = said.unkept;
+        Some(Self { applied, refused, refused_more, unkept, has_looked, ..unknown })
+    }
+}
+
+impl Asked<'_> {
+    /// What who asks may know of it. A reason may name other sites, and hosts of theirs.
+    fn may_know(&self, refused: &Refused) -> Option<Refused> {
+        let Some(known) = self.known else { return Some(refused.clone()) };
+        let why = match &refused.site {
+            None => HIDDEN.to_owned(),
+            Some(site) if known.contains(site) => format!("site \"{site}\": {HIDDEN}"),
+            Some(_) => return None,
+        };
+        Some(Refused { site: refused.site.clone(), why })
     }
 }
 

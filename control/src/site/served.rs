@@ -2,8 +2,9 @@
 //!
 //! In: up to where it has taken the catalogue, what of that it could not. Out: what stands in its document.
 //! Always: it is of a bounded size, so that a node can always say it: of the sites that it could not set up
-//! the newest are named, and of these the first with the reason; the rest is counted. It does not know
-//! what a site's text says.
+//! the newest are named, and of these the first with the reason; the rest is counted. Nothing is said to
+//! be served that the next start, without the ledger, would not serve. It does not know what a site's text
+//! says.
 //! Clause: docs/operate.md *Sites*.
 
 use schemars::JsonSchema;
@@ -32,6 +33,22 @@ pub struct Served {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused_more: u64,
+    /// The newest revision of these, and so no site that was written later is one of them; nothing where
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_up_to: Option<u64>,
+    /// Whether it serves more than it says, as its disk does not take that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unkept: bool,
+}
+
+/// Up to where a node's disk has the sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SitesOnDisk {
+    /// There.
+    pub at: Option<Position>,
+    /// Whether it does not take what came since.
+    pub is_failing: bool,
 }
 
 /// A site that a node does not serve as the ledger has it.
@@ -49,8 +66,10 @@ impl Served {
     #[must_use]
     pub fn of(at: Option<Position>, sites: &[LedgerSite], mut refused: Vec<Refused>) -> Self {
         let made = |refused: &Refused| {
-            let name = refused.site.as_deref()?;
-            sites.iter().find(|site| site.name == name).map(|site| site.revision)
+            let mut sites = sites.iter();
+            let site = sites.find(|site| Some(&site.name) == refused.site.as_ref());
+            // It is one that could not be read; nobody knows when it was written.
+            site.map_or(u64::MAX, |site| site.revision)
         };
         // What speaks of all comes before any of them.
         refused.sort_by_cached_key(|refused| {
@@ -59,15 +78,56 @@ impl Served {
         });
         refused.dedup_by(|later, former| later.site.is_some() && later.site == former.site);
         let more = refused.len().saturating_sub(NAMED_MAX);
+        let more_up_to = refused.get(NAMED_MAX).map(made).filter(|made| *made < u64::MAX);
         refused.truncate(NAMED_MAX);
         for (place, refused) in refused.iter_mut().enumerate() {
             let chars = if place < TOLD_MAX { WHY_CHARS_MAX } else { 0 };
-            // It is shown on terminals.
-            let plain = |char: char| if char.is_control() { ' ' } else { char };
-            refused.why = refused.why.chars().map(plain).take(chars).collect();
+            refused.why = plain(&refused.why, chars);
         }
-        Self { at, refused, refused_more: u64::try_from(more).unwrap_or(u64::MAX) }
+        let refused_more = u64::try_from(more).unwrap_or(u64::MAX);
+        Self { at, refused, refused_more, more_up_to, unkept: false }
     }
+
+    /// What a node said, which may have said anything.
+    #[must_use]
+    pub(crate) fn bounded(&self) -> Self {
+        let one = |refused: &Refused| Refused {
+            site: refused.site.as_deref().map(|site| plain(site, WHY_CHARS_MAX)),
+            why: plain(&refused.why, WHY_CHARS_MAX),
+        };
+        let refused: Vec<Refused> = self.refused.iter().take(NAMED_MAX).map(one).collect();
+        let more = self.refused.len().saturating_sub(NAMED_MAX);
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let more_up_to = self.more_up_to.filter(|_| more == 0);
+        let refused_more = self.refused_more.saturating_add(more);
+        Self { refused, refused_more, more_up_to, ..*self }
+    }
+
+    /// The same, as far as a start without the ledger would serve it as well.
+    #[must_use]
+    pub fn kept(self, disk: SitesOnDisk) -> Self {
+        match self.at {
+            Some(at) if !disk.at.is_some_and(|kept| kept.has_reached(at)) => {
+                let kept = disk.at.filter(|kept| kept.epoch == at.epoch);
+                Self { at: kept, unkept: disk.is_failing, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A text as it can be shown on a terminal, cut to so many characters: one line, which is read as it
+/// stands.
+pub(crate) fn plain(text: &str, chars: usize) -> String {
+    let is_plain = |char: char| {
+        let turns = matches!(
+            char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        !char.is_control() && !turns
+    };
+    let plain = |char| if is_plain(char) { char } else { ' ' };
+    text.chars().map(plain).take(chars).collect()
 }
 
 pub(crate) fn is_zero(number: &u64) -> bool {
@@ -77,9 +137,28 @@ pub(crate) fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Epoch;
 
     fn refused(site: Option<&str>, why: &str) -> Refused {
         Refused { site: site.map(str::to_owned), why: why.to_owned() }
+    }
+
+    #[test]
+    fn nothing_is_said_that_a_start_without_the_ledger_would_not_serve() {
+        let at = |epoch, seq| Some(Position { epoch: Epoch(epoch), seq });
+        let said = |own, on_disk, is_failing| {
+            let served = Served { at: own, ..Served::default() };
+            let said = served.kept(SitesOnDisk { at: on_disk, is_failing });
+            (said.at, said.unkept)
+        };
+        assert_eq!(said(at(1, 7), at(1, 7), false), (at(1, 7), false));
+        // The disk has taken more than the edges have, or has not taken what came later still.
+        assert_eq!(said(at(1, 7), at(1, 9), true), (at(1, 7), false));
+        assert_eq!(said(at(1, 7), at(1, 6), false), (at(1, 6), false));
+        assert_eq!(said(at(1, 7), at(1, 6), true), (at(1, 6), true));
+        assert_eq!(said(at(1, 7), at(2, 9), true), (None, true));
+        assert_eq!(said(at(1, 7), None, false), (None, false));
+        assert_eq!(said(None, at(1, 7), true), (None, false));
     }
 
     #[test]
@@ -100,11 +179,29 @@ mod tests {
         let served = Served::of(None, &sites, all);
         assert_eq!(served.refused.len(), NAMED_MAX);
         assert_eq!(served.refused_more, 101 - 64);
+        assert_eq!(served.more_up_to, Some(37));
         assert_eq!(served.refused[0], refused(None, "all"));
         assert_eq!(served.refused[1].site.as_deref(), Some("site-100"));
         assert_eq!(served.refused[1].why.len(), WHY_CHARS_MAX);
         assert!(served.refused[1].why.starts_with("why why"));
         assert!(served.refused[TOLD_MAX..].iter().all(|refused| refused.why.is_empty()));
         assert!(serde_json::to_vec(&served).unwrap().len() < 10_000);
+        assert_eq!(served.bounded(), served);
+        // One that could not be read may be newer than all.
+        let mut all: Vec<Refused> = (1..=100).map(|at| refused(Some(&name(at)), "")).collect();
+        all.push(refused(Some("unreadable"), ""));
+        let served = Served::of(None, &sites, all);
+        assert_eq!(served.refused[0].site.as_deref(), Some("unreadable"));
+    }
+
+    #[test]
+    fn whatever_a_node_says_is_bounded_and_turns_no_line() {
+        let forged = refused(Some("a\nb"), &"why\n\u{202e}\u{1b}[2J".repeat(999));
+        let said = Served { refused: vec![forged; 99], more_up_to: Some(1), ..Served::default() };
+        let bounded = said.bounded();
+        assert_eq!((bounded.refused.len(), bounded.refused_more), (NAMED_MAX, 35));
+        assert_eq!((bounded.more_up_to, bounded.refused[0].site.as_deref()), (None, Some("a b")));
+        assert!(bounded.refused[0].why.starts_with("why   [2Jwhy   [2J"));
+        assert_eq!(bounded.refused[0].why.len(), WHY_CHARS_MAX);
     }
 }

@@ -25,6 +25,17 @@ impl Place {
         told
     }
 
+    /// Its roster watches, so that who writes is here.
+    async fn watching(self) -> Self {
+        self.write("probe", &NodeDocument::default()).await;
+        let mut seen = self.roster.seen();
+        seen.wait_for(|seen| seen.node("probe").is_some()).await.unwrap();
+        self.gone("probe").await;
+        seen.wait_for(|seen| seen.node("probe").is_none()).await.unwrap();
+        drop(seen);
+        self
+    }
+
     async fn gone(&self, name: &str) {
         let key = node::key_of(name).unwrap();
         let found = self.ledger.read(&key).await.unwrap().unwrap();
@@ -38,7 +49,7 @@ fn edge(at: Option<Position>, refused: &[Option<&str>]) -> NodeDocument {
         site: site.map(str::to_owned),
         why: "its origin is not allowed".to_owned(),
     });
-    let sites = Served { at, refused: refused.collect(), refused_more: 0 };
+    let sites = Served { at, refused: refused.collect(), ..Served::default() };
     NodeDocument { roles: vec![Role::Edge], sites: Some(sites), ..NodeDocument::default() }
 }
 
@@ -54,7 +65,7 @@ fn nodes(told: &Value) -> Vec<(String, bool, bool)> {
 
 #[tokio::test]
 async fn a_site_that_is_waited_for_is_answered_once_every_edge_serves_it() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let (before, after) = (place.at(0).await, place.at(1).await);
     place.write("fra-1", &edge(Some(before), &[])).await;
     place.write("fra-2", &edge(Some(after), &[])).await;
@@ -91,7 +102,7 @@ async fn site_revision(place: &Place) -> u64 {
 
 #[tokio::test]
 async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(1).await;
     place.write("fra-1", &edge(Some(at), &[])).await;
     place.write("fra-2", &edge(Some(at), &[Some("shop")])).await;
@@ -115,9 +126,23 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
     assert_eq!(status, 200, "{told}");
     assert!(!told.to_string().contains("shop"), "{told}");
     assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), true, false), "{told}");
+    // Reasons are of other sites as well, and go to who may know of all.
+    let why =
+        |told: &Value, node: usize| told["progress"]["nodes"][node]["refused"][0]["why"].clone();
+    assert!(why(&told, 0).as_str().unwrap().contains("a token for all sites"), "{told}");
+    place.write("fra-2", &edge(Some(at), &[Some("blog")])).await;
+    let (_, told) = place.ask(&own, "GET", "/v1/catalogue?revision=1", None).await;
+    assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), false, true), "{told}");
+    assert!(!told.to_string().contains("origin"), "{told}");
+    assert_eq!(why(&place.catalogue("?revision=1").await, 1), "its origin is not allowed");
     for (query, status) in [("?sites=shop", 403), ("?wait=x", 400), ("?more=1", 400)] {
         let path = format!("/v1/catalogue{query}");
         assert_eq!(place.ask(&own, "GET", &path, None).await.0, status, "{query}");
+    }
+    // Whoever puts in a copy waits for it.
+    for (sites, status) in [(Value::Null, 200), (json!(["blog"]), 403)] {
+        let ledger = place.made(json!({ "actions": ["ledger"], "sites": sites })).await;
+        assert_eq!(place.ask(&ledger, "GET", "/v1/catalogue", None).await.0, status);
     }
     let purges = place.made(json!({ "actions": ["purge"] })).await;
     assert_eq!(place.ask(&purges, "GET", "/v1/catalogue", None).await.0, 403);
@@ -125,7 +150,7 @@ async fn an_edge_that_refuses_a_site_ends_the_wait_for_it_and_says_why() {
 
 #[tokio::test]
 async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(1).await;
     let good = edge(Some(at), &[]);
     place.write("fra-1", &good).await;
@@ -146,6 +171,14 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
         assert_eq!(told["progress"]["settled"], Value::Null, "{what}: {told}");
         assert_eq!(nodes(&told)[1], ("fra-2".to_owned(), false, false), "{what}");
     }
+    let mut unkept = edge(Some(Position { seq: 0, ..at }), &[]);
+    unkept.sites.as_mut().unwrap().unkept = true;
+    place.write("fra-2", &unkept).await;
+    let told = place.catalogue("?revision=1&wait=1ms").await;
+    assert_eq!(told["progress"]["nodes"][1]["unkept"], true, "{told}");
+    place.write("fra-2", &NodeDocument { sites: None, ..good.clone() }).await;
+    let told = place.catalogue("?revision=1&wait=1ms").await;
+    assert_eq!(told["progress"]["nodes"][1]["silent"], true, "{told}");
     let key = node::key_of("fra-2").unwrap();
     let newer = r#"{"schema":9}"#.into();
     place.ledger.write(&key, newer, Expect::Anything).await.unwrap();
@@ -158,8 +191,61 @@ async fn whose_word_does_not_count_is_waited_for_until_it_leaves() {
 }
 
 #[tokio::test]
+async fn what_an_edge_said_before_it_was_heard_of_is_waited_for() {
+    let place = Place::new().await.watching().await;
+    let good = edge(Some(place.at(0).await), &[]);
+    place.write("fra-1", &good).await;
+    // A node that starts, and has heard of nobody yet.
+    let roster = Roster::begin(Arc::clone(&place.ledger), AWAY_AFTER);
+    let is_known = |seen: &Seen| seen.node("fra-1").is_some();
+    roster.seen().wait_for(is_known).await.unwrap();
+    let routes = routes(Arc::clone(&place.ledger), roster.clone(), 1000);
+    let place = Place { roster, routes, ..place };
+    let told = place.catalogue("?revision=0").await;
+    assert_eq!(told["progress"]["nodes"][0]["state"], "unknown", "{told}");
+    assert_eq!(told["progress"]["state"], "partial", "{told}");
+    assert_eq!(told["progress"]["settled"], Value::Null, "{told}");
+    let waits = place.catalogue("?revision=0&wait=20s");
+    let (told, ()) = tokio::join!(waits, place.write("fra-1", &good));
+    assert_eq!(told["progress"]["state"], "complete", "{told}");
+}
+
+#[tokio::test]
+async fn sites_that_are_refused_and_not_named_are_none_that_were_written_later() {
+    let place = Place::new().await.watching().await;
+    for site in ["shop shop.example", "news news.example"] {
+        let path = format!("/v1/sites/{}", site.split(' ').next().unwrap());
+        put(&place, &path, NEW, site).await;
+    }
+    let at = place.at(2).await;
+    let mut many = edge(Some(at), &[]);
+    let said = many.sites.as_mut().unwrap();
+    (said.refused_more, said.more_up_to) = (7, Some(1));
+    place.write("fra-1", &many).await;
+    let all =
+        [("?sites=news", true), ("?sites=shop", false), ("?sites=news,shop", false), ("", false)];
+    for (query, applied) in all {
+        let waits = if applied { "&wait=20s" } else { "" };
+        let told = place.catalogue(&format!("{query}{waits}")).await;
+        assert_eq!(nodes(&told), [("fra-1".to_owned(), applied, !applied)], "{query} {told}");
+    }
+    // One of a version that does not say so.
+    many.sites.as_mut().unwrap().more_up_to = None;
+    place.write("fra-1", &many).await;
+    let mut seen = place.roster.seen();
+    let is_taken = |seen: &Seen| {
+        let document = &seen.node("fra-1").unwrap().document;
+        document.as_ref().is_ok_and(|document| *document == many)
+    };
+    seen.wait_for(is_taken).await.unwrap();
+    drop(seen);
+    let told = place.catalogue("?sites=news").await;
+    assert_eq!(nodes(&told), [("fra-1".to_owned(), false, true)], "{told}");
+}
+
+#[tokio::test]
 async fn who_deletes_a_site_is_told_which_tokens_name_it() {
-    let place = Place::new().await;
+    let place = Place::new().await.watching().await;
     let at = place.at(2).await;
     // What it does not serve of others is no matter.
     place.write("fra-1", &edge(Some(at), &[Some("blog")])).await;

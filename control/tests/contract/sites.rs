@@ -229,6 +229,9 @@ pub(crate) async fn a_follower_has_what_the_catalogue_names(place: &dyn Place) {
         }
     };
     soon(kept).await;
+    let mut on_disk = following.on_disk().unwrap();
+    let is_there = |on_disk: &site::SitesOnDisk| on_disk.at == last.at() && !on_disk.is_failing;
+    soon(on_disk.wait_for(is_there)).await.unwrap();
 }
 
 pub(crate) async fn what_a_newer_version_wrote_leaves_what_is_known(place: &dyn Place) {
