@@ -171,8 +171,10 @@ impl<'w> Watching<'w> {
         let drain = self.drain;
         let look = |now: Now<'_>| {
             let due = now.strange_until(drain.at.epoch);
-            let progress = drain.progress(now.seen, due.is_some());
-            let again = cached_until(now.seen);
+            // One moment for both: what runs out between two would wake nobody.
+            let moment = Instant::now();
+            let progress = drain.progress(now.seen, due.is_some(), moment);
+            let again = cached_until(now.seen, moment);
             Look { is_over: progress.state >= wanted, progress, due, again }
         };
         self.waiting.until(until, look).await
@@ -180,13 +182,12 @@ impl<'w> Watching<'w> {
 }
 
 impl Watched<'_> {
-    /// What is known now.
-    fn progress(self, seen: &Seen, is_strange: bool) -> Progress {
+    /// What is known at that moment.
+    fn progress(self, seen: &Seen, is_strange: bool, now: Instant) -> Progress {
         let own = self.drains.addresses_of(self.node, seen);
         let server = |(name, sighting)| NameServer::of(name, sighting, (self.at, &own));
         let mut name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let has_none = name_servers.is_empty();
-        let now = Instant::now();
         let ended = seen.ended().filter(|(_, _, until)| now < *until);
         let ended = ended.filter_map(|(name, sighting, _)| {
             let server = NameServer::of(name, sighting, (self.at, &own))?;
@@ -270,7 +271,6 @@ fn connections(sighting: &Sighting) -> Option<u64> {
 }
 
 /// When the next name server that has ended is waited for no more.
-fn cached_until(seen: &Seen) -> Option<Instant> {
-    let now = Instant::now();
+fn cached_until(seen: &Seen, now: Instant) -> Option<Instant> {
     seen.ended().map(|(_, _, until)| until).filter(|until| now < *until).min()
 }
