@@ -191,12 +191,13 @@ impl Found {
         });
         // It has ended, so it is not here.
         let ended = seen.ended().find(|(ended, _, _)| *ended == name);
-        node.or(ended.map(|(_, word, until)| Self {
+        let word = |(_, word, until): (_, &Sighting, _)| Self {
             revision: word.revision,
             state: Presence::Away,
             lapse: None,
             cached_until: Some(until),
-        }))
+        };
+        node.or_else(|| ended.map(word))
     }
 
     /// Whether it may be removed, as the ledger was when it was asked.
