@@ -306,7 +306,9 @@ impl Server {
 
     fn take(&self, loading: &mut Loading, plan: Plan) -> Result<Vec<Problem>, PlanError> {
         // What is not in force in the end was loaded as well.
+        let former = Arc::clone(&self.0.shared.view());
         let taken = self.try_take(loading, plan);
+        self.keep_given_up(&former, loading);
         self.0.spare.loaded();
         taken
     }

@@ -12,12 +12,14 @@ mod query;
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod stage;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use allocation_counter::measure;
 use geodns::{
+    clock::Clock,
     record::Recorder,
     serve::Desk,
+    state::Shared,
     udp::{Lost, Respond},
 };
 use nearcast_daemon::access_log::AccessLog;
@@ -27,7 +29,24 @@ use self::query::Query;
 #[test]
 fn a_query_allocates_nothing() {
     let shared = stage::shared(Recorder::new(AccessLog::off(), 1));
-    let mut desk = Desk::new(&shared);
+    allocates_nothing(&shared);
+}
+
+#[test]
+fn one_for_which_drains_are_given_up_allocates_nothing() {
+    let snapshot = stage::snapshot_of(|fleet| {
+        for pop in &mut fleet.pops {
+            pop.out = pop.addresses().collect();
+        }
+    });
+    let served = stage::served_from(&snapshot);
+    assert!(served.standings().has_out());
+    let recorder = Recorder::new(AccessLog::off(), 1);
+    allocates_nothing(&Shared::new(served, None, recorder, Clock::system()));
+}
+
+fn allocates_nothing(shared: &Arc<Shared>) {
+    let mut desk = Desk::new(shared);
     let client = SocketAddr::from(([192, 0, 2, 7], 5353));
     let subnet = ("203.0.113.0".parse().unwrap(), 24);
     let queries = [

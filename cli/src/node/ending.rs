@@ -104,23 +104,80 @@ fn given_up(name: &str, told: &Value) -> String {
     )
 }
 
+fn has_ended(server: &Value) -> bool {
+    server["ended"] == true
+}
+
+/// Whether it went by the drain, and may not do so any more, as nobody hears of it.
+fn is_unheard(server: &Value) -> bool {
+    server["expired"] != true && server["state"] != "here" && !has_ended(server)
+}
+
+/// Who may send clients to it by now.
+fn unheard(name: &str, told: &Value) -> String {
+    format!(
+        "not heard of: {}, which may have nobody else left for a client by now, and answer with {name} \
+         all the same",
+        stated(told, is_unheard)
+    )
+}
+
+/// The same with whether each is here, and what else keeps it.
+fn stated(told: &Value, is_so: impl Fn(&Value) -> bool) -> String {
+    let names = name_servers(told).filter(|server| is_so(server)).map(|server| {
+        let word = |key: &str| server[key].as_str().unwrap_or_default();
+        let state = if has_ended(server) { "ended" } else { word("state") };
+        let unkept = if server["unkept"] == true {
+            ", does so, but cannot keep that on its disk for a start without the ledger"
+        } else {
+            ""
+        };
+        format!("{} ({state}{unkept})", word("node"))
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Why nobody says that clients are sent elsewhere, where no name server is late.
+fn nobody(told: &Value) -> Option<String> {
+    if name_servers(told).any(|server| server["applied"] != true) {
+        return None;
+    }
+    Some(if name_servers(told).next().is_none() {
+        "no name server is registered in this ledger, so nobody says that clients are sent elsewhere"
+            .to_owned()
+    } else if name_servers(told).all(has_ended) {
+        format!(
+            "no name server is registered in this ledger any more, so nobody says that clients are \
+             sent elsewhere: {}",
+            stated(told, |_| true)
+        )
+    } else {
+        "this ledger was made anew, and name servers may be about to register in it".to_owned()
+    })
+}
+
 /// How far it is, for people.
 fn line(name: &str, told: &Value) -> String {
     let progress = &told["progress"];
     let all = name_servers(told).count();
     let applied = name_servers(told).filter(|server| server["applied"] == true).count();
     match state(told) {
-        0 => match withheld(name, told) {
+        0 => match withheld(name, told).or_else(|| nobody(told)) {
             Some(why) => why,
             None => format!("name servers: {applied} of {all} answer without it"),
         },
-        1 if named(told, is_given_up).is_empty() => format!(
-            "name servers: all {all} answer without it ({}); earlier answers may be cached for up to \
-             {} s",
-            named(told, |_| true),
-            progress["ttl_s"]
-        ),
-        1 => format!("name servers: {}", given_up(name, told)),
+        1 if name_servers(told).any(is_given_up) => {
+            format!("name servers: {}", given_up(name, told))
+        }
+        1 => {
+            let why = if name_servers(told).any(is_unheard) {
+                unheard(name, told)
+            } else {
+                format!("earlier answers may be cached for up to {} s", progress["ttl_s"])
+            };
+            let names = named(told, |_| true);
+            format!("name servers: all {all} answer without it ({names}); {why}")
+        }
         2 => match progress["connections"].as_u64() {
             Some(open) => {
                 format!(
@@ -135,45 +192,19 @@ fn line(name: &str, told: &Value) -> String {
     }
 }
 
+/// What to do about one that is not heard of.
+const START_OR_REMOVE: &str =
+    "start it again, or, if it is gone for good, take it out with `nearcast node remove`";
+
 /// Why it did not come to its end in time, and what there is to do about that.
 fn over(name: &str, told: &Value) -> Failure {
-    let progress = &told["progress"];
     if let Some(why) = withheld(name, told) {
         return Failure::new(why).advise("it stays drained; the same command waits on");
     }
     let failure = match state(told) {
-        0 if name_servers(told).next().is_none() => Failure::new(
-            "no name server is registered in this ledger, so nobody says that clients are sent elsewhere",
-        )
-        .advise("GeoDNS nodes register once they have [control] with the same ledger"),
-        0 => {
-            let late: Vec<String> = name_servers(told)
-                .filter(|server| server["applied"] != true)
-                .map(|server| {
-                    let word = |key: &str| server[key].as_str().unwrap_or_default();
-                    let unkept = if server["unkept"] == true {
-                        ", does so, but cannot keep that on its disk for a start without the ledger"
-                    } else {
-                        ""
-                    };
-                    format!("{} ({}{unkept})", word("node"), word("state"))
-                })
-                .collect();
-            let late = late.join(", ");
-            Failure::new(format!("not known to answer without {name} yet: {late}")).advise(
-                "one that is away may go on answering with it: start it again, or, if it is gone for \
-                 good, take it out with `nearcast node remove`",
-            )
-        }
-        1 if !named(told, is_given_up).is_empty() => Failure::new(given_up(name, told)).advise(
-            "mend or undrain another node that these clients may be sent to; probes and fences decide \
-             that, as /v1/route of the name server tells",
-        ),
-        1 => Failure::new(format!(
-            "earlier answers with {name} may be cached for up to {} s after the last change",
-            progress["ttl_s"]
-        )),
-        _ => match progress["connections"].as_u64() {
+        0 => applying(name, told),
+        1 => expiring(name, told),
+        _ => match told["progress"]["connections"].as_u64() {
             Some(open) => {
                 Failure::new(format!("{name} has {open} connections of clients open still"))
                     .advise("SIGTERM ends them in order")
@@ -182,6 +213,33 @@ fn over(name: &str, told: &Value) -> Failure {
         },
     };
     failure.advise("it stays drained; the same command waits on")
+}
+
+fn applying(name: &str, told: &Value) -> Failure {
+    if let Some(why) = nobody(told) {
+        return Failure::new(why)
+            .advise("GeoDNS nodes register once they have [control] with the same ledger");
+    }
+    let late = stated(told, |server| server["applied"] != true);
+    Failure::new(format!("not known to answer without {name} yet: {late}"))
+        .advise(&format!("one that is away may go on answering with it: {START_OR_REMOVE}"))
+}
+
+fn expiring(name: &str, told: &Value) -> Failure {
+    if name_servers(told).any(is_unheard) {
+        return Failure::new(unheard(name, told)).advise(START_OR_REMOVE);
+    }
+    if name_servers(told).any(is_given_up) {
+        return Failure::new(given_up(name, told)).advise(
+            "mend or undrain another node that these clients may be sent to; probes and fences decide \
+             that, as /v1/route of the name server tells",
+        );
+    }
+    Failure::new(format!(
+        "earlier answers with {name} may be cached for up to {} s after the last change: {}",
+        told["progress"]["ttl_s"],
+        stated(told, |server| server["expired"] != true)
+    ))
 }
 
 #[cfg(test)]
@@ -201,6 +259,51 @@ mod tests {
             for text in [line("fra-1", &told), over("fra-1", &told).to_string()] {
                 assert!(!text.contains("without it") && text.contains("fra-1"), "{text}");
             }
+        }
+    }
+
+    fn told(state: &str, name_servers: &Value) -> Value {
+        let progress = json!({ "state": state, "ttl_s": 30, "name_servers": name_servers });
+        json!({ "progress": progress })
+    }
+
+    #[test]
+    fn whoever_is_waited_for_is_named_with_what_to_do() {
+        let here = json!({ "node": "ns-1", "state": "here", "applied": true, "expired": true });
+        let other = |more: Value| {
+            let mut server = here.clone();
+            let server_is = server.as_object_mut().unwrap();
+            server_is
+                .extend([("node".to_owned(), "ns-2".into()), ("expired".to_owned(), false.into())]);
+            server_is.extend(more.as_object().unwrap().clone());
+            server
+        };
+        let rows = [
+            ("applying", json!([]), "no name server is registered in this ledger, so"),
+            ("applying", json!([other(json!({ "ended": true }))]), "any more, so nobody says"),
+            ("applying", json!([here]), "was made anew"),
+            (
+                "applying",
+                json!([here, other(json!({ "applied": false }))]),
+                "yet: ns-2 (here); one",
+            ),
+            ("expiring", json!([here, other(json!({}))]), "last change: ns-2 (here);"),
+            ("expiring", json!([here, other(json!({ "ended": true }))]), "change: ns-2 (ended);"),
+            (
+                "expiring",
+                json!([here, other(json!({ "state": "away" }))]),
+                "not heard of: ns-2 (away), which",
+            ),
+            (
+                "expiring",
+                json!([here, other(json!({ "state": "away", "given_up": true }))]),
+                "`nearcast node remove`",
+            ),
+            ("expiring", json!([here, other(json!({ "given_up": true }))]), "mend or undrain"),
+        ];
+        for (state, name_servers, expected) in rows {
+            let text = over("fra-1", &told(state, &name_servers)).to_string();
+            assert!(text.contains(expected) && text.contains("the same command"), "{text}");
         }
     }
 }

@@ -29,10 +29,10 @@ use super::{
 };
 use crate::{
     drain::{self, Drains, is_edge},
-    ledger::{Ends, Ledger as _, LedgerError, Log, Position},
+    ledger::{Ends, Ledger as _, LedgerError, Log, Position, Revision},
     node::{self, Load, Role},
     progress,
-    roster::{Presence, Sighting},
+    roster::{Presence, Seen, Sighting},
     settings::LedgerLost,
     token::{Action, fingerprint},
 };
@@ -109,7 +109,7 @@ struct Known {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
-    /// Whether it is removed though it may be here.
+    /// Whether it is removed though it may be here, or has ended and drains wait for what it answered.
     #[serde(default)]
     force: bool,
 }
@@ -146,13 +146,8 @@ pub(super) async fn remove(
     let node = json!({ "node": name });
     let order = Order::new(&shared, &caller, ("node.remove", node), once.as_deref());
     let asked = shared.roster.confirm().await.map_err(|error| refused(&error))?;
-    let found = {
-        let seen = shared.roster.seen();
-        let seen = seen.borrow();
-        let found = seen.node(&name);
-        found.map(|found| (found.revision, found.presence, progress::lapse(found)))
-    };
-    let (Some((revision, state, lapse)), Some(key)) = (found, node::key_of(&name)) else {
+    let found = Found::of(&name, &shared.roster.seen().borrow());
+    let (Some(found), Some(key)) = (found, node::key_of(&name)) else {
         // It was removed, and nobody was told.
         if let Some(former) = former {
             order.done(Value::Null).await;
@@ -161,12 +156,8 @@ pub(super) async fn remove(
         let detail = format!("there is no node {name:?}");
         return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail));
     };
-    if let Some(lapse) = lapse.filter(|lapse| asked < *lapse) {
-        return Err(Problem::new(StatusCode::CONFLICT).detail(holds(&name, lapse - asked)));
-    }
-    if state != Presence::Away && !query.force {
-        return Err(Problem::new(StatusCode::CONFLICT).detail(stays(&name, state)));
-    }
+    found.may_go(&name, asked, query.force)?;
+    let Found { revision, state, .. } = found;
     let order = order.saying(json!({ "force": query.force, "once": once, "state": state }));
     let deleted = order.delete(&key, revision).await.map_err(|error| match error {
         // It has just said something.
@@ -178,6 +169,50 @@ pub(super) async fn remove(
     order.tried(deleted).await?;
     order.done(Value::Null).await;
     Ok(Json(Removed { name, state }))
+}
+
+/// A node that is to be removed, or the last word of one that has ended.
+struct Found {
+    revision: Revision,
+    state: Presence,
+    /// When its lease has lapsed.
+    lapse: Option<Instant>,
+    /// Until when its last word counts.
+    cached_until: Option<Instant>,
+}
+
+impl Found {
+    fn of(name: &str, seen: &Seen) -> Option<Self> {
+        let node = seen.node(name).map(|node| Self {
+            revision: node.revision,
+            state: node.presence,
+            lapse: progress::lapse(node),
+            cached_until: None,
+        });
+        // It has ended, so it is not here.
+        let ended = seen.ended().find(|(ended, _, _)| *ended == name);
+        let word = |(_, word, until): (_, &Sighting, _)| Self {
+            revision: word.revision,
+            state: Presence::Away,
+            lapse: None,
+            cached_until: Some(until),
+        };
+        node.or_else(|| ended.map(word))
+    }
+
+    /// Whether it may be removed, as the ledger was when it was asked.
+    fn may_go(&self, name: &str, asked: Instant, force: bool) -> Result<(), Problem> {
+        let why = if let Some(lapse) = self.lapse.filter(|lapse| asked < *lapse) {
+            holds(name, lapse - asked)
+        } else if let Some(until) = self.cached_until.filter(|until| asked < *until && !force) {
+            is_cached(name, until - asked)
+        } else if self.state != Presence::Away && !force {
+            stays(name, self.state)
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new(StatusCode::CONFLICT).detail(why))
+    }
 }
 
 /// What was answered when it was removed under the same key; it must be the same node.
@@ -195,6 +230,15 @@ fn holds(name: &str, still: Duration) -> String {
     format!(
         "node {name:?} may hold a lease, by which it serves what it has stored; purges wait for it, as \
          they must. Stop it first; if nothing is heard of it, it can be removed in {} s",
+        still.as_secs() + 1
+    )
+}
+
+/// Why the last word of a name server stays.
+fn is_cached(name: &str, still: Duration) -> String {
+    format!(
+        "name server {name:?} has ended, and what it last answered may be cached for {} s more; drains \
+         wait for that. With force its last word is removed all the same",
         still.as_secs() + 1
     )
 }

@@ -4,7 +4,8 @@
 //! Always: nobody polls: what nodes say is watched. A name server is any node that says that it answers
 //! DNS, or says what is not understood; each of them must say that it goes by the drain, and that no
 //! answer that did not may be cached, by its own clock; the word of one of whose name there are several
-//! does not count, and one that is away has said what it said; one that has ended in
+//! does not count; one that is not heard of may have nobody else left for a client by now and answer with
+//! the node, so that what it said had expired may have come back; one that has ended in
 //! order is waited for as long as what it last answered may be cached. Who is registered is asked of the ledger
 //! after the drain was written. Connections count once nobody can come by DNS any more: what the node
 //! says in its second report after that was seen here is what is left, since it may have counted before
@@ -56,7 +57,8 @@ pub struct NameServer {
     pub state: Presence,
     /// Whether it answers by the drain.
     pub applied: bool,
-    /// Whether no answer of it with the node may be cached any more.
+    /// Whether no answer of it with the node may be cached any more; false while it is not here, as it
+    /// may have nobody else left for a client by now, and answer with the node.
     pub expired: bool,
     /// For how many seconds its answers before its last change of drains could be cached.
     pub ttl_s: u64,
@@ -171,8 +173,10 @@ impl<'w> Watching<'w> {
         let drain = self.drain;
         let look = |now: Now<'_>| {
             let due = now.strange_until(drain.at.epoch);
-            let progress = drain.progress(now.seen, due.is_some());
-            let again = cached_until(now.seen);
+            // One moment for both: what runs out between two would wake nobody.
+            let moment = Instant::now();
+            let progress = drain.progress(now.seen, due.is_some(), moment);
+            let again = cached_until(now.seen, moment);
             Look { is_over: progress.state >= wanted, progress, due, again }
         };
         self.waiting.until(until, look).await
@@ -180,13 +184,14 @@ impl<'w> Watching<'w> {
 }
 
 impl Watched<'_> {
-    /// What is known now.
-    fn progress(self, seen: &Seen, is_strange: bool) -> Progress {
+    /// What is known at that moment.
+    fn progress(self, seen: &Seen, is_strange: bool, now: Instant) -> Progress {
         let own = self.drains.addresses_of(self.node, seen);
-        let server = |(name, sighting)| NameServer::of(name, sighting, (self.at, &own));
+        let server = |(name, sighting)| {
+            NameServer::of(name, sighting, (self.at, &own)).map(NameServer::if_heard)
+        };
         let mut name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let has_none = name_servers.is_empty();
-        let now = Instant::now();
         let ended = seen.ended().filter(|(_, _, until)| now < *until);
         let ended = ended.filter_map(|(name, sighting, _)| {
             let server = NameServer::of(name, sighting, (self.at, &own))?;
@@ -217,6 +222,11 @@ impl Watched<'_> {
 }
 
 impl NameServer {
+    /// What counts of it: whether it gives a drain up is known only of one that is heard of.
+    fn if_heard(self) -> Self {
+        Self { expired: self.expired && self.state == Presence::Here, ..self }
+    }
+
     /// A node, if it is one.
     fn of(
         name: &str,
@@ -270,7 +280,6 @@ fn connections(sighting: &Sighting) -> Option<u64> {
 }
 
 /// When the next name server that has ended is waited for no more.
-fn cached_until(seen: &Seen) -> Option<Instant> {
-    let now = Instant::now();
+fn cached_until(seen: &Seen, now: Instant) -> Option<Instant> {
     seen.ended().map(|(_, _, until)| until).filter(|until| now < *until).min()
 }

@@ -83,9 +83,13 @@ impl Answering {
         self.say();
     }
 
-    /// Until when answers with addresses may be cached that were given though these are out.
+    /// Until when answers with addresses may be cached that were given though these are out; what was
+    /// told of others before holds, also where they are a PoP's no more.
     pub fn given_up(&mut self, until: BTreeMap<IpAddr, Instant>, now: Instant) {
-        self.given_up = until;
+        for (address, until) in until {
+            let known = self.given_up.entry(address).or_insert(until);
+            *known = until.max(*known);
+        }
         self.lapse(now);
         self.say();
     }
@@ -346,6 +350,10 @@ mod tests {
         assert_eq!((given_up(&answering), answering.due()), (Some(vec![one]), Some(soon)));
         // It goes on, and one more.
         answering.given_up([(one, late), (other, soon)].into(), soon);
+        assert_eq!((given_up(&answering), answering.due()), (Some(vec![one]), Some(late)));
+        // What is told later of fewer, as of a PoP that one has left, takes nothing out of caches.
+        answering.given_up([(one, soon)].into(), soon);
+        answering.given_up(BTreeMap::new(), soon);
         assert_eq!((given_up(&answering), answering.due()), (Some(vec![one]), Some(late)));
         answering.lapse(late);
         assert_eq!((given_up(&answering), answering.due()), (Some(vec![]), None));

@@ -75,6 +75,28 @@ async fn a_node_is_removed_once_it_is_away() {
 }
 
 #[tokio::test]
+async fn the_last_word_of_a_name_server_is_removed_by_force() {
+    let place = Place::new().await;
+    let word = NodeDocument {
+        roles: vec![node::Role::Geodns],
+        ended_cached_ms: Some(600_000),
+        ..NodeDocument::default()
+    };
+    let (key, word) =
+        (node::key_of("ns-3").unwrap(), nearcast_control::documents::encode(&word).unwrap());
+    place.ledger.write(&key, word, Expect::Absent).await.unwrap();
+    let remove = async |force: &str| {
+        place.ask(&place.first, "DELETE", &format!("/v1/nodes/ns-3{force}"), None).await
+    };
+    let (status, problem) = remove("").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("may be cached"), "{problem}");
+    let (status, removed) = remove("?force=true").await;
+    assert_eq!((status, removed), (StatusCode::OK, json!({ "name": "ns-3", "state": "away" })));
+    assert!(place.ledger.read(&key).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_node_of_a_foreign_or_trimmed_log_purges_everything_and_goes_on() {
     let place = Place::new().await;
     let (one, told) = place.join("fra").await;

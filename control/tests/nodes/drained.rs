@@ -221,11 +221,14 @@ async fn a_name_server_that_does_not_hear_of_a_drain_is_waited_for_also_when_it_
     cut_off.lose(false);
     let progress = stage.wait(at, State::Ending, TTL).await;
     assert_eq!(progress.state, State::Ending);
-    // What it said holds when it goes.
+    // While nobody hears of it, it may give the drain up.
     cut_off.lose(true);
     until(&stage.roster, "ns-2", Presence::Away).await;
-    assert_eq!(stage.wait(at, State::Ending, SECOND).await.state, State::Ending);
+    let progress = stage.wait(at, State::Ending, SECOND).await;
+    assert_eq!(progress.state, State::Expiring);
+    assert_eq!(told(&progress), [("ns-1", true, true), ("ns-2", true, false)]);
     cut_off.lose(false);
+    assert_eq!(stage.wait(at, State::Ending, TTL).await.state, State::Ending);
     assert!(server.member.leave().await.is_none());
     let progress = stage.wait(at, State::Ending, SECOND).await;
     assert_eq!(told(&progress), [("ns-1", true, true)]);
@@ -360,6 +363,7 @@ async fn with_the_last_edge_drains_are_given_up() {
 async fn a_drain_that_a_name_server_gives_up_goes_on_until_nobody_has_such_an_answer() {
     let stage = Stage::new().await;
     stage.has_open(0);
+    pass(HEARTBEAT).await;
     let at = stage.drain().await;
     let drains = drain::list(&stage.ledger).await.unwrap();
     let own = drains.by_node["fra-1"].document.addresses.clone();

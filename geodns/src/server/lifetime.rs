@@ -26,9 +26,10 @@ impl Lifetime {
 
     /// After this one, with settings that are in force from now on.
     pub(super) fn next(self, settings: &GeodnsSettings, now: Instant) -> Self {
-        let until = now + self.ttl;
-        let former = Some(self.former.map_or(until, |former| former.max(until)));
-        Self { ttl: ttl(settings), former }
+        let (until, ttl) = (now + self.ttl, ttl(settings));
+        // What may be cached for as long from now on outlives what was.
+        let former = if ttl < self.ttl { self.former.max(Some(until)) } else { self.former };
+        Self { ttl, former }
     }
 
     /// For how long an answer that was given before `now` may be cached.
@@ -66,6 +67,8 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let lifetime = Lifetime::new(&settings(&[5, 60], 30));
         assert_eq!(lifetime.left(at(0)).as_secs(), 30);
+        let lifetime = lifetime.next(&settings(&[7, 60], 30), at(99));
+        assert_eq!(lifetime.left(at(0)).as_secs(), 30, "of an answer then, it is as it was");
         let lifetime = lifetime.next(&settings(&[10], 30), at(100));
         assert_eq!(lifetime.left(at(100)).as_secs(), 30);
         assert_eq!(lifetime.left(at(115)).as_secs(), 15);

@@ -11,6 +11,7 @@ use geodns_core::fleet::{FleetView, Nodes, PopId};
 use tokio::time::Instant;
 
 use super::{Loading, Plan, PlanError, Server, Sites};
+use crate::state::View;
 
 /// For how long an answer may be with a worker that is at work on a batch, and in the network; and what
 /// caches round TTLs by.
@@ -56,17 +57,26 @@ impl Server {
     #[must_use]
     pub fn given_up(&self) -> BTreeMap<IpAddr, Instant> {
         let loading = self.0.loading.lock();
+        let shared = &self.0.shared;
+        shared.given_up().with_former(self.given_up_by(&shared.view(), &loading))
+    }
+
+    /// Keeps what was given up by a view that is in force no more.
+    pub(super) fn keep_given_up(&self, former: &View, loading: &Loading) {
+        let given_up = self.given_up_by(former, loading);
+        self.0.shared.given_up().keep(given_up, Instant::now());
+    }
+
+    fn given_up_by(&self, view: &View, loading: &Loading) -> BTreeMap<IpAddr, Instant> {
         let (shared, clock) = (&self.0.shared, self.0.shared.clock());
-        let view = shared.view();
-        let mut until = BTreeMap::new();
         let pops = &view.served().snapshot().fleet().pops;
-        for (id, pop) in (0..pops.len()).filter_map(PopId::new).zip(pops) {
-            let Some(last) = shared.given_up().last(view.labels(), id) else { continue };
-            let last = clock.instant_at(last);
-            let expires = last + self.cached_for(&loading, last);
-            until.extend(pop.out.iter().map(|address| (*address, expires)));
-        }
-        until
+        let pops = (0..pops.len()).filter_map(PopId::new).zip(pops);
+        let out = pops.flat_map(|(id, pop)| pop.out.iter().map(move |address| (id, *address)));
+        out.filter_map(|(id, address)| {
+            let last = clock.instant_at(shared.given_up().last(view.labels(), id, address)?);
+            Some((address, last + self.cached_for(loading, last)))
+        })
+        .collect()
     }
 
     /// For how long an answer that was made until `then` may be cached. A TTL counts from its arrival:

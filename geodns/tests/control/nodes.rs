@@ -85,6 +85,27 @@ async fn a_drain_that_is_given_up_is_told_with_how_long_that_may_be_cached() {
     let ttl = plan(fleet(), Vec::new()).settings.route[0].ttl;
     // The clock of answers counts milliseconds.
     assert!(given_up[&ip(1)] + Duration::from_millis(1) >= before + ttl, "{given_up:?}");
+    // What is taken back, or leaves the PoP, may be cached all the same.
+    stage.server.take_nodes(nodes(&[1], &[])).unwrap();
+    assert_eq!(stage.server.given_up(), given_up);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_family_that_was_answered_is_given_up() {
+    let pop = PopView {
+        v4: vec![[192, 0, 2, 1].into()],
+        v6: vec!["2001:db8::1".parse().unwrap()],
+        ..PopView::new("first")
+    };
+    let fleet = FleetView { revision: 0, pops: vec![pop] };
+    let stage = Stage::start(plan(fleet, Vec::new())).unwrap();
+    stage.ready().await;
+    let out = [ip(1), "2001:db8::1".parse().unwrap()].into();
+    stage.server.take_nodes(Arc::new(Nodes { out, ..Nodes::default() })).unwrap();
+    assert_eq!(answered(&stage, "www.cdn.test").await, [ip(1)]);
+    let given_up = stage.server.given_up();
+    assert_eq!(given_up.keys().copied().collect::<Vec<_>>(), [ip(1)], "nobody has asked for AAAA");
     stage.end().await;
 }
 

@@ -123,8 +123,14 @@ pub(crate) fn served_from(snapshot: &Arc<Snapshot>) -> Served {
 
 /// What every server here knows.
 pub(crate) fn snapshot() -> Arc<Snapshot> {
+    snapshot_of(|_| {})
+}
+
+/// The same, with something changed in the fleet.
+pub(crate) fn snapshot_of(change: impl FnOnce(&mut FleetView)) -> Arc<Snapshot> {
     let file: File = toml::from_str(SETTINGS).unwrap();
-    let fleet = FleetView::build(&file.pop).unwrap();
+    let mut fleet = FleetView::build(&file.pop).unwrap();
+    change(&mut fleet);
     let maps = file.geodns.map.iter().map(|map| {
         let limits = &file.geodns.limits;
         let plan = MapPlan::build(map, &fleet, None, limits).unwrap();
