@@ -24,7 +24,7 @@ mod troubles;
 pub use self::{
     answering::Answering,
     attending::{Attending, attend},
-    document::{Answers, Load, NODES, NodeDocument, Rival, Role, key_of},
+    document::{Answers, Load, NODES, NodeDocument, Rival, Role, Word, key_of},
     incarnation::Incarnation,
     lease::lapse_after,
     leaving::{Leaving, forget_others},
@@ -40,6 +40,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+pub(crate) use self::document::CACHED_MAX;
 use self::{
     document::LastWord,
     heart::{Heart, Reached},

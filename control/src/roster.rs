@@ -25,11 +25,8 @@ use crate::{
     documents,
     familiar::Familiar,
     ledger::{Change, Document, Epoch, Health, Ledger, LedgerError, Listing, Log, Revision},
-    node::{self, NODES, NodeDocument, Retry},
+    node::{self, CACHED_MAX, NODES, NodeDocument, Retry, Role, Word},
 };
-
-/// What a name server has answered is cached for a week at most (RFC 8767 §4).
-const CACHED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// See the module; clones are the same roster, which ends with the last.
 #[derive(Clone, Debug)]
@@ -113,6 +110,18 @@ impl Seen {
             Some((String::as_str(name), sighting, until))
         };
         self.nodes.iter().filter_map(ended)
+    }
+
+    /// What name servers last said that ended under a name that another process has since, and until
+    /// when what they answered may be cached.
+    pub(crate) fn last_words(&self) -> impl Iterator<Item = (&str, Sighting, Instant)> {
+        self.nodes.iter().flat_map(|(name, sighting)| {
+            let document = sighting.document.as_ref().ok();
+            let words = document.into_iter().flat_map(|document| &document.last_words);
+            words.map(|word| {
+                (name.as_str(), sighting.of_word(word), sighting.at + word.cached_for())
+            })
+        })
     }
 
     /// A node.
@@ -372,6 +381,13 @@ impl Sighting {
     fn of(document: &Document, at: Instant, presence: Presence) -> Self {
         let decoded = documents::decode(&document.value).map_err(|error| error.to_string());
         Self { document: decoded, revision: document.revision, at, presence }
+    }
+
+    /// A name server that ended under its name, as it last said.
+    fn of_word(&self, word: &Word) -> Self {
+        let (roles, answers) = (vec![Role::Geodns], word.answers.clone());
+        let document = NodeDocument { roles, answers, ..NodeDocument::default() };
+        Self { document: Ok(document), ..*self }
     }
 
     /// Until when what it answered may be cached, if it is a name server that has ended.

@@ -192,9 +192,10 @@ impl Watched<'_> {
         };
         let mut name_servers: Vec<NameServer> = seen.nodes().filter_map(server).collect();
         let has_none = name_servers.is_empty();
-        let ended = seen.ended().filter(|(_, _, until)| now < *until);
+        let ended = seen.ended().map(|(name, word, until)| (name, word.clone(), until));
+        let ended = ended.chain(seen.last_words()).filter(|(_, _, until)| now < *until);
         let ended = ended.filter_map(|(name, sighting, _)| {
-            let server = NameServer::of(name, sighting, (self.at, &own))?;
+            let server = NameServer::of(name, &sighting, (self.at, &own))?;
             (!server.expired).then_some(NameServer { applied: true, ended: true, ..server })
         });
         name_servers.extend(ended);
@@ -281,5 +282,7 @@ fn connections(sighting: &Sighting) -> Option<u64> {
 
 /// When the next name server that has ended is waited for no more.
 fn cached_until(seen: &Seen, now: Instant) -> Option<Instant> {
-    seen.ended().map(|(_, _, until)| until).filter(|until| now < *until).min()
+    let ended = seen.ended().map(|(_, _, until)| until);
+    let ended = ended.chain(seen.last_words().map(|(_, _, until)| until));
+    ended.filter(|until| now < *until).min()
 }

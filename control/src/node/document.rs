@@ -17,6 +17,9 @@ use crate::{
     site::Served,
 };
 
+/// What a name server has answered is cached for a week at most (RFC 8767 §4).
+pub(crate) const CACHED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The keys of nodes begin so.
 pub const NODES: &str = "nodes/";
 
@@ -63,6 +66,21 @@ pub struct NodeDocument {
     /// written. It is no node any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_cached_ms: Option<u64>,
+    /// What name servers last said that ended under this name, as long as what they answered may be
+    /// cached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_words: Vec<Word>,
+}
+
+/// What a name server last said that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// What it answered by.
+    #[serde(default)]
+    pub answers: Option<Answers>,
+    /// What it last answered may be cached for so long after this was written.
+    #[serde(default)]
+    pub cached_ms: u64,
 }
 
 /// What a node answers DNS by.
@@ -93,6 +111,13 @@ pub(super) struct LastWord {
     pub(super) answers: Option<Answers>,
     /// For how long what it answered may be cached.
     pub(super) cached_for: Duration,
+}
+
+impl Word {
+    /// For how long it counts: nobody waits for longer than a week.
+    pub(crate) fn cached_for(&self) -> Duration {
+        Duration::from_millis(self.cached_ms).min(CACHED_MAX)
+    }
 }
 
 impl Answers {
@@ -128,13 +153,25 @@ impl NodeDocument {
     /// What is left of a name server that has ended: its last word of its answers.
     pub(super) fn ended(self, LastWord { answers, cached_for }: LastWord) -> Self {
         let cached_ms = u64::try_from(cached_for.as_millis()).unwrap_or(u64::MAX);
+        // It stays as long as any of them counts.
+        let cached_ms = self.last_words.iter().map(|word| word.cached_ms).fold(cached_ms, u64::max);
         Self {
             roles: vec![Role::Geodns],
             version: self.version,
             incarnation: self.incarnation,
             answers,
             ended_cached_ms: Some(cached_ms),
+            last_words: self.last_words,
             ..Self::default()
+        }
+    }
+
+    /// A name server has ended under this name, and another process has it.
+    pub(super) fn keep(&mut self, LastWord { answers, cached_for }: LastWord) {
+        let cached_ms = u64::try_from(cached_for.as_millis()).unwrap_or(u64::MAX);
+        let word = Word { answers, cached_ms };
+        if !self.last_words.contains(&word) {
+            self.last_words.push(word);
         }
     }
 

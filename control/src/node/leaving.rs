@@ -103,12 +103,14 @@ fn without(
         };
         // How far that one is nobody knows before it says so, and until then it is its own rival.
         document.incarnation = next.incarnation.clone();
+        last.into_iter().for_each(|last| document.keep(last.clone()));
     } else {
         let before = document.rivals.len();
         document.rivals.retain(|rival| rival.incarnation != own.as_str());
-        if document.rivals.len() == before {
+        if document.rivals.len() == before && last.is_none() {
             return Ok(Without::Same);
         }
+        last.into_iter().for_each(|last| document.keep(last.clone()));
     }
     encoded(&document)
 }

@@ -59,6 +59,7 @@ impl Pen {
             None => self.look(anew).await?,
         };
         self.document.rivals = self.seat.rivals(Instant::now());
+        self.document.last_words = self.seat.last_words(Instant::now());
         self.document.answers = newest(&mut self.answers);
         self.document.sites = newest(&mut self.sites);
         let bytes = documents::encode(&self.document);

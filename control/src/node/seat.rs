@@ -6,7 +6,8 @@
 //! node's folder before is a rival, and stays one until it has certainly no lease any more, takes
 //! itself off, or an operator removes the node; one without a lease is taken to have ended if it is not
 //! heard for two heartbeats, but for ever lives once it was heard. Who loses its place takes it back,
-//! but no more often than twice in a heartbeat.
+//! but no more often than twice in a heartbeat. What a name server last said that ended there is said on,
+//! as long as what it answered may be cached.
 //! It does not know what is said there, nor who is told.
 //! Clause: docs/operate.md *The nodes*.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Incarnation, NodeDocument, document::Rival, lease::lapse_after};
+use super::{Answers, Incarnation, NodeDocument, Word, document::Rival, lease::lapse_after};
 use crate::{
     documents,
     ledger::{Document, Expect, Revision},
@@ -34,6 +35,8 @@ pub(super) struct Seat {
     /// When it was taken from a rival last.
     taken: Option<Instant>,
     rivals: Vec<Known>,
+    /// What name servers last said that ended here, with until when that counts.
+    last_words: Vec<(Option<Answers>, Instant)>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,8 @@ pub(super) enum Look {
 impl Seat {
     pub(super) fn new(own: Incarnation, former: Option<String>, heartbeat: Duration) -> Self {
         let last = Revision::NONE;
-        Self { own, former, heartbeat, last, is_held: false, taken: None, rivals: Vec::new() }
+        let (rivals, last_words) = (Vec::new(), Vec::new());
+        Self { own, former, heartbeat, last, is_held: false, taken: None, rivals, last_words }
     }
 
     /// What is expected there without looking.
@@ -90,6 +94,7 @@ impl Seat {
         let expected = Look::Write(at);
         // One that cannot be read is a newer version's.
         let document: NodeDocument = documents::decode(&found.value).unwrap_or_default();
+        self.keep_words(&document, now);
         if document.ended_cached_ms.is_some() {
             // Whoever was there has ended, and took itself off.
             self.rivals.clear();
@@ -119,6 +124,32 @@ impl Seat {
         }
         self.taken = Some(now);
         expected
+    }
+
+    /// Takes over what was last said here, which would be lost with what is found.
+    fn keep_words(&mut self, found: &NodeDocument, now: Instant) {
+        let ended = found.ended_cached_ms;
+        let last = ended.map(|cached_ms| Word { answers: found.answers.clone(), cached_ms });
+        for word in last.iter().chain(&found.last_words) {
+            let until = now + word.cached_for();
+            match self.last_words.iter_mut().find(|(known, _)| *known == word.answers) {
+                Some((_, known)) => *known = until.max(*known),
+                None => self.last_words.push((word.answers.clone(), until)),
+            }
+        }
+    }
+
+    /// What name servers last said that ended here, as far as it counts still.
+    pub(super) fn last_words(&mut self, now: Instant) -> Vec<Word> {
+        self.last_words.retain(|(_, until)| now < *until);
+        let word = |(answers, until): &(Option<Answers>, Instant)| {
+            let left = until.saturating_duration_since(now).as_millis();
+            Word {
+                answers: answers.clone(),
+                cached_ms: u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1),
+            }
+        };
+        self.last_words.iter().map(word).collect()
     }
 
     /// Takes over whom another knows.
