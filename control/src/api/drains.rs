@@ -12,7 +12,7 @@ use nearcast_daemon::{http_path::Named, http_problem::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Shared,
@@ -28,6 +28,9 @@ use crate::{
     roster::Seen,
     token::Action,
 };
+
+/// How long a drain's answer waits for those to be taken out of the ledger who have ended.
+const SWEPT_WITHIN: Duration = Duration::from_secs(1);
 
 /// `?force=`, `?wait=`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -98,7 +101,6 @@ pub(super) async fn drain(
     // Who drains it twice changes nothing; only what is missing in the log is found by the key.
     let key = idempotency_key(&fields)?;
     let turn = shared.draining.acquire().await.map_err(|error| internal(&error))?;
-    shared.roster.sweep().await;
     let said = DrainDocument { by: caller.id.clone(), at: shared.at(), ..DrainDocument::default() };
     let on = json!({ "node": name, "force": force });
     let order = Order::new(&shared, &caller, ("node.drain", on), key);
@@ -106,6 +108,8 @@ pub(super) async fn drain(
     drop(turn);
     order.tried(drained.map_err(|error| problem(&error))).await?;
     order.done(Value::Null).await;
+    // Behind what was ordered, and what is left of them is the next one's.
+    drop(timeout(SWEPT_WITHIN, shared.roster.sweep()).await);
     told(&shared, &name, wait.map(|wait| (wait, Far::Ended))).await
 }
 

@@ -21,7 +21,7 @@ use nearcast_control::{
     ledger::Ledger,
     nats::{Access, Nats, Options},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -147,15 +147,19 @@ impl Server {
         assert_eq!(ports.0, self.ports.0);
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) -> Pid {
         let child = self.child.lock().unwrap();
         let id = i32::try_from(child.as_ref().unwrap().id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        let id = Pid::from_raw(id).unwrap();
+        kill_process(id, signal).unwrap();
+        id
     }
 
-    /// SIGSTOP
+    /// SIGSTOP; none of its threads runs any more when this returns.
     pub(crate) fn stop(&self) {
-        self.signal(Signal::STOP);
+        let id = self.signal(Signal::STOP);
+        let stopped = waitid(WaitId::Pid(id), WaitIdOptions::STOPPED).unwrap();
+        assert!(stopped.is_some_and(|status| status.stopped()));
     }
 
     /// SIGCONT
